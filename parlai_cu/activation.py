@@ -1,0 +1,247 @@
+"""
+How ParlAI comes to know us without a flag, a variable or a wrapper.
+
+``parlai_cu.pth``, installed beside the package, leaves a stub in ``sys.meta_path`` at
+interpreter start (a tenth of a millisecond; nothing is imported). The stub waits for
+``import parlai``, then calls :func:`activate`, which puts the real import hook in its place:
+it
+
+* resolves our agents in ParlAI's registry, lazily;
+* adds our commands to ``parlai -h``;
+* answers ``parlai.tasks.X`` and ``parlai.zoo.X`` with our packages of that name;
+* runs the repairs in :mod:`parlai_cu.compat`.
+
+Whatever fails here is told in one line and left off: ParlAI itself must run on.
+
+Tests live in tests/test_activation.py.
+"""
+
+import importlib
+import sys
+from importlib.machinery import ModuleSpec
+from typing import Any, Callable, Dict, List, Optional
+
+from parlai_cu import compat, plugin
+
+# modules after whose import something of ours happens, and what (a function of this module)
+_WIRING = {
+    "parlai": "_use_short_errors",
+    "parlai.core.loader": "_register_agents",
+    "parlai.core.script": "_register_scripts",
+}
+
+
+def activate() -> "_Finder":
+    """
+    Arm the import hook. Calling it again does nothing.
+
+    Modules that were imported before us get their repairs and registrations at once.
+
+    :return: the import hook (a meta path finder)
+    """
+    for finder in sys.meta_path:
+        if isinstance(finder, _Finder):
+            return finder
+    finder = _Finder()
+    # the stub that the .pth file left has done its work, or was overtaken by `import parlai_cu`
+    others = [f for f in sys.meta_path if getattr(f, "__name__", "") != "ParlaiCuStub"]
+    sys.meta_path[:] = [finder, *others]
+    for name in sorted(finder.watched):
+        module = sys.modules.get(name)
+        if module is not None:
+            _after_import(module, name)
+    return finder
+
+
+def warn_off(what: str, error: BaseException) -> None:
+    """
+    Tell in one line that a part of the plugin is off, and why.
+
+    :param what: the part, as a user knows it
+    :param error: what went wrong
+    """
+    line = " ".join(f"{type(error).__name__}: {error}".split())
+    sys.stderr.write(f"parlai_cu: {what} is off ({line}). ParlAI runs without it.\n")
+
+
+class _Finder:
+    """Watches imports; answers for aliases, wraps the loaders of watched modules."""
+
+    def __init__(self) -> None:
+        self.aliases = {f"parlai.tasks.{name}": real for name, real in plugin.TASKS.items()}
+        self.aliases.update({f"parlai.zoo.{name}": real for name, real in plugin.ZOO.items()})
+        self.watched = set(_WIRING)
+        for modules in plugin.REPAIRS.values():
+            self.watched.update(modules)
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
+        """Import protocol: a spec for ``name``, or None to leave it to the other finders."""
+        if name in self.watched:
+            return self._hooked_spec(name, path, target)
+        if name.startswith(("parlai.tasks.", "parlai.zoo.")):
+            return self._alias_spec(name)
+        return None
+
+    def _hooked_spec(self, name: str, path: Any, target: Any) -> Optional[ModuleSpec]:
+        for finder in sys.meta_path:
+            find_spec = getattr(finder, "find_spec", None)
+            if finder is self or find_spec is None:
+                continue
+            spec: Optional[ModuleSpec] = find_spec(name, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    hooked: Any = _HookedLoader(spec.loader, name)
+                    spec.loader = hooked
+                return spec
+        return None
+
+    def _alias_spec(self, name: str) -> Optional[ModuleSpec]:
+        for alias, real in self.aliases.items():
+            if name == alias or name.startswith(alias + "."):
+                real_name = real + name[len(alias) :]
+                try:
+                    module = importlib.import_module(real_name)
+                except ModuleNotFoundError as error:
+                    if error.name == real_name:
+                        return None  # e.g. a task without worlds.py: ParlAI asks and goes on
+                    raise
+                loader: Any = _AliasLoader(module)
+                return ModuleSpec(name, loader, is_package=hasattr(module, "__path__"))
+        return None
+
+
+class _HookedLoader:
+    """Runs repairs before and after the real loader executes the module."""
+
+    def __init__(self, loader: Any, name: str) -> None:
+        self._loader = loader
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        # get_code, get_source, get_resource_reader...: whatever the real loader can do
+        return getattr(self._loader, attribute)
+
+    def create_module(self, spec: ModuleSpec) -> Any:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: Any) -> None:
+        cleanups = _before_import(self._name)
+        try:
+            self._loader.exec_module(module)
+        except Exception as error:
+            instead = _failed_import(self._name, error)
+            if instead is None:
+                raise
+            raise instead from error
+        finally:
+            for cleanup in cleanups:
+                cleanup()
+        _after_import(module, self._name)
+
+
+class _AliasLoader:
+    """Hands out a module of ours under a ParlAI name: one object, two names."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self._spec = getattr(module, "__spec__", None)
+
+    def create_module(self, spec: ModuleSpec) -> Any:
+        return self._module
+
+    def exec_module(self, module: Any) -> None:
+        # the import system has just put the alias' spec on the module: give back its own
+        module.__spec__ = self._spec
+        module.__loader__ = getattr(self._spec, "loader", None)
+
+
+def _repairs_of(name: str) -> List[str]:
+    return [repair for repair, modules in plugin.REPAIRS.items() if name in modules]
+
+
+def _before_import(name: str) -> List[Callable[[], None]]:
+    cleanups = []
+    for repair in _repairs_of(name):
+        try:
+            cleanup = compat.before(repair, name)
+            if cleanup is not None:
+                cleanups.append(cleanup)
+        except Exception as error:
+            warn_off(f"the repair {repair}", error)
+    return cleanups
+
+
+def _failed_import(name: str, error: Exception) -> Any:
+    for repair in _repairs_of(name):
+        try:
+            instead = compat.failed(repair, name, error)
+        except Exception as broken:
+            warn_off(f"the repair {repair}", broken)
+        else:
+            if instead is not None:
+                return instead
+    return None
+
+
+def _after_import(module: Any, name: str) -> None:
+    for repair in _repairs_of(name):
+        try:
+            compat.after(repair, module)
+        except Exception as error:
+            warn_off(f"the repair {repair}", error)
+    wiring = _WIRING.get(name)
+    if wiring is not None:
+        try:
+            globals()[wiring](module)
+        except Exception as error:
+            warn_off(wiring.strip("_").replace("_", " "), error)
+
+
+def _use_short_errors(parlai: Any) -> None:
+    """Our own errors reach the terminal as one line; all others as they always did."""
+    from parlai_cu.errors import install_short_excepthook
+
+    install_short_excepthook()
+
+
+def _register_agents(loader: Any) -> None:
+    """Put our agents in ParlAI's registry, each imported when it is first asked for."""
+    registry = _LazyRegistry(plugin.AGENTS)
+    registry.update(loader.AGENT_REGISTRY)
+    loader.AGENT_REGISTRY = registry
+
+
+class _LazyRegistry(Dict[str, type]):
+    """
+    ParlAI's ``{name: class}``, with names that are only imported on first use.
+
+    ParlAI asks ``name in registry`` and then ``registry[name]``; nothing else.
+    """
+
+    def __init__(self, targets: Dict[str, str]) -> None:
+        super().__init__()
+        self._targets = dict(targets)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self._targets
+
+    def __missing__(self, name: str) -> type:
+        module_name, class_name = self._targets[name].split(":")
+        self[name] = getattr(importlib.import_module(module_name), class_name)
+        return self[name]
+
+
+def _register_scripts(script: Any) -> None:
+    """Make ``parlai`` import our commands after its own."""
+    stock = script.setup_script_registry
+
+    def setup_script_registry() -> None:
+        stock()
+        for module_name in plugin.SCRIPTS:
+            try:
+                importlib.import_module(module_name)
+            except Exception as error:
+                warn_off(f"the command in {module_name}", error)
+
+    setup_script_registry.__doc__ = stock.__doc__
+    script.setup_script_registry = setup_script_registry

@@ -1,0 +1,240 @@
+"""
+The agent below ours: finding its class, taking over its options, building on it.
+
+An agent of ours that updates a deployed model is that model's own agent with some behaviour
+on top. So it is composed at run time: ``class FrozenLayerAgent(FrozenLayerAgent, Base)``.
+Everything the host asks of an agent (``isinstance``, sharing, evaluation, decoding) is then
+answered by the base itself.
+"""
+
+import functools
+import os
+import pkgutil
+import types
+from typing import Any, Dict, List, Optional, Set, Type
+
+import parlai.agents
+from parlai.core.loader import AGENT_REGISTRY, load_agent_module
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser, class2str
+from parlai.core.torch_agent import TorchAgent
+from parlai.nn.lr_scheduler import ParlAILRScheduler
+
+from parlai_cu.errors import UsageError, nearest
+
+# Options of the deployed model that belong to the run that trained it or to the machine it
+# ran on. They keep ParlAI's defaults; the rest is inherited.
+RUN_OPTIONS = {
+    "data_parallel",
+    "dict_file",
+    "dict_initpath",
+    "dict_maxexs",
+    "embedding_projection",
+    "embedding_type",
+    "fp16",
+    "gpu",
+    "init_fairseq_model",
+    "interactive_mode",
+    "load_from_pretrained_ranker",
+    "model_parallel",
+    "no_cuda",
+    "output_conversion_path",
+    "skip_generation",
+    "t5_model_parallel",
+    "update_classifier_head_only",
+}
+
+# Options that decide what the weights mean: changing one on a trained model changes the model.
+# Shapes alone would not show n_heads or activation. What is not listed is caught by the shapes
+# when the weights are loaded.
+ARCHITECTURE_OPTIONS = {
+    "activation",
+    "add_special_tokens",
+    "add_start_token",
+    "attention",
+    "attention_length",
+    "attention_time",
+    "bidirectional",
+    "classes",
+    "codes_attention_num_heads",
+    "codes_attention_type",
+    "decoder",
+    "embedding_size",
+    "embeddings_scale",
+    "embeddingsize",
+    "ffn_size",
+    "gpt2_size",
+    "hf_model_arch",
+    "hiddensize",
+    "hops",
+    "image_combination_mode",
+    "image_features_dim",
+    "image_fusion_type",
+    "include_image_token",
+    "learn_embeddings",
+    "learn_positional_embeddings",
+    "lookuptable",
+    "memory_attention",
+    "memsize",
+    "model_name",
+    "n_decoder_layers",
+    "n_encoder_layers",
+    "n_heads",
+    "n_layers",
+    "n_positions",
+    "n_segments",
+    "normalize_sent_emb",
+    "numlayers",
+    "numsoftmax",
+    "output_scaling",
+    "person_tokens",
+    "poly_attention_num_heads",
+    "poly_attention_type",
+    "poly_n_codes",
+    "polyencoder_type",
+    "position_encoding",
+    "reduction_type",
+    "rnn_class",
+    "share_encoders",
+    "share_word_embeddings",
+    "special_tok_lst",
+    "t5_model_arch",
+    "time_features",
+    "use_memories",
+    "variant",
+    "wrap_memory_encoder",
+}
+
+
+def base_agent_class(name: str, flag: str = "--base-agent") -> Type[TorchAgent]:
+    """
+    The class that ``-m NAME`` means.
+
+    :param name: any of ParlAI's spellings: ``transformer/generator``, ``my.module:MyAgent``
+    :param flag: what named it, for the message
+    :raises UsageError: when there is no such agent, or it is no TorchAgent
+    """
+    try:
+        agent_class = load_agent_module(name)
+    except (ImportError, AttributeError, RuntimeError) as error:
+        close = nearest(name, known_agents())
+        hint = f"; nearest: {', '.join(close)}" if close else ""
+        raise UsageError(f"{flag} {name}: ParlAI finds no such agent ({error}){hint}") from error
+    if not (isinstance(agent_class, type) and issubclass(agent_class, TorchAgent)):
+        raise UsageError(
+            f"{flag} {name}: {agent_class.__name__} has no torch model to tune; expected a "
+            "TorchAgent such as transformer/generator"
+        )
+    return agent_class
+
+
+def known_agents() -> List[str]:
+    """Names that ``-m`` certainly knows, without importing the agents."""
+    names = list(AGENT_REGISTRY)
+    for folder in pkgutil.iter_modules(parlai.agents.__path__):
+        names.append(folder.name)
+        if folder.name in ("transformer", "hugging_face"):
+            path = os.path.join(parlai.agents.__path__[0], folder.name)
+            names += [f"{folder.name}/{m.name}" for m in pkgutil.iter_modules([path])]
+    # these live in classes of one module
+    names += [f"transformer/{kind}" for kind in ("generator", "ranker", "classifier")]
+    return sorted(set(names))
+
+
+def inherited_options(base: Type[TorchAgent], opt: Opt) -> Dict[str, Any]:
+    """
+    The options that a new agent takes over from a deployed model.
+
+    :param base: the deployed model's agent
+    :param opt: the deployed model's options
+    :return: values for the flags of ``base`` (architecture, tokenizer, decoding, truncation,
+        optimizer), without those of the finished run (see :data:`RUN_OPTIONS`, and the
+        learning rate schedule)
+    """
+    taken = option_names(base, opt) - RUN_OPTIONS - _scheduler_options()
+    taken |= {"image_mode", "force_fp16_tokens"}
+    inherited = {name: opt[name] for name in sorted(taken) if name in opt}
+    inherited["dict_class"] = class2str(base.dictionary_class())
+    return inherited
+
+
+def option_names(base: Type[TorchAgent], opt: Optional[Opt] = None) -> Set[str]:
+    """Names of all options that the agent adds to a parser."""
+    parser = ParlaiParser(add_parlai_args=False)
+    base.add_cmdline_args(parser, Opt(opt or {}))
+    return {action.dest for action in parser._actions} - {"help"}
+
+
+def dictionary_options(base: Type[TorchAgent]) -> Set[str]:
+    """Names of the options that decide how text becomes tokens."""
+    parser = ParlaiParser(add_parlai_args=False)
+    base.dictionary_class().add_cmdline_args(parser, None)
+    run = {"dict_file", "dict_initpath", "dict_maxexs", "dict_include_valid", "dict_include_test"}
+    return {action.dest for action in parser._actions} - {"help"} - run
+
+
+def check_architecture(base: Type[TorchAgent], deployed: Opt, opt: Opt) -> None:
+    """
+    Refuse a flag that would change what the deployed weights mean.
+
+    :param base: the deployed model's agent
+    :param deployed: its options
+    :param opt: the options of the new run
+    :raises UsageError: naming the flag and both values
+    """
+    for name in sorted(ARCHITECTURE_OPTIONS | dictionary_options(base)):
+        if name not in deployed or name not in opt:
+            continue
+        if _plain(deployed[name]) != _plain(opt[name]):
+            raise UsageError(
+                f"--{name.replace('_', '-')} {opt[name]}: the deployed model has "
+                f"{deployed[name]}. Its architecture and dictionary cannot change in "
+                "fine-tuning; leave the flag away, or distil into a new student"
+            )
+
+
+def changed_flags(base: Type[TorchAgent], deployed: Opt, opt: Opt) -> str:
+    """The base's flags in this command that differ from the deployed model, for messages."""
+    names = option_names(base, deployed) & set(opt.get("override") or {}) & set(deployed)
+    changes = [
+        f"--{name.replace('_', '-')} {opt[name]} (was {deployed[name]})"
+        for name in sorted(names - RUN_OPTIONS)
+        if _plain(deployed[name]) != _plain(opt[name])
+    ]
+    return ", ".join(changes)
+
+
+def brings_its_dictionary(base: Type[TorchAgent], opt: Opt) -> bool:
+    """Whether the agent's dictionary comes with its pretrained tokenizer, not from a file."""
+    is_prebuilt = getattr(base.dictionary_class(), "is_prebuilt", None)
+    # asked of the class, as building a dictionary to ask it may download one
+    return bool(
+        is_prebuilt and is_prebuilt(types.SimpleNamespace(tokenizer=opt.get("dict_tokenizer")))
+    )
+
+
+@functools.cache
+def compose(ours: type, base: Type[TorchAgent]) -> type:
+    """
+    The class that is ``ours`` on top of ``base``.
+
+    :param ours: an agent class of ours, written to sit before a TorchAgent in the MRO
+    :param base: the deployed model's agent class
+    """
+    # type(base) is the metaclass: TorchAgent is abstract
+    return type(base)(
+        ours.__name__, (ours, base), {"__module__": ours.__module__, "base_class": base}
+    )
+
+
+def _scheduler_options() -> Set[str]:
+    parser = ParlaiParser(add_parlai_args=False)
+    ParlAILRScheduler.add_cmdline_args(parser, None)
+    return {action.dest for action in parser._actions}
+
+
+def _plain(value: Any) -> Any:
+    # .opt files are JSON: tuples come back as lists
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return value

@@ -1,0 +1,499 @@
+"""
+``-m frozen_layer``: fine-tune chosen parameters of a deployed model; all others stay
+bit-identical.
+
+::
+
+    parlai train_model -m frozen_layer --init-model deployed/model \\
+        --tune 'decoder.layers[-1]' -t jsonfile --jsonfile-datapath new.jsonl -mf candidate/model
+
+The base agent, its dictionary and its architecture come from ``deployed/model.opt``. The
+result is an ordinary model of that agent: low-rank factors are merged when it is saved.
+"""
+
+import argparse
+import os
+import random
+from typing import Any, Dict, List, Optional
+
+import parlai.utils.logging as logging
+import torch
+from parlai.core.agents import Agent
+from parlai.core.build_data import modelzoo_path
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.utils.distributed import is_primary_worker
+
+from parlai_cu.agents import base_agent, model_files
+from parlai_cu.errors import DivergedError, ModelFileError, UsageError
+from parlai_cu.selection import lora, report
+from parlai_cu.selection.catalogue import TensorInfo, list_tensors
+from parlai_cu.selection.freeze import freeze
+from parlai_cu.selection.guard import FrozenGuard
+from parlai_cu.selection.patterns import Selection, select
+
+# what we add to a model file, beside what its base saves
+RECORD = "frozen_layer"
+# where the command sets no limit: -eps, -ttim, -tstep, or validation with patience
+DEFAULT_EPOCHS = 3
+_NO_BASE = (
+    "-m frozen_layer needs --init-model MODEL (a deployed ParlAI model), or --base-agent AGENT "
+    "where there is none"
+)
+
+
+class FrozenLayerAgent(Agent):
+    """
+    A deployed model's own agent, of which only selected parameters learn.
+
+    Instances are of a composed class: this one on top of the base agent's
+    (:func:`parlai_cu.agents.base_agent.compose`). Outside of training it adds nothing to it.
+    """
+
+    base_class: Optional[type] = None
+
+    @classmethod
+    def add_cmdline_args(
+        cls, parser: ParlaiParser, partial_opt: Optional[Opt] = None
+    ) -> ParlaiParser:
+        """Our flags, then those of the base with the deployed model's values as defaults."""
+        partial = partial_opt or Opt()
+        group = parser.add_argument_group("Frozen Layer Arguments")
+        group.add_argument(
+            "--tune",
+            type="nonestr",
+            default=None,
+            help="what learns: comma-separated prefixes (encoder.layers.3), slices "
+            "(decoder.layers[-2:]), globs (*.norm*), re:REGEX, or groups "
+            "(@bias @norm @attention @ffn @embeddings @head)",
+        )
+        group.add_argument(
+            "--freeze",
+            type="nonestr",
+            default=None,
+            help="what does not learn, same patterns; stronger than --tune. Alone: all else learns",
+        )
+        group.add_argument(
+            "--lora-rank",
+            type=int,
+            default=0,
+            help="instead of the matched linear layers themselves, train low-rank factors of this "
+            "rank on them; merged into the layers on save (0: off)",
+        )
+        group.add_argument(
+            "--lora-alpha",
+            type=float,
+            default=None,
+            help="scale of the low-rank product, which enters as alpha / rank (default: 2 x rank)",
+        )
+        group.add_argument(
+            "--base-agent",
+            action=_AddBaseFlags,
+            default=None,
+            help="agent to freeze layers of, as for -m; only where there is no --init-model "
+            "whose .opt says it, e.g. hugging_face/gpt2",
+        )
+        deployed = _deployed_opt(partial)
+        candidate = model_files.find_opt(_zoo(partial, "model_file"))
+        if candidate is not None and not candidate.get("base_agent"):
+            _refuse_foreign(partial, candidate)
+        source = deployed or candidate
+        if source is not None:
+            name = _base_name(source)
+            base = base_agent.base_agent_class(name, "the deployed model's agent")
+            source = base.upgrade_opt(source)
+            base.add_cmdline_args(parser, Opt({**source, **partial}))
+            parser.set_defaults(**base_agent.inherited_options(base, source), base_agent=name)
+            dictionary = f"{_zoo(partial, 'init_model')}.dict"
+            if deployed is not None and not base_agent.brings_its_dictionary(base, deployed):
+                model_files.check_dictionary(dictionary)
+            if deployed is not None and os.path.isfile(dictionary):
+                parser.set_defaults(dict_file=dictionary)
+        elif partial.get("base_agent"):
+            _add_base_flags(parser, partial["base_agent"], partial)
+        else:
+            _explain_unknown_flags(parser)
+        _record_seed(parser, candidate)
+        _limit_training(parser, partial)
+        return parser
+
+    @classmethod
+    def upgrade_opt(cls, opt_from_disk: Opt) -> Opt:
+        """Let the base upgrade what it saved."""
+        if not opt_from_disk.get("base_agent"):
+            raise UsageError(
+                f"-m frozen_layer: the model at -mf is a {opt_from_disk.get('model')}, not a "
+                "candidate of ours; load it without -m, or name it by --init-model"
+            )
+        return base_agent.base_agent_class(opt_from_disk["base_agent"]).upgrade_opt(opt_from_disk)
+
+    def __new__(cls, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> "FrozenLayerAgent":
+        """Compose with the base that the options name."""
+        if cls.base_class is None:
+            if not opt.get("base_agent"):
+                raise UsageError(_NO_BASE)
+            cls = base_agent.compose(cls, base_agent.base_agent_class(opt["base_agent"]))
+        return object.__new__(cls)
+
+    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
+        self.selection: Optional[Selection] = None
+        self.resume_point: Any = None  # kept by the training loop (compat/train_loop.py)
+        self.fast_forward = False
+        self._loaded: Dict[str, Any] = {}
+        self._loaded_from: Optional[str] = None
+        if shared is None and opt.get("init_model"):
+            opt["init_model"] = _zoo(opt, "init_model")
+        if shared is None and _is_training(opt):
+            self._check_before_work(opt)
+        super().__init__(opt, shared)
+        if shared is None and _is_training(opt):
+            if self.selection is None:
+                raise UsageError(
+                    f"-m frozen_layer: {opt['base_agent']} does not set up its optimizer through "
+                    "TorchAgent.init_optim, so its layers cannot be frozen"
+                )
+            if self.opt.get("model_file"):
+                self.opt["dict_file"] = self.opt["model_file"] + ".dict"
+
+    # -- before the work ---------------------------------------------------------------------
+
+    def _check_before_work(self, opt: Opt) -> None:
+        if opt.get("ddp_backend", "ddp") != "ddp":
+            raise UsageError(
+                f"--ddp-backend {opt['ddp_backend']}: ParlAI's sharding joins frozen and learning "
+                "parameters in one flat tensor; use --ddp-backend ddp"
+            )
+        if opt.get("lora_rank", 0) < 0:
+            raise UsageError(f"--lora-rank {opt['lora_rank']}: expected 0 (off) or more")
+        model_file = opt.get("model_file")
+        deployed = _deployed_opt(opt)
+        if deployed is not None:
+            if model_files.same_file(model_file, opt["init_model"]):
+                raise _overwrites_deployed(model_file)
+            base_agent.check_architecture(
+                base_agent.base_agent_class(opt["base_agent"]), deployed, opt
+            )
+
+    # -- loading -----------------------------------------------------------------------------
+
+    def load(self, path: str) -> Dict[str, Any]:
+        """Load as the base does; damage and misfit are named."""
+        try:
+            states = super().load(path)
+        except RuntimeError as error:
+            if "size mismatch" not in str(error) and "state_dict" not in str(error):
+                raise _damaged(path, error) from error
+            raise ModelFileError(self._misfit(path, str(error))) from error
+        except Exception as error:
+            # a truncated file raises EOFError, UnpicklingError, BadZipFile, KeyError...
+            raise _damaged(path, error) from error
+        if _is_training(self.opt):
+            self._loaded = states
+            self._loaded_from = path
+        return states
+
+    def _misfit(self, path: str, error: str) -> str:
+        details = [line.strip() for line in error.splitlines() if "size mismatch" in line]
+        details = details or [line.strip() for line in error.splitlines() if "key(s)" in line]
+        what = details[0] if details else error.splitlines()[0]
+        deployed = _deployed_opt(self.opt)
+        flags = ""
+        if deployed and self.base_class is not None:
+            flags = base_agent.changed_flags(self.base_class, deployed, self.opt)
+        if flags:
+            return f"{path} does not fit the flags given: {flags}. {what}"
+        return (
+            f"{path} and its dictionary {self.opt.get('dict_file')} ({len(self.dict):,d} tokens) "
+            f"or options do not belong together: {what}"
+        )
+
+    # -- freezing ----------------------------------------------------------------------------
+
+    def init_optim(self, params: Any, *args: Any, **kwargs: Any) -> bool:
+        """
+        Freeze, then give the optimizer the parameters that learn.
+
+        Every base comes here once its model is built, loaded and on its device, and before it
+        is wrapped for distributed training.
+        """
+        previous = self._loaded.get(RECORD) if self._is_resumed() else None
+        selection = select(list_tensors(self.model), self.opt.get("tune"), self.opt.get("freeze"))
+        rank = self.opt.get("lora_rank", 0)
+        adapted: List[TensorInfo] = []
+        self._selected_names = sorted(name for t in selection.learning for name in t.names)
+        if previous:
+            self._check_same_run(previous, selection)
+            # ParlAI puts the checkpoint there; on record stays the deployed model
+            self.opt["init_model"] = previous["init_model"]
+            lora.restore_originals(self.model, previous["lora"]["originals"])
+        learning = self._selected_names
+        if rank:
+            seed = self.opt.get("seed") or 0
+            adapted = lora.inject(self.model, selection.learning, rank, self._lora_alpha(), seed)
+            learning = [name for weight in adapted for name in lora.factor_names(weight)]
+            if previous:
+                lora.load_factors(self.model, previous["lora"]["factors"])
+            # of the model itself nothing learns then
+            selection = Selection(selection.tensors, frozenset(), selection.tune, selection.freeze)
+        parameters, _ = freeze(self.model, learning)
+        self.selection = selection
+        self._adapted = adapted
+        self._guard = FrozenGuard(
+            self.model, [t.name for t in selection.frozen], self._loaded.get("model")
+        )
+        if previous:
+            self._check_bits(previous)
+        self.resume_point = (previous or {}).get("resume_point")
+        self._log_selection(sum(p.numel() for p in parameters), bool(previous))
+        self._loaded = {}
+        return super().init_optim(parameters, *args, **kwargs)
+
+    def _is_resumed(self) -> bool:
+        # else the deployed model was loaded, which may be a candidate of ours itself
+        model_file = self.opt.get("model_file")
+        return model_files.same_file(self._loaded_from, model_file) or model_files.same_file(
+            self._loaded_from, f"{model_file}.checkpoint"
+        )
+
+    def _lora_alpha(self) -> float:
+        alpha = self.opt.get("lora_alpha")
+        return 2.0 * self.opt["lora_rank"] if alpha is None else alpha
+
+    def _lora_setting(self) -> Optional[List[float]]:
+        rank = self.opt.get("lora_rank", 0)
+        return [rank, self._lora_alpha()] if rank else None
+
+    def _check_same_run(self, previous: Dict[str, Any], selection: Selection) -> None:
+        now = {"selected": self._selected_names, "lora": self._lora_setting()}
+        then = {"selected": previous["selected"], "lora": previous["lora"]["setting"]}
+        if now != then:
+            raise UsageError(
+                f"-mf {self.opt['model_file']} was begun with {previous['chosen_by']} "
+                f"({len(previous['selected'])} tensors) and cannot go on with "
+                f"{self._chosen_by(selection)} ({len(now['selected'])} tensors); repeat the "
+                "first selection, or choose another -mf"
+            )
+
+    def _check_bits(self, previous: Dict[str, Any]) -> None:
+        # under fp16 the model in memory is rounded, and the digests are of the rounding
+        shared = set(previous["digests"]) & set(self._guard.digests)
+        if previous["half"] == self._is_half() and any(
+            previous["digests"][name] != self._guard.digests[name] for name in shared
+        ):
+            raise ModelFileError(
+                f"{self._loaded_from} is damaged: frozen tensors are not those it was saved with. "
+                "Delete it to go on from the deployed model"
+            )
+
+    def _is_half(self) -> bool:
+        return next(self.model.parameters()).dtype != torch.float32
+
+    def _chosen_by(self, selection: Selection) -> str:
+        setting = self._lora_setting()
+        return selection.describe() + (f" --lora-rank {setting[0]:.0f}" if setting else "")
+
+    def _log_selection(self, learning: int, resumed: bool) -> None:
+        assert self.selection is not None
+        if not is_primary_worker():
+            return
+        if resumed:
+            logging.info(f"{learning:,d} parameters learn: {self._chosen_by(self.selection)}")
+            return
+        table = report.report(
+            self.selection,
+            self.opt["optimizer"],
+            extra=learning if self._adapted else 0,
+            adapted=[t.name for t in self._adapted] or None,
+        )
+        logging.info(table)
+
+    # -- training ----------------------------------------------------------------------------
+
+    def train_step(self, batch: Any) -> Any:
+        """One step of the base; none while a resumed run winds the data forward."""
+        if self.fast_forward:
+            return None
+        return super().train_step(batch)
+
+    def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
+        """
+        The base's backward pass, on a loss that is a number.
+
+        :raises DivergedError: before the gradients could reach a parameter
+        """
+        if not torch.isfinite(loss.detach()).all():
+            raise DivergedError(
+                f"the loss is {loss.detach().float().sum().item()} at update "
+                f"{self._number_training_updates + 1}, with --learningrate "
+                f"{self.opt['learningrate']}. Lower it, or set --gradient-clip; models saved "
+                "before are whole"
+            )
+        super().backward(loss, **kwargs)
+
+    # -- saving ------------------------------------------------------------------------------
+
+    def state_dict(self) -> Dict[str, Any]:
+        """
+        The base's states, verified, with the factors merged and a record of the selection.
+
+        :raises FrozenBreachError: when a frozen tensor is not what it was
+        """
+        states = super().state_dict()
+        if self.selection is None or "model" not in states:
+            return states
+        model = states["model"]
+        self._guard.verify(model)
+        # first the file's precision, then the product on top: the other way round the former
+        # would overwrite the latter under fp16
+        aliases = {t.name: list(t.aliases) for t in self.selection.frozen}
+        self._guard.restore(model, aliases)
+        bare = getattr(self.model, "module", self.model) if self._is_wrapped() else self.model
+        merged = lora.merge(bare, model, self._adapted)
+        states[RECORD] = {
+            "format": 1,
+            "chosen_by": self._chosen_by(self.selection),
+            "selected": self._selected_names,
+            "digests": self._guard.digests,
+            "half": self._is_half(),
+            "init_model": self.opt.get("init_model"),
+            "lora": {"setting": self._lora_setting(), **merged},
+            "resume_point": self.resume_point,
+        }
+        return states
+
+    def _is_wrapped(self) -> bool:
+        wrappers = (torch.nn.parallel.DistributedDataParallel, torch.nn.DataParallel)
+        return isinstance(self.model, wrappers)
+
+    def save(self, path: Optional[str] = None) -> None:
+        """Save as the base does, all files or none."""
+        path = path or self.opt.get("model_file")
+        if not path:
+            return
+        if "://" in path:
+            # remote storage through iopath: its handlers decide how writes become visible
+            super().save(path)
+            return
+        with model_files.written_whole(path) as staged:
+            super().save(staged)
+
+
+class _AddBaseFlags(argparse._StoreAction):
+    """
+    ``--base-agent X`` adds X's flags to the parser the moment it is read.
+
+    ParlAI asks an agent once for its flags, before values of them are known, and then parses
+    a second time.
+    """
+
+    def __call__(self, parser, namespace, values, option_string=None):  # noqa: ANN001
+        super().__call__(parser, namespace, values, option_string)
+        if getattr(parser, "_base_flags_of", None) != values:
+            parser._base_flags_of = values
+            _add_base_flags(parser, values, Opt(vars(namespace)))
+
+
+def _add_base_flags(parser: ParlaiParser, name: str, partial: Opt) -> None:
+    base = base_agent.base_agent_class(name)
+    base.add_cmdline_args(parser, partial)
+    parser.set_defaults(dict_class=base_agent.class2str(base.dictionary_class()))
+
+
+def _explain_unknown_flags(parser: ParlaiParser) -> None:
+    """Without a base its flags are unknown: say what is missing rather than what is unknown."""
+    stock = parser.parse_known_args
+
+    def parse_known_args(args: Any = None, namespace: Any = None, nohelp: bool = False) -> Any:
+        known, unknown = stock(args, namespace, nohelp=nohelp)
+        # `nohelp` marks ParlAI's first passes, in which flags may be unknown still
+        if unknown and not nohelp and getattr(parser, "_base_flags_of", None) is None:
+            raise UsageError(f"{_NO_BASE} (without it, {' '.join(unknown)} mean nothing)")
+        return known, unknown
+
+    parser.parse_known_args = parse_known_args
+
+
+def _is_training(opt: Opt) -> bool:
+    datatype = opt.get("datatype") or ""
+    return "train" in datatype and "evalmode" not in datatype and not opt.get("interactive_mode")
+
+
+def _zoo(opt: Opt, name: str) -> Optional[str]:
+    path = opt.get(name)
+    return modelzoo_path(opt.get("datapath"), path) if path else None
+
+
+def _deployed_opt(opt: Opt) -> Optional[Opt]:
+    """The options of ``--init-model``; a resumed run has its own checkpoint there."""
+    init_model = _zoo(opt, "init_model")
+    if not init_model:
+        return None
+    if init_model.endswith(".checkpoint") and model_files.same_file(
+        init_model, str(opt.get("model_file")) + ".checkpoint"
+    ):
+        return None
+    if not _is_named_now(opt) and not os.path.isfile(init_model):
+        # a candidate in service, on a machine without the model it was made from
+        return None
+    return model_files.read_opt(init_model, "--init-model")
+
+
+def _is_named_now(opt: Opt) -> bool:
+    # without a saved candidate the deployed model is needed, whoever named it
+    if model_files.find_opt(_zoo(opt, "model_file")) is None:
+        return True
+    return "init_model" in (opt.get("override") or {})
+
+
+def _base_name(opt: Opt) -> str:
+    # a candidate of ours as deployed model: its base, not itself
+    return opt.get("base_agent") or opt["model"]
+
+
+def _refuse_foreign(partial: Opt, existing: Opt) -> None:
+    model_file = partial["model_file"]
+    if model_files.same_file(_zoo(partial, "model_file"), _zoo(partial, "init_model")):
+        raise _overwrites_deployed(model_file)
+    raise UsageError(
+        f"-mf {model_file} is a finished {existing.get('model')} model, which -m frozen_layer "
+        f"would overwrite. To update it: --init-model {model_file} -mf another/path"
+    )
+
+
+def _overwrites_deployed(model_file: Optional[str]) -> UsageError:
+    return UsageError(
+        f"-mf {model_file} is the deployed model itself, which is never written. Give the "
+        f"candidate a path of its own: --init-model {model_file} -mf candidate/model"
+    )
+
+
+def _damaged(path: str, error: BaseException) -> ModelFileError:
+    reason = (str(error).splitlines() or [""])[0][:200]
+    return ModelFileError(
+        f"{path} cannot be loaded: truncated, damaged or not a ParlAI model "
+        f"({type(error).__name__}: {reason}). Its size is {os.path.getsize(path):,d} bytes; "
+        "restore it from where it came"
+    )
+
+
+def _limit_training(parser: ParlaiParser, partial: Opt) -> None:
+    """Without any limit ParlAI trains for ever; an update is small, and a few epochs do."""
+    limits = ("num_epochs", "max_train_time", "max_train_steps")
+    validations = ("secs", "steps", "epochs")
+    limits += tuple(f"validation_every_n_{unit}" for unit in validations)  # patience ends these
+    if "num_epochs" not in {action.dest for action in parser._actions}:
+        return
+    if all((partial.get(limit) or -1) <= 0 for limit in limits):
+        parser.set_defaults(num_epochs=DEFAULT_EPOCHS)
+
+
+def _record_seed(parser: ParlaiParser, candidate: Optional[Opt]) -> None:
+    """
+    A run without ``--seed`` gets one drawn and recorded, so that it can be resumed exactly.
+    """
+    if "seed" not in {action.dest for action in parser._actions}:
+        return
+    seed = (candidate or {}).get("seed")
+    if seed is None:
+        seed = parser.get_default("seed")
+    parser.set_defaults(seed=random.SystemRandom().randrange(2**31) if seed is None else seed)

@@ -1,0 +1,133 @@
+"""
+The files of a ParlAI model: found, checked before any work, written all or not at all.
+
+A model ``DIR/model`` is several files: ``model`` (weights), ``model.opt`` (options),
+``model.dict`` and, by tokenizer, ``model.dict.codecs`` and others.
+"""
+
+import contextlib
+import os
+import tempfile
+from typing import Iterator, Optional
+
+from parlai.core.opt import Opt
+
+from parlai_cu.errors import ModelFileError, SaveError, nearest
+
+
+def read_opt(model_file: str, flag: str) -> Opt:
+    """
+    The options of a model that must be there.
+
+    :param model_file: path of the weights
+    :param flag: the flag that named it, for the message
+    :raises ModelFileError: when the weights or the options are missing or unreadable
+    """
+    for path, what in ((model_file, "model file"), (model_file + ".opt", "options (.opt)")):
+        if not os.path.isfile(path):
+            raise ModelFileError(f"{flag} {model_file}: no {what} at {path}{_hint(path)}")
+    try:
+        return Opt.load(model_file + ".opt")
+    except (ValueError, OSError) as error:
+        raise ModelFileError(
+            f"{flag} {model_file}: {model_file}.opt is not a ParlAI options file: {error}"
+        ) from None
+
+
+def find_opt(model_file: Optional[str]) -> Optional[Opt]:
+    """The options of a model that may be there; of its checkpoint, if there is only that."""
+    for suffix in ("", ".checkpoint"):
+        if model_file and os.path.isfile(f"{model_file}{suffix}.opt"):
+            try:
+                return Opt.load(f"{model_file}{suffix}.opt")
+            except (ValueError, OSError) as error:
+                raise ModelFileError(
+                    f"-mf {model_file}: {model_file}{suffix}.opt is damaged: {error}"
+                ) from None
+    return None
+
+
+def same_file(one: Optional[str], other: Optional[str]) -> bool:
+    """Whether two paths name the same file, links followed, existing or not."""
+    return bool(one and other) and os.path.realpath(str(one)) == os.path.realpath(str(other))
+
+
+def check_writable(model_file: str) -> None:
+    """
+    Make sure, before any work, that the model can be written.
+
+    :raises SaveError: when its folder cannot be made or written to
+    """
+    folder = os.path.dirname(os.path.abspath(model_file))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SaveError(f"-mf {model_file}: cannot write in {folder}: {error.strerror}") from None
+
+
+def check_dictionary(path: str) -> None:
+    """
+    Make sure that a deployed model's dictionary is there.
+
+    ParlAI would build one from the new data, in the deployed model's folder, in which every
+    word has another number.
+
+    :raises ModelFileError: when it is missing
+    """
+    if not os.path.isfile(path):
+        raise ModelFileError(
+            f"the deployed model's dictionary is missing: expected {path}{_hint(path)}"
+        )
+
+
+@contextlib.contextmanager
+def written_whole(model_file: str) -> Iterator[str]:
+    """
+    Write the files of a model beside their place, then move them there.
+
+    Yields the path to write to. When the block ends, every file that begins with that path is
+    moved to ``model_file``'s name, the weights last, so that weights never stand without what
+    they need. When the block fails, nothing that was there before is touched. A dictionary
+    that is already there is kept: it is the one the weights were trained with.
+
+    :raises SaveError: when a file cannot be written (disk full, no permission)
+    """
+    folder, name = os.path.split(os.path.abspath(model_file))
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as staging:
+            yield os.path.join(staging, name)
+            for entry in sorted(os.listdir(staging), key=lambda entry: (entry == name, entry)):
+                target = os.path.join(folder, entry)
+                if entry.startswith(name + ".dict") and os.path.exists(target):
+                    continue
+                _flush(os.path.join(staging, entry))
+                os.replace(os.path.join(staging, entry), target)
+    except OSError as error:
+        raise SaveError(_unsaved(model_file, error.strerror or str(error))) from error
+    except RuntimeError as error:
+        # torch.save on a full disk: "PytorchStreamWriter failed writing file ..."
+        if "PytorchStreamWriter" not in str(error) and "unexpected pos" not in str(error):
+            raise
+        raise SaveError(_unsaved(model_file, f"torch.save could not write: {error}")) from error
+
+
+def _flush(path: str) -> None:
+    with open(path, "rb") as f:
+        os.fsync(f.fileno())
+
+
+def _unsaved(model_file: str, why: str) -> str:
+    return (
+        f"could not save {model_file}: {why}. Files saved earlier are whole; free space or "
+        "choose another -mf, then run the same command to go on from the last checkpoint"
+    )
+
+
+def _hint(path: str) -> str:
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        return f" (there is no folder {folder})"
+    close = nearest(os.path.basename(path), os.listdir(folder))
+    return f"; nearest in {folder}: {', '.join(close)}" if close else f" ({folder} has no such)"

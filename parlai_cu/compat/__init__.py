@@ -1,0 +1,92 @@
+"""
+Repairs of ParlAI 1.7.2 and of what it imports: one file per break.
+
+Each file states which library and version broke ParlAI, what a user saw, and when the repair
+may go. It defines
+
+``needed() -> Optional[str]``
+    None where nothing is broken, else why the repair is active. Feature-detects; it is asked
+    once, when the module to be repaired is imported, so it may import what that module does.
+``before(name) -> Optional[Callable[[], None]]``
+    optional: runs before that module's code; what it returns runs right after.
+``after(module) -> None``
+    optional: runs once the module is imported.
+``failed(name, error) -> Optional[Exception]``
+    optional: the module's own code raised ``error``; what to raise instead, if anything.
+    It is called without asking ``needed``: the failure is the answer.
+
+:data:`parlai_cu.plugin.REPAIRS` says at whose import each file is asked.
+"""
+
+import importlib
+from typing import Any, Callable, Optional
+
+# repair -> why it is active, or None where it was not needed; filled as modules are imported
+_state: dict[str, Optional[str]] = {}
+
+
+def _load(repair: str) -> Any:
+    return importlib.import_module(f"{__name__}.{repair}")
+
+
+def _reason(repair: str) -> Optional[str]:
+    if repair not in _state:
+        _state[repair] = _load(repair).needed()
+    return _state[repair]
+
+
+def before(repair: str, name: str) -> Optional[Callable[[], None]]:
+    """
+    Run the part of a repair that belongs before the import of module ``name``.
+
+    :param repair: the repair's file name
+    :param name: the module about to be imported
+    :return: what is to be run once the module's code has run, if anything
+    """
+    hook = getattr(_load(repair), "before", None)
+    return hook(name) if hook is not None and _reason(repair) else None
+
+
+def after(repair: str, module: Any) -> None:
+    """
+    Run the part of a repair that belongs after the import of a module.
+
+    :param repair: the repair's file name
+    :param module: the module that was imported
+    """
+    hook = getattr(_load(repair), "after", None)
+    if hook is not None and _reason(repair):
+        hook(module)
+
+
+def failed(repair: str, name: str, error: Exception) -> Optional[Exception]:
+    """
+    Ask a repair what becomes of the error that ended the import of module ``name``.
+
+    :param repair: the repair's file name
+    :param name: the module whose code raised
+    :param error: what it raised
+    :return: what to raise in its place, or None to leave it as it is
+    """
+    hook = getattr(_load(repair), "failed", None)
+    return hook(name, error) if hook is not None else None
+
+
+def reason(repair: str) -> Optional[str]:
+    """
+    Why a repair is active (or would be, once its module is imported), or None.
+
+    :param repair: the repair's file name
+    :raises Exception: whatever the check itself ran into; the repair is off then
+    """
+    return _reason(repair)
+
+
+def summary(repair: str) -> str:
+    """
+    What a repair is for: the first paragraph of its file, on one line.
+
+    :param repair: the repair's file name
+    """
+    paragraph = (_load(repair).__doc__ or "").strip().split("\n\n")[0]
+    return " ".join(paragraph.split())

@@ -1,0 +1,175 @@
+"""
+ParlAI answers a broken or empty data file with a traceback, silence or an endless loop.
+
+Seen with ParlAI 1.7.2 and ``-t jsonfile``: a broken line is ``JSONDecodeError: ... line 1
+column 26``, whichever line it was and of whichever file; a line without ``dialog`` is
+``KeyError: 'dialog'``; so is an empty last line an error. A file without examples gives
+``ValueError: empty range for randrange()``, in ``eval_model`` an empty report and success,
+and with ``-dt train:stream`` the loop never ends. Characters that Python takes for line ends
+(U+2028, U+0085) cut a valid line in two.
+Goes when: never; ParlAI is archived.
+
+Each becomes a DataError that names the file, the line, what was found and what was expected.
+An empty fold is refused only where stock ParlAI fails on it as well, or evaluates nothing.
+"""
+
+import json
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, Callable, Optional
+
+from parlai_cu.errors import DataError
+
+EXPECTED = (
+    'expected one conversation per line: {"dialog": [[{"id": "user", "text": "..."}, '
+    '{"id": "bot", "text": "..."}]]}'
+)
+
+
+def needed() -> Optional[str]:
+    """Why the repair is active."""
+    return "ParlAI answers a broken or empty data file with a traceback or an endless loop"
+
+
+def after(module: ModuleType) -> None:
+    """Hook the reader, the teachers and the evaluation, each when it is imported."""
+    hooks: dict[str, Callable[[Any], None]] = {
+        "parlai.utils.conversations": _check_lines,
+        "parlai.core.teachers": _refuse_empty_training,
+        "parlai.scripts.eval_model": _refuse_empty_evaluation,
+    }
+    hooks[module.__name__](module)
+
+
+def _check_lines(module: Any) -> None:
+    """Let ``Conversations`` say which line of which file is wrong."""
+
+    def _load_raw(self: Any, datapath: str) -> Iterator[str]:
+        return (line for _, line in _numbered_lines(module, datapath))
+
+    def _load_conversations(self: Any, datapath: str) -> Iterator[Any]:
+        for number, line in _numbered_lines(module, datapath):
+            where = f"{datapath}, line {number}"
+            _check_conversation(where, line)
+            yield self._parse(line)
+
+    module.Conversations._load_raw = _load_raw
+    module.Conversations._load_conversations = _load_conversations
+
+
+def _numbered_lines(module: Any, datapath: str) -> Iterator[tuple[int, str]]:
+    if not module.PathManager.exists(datapath):
+        raise DataError(f"{datapath}: there is no such file; {EXPECTED}")
+    with module.PathManager.open(datapath, "rb") as stream:
+        for number, raw in enumerate(stream, 1):
+            try:
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{datapath}, line {number}: byte {error.start + 1} is not UTF-8 "
+                    f"(0x{raw[error.start]:02x}); convert the file to UTF-8"
+                ) from None
+            if line:
+                yield number, line
+
+
+def _check_conversation(where: str, line: str) -> None:
+    """Raise DataError unless ``line`` is a conversation."""
+    try:
+        episode = json.loads(line)
+    except json.JSONDecodeError as error:
+        problem = f"not JSON ({error.msg} at column {error.colno})"
+        raise DataError(f"{where}: {problem}: {_shorten(line)}; {EXPECTED}") from None
+    if not isinstance(episode, dict) or "dialog" not in episode:
+        found = f"the keys {sorted(episode)}" if isinstance(episode, dict) else _kind(episode)
+        raise DataError(f'{where}: found {found}, no "dialog"; {EXPECTED}')
+    rounds = episode["dialog"]
+    if not isinstance(rounds, list):
+        raise DataError(f'{where}: "dialog" is {_kind(rounds)}, not a list; {EXPECTED}')
+    for index, turns in enumerate(rounds):
+        _check_turns(f'{where}: "dialog"[{index}]', turns)
+
+
+def _check_turns(where: str, turns: Any) -> None:
+    if not isinstance(turns, list):
+        raise DataError(f"{where} is {_kind(turns)}, not a list of turns; {EXPECTED}")
+    for index, turn in enumerate(turns):
+        if not isinstance(turn, dict):
+            raise DataError(f"{where}[{index}] is {_kind(turn)}, not a turn; {EXPECTED}")
+        if isinstance(turn.get("text"), str) or "image" in turn:
+            continue
+        found = f'"text" is {_kind(turn["text"])}' if "text" in turn else f"keys {sorted(turn)}"
+        raise DataError(f'{where}[{index}] has no "text" ({found}); {EXPECTED}')
+
+
+def _refuse_empty_training(module: Any) -> None:
+    """Name the task and the file where training would draw from nothing."""
+    teacher, stream = module.FixedDialogTeacher, module.StreamDialogData
+    stock_index, stock_init = teacher.next_episode_idx, stream.__init__
+    stock_generator = stream._data_generator
+
+    def next_episode_idx(
+        self: Any, num_eps: Optional[int] = None, loop: Optional[bool] = None
+    ) -> int:
+        try:
+            return int(stock_index(self, num_eps, loop))
+        except (ZeroDivisionError, ValueError):
+            if self.num_episodes() == 0:
+                raise DataError(_nothing_in(self.opt)) from None
+            raise
+
+    def __init__(self: Any, opt: Any, *args: Any, **kwargs: Any) -> None:
+        self.opt = opt
+        stock_init(self, opt, *args, **kwargs)
+
+    def _data_generator(self: Any, data_loader: Any, datafile: Any) -> Iterator[Any]:
+        def counted(path: Any) -> Iterator[Any]:
+            empty = True
+            for example in data_loader(path):
+                empty = False
+                yield example
+            if empty and self.cycle:  # else the loop over the data would never end
+                raise DataError(_nothing_in(self.opt))
+
+        yield from stock_generator(self, counted, datafile)
+
+    teacher.next_episode_idx = next_episode_idx
+    stream.__init__ = __init__
+    stream._data_generator = _data_generator
+
+
+def _refuse_empty_evaluation(module: Any) -> None:
+    """Let an evaluation of no example at all be an error, not an empty report."""
+    stock_world, stock_eval = module.create_task, module._eval_single_world
+    worlds: list[Any] = []
+
+    def create_task(*args: Any, **kwargs: Any) -> Any:
+        worlds[:] = [stock_world(*args, **kwargs)]
+        return worlds[0]
+
+    def _eval_single_world(opt: Any, agent: Any, task: str) -> Any:
+        report = stock_eval(opt, agent, task)
+        if worlds and not report.get("exs") and worlds.pop().num_examples() == 0:
+            raise DataError(_nothing_in({**opt, "task": task}))
+        return report
+
+    module.create_task = create_task
+    module._eval_single_world = _eval_single_world
+
+
+def _nothing_in(opt: Any) -> str:
+    datafile = opt.get("datafile") or opt.get("jsonfile_datapath") or opt.get("fromfile_datapath")
+    place = f" (file {datafile})" if datafile else ""
+    return (
+        f"the task {opt.get('task')}{place} has no examples for datatype {opt.get('datatype')}: "
+        "expected at least one; look at it with: parlai display_data"
+    )
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", type(None): "null"}
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+def _shorten(text: str, length: int = 60) -> str:
+    return text if len(text) <= length else text[:length] + "..."

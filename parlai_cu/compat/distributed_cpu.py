@@ -1,0 +1,82 @@
+"""
+ParlAI's distributed training takes CUDA and NCCL for granted.
+
+Seen with ParlAI 1.7.2 on a machine without a GPU: ``parlai multiprocessing_train
+--distributed-world-size 2`` ends in "integer modulo by zero" (``rank %
+torch.cuda.device_count()``), and past that in "No CUDA" from ``all_gather_list``.
+Goes when: never; ParlAI is archived.
+
+Without a GPU the processes talk through gloo, which torch brings.
+"""
+
+import contextlib
+import functools
+from typing import Any, Iterator, List, Optional
+from unittest import mock
+
+import torch
+import torch.distributed as dist
+
+
+def needed() -> Optional[str]:
+    """Why the repair is active, or None."""
+    if torch.cuda.is_available():
+        return None
+    return "no GPU here, and ParlAI's distributed training knows only NCCL; it goes through gloo"
+
+
+def after(module: Any) -> None:
+    """Repair parlai.utils.distributed, and the train loop in parlai.utils.fsdp."""
+    if module.__name__ == "parlai.utils.fsdp":
+        module.JoinableTrainLoop.join_device = property(lambda loop: torch.device("cpu"))
+        module.JoinableEvaluator.join_device = property(lambda evaluator: torch.device("cpu"))
+        return
+    module.all_gather_list = all_gather_list
+    stock = module.distributed_context
+
+    @functools.wraps(stock)
+    @contextlib.contextmanager
+    def distributed_context(
+        rank: int, opt: Any, rank_offset: int = 0, gpu: Optional[int] = None, **kwargs: Any
+    ) -> Iterator[Any]:
+        with contextlib.ExitStack() as stack:
+            gloo = functools.partial(_init_process_group, dist.init_process_group)
+            stack.enter_context(mock.patch.object(dist, "init_process_group", gloo))
+            stack.enter_context(mock.patch.object(torch.cuda, "init", lambda: None))
+            # as a method of the class, so that ParlAI's isinstance checks still hold
+            wrapped = _without_device_ids(torch.nn.parallel.DistributedDataParallel.__init__)
+            stack.enter_context(
+                mock.patch.object(torch.nn.parallel.DistributedDataParallel, "__init__", wrapped)
+            )
+            yield stack.enter_context(
+                stock(rank, opt, rank_offset, -1 if gpu is None else gpu, **kwargs)
+            )
+
+    module.distributed_context = distributed_context
+
+
+def all_gather_list(data: Any) -> List[Any]:
+    """
+    Gather an object from every process.
+
+    :param data: this process's object; picklable
+    :return: the objects of all processes, by rank
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return [data]
+    gathered: List[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(gathered, data)
+    return gathered
+
+
+def _init_process_group(stock: Any, backend: str, **kwargs: Any) -> None:
+    stock(backend="gloo", **kwargs)
+
+
+def _without_device_ids(stock: Any) -> Any:
+    @functools.wraps(stock)
+    def __init__(self: Any, module: Any, device_ids: Any = None, **kwargs: Any) -> None:
+        # ParlAI names a GPU even for a module that is on the CPU
+        stock(self, module, device_ids=None, **kwargs)
+
+    return __init__

@@ -1,0 +1,31 @@
+"""
+ParlAI warns of options that an agent took over on purpose.
+
+Seen with ParlAI 1.7.2, with ``--init-model``: two screens of "your model is being loaded with
+opts that differ ... Add the following args to your run command to change this: --model
+transformer/generator ...", which would undo what the user asked for.
+Goes when: never; ParlAI is archived.
+
+The warning is right where architecture must be restated by hand. Agents of ours inherit the
+deployed model's options and check them (``base_agent`` is set in their options).
+"""
+
+import functools
+from typing import Any, Optional
+
+
+def needed() -> Optional[str]:
+    """Why the repair is active."""
+    return "ParlAI's warning on --init-model is wrong for agents that inherit its options"
+
+
+def after(module: Any) -> None:
+    """Silence it for agents that inherit (parlai.core.agents, and where it was imported)."""
+    stock = module.compare_init_model_opts
+
+    @functools.wraps(stock)
+    def compare_init_model_opts(opt: Any, curr_opt: Any) -> None:
+        if not curr_opt.get("base_agent"):
+            stock(opt, curr_opt)
+
+    module.compare_init_model_opts = compare_init_model_opts

@@ -1,0 +1,110 @@
+"""
+The errors we raise for what a user can put right.
+
+::
+
+    ParlaiCuError            everything below; reaches the terminal as one line, exit status 1
+    ├── MissingParlAIError   ParlAI is not installed (also an ImportError)
+    ├── UsageError           a flag, or a combination of flags
+    │   └── PatternError     --tune / --freeze
+    ├── ModelFileError       a model, its .opt or its dictionary
+    ├── DataError            a data file
+    ├── SaveError            a file that could not be written
+    ├── FrozenBreachError    a frozen tensor changed: the promise is broken, nothing was saved
+    └── DivergedError        the loss is no longer a number
+
+Each message names the flag or file, what was found, what was expected and what to do next.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from typing import Any, Callable, Iterable, List
+
+
+class ParlaiCuError(Exception):
+    """Base of all errors that tell the user what to put right."""
+
+
+class MissingParlAIError(ParlaiCuError, ImportError):
+    """ParlAI is not installed here."""
+
+
+class UsageError(ParlaiCuError):
+    """A flag, or a combination of flags, that cannot work."""
+
+
+class PatternError(UsageError):
+    """``--tune`` or ``--freeze`` names something the model does not have."""
+
+
+class ModelFileError(ParlaiCuError):
+    """A model file, its ``.opt`` or its dictionary is missing, damaged or does not fit."""
+
+
+class DataError(ParlaiCuError):
+    """A data file is missing, empty or not in its format."""
+
+
+class SaveError(ParlaiCuError):
+    """A file could not be written; what was there before is whole."""
+
+
+class FrozenBreachError(ParlaiCuError):
+    """A tensor that must not change did; the save was stopped."""
+
+
+class DivergedError(ParlaiCuError):
+    """The loss became NaN or infinite."""
+
+
+_stock_excepthook: Callable[..., Any] = sys.__excepthook__
+
+
+def short_excepthook(kind: type, error: BaseException, traceback: Any) -> None:
+    """
+    ``sys.excepthook`` that prints our errors as one line, and leaves all others alone.
+
+    With ``PARLAI_CU_TRACEBACK=1`` in the environment the traceback is printed as well.
+    """
+    if isinstance(error, ParlaiCuError) and not os.environ.get("PARLAI_CU_TRACEBACK"):
+        sys.stderr.write(f"parlai_cu: {error}\n")
+    else:
+        _stock_excepthook(kind, error, traceback)
+
+
+def install_short_excepthook() -> None:
+    """Let our errors reach the terminal as one line. Calling it again does nothing."""
+    global _stock_excepthook
+    if sys.excepthook is not short_excepthook:
+        _stock_excepthook = sys.excepthook
+        sys.excepthook = short_excepthook
+
+
+def require_parlai() -> None:
+    """
+    Import ParlAI, or say what to run.
+
+    :raises MissingParlAIError: when it is not installed
+    """
+    try:
+        importlib.import_module("parlai")
+    except ModuleNotFoundError as error:
+        if error.name != "parlai":
+            raise
+        raise MissingParlAIError(
+            "ParlAI is not installed. Run: pip install --no-deps parlai==1.7.2 "
+            "(its other requirements came with parlai-cu)"
+        ) from None
+
+
+def nearest(word: str, choices: Iterable[str], count: int = 3) -> List[str]:
+    """
+    The choices that look most like ``word``, best first.
+
+    :param word: what the user wrote
+    :param choices: what there is
+    :param count: how many to return at most
+    """
+    return difflib.get_close_matches(word, list(choices), n=count, cutoff=0.4)

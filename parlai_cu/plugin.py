@@ -1,0 +1,49 @@
+"""
+THE list of names: everything ParlAI can find of ours, and the module it is found in.
+
+A new variant is one file and one line here. Only strings stand in this module, because it is
+read at every interpreter start; what a string names is imported when somebody asks for it.
+"""
+
+# `-m NAME`; both spellings resolve, so both may stand in an .opt file
+AGENTS = {
+    "frozen_layer": "parlai_cu.agents.frozen_layer.frozen_layer:FrozenLayerAgent",
+    "cu:frozen_layer": "parlai_cu.agents.frozen_layer.frozen_layer:FrozenLayerAgent",
+}
+
+# `parlai NAME`: modules whose import runs @register_script
+SCRIPTS = (
+    "parlai_cu.scripts.doctor",
+    "parlai_cu.scripts.export_model",
+)
+
+# `-t NAME`: the package that holds agents.py (and worlds.py where there is one)
+TASKS = {
+    "bike_shop": "parlai_cu.tasks.bike_shop",
+}
+
+# `zoo:NAME/model`: the package that holds build.py with ParlAI's download(datapath)
+ZOO: dict = {}
+
+# Repairs of ParlAI and of what it imports, in parlai_cu/compat/: the file's name, and the
+# modules at whose import it looks whether it is needed.
+REPAIRS = {
+    "pkg_resources_gone": ("parlai.core.opt", "rouge"),
+    "plateau_verbose": ("parlai.nn.lr_scheduler",),
+    "numpy_int": ("parlai.core.dict",),
+    "torchvision_mismatch": ("torchvision",),
+    "rouge_without_punkt": ("rouge",),
+    "seq2seq_load": ("parlai.agents.seq2seq.seq2seq",),
+    "pandas_stack": ("parlai.utils.misc",),
+    "websocket_writes": ("parlai.chat_service.services.websocket.websocket_manager",),
+    "data_errors": (
+        "parlai.utils.conversations",
+        "parlai.core.teachers",
+        "parlai.scripts.eval_model",
+    ),
+    "gpt2_cache": ("parlai.agents.hugging_face.gpt2",),
+    "gpt2_buffers": ("parlai.agents.hugging_face.gpt2",),
+    "distributed_cpu": ("parlai.utils.distributed", "parlai.utils.fsdp"),
+    "train_loop": ("parlai.scripts.train_model",),
+    "inherited_options": ("parlai.core.agents",),
+}

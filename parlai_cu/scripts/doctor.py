@@ -1,0 +1,268 @@
+"""
+``parlai doctor``: what this environment can do, which repairs are active, and what to do
+about the rest.
+
+Everything is looked up when the command runs: this module is imported by every ``parlai -h``.
+
+Tests live in tests/scripts/test_doctor.py.
+"""
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import io
+import json
+import math
+import os
+import platform
+import site
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from typing import Any, Optional
+
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+
+from parlai_cu import compat, plugin
+
+# module -> (its name on PyPI, what does not work without it); without these ParlAI does not run
+REQUIRED = {
+    "torch": ("torch", "ParlAI"),
+    "numpy": ("numpy", "ParlAI"),
+    "iopath": ("iopath", "ParlAI"),
+    "requests": ("requests", "ParlAI"),
+    "PIL": ("Pillow", "ParlAI"),
+    "yaml": ("PyYAML", "ParlAI"),
+    "sklearn": ("scikit-learn", "ParlAI's classifiers"),
+    "packaging": ("packaging", "ParlAI"),
+    "nltk": ("nltk", "BLEU in reports"),
+    "joblib": ("joblib", "ParlAI"),
+    "tqdm": ("tqdm", "ParlAI"),
+}
+OPTIONAL = {
+    "tornado": ("tornado", "chat_service"),
+    "sh": ("sh", "chat_service"),
+    "websocket": ("websocket-client", "chat_service's terminal and browser clients"),
+    "transformers": ("transformers", "-m hugging_face/gpt2, hugging_face/t5"),
+    "pandas": ("pandas", "reports as tables"),
+    "rouge": ("py-rouge", "--metrics rouge"),
+    "torchvision": ("torchvision", "tasks with images"),
+    "subword_nmt": ("subword-nmt", "--dict-tokenizer bpe"),
+}
+# a repair that is active because of something the user can put right -> how
+ADVICE = {
+    "torchvision_mismatch": "pip install --upgrade torchvision (or uninstall it: pip uninstall "
+    "torchvision); until then ParlAI runs as if it were not installed",
+}
+
+
+class Examination:
+    """What was found, line by line, and what is to be done."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.problems: list[str] = []
+        # whether something that everybody needs does not work
+        self.broken = False
+
+    def section(self, title: str) -> None:
+        """Begin a part of the output."""
+        self.lines += ["", title]
+
+    def row(self, name: str, text: str) -> None:
+        """Add one finding."""
+        self.lines.append(f"  {name:<20} {text}".rstrip())
+
+    def problem(self, text: str, essential: bool = False) -> None:
+        """Add something to be done; ``essential`` makes the exit status 1."""
+        self.problems.append(text)
+        self.broken = self.broken or essential
+
+    def text(self) -> str:
+        """All of it, as it is printed."""
+        todo = [f"  {number}. {text}" for number, text in enumerate(self.problems, 1)]
+        end = ["", "To do", *todo] if todo else ["", "Everything needed works."]
+        return "\n".join([*self.lines, *end]).strip()
+
+
+@register_script("doctor")
+class Doctor(ParlaiScript):
+    """Print what works in this environment, what was repaired, and what to do."""
+
+    @classmethod
+    def setup_args(cls) -> ParlaiParser:
+        """Command line arguments."""
+        parser = ParlaiParser(
+            False,
+            False,
+            description="Print versions, active repairs, whether training works, and what to do. "
+            "Exit status 1 if something essential does not work. Example: parlai doctor",
+        )
+        parser.add_argument(
+            "--details",
+            type="bool",
+            default=False,
+            help="print the traceback of what failed, and what each repair is for",
+        )
+        return parser
+
+    def run(self) -> None:
+        """Examine and print; exits with status 1 if something essential is broken."""
+        found = examine(details=self.opt["details"])
+        print(found.text())
+        if found.broken:
+            raise SystemExit(1)
+
+
+def examine(details: bool = False) -> Examination:
+    """
+    Look at this environment.
+
+    :param details: with tracebacks, and what each repair is for
+    """
+    found = Examination()
+    _versions(found)
+    _libraries(found)
+    _repairs(found, details)
+    _checks(found, details)
+    return found
+
+
+def _versions(found: Examination) -> None:
+    found.section("Versions")
+    found.row("python", f"{platform.python_version()} ({sys.executable})")
+    for name in ("parlai", "parlai-cu", "setuptools"):
+        found.row(name, _version(name) or "not installed")
+
+
+def _libraries(found: Examination) -> None:
+    found.section("Libraries")
+    for required, libraries in ((True, REQUIRED), (False, OPTIONAL)):
+        for module, (package, purpose) in libraries.items():
+            # imported already, or to be found (`sh` has no __spec__ once it is imported)
+            present = module in sys.modules or importlib.util.find_spec(module) is not None
+            note = "" if present else f"missing; without it: no {purpose}"
+            found.row(package, _version(package) or note or "installed")
+            if not present and required:
+                found.problem(f"{package} is missing: pip install {package}", essential=True)
+
+
+def _repairs(found: Examination, details: bool) -> None:
+    found.section("Repairs (parlai_cu/compat)")
+    for repair in plugin.REPAIRS:
+        try:
+            reason = compat.reason(repair)
+        except Exception as error:  # the check is off, ParlAI is not
+            found.row(repair, f"off: its check failed ({_one_line(error)})")
+            found.problem(f"the repair {repair} is off: {_one_line(error)}")
+            continue
+        found.row(repair, f"active: {reason}" if reason else "not needed")
+        if details:
+            found.row("", compat.summary(repair))
+        if reason and repair in ADVICE:
+            found.problem(f"{reason}: {ADVICE[repair]}")
+
+
+def _checks(found: Examination, details: bool) -> None:
+    found.section("Checks")
+    if _find_pth() is None:
+        found.row("activation", "parlai_cu.pth is not in site-packages")
+        found.problem(
+            "plain `parlai` does not know parlai_cu: install it with pip install parlai-cu "
+            "(pip install -e . in a checkout), or use python -m parlai_cu"
+        )
+    else:
+        found.row("activation", "ok, parlai knows parlai_cu without a flag")
+    for name, check in (("our agents", _agents), ("a training step", _training_step)):
+        try:
+            found.row(name, f"ok, {check()}")
+        except Exception as error:
+            found.row(name, f"FAILED: {_one_line(error)}")
+            if details:
+                found.lines.append(traceback.format_exc())
+            found.problem(
+                f"{name} failed ({_one_line(error)}). See where: parlai doctor --details true. "
+                "A fresh virtual environment with parlai-cu alone is known to work",
+                essential=True,
+            )
+
+
+def _agents() -> str:
+    from parlai.core.loader import load_agent_module
+
+    for name in plugin.AGENTS:
+        load_agent_module(name)
+    return ", ".join(name for name in plugin.AGENTS if ":" not in name)
+
+
+def _training_step() -> str:
+    """Train stock ParlAI's transformer/generator for two updates, for its own sake."""
+    from parlai.scripts.train_model import TrainModel
+
+    turns = [{"id": "user", "text": "hello"}, {"id": "bot", "text": "good morning"}]
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        data = os.path.join(folder, "data.jsonl")
+        with open(data, "w", encoding="utf-8") as stream:
+            stream.write(json.dumps({"dialog": [turns]}) + "\n")
+        options: dict[str, Any] = {
+            "model": "transformer/generator",
+            "model_file": os.path.join(folder, "model"),
+            "datapath": folder,
+            "task": "jsonfile",
+            "jsonfile_datapath": data,
+            "n_layers": 1,
+            "n_heads": 1,
+            "embedding_size": 8,
+            "ffn_size": 8,
+            "batchsize": 1,
+            "max_train_steps": 2,
+            "skip_generation": True,
+        }
+        report, _ = TrainModel.main(**options)
+        loss = float(report["loss"])
+        if not math.isfinite(loss):
+            raise ArithmeticError(f"the loss is {loss}")
+    return f"{options['model']} learnt for 2 updates and was saved and loaded; {_device()}"
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} GPU(s), {torch.cuda.get_device_name(0)}"
+    return "CPU only"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    import parlai.utils.logging as logging
+
+    sink = io.StringIO()
+    logging.disable()
+    try:
+        with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+            yield
+    finally:
+        logging.enable()
+
+
+def _find_pth() -> Optional[str]:
+    # not sys.path: the checkout itself holds a parlai_cu.pth, which Python does not read there
+    for folder in (*site.getsitepackages(), site.getusersitepackages()):
+        path = os.path.join(folder, "parlai_cu.pth")
+        if os.path.exists(path):
+            return path
+    return None
+
+
+def _version(package: str) -> Optional[str]:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -1,0 +1,64 @@
+"""
+Freezing: gradients, dropout and running statistics of what does not learn.
+
+A parameter outside the selection gets ``requires_grad=False``: autograd then computes no
+gradient for it, and the backward pass stops below the lowest layer that learns.
+
+**The rule for dropout and running statistics.** A module none of whose parameters and
+buffers learn runs as in evaluation: no dropout, batch normalisation by its stored
+statistics. So a frozen block computes the same function in training as in service, and its
+buffers cannot drift. A module that holds something that learns trains as usual, dropout
+included.
+"""
+
+from typing import Iterable, List, Set, Tuple
+
+import torch
+
+
+def freeze(
+    model: torch.nn.Module, learning: Iterable[str]
+) -> Tuple[List[torch.nn.Parameter], List[str]]:
+    """
+    Let only the named parameters and buffers change in training.
+
+    :param model: the model; its ``requires_grad`` flags are set and its frozen modules get a
+        hook that keeps them in evaluation mode
+    :param learning: names of parameters and buffers that may change
+    :return: the parameters that learn, each once, and the paths of the largest modules that
+        are frozen as a whole
+    """
+    names = set(learning)
+    learning_ids: Set[int] = set()
+    for name, tensor in model.named_parameters(remove_duplicate=False):
+        if name in names:
+            learning_ids.add(id(tensor))
+    for name, buffer in model.named_buffers(remove_duplicate=False):
+        if name in names:
+            learning_ids.add(id(buffer))
+    parameters = []
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) in learning_ids)
+        if parameter.requires_grad:
+            parameters.append(parameter)
+    frozen_modules: List[str] = []
+    _hook_frozen_modules(model, "", learning_ids, frozen_modules)
+    return parameters, frozen_modules
+
+
+def _hook_frozen_modules(
+    module: torch.nn.Module, path: str, learning: Set[int], found: List[str]
+) -> None:
+    own = [*module.parameters(), *module.buffers()]
+    if own and not any(id(tensor) in learning for tensor in own):
+        # ParlAI calls model.train() before every update, so the mode is set when it is used
+        module.register_forward_pre_hook(_evaluate)
+        found.append(path)
+        return
+    for name, child in module.named_children():
+        _hook_frozen_modules(child, f"{path}.{name}" if path else name, learning, found)
+
+
+def _evaluate(module: torch.nn.Module, inputs: object) -> None:
+    if module.training:
+        module.eval()

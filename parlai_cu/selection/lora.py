@@ -1,0 +1,156 @@
+"""
+Low-rank adaptation: ``W x`` becomes ``W x + (alpha / rank) B A x`` with W frozen.
+
+Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", section 4.1. The
+factors hang on the linear layer as a child called ``lora`` and enter through a forward hook,
+so that the names of all other tensors stay what they are and the layer can be one of
+transformers' transposed ``Conv1D`` too. Merging adds ``(alpha / rank) B A`` to W.
+"""
+
+import math
+from typing import Dict, Iterable, List
+
+import torch
+import torch.nn.functional as F
+
+from parlai_cu.errors import UsageError
+from parlai_cu.selection.catalogue import TensorInfo
+
+CHILD = "lora"
+
+
+class LowRankFactors(torch.nn.Module):
+    """
+    The two factors of one linear layer.
+
+    A is drawn as ``nn.Linear`` draws its weight, B starts at zero: at first nothing changes.
+
+    :param weight: the frozen weight, ``[out, in]`` (or ``[in, out]`` if ``transposed``)
+    :param rank: inner width
+    :param alpha: scale; the product is multiplied by ``alpha / rank``
+    :param transposed: the layer computes ``x W`` rather than ``x W^T``
+    """
+
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        rank: int,
+        alpha: float,
+        transposed: bool,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        outputs, inputs = reversed(weight.shape) if transposed else weight.shape
+        bound = 1 / math.sqrt(inputs)
+        first = torch.empty(rank, inputs).uniform_(-bound, bound, generator=generator)
+        self.A = torch.nn.Parameter(first.to(weight))
+        self.B = torch.nn.Parameter(torch.zeros(outputs, rank).to(weight))
+        self.scale = alpha / rank
+        self.transposed = transposed
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[..., in]`` -> ``[..., out]``: what is added to the layer's output."""
+        return F.linear(F.linear(x, self.A), self.B) * self.scale
+
+    @torch.no_grad()
+    def delta(self) -> torch.Tensor:
+        """What merging adds to the weight, in the weight's shape, float32."""
+        product = (self.B.float() @ self.A.float()) * self.scale
+        return product.t() if self.transposed else product
+
+
+def inject(
+    model: torch.nn.Module, weights: Iterable[TensorInfo], rank: int, alpha: float, seed: int
+) -> List[TensorInfo]:
+    """
+    Give the linear layers among ``weights`` their factors.
+
+    :param model: changed in place
+    :param weights: the selected tensors; those that are not the weight of a linear layer, or
+        that a second layer shares (tying), are passed over
+    :param rank: inner width of the factors, from 1 on
+    :param alpha: scale
+    :param seed: of the drawing of A
+    :return: the weights that got factors
+    :raises UsageError: when none of ``weights`` belongs to a linear layer
+    """
+    generator = torch.Generator().manual_seed(seed)
+    adapted = []
+    for tensor in weights:
+        layers = {model.get_submodule(_layer_path(name)) for name in tensor.names}
+        layer = layers.pop()
+        if layers or not tensor.name.endswith(".weight") or not _is_linear(layer):
+            continue
+        transposed = not isinstance(layer, torch.nn.Linear)
+        weight = model.get_parameter(tensor.name)
+        factors = LowRankFactors(weight, rank, alpha, transposed, generator)
+        layer.add_module(CHILD, factors)
+        layer.register_forward_hook(_add_product)
+        adapted.append(tensor)
+    if not adapted:
+        raise UsageError(
+            "--lora-rank: none of the selected tensors is the weight of a linear layer of its own; "
+            "try --tune '@attention,@ffn'"
+        )
+    return adapted
+
+
+def factor_names(tensor: TensorInfo) -> List[str]:
+    """The names of the factors of one adapted weight; more than two if its layer has aliases."""
+    return [f"{_layer_path(name)}.{CHILD}.{factor}" for name in tensor.names for factor in "AB"]
+
+
+def merge(
+    model: torch.nn.Module, state: Dict[str, torch.Tensor], adapted: Iterable[TensorInfo]
+) -> Dict[str, Dict[str, torch.Tensor]]:
+    """
+    Turn the state of an adapted model into the state of an ordinary one.
+
+    :param model: the adapted model
+    :param state: its state dict; changed in place: the factors leave, the weights take them in
+    :param adapted: the weights that have factors
+    :return: ``{"factors": ..., "originals": ...}``, by first names: what it takes to go on
+        training
+    """
+    factors, originals = {}, {}
+    for tensor in adapted:
+        names = factor_names(tensor)
+        removed = {name: state.pop(name) for name in names}
+        factors.update({name: removed[name] for name in names[:2]})
+        originals[tensor.name] = state[tensor.name]
+        layer_factors = model.get_submodule(f"{_layer_path(tensor.name)}.{CHILD}")
+        assert isinstance(layer_factors, LowRankFactors)
+        delta = layer_factors.delta()
+        merged = (state[tensor.name].float() + delta).to(state[tensor.name])
+        state.update({name: merged for name in tensor.names})
+    return {"factors": factors, "originals": originals}
+
+
+def restore_originals(model: torch.nn.Module, originals: Dict[str, torch.Tensor]) -> None:
+    """Undo a merge: put the frozen weights back. Runs before :func:`inject`."""
+    with torch.no_grad():
+        for name, weight in originals.items():
+            model.get_parameter(name).copy_(weight)
+
+
+def load_factors(model: torch.nn.Module, factors: Dict[str, torch.Tensor]) -> None:
+    """Go on with saved factors. Runs after :func:`inject`."""
+    with torch.no_grad():
+        for name, factor in factors.items():
+            model.get_parameter(name).copy_(factor)
+
+
+def _layer_path(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _is_linear(layer: torch.nn.Module) -> bool:
+    # MultiheadAttention uses its out_proj without calling it: a hook would never run
+    if type(layer).__name__ == "NonDynamicallyQuantizableLinear":
+        return False
+    return isinstance(layer, torch.nn.Linear) or type(layer).__name__ == "Conv1D"
+
+
+def _add_product(layer: torch.nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
+    product: torch.Tensor = getattr(layer, CHILD)(inputs[0])
+    return output + product

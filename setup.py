@@ -1,0 +1,101 @@
+"""
+Packaging of parlai-cu.
+
+What is unusual here: ``parlai_cu.pth`` is put beside the package, from a wheel and with
+``pip install -e .`` alike, so that ParlAI knows the plugin in every interpreter
+(parlai_cu/activation.py). pip removes it with the package.
+"""
+
+import os
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+from setuptools.command.editable_wheel import editable_wheel
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PTH = "parlai_cu.pth"
+
+
+class BuildWithPth(build_py):
+    """build_py that also puts the .pth file at the root of the wheel."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            self.copy_file(os.path.join(HERE, PTH), os.path.join(self.build_lib, PTH))
+
+    def get_outputs(self, include_bytecode=1):
+        return [*super().get_outputs(include_bytecode), os.path.join(self.build_lib, PTH)]
+
+
+class EditableWithPth(editable_wheel):
+    """editable_wheel whose wheel carries the .pth file as well."""
+
+    def _select_strategy(self, *args, **kwargs):
+        return _WithPth(super()._select_strategy(*args, **kwargs))
+
+
+class _WithPth:
+    """A setuptools editable strategy, and the .pth file."""
+
+    def __init__(self, strategy):
+        self.strategy = strategy
+
+    def __enter__(self):
+        self.strategy.__enter__()
+        return self
+
+    def __exit__(self, *exc_info):
+        return self.strategy.__exit__(*exc_info)
+
+    def __call__(self, wheel, files, mapping):
+        self.strategy(wheel, files, mapping)
+        wheel.write(os.path.join(HERE, PTH), PTH)
+
+
+def read(path):
+    with open(os.path.join(HERE, path), encoding="utf-8") as f:
+        return f.read()
+
+
+version = {}
+exec(read("parlai_cu/version.py"), version)
+
+setup(
+    name="parlai-cu",
+    version=version["__version__"],
+    description="Update a ParlAI dialogue model in service, without breaking what it knows.",
+    long_description=read("README.md"),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.9",
+    packages=find_packages(include=["parlai_cu", "parlai_cu.*"]),
+    package_data={"parlai_cu": ["agents/*/README.md"]},
+    cmdclass={"build_py": BuildWithPth, "editable_wheel": EditableWithPth},
+    # What ParlAI 1.7.2 needs of its 60 declared requirements, plus chat_service's. Lower
+    # bounds only where older releases are known to fail: next to a ParlAI with all its own
+    # pins nothing may be replaced.
+    install_requires=[
+        "torch>=2.0",
+        "numpy",
+        "iopath",
+        "requests",
+        "Pillow",
+        "PyYAML",
+        "scikit-learn",
+        "packaging",
+        "nltk",
+        "tornado",
+        "sh",
+        "joblib",
+        "websocket-client",
+        "tqdm",
+        "subword-nmt",  # --dict-tokenizer bpe
+    ],
+    extras_require={
+        # ParlAI with all its own pins; without these two bounds it does not resolve or start
+        "classic": ["parlai==1.7.2", "setuptools<82", "pyarrow<21"],
+        "huggingface": ["transformers"],
+        # py-rouge and pandas: so that the tests of their repairs run
+        "test": ["pytest", "py-rouge", "pandas"],
+    },
+)

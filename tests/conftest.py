@@ -1,0 +1,100 @@
+"""Shared fixtures: tiny data, tiny deployed models of every kind, quiet training."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Callable, Dict
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A few words in fixed order: a tiny model learns it in a few steps
+OLD = ["hello there", "how are you", "what is the time", "where is the shop", "thank you"]
+NEW = ["open the door", "close the window", "call me a taxi", "book a table", "good night"]
+
+
+def write_dialogues(path: Path, lines: list, copies: int = 4) -> Path:
+    """Conversations format: the user says a line, the system says it backwards."""
+    with open(path, "w") as f:
+        for _ in range(copies):
+            for line in lines:
+                answer = " ".join(reversed(line.split()))
+                turns = [{"id": "user", "text": line}, {"id": "system", "text": answer}]
+                f.write(json.dumps({"dialog": [turns, list(turns)]}) + "\n")
+    return path
+
+
+# what makes each kind of base tiny; `task` is what it is trained on
+TINY_TRANSFORMER: Dict[str, Any] = dict(
+    embedding_size=16, n_layers=2, n_heads=2, ffn_size=32, n_positions=64, truncate=32
+)
+TINY_RNN: Dict[str, Any] = dict(embeddingsize=16, hiddensize=16, numlayers=1)
+CLASSES = dict(task="integration_tests:classifier", classes=["one", "zero"])
+CANDIDATES = dict(task="integration_tests:candidate", candidates="batch", eval_candidates="inline")
+BASES: Dict[str, Dict[str, Any]] = {
+    "transformer/generator": TINY_TRANSFORMER,
+    "transformer/polyencoder": {**TINY_TRANSFORMER, **CANDIDATES},
+    "transformer/biencoder": {**TINY_TRANSFORMER, **CANDIDATES},
+    "transformer/crossencoder": {**TINY_TRANSFORMER, **CANDIDATES, "candidates": "inline"},
+    "transformer/classifier": {**TINY_TRANSFORMER, **CLASSES},
+    "seq2seq": TINY_RNN,
+    "hred": TINY_RNN,
+    "memnn": {**CANDIDATES, "embedding_size": 16},
+    "image_seq2seq": {**TINY_TRANSFORMER, "image_mode": "no_image_model"},
+    "tests.agents.my_agent:MyAgent": TINY_TRANSFORMER,
+}
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with old.jsonl, new.jsonl and an empty ParlAI data path."""
+    folder = tmp_path_factory.mktemp("data")
+    write_dialogues(folder / "old.jsonl", OLD + NEW)  # the dictionary is to know all words
+    write_dialogues(folder / "new.jsonl", NEW)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def train(data: Path) -> Callable[..., Any]:
+    """``train(model=..., model_file=..., **options)``: stock train_model, small and quiet."""
+
+    def run(**options: Any) -> Any:
+        from parlai.scripts.train_model import TrainModel
+
+        settings: Dict[str, Any] = dict(
+            task="jsonfile",
+            jsonfile_datapath=str(data / "old.jsonl"),
+            datapath=str(data),
+            batchsize=4,
+            max_train_steps=4,
+            optimizer="adam",
+            learningrate=1e-2,
+            validation_max_exs=4,
+            short_final_eval=True,
+            loglevel="error",
+            no_cuda=True,
+        )
+        settings.update(options)
+        if settings["task"] != "jsonfile":
+            del settings["jsonfile_datapath"]
+        return TrainModel.main(**{k: v for k, v in settings.items() if v is not None})
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def deployed(
+    train: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str]:
+    """``deployed(agent)``: the path of a tiny deployed model of that agent, trained once."""
+    made: Dict[str, str] = {}
+
+    def get(agent: str) -> str:
+        if agent not in made:
+            model_file = str(tmp_path_factory.mktemp("deployed") / "model")
+            train(model=agent, model_file=model_file, **BASES[agent])
+            made[agent] = model_file
+        return made[agent]
+
+    return get

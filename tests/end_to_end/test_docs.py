@@ -1,0 +1,70 @@
+"""Every command in README.md and docs/ runs as it is shown, in order, on tiny data."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, List
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "parlai_cu/agents/frozen_layer/README.md"])
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+
+
+def commands(page: Path) -> List[str]:
+    """The `parlai` commands in a page's bash blocks, continuation lines joined."""
+    found = []
+    for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.startswith("parlai "):
+                found.append(line)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_run_as_shown(
+    page: Path, deployed: Callable[[str], str], data: Path, tmp_path: Path
+) -> None:
+    """Each command of the page ends with status 0."""
+    shown = commands(page)
+    assert shown, "the page shows no command"
+    shutil.copytree(Path(deployed("transformer/generator")).parent, tmp_path / "deployed")
+    shutil.copy(data / "new.jsonl", tmp_path / "new.jsonl")
+    shutil.copy(data / "old.jsonl", tmp_path / "old_test.jsonl")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for command in shown:
+        if "--lora-rank" in command:
+            # another selection for the same -mf is refused, as it should be
+            shutil.rmtree(tmp_path / "candidate", ignore_errors=True)
+        done = subprocess.run(
+            [sys.executable, "-m", *shlex.split(command)],
+            input="open the door\n[EXIT]\n",
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr[-2000:]}"
+
+
+@pytest.mark.slow
+def test_the_demo(tmp_path: Path) -> None:
+    """examples/demo.py runs to its table, and the candidate is the better one on the update."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "demo.py"), "--folder", str(tmp_path / "demo")],
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
+    table = done.stdout.split("What was gained")[1]
+    row = next(line for line in table.splitlines() if "bike_shop:update" in line)
+    before, after = (float(number) for number in re.findall(r"(\d+\.\d+)%", row))
+    assert after > before + 10
