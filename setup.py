@@ -7,6 +7,7 @@ What is unusual here: ``parlai_cu.pth`` is put beside the package, from a wheel 
 """
 
 import os
+import shutil
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
@@ -17,15 +18,28 @@ PTH = "parlai_cu.pth"
 
 
 class BuildWithPth(build_py):
-    """build_py that also puts the .pth file at the root of the wheel."""
+    """build_py that also puts the .pth file at the root of the wheel, and the zoo's models."""
 
     def run(self):
         super().run()
         if not self.editable_mode:
-            self.copy_file(os.path.join(HERE, PTH), os.path.join(self.build_lib, PTH))
+            for source, target in self.extra_files():
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                shutil.copyfile(source, target)
 
     def get_outputs(self, include_bytecode=1):
-        return [*super().get_outputs(include_bytecode), os.path.join(self.build_lib, PTH)]
+        extra = [] if self.editable_mode else [target for _, target in self.extra_files()]
+        return [*super().get_outputs(include_bytecode), *extra]
+
+    def extra_files(self):
+        """(file here, file in the build) of what lies outside the package."""
+        yield os.path.join(HERE, PTH), os.path.join(self.build_lib, PTH)
+        for folder, _, names in os.walk(os.path.join(HERE, "zoo")):
+            inside = os.path.relpath(folder, HERE)
+            for name in names:
+                if inside != "zoo":  # the models, not the script that trains them
+                    target = os.path.join(self.build_lib, "parlai_cu", inside, name)
+                    yield os.path.join(folder, name), target
 
 
 class EditableWithPth(editable_wheel):
@@ -69,7 +83,14 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.9",
     packages=find_packages(include=["parlai_cu", "parlai_cu.*"]),
-    package_data={"parlai_cu": ["agents/*/README.md"]},
+    package_data={
+        "parlai_cu": [
+            "agents/*/README.md",
+            "tasks/telecom/facts/*.csv",
+            "tasks/telecom/intents/*.yaml",
+            "tasks/telecom/PROVENANCE.md",
+        ]
+    },
     cmdclass={"build_py": BuildWithPth, "editable_wheel": EditableWithPth},
     # What ParlAI 1.7.2 needs of its 60 declared requirements, plus chat_service's. Lower
     # bounds only where older releases are known to fail: next to a ParlAI with all its own

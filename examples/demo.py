@@ -1,18 +1,17 @@
 """
-A deployed chat assistant learns something new and keeps what it knows: ``make demo``.
+A deployed chat assistant is corrected and keeps what it knows: ``make demo``.
 
-It runs ordinary ``parlai`` commands and prints each, to be copied:
+The assistant of a telecommunications company is in service (``zoo:telecom/base``, shipped). Twenty
+of its answers have become wrong. The demo runs ordinary ``parlai`` commands and prints each, to be
+copied:
 
-1. train the assistant of a bicycle shop, as it is in service (stock ParlAI);
-2. update it: ``-m frozen_layer`` trains the feed-forward layers and the word vectors on the
-   shop's news, taking turns with old training data (ParlAI's multitasking), so that the old is
-   not forgotten; attention and normalisation stay as they are;
-3. evaluate both models on the news and on what was to be kept;
-4. ask both the same questions.
+1. update it: ``-m frozen_layer`` trains the feed-forward layers on the corrections, taking turns
+   with old training data (ParlAI's multitasking), so that the old is not forgotten; word vectors,
+   attention and normalisation stay as they are, bit for bit;
+2. evaluate both models on the corrections and on what had to stay;
+3. ask both the same questions.
 
-All is written to ``demo/`` (or ``--folder``), with each command's output. A deployed model that
-is there from an earlier run is used again. Figures vary by a point or two: stock ParlAI draws a
-new model's weights before it applies ``--seed``.
+All is written to ``demo/`` (or ``--folder``), with each command's output.
 """
 
 import argparse
@@ -28,22 +27,17 @@ import time
 from pathlib import Path
 from typing import Dict, List, Optional
 
-KEPT, UPDATE = "bike_shop:kept", "bike_shop:update"
-CORRECTED, NEW = "Can you tell me your opening hours?", "How long should I charge the battery?"
-QUESTIONS = [CORRECTED, NEW, "Do you offer home delivery?"]
+from parlai_cu.tasks.telecom.updates import corrections
 
-# A model of real size has a dictionary that knows nearly every word. So small a corpus has not:
-# the words of the news go in from the start. The model is trained without them all the same.
-DICTIONARY = "build_dict -t bike_shop,{update} --dict-file {deployed}.dict"
-TRAIN = """train_model -m transformer/generator -t bike_shop -mf {deployed}
-    --embedding-size 128 --ffn-size 256 --n-layers 2 --n-heads 4 --dropout 0.1
-    --optimizer adam -lr 0.002 --lr-scheduler cosine --warmup-updates 50 --text-truncate 128
-    --batchsize 32 --max-train-steps 450 --skip-generation true --seed 1"""
+KEPT, UPDATE = "telecom:retain", "telecom:corrections"
+DEPLOYED = "zoo:telecom/base"
+SHOWN = 3
+
 TUNE = """train_model -m frozen_layer --init-model {deployed} -mf {candidate}
-    --tune @ffn,@embeddings -t {update},{kept} -lr 0.001
-    --batchsize 16 --max-train-steps 300 --skip-generation true --seed 1"""
+    --tune @ffn -t {update},{kept} --multitask-weights 1,1 -lr 0.0005 --lr-scheduler cosine
+    --warmup-updates 20 --batchsize 16 --max-train-steps 400 --skip-generation true --seed 1"""
 EVALUATE = """eval_model -mf {model} -t {update},{kept} --datatype test
-    --skip-generation true --batchsize 32 --report-filename {report}"""
+    --skip-generation false --batchsize 32 --report-filename {report}"""
 ASK = "interactive -mf {model} --skip-generation false"
 
 
@@ -56,53 +50,44 @@ class Demo:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.deployed = folder / "deployed" / "model"
         self.candidate = folder / "candidate" / "model"
         (folder / "output").mkdir(parents=True, exist_ok=True)
 
     def run(self) -> None:
         """All steps, then the table."""
-        title("1. The assistant in service, trained by stock ParlAI (about a minute)")
-        self.train_deployed()
-        title("2. Its update: feed-forward layers and word vectors learn, the rest is frozen")
+        title("1. The update: the feed-forward layers learn, the rest is frozen (about a minute)")
         shutil.rmtree(self.candidate.parent, ignore_errors=True)
-        names = dict(deployed=self.deployed, candidate=self.candidate, update=UPDATE, kept=KEPT)
+        names = dict(deployed=DEPLOYED, candidate=self.candidate, update=UPDATE, kept=KEPT)
         self.parlai("update", TUNE.format(**names))
-        title("3. Both on test questions whose wording neither has seen")
-        before, after = self.evaluate(self.deployed), self.evaluate(self.candidate)
-        title("4. Both are asked the same questions")
-        for question, *said in zip(QUESTIONS, self.ask(self.deployed), self.ask(self.candidate)):
+        title("2. Both on test questions whose wording neither has seen")
+        before, after = self.evaluate("deployed"), self.evaluate("candidate")
+        title("3. Both are asked the same questions")
+        questions = corrected_questions()
+        for question, *said in zip(
+            questions, self.ask("deployed", questions), self.ask("candidate", questions)
+        ):
             print(f"\n  customer:  {question}\n  deployed:  {said[0]}\n  candidate: {said[1]}")
         title("What was gained, and what it cost")
         print(table(before, after))
 
-    def train_deployed(self) -> None:
-        """Train it, unless an earlier run did so with the same command."""
-        command = TRAIN.format(deployed=self.deployed)
-        done = self.deployed.with_name("trained_by.txt")
-        if done.is_file() and done.read_text() == command:
-            print(f"{self.deployed} is there already. Delete {self.deployed.parent} to train anew.")
-            return
-        # what an interrupted run left would be resumed with its old settings
-        shutil.rmtree(self.deployed.parent, ignore_errors=True)
-        self.parlai("dictionary", DICTIONARY.format(deployed=self.deployed, update=UPDATE))
-        self.parlai("train", command)
-        done.write_text(command)
+    def model(self, which: str) -> str:
+        """The model file of ``deployed`` or ``candidate``."""
+        return DEPLOYED if which == "deployed" else str(self.candidate)
 
-    def evaluate(self, model: Path) -> Dict[str, float]:
+    def evaluate(self, which: str) -> Dict[str, float]:
         """The metrics of a model on both test sets, named ``task/metric``."""
-        report = self.folder / "output" / f"{model.parent.name}.json"
-        command = EVALUATE.format(model=model, update=UPDATE, kept=KEPT, report=report)
-        self.parlai(f"evaluate_{model.parent.name}", command)
+        report = self.folder / "output" / f"{which}.json"
+        names = dict(model=self.model(which), update=UPDATE, kept=KEPT, report=report)
+        self.parlai(f"evaluate_{which}", EVALUATE.format(**names))
         return dict(json.loads(report.read_text())["report"])
 
-    def ask(self, model: Path) -> List[str]:
+    def ask(self, which: str, questions: List[str]) -> List[str]:
         """What a model answers to the questions, each the first of a new chat."""
-        typed = "\n[DONE]\n".join(QUESTIONS) + "\n[EXIT]\n"
-        output = self.parlai(f"ask_{model.parent.name}", ASK.format(model=model), typed)
+        typed = "\n[DONE]\n".join(questions) + "\n[EXIT]\n"
+        output = self.parlai(f"ask_{which}", ASK.format(model=self.model(which)), typed)
         answers = re.findall(r"^Enter Your Message: \[\w+\]: (.*)$", output, re.MULTILINE)
-        if len(answers) != len(QUESTIONS):
-            raise Failed(f"{model} did not answer every question; see {self.folder / 'output'}")
+        if len(answers) != len(questions):
+            raise Failed(f"{which} did not answer every question; see {self.folder / 'output'}")
         return answers
 
     def parlai(self, name: str, command: str, typed: Optional[str] = None) -> str:
@@ -158,15 +143,24 @@ def progress(line: str) -> str:
     return ""
 
 
+def corrected_questions() -> List[str]:
+    """Test questions about corrected facts, evenly spaced over them."""
+    probes = [e for (e,) in corrections("test") if e.probe == "generalisation"]
+    return [probe.text for probe in probes[:: len(probes) // SHOWN][:SHOWN]]
+
+
 def table(before: Dict[str, float], after: Dict[str, float]) -> str:
     """The metrics of both models side by side."""
-    rows = [f"{'test set':<38}{'metric':<14}{'deployed':>10}{'candidate':>11}"]
-    for task, what in ((UPDATE, "the news"), (KEPT, "what was to be kept")):
-        for metric, label in (("token_acc", "tokens right"), ("ppl", "perplexity")):
-            values = [report[f"{task}/{metric}"] for report in (before, after)]
-            cells = [f"{v:.1%}" if metric == "token_acc" else f"{v:,.2f}" for v in values]
-            name = f"{what} ({task})" if metric == "token_acc" else ""
-            rows.append(f"{name:<38}{label:<14}{cells[0]:>10}{cells[1]:>11}")
+    rows = [f"{'answers with the right facts':<44}{'deployed':>10}{'candidate':>11}"]
+    for key, what in (
+        (f"{UPDATE}/efficacy", "corrected questions, worded as trained"),
+        (f"{UPDATE}/generalisation", "corrected questions in other words"),
+        (f"{UPDATE}/locality", "questions nearby, not corrected"),
+        (f"{KEPT}/fact_acc", f"all that had to stay ({KEPT})"),
+    ):
+        rows.append(f"{what:<44}{before[key]:>10.1%}{after[key]:>11.1%}")
+    key = f"{KEPT}/ppl"
+    rows.append(f"{'perplexity on what had to stay':<44}{before[key]:>10.3f}{after[key]:>11.3f}")
     return "\n".join(rows)
 
 

@@ -20,10 +20,13 @@ SCRIPTS = (
 # `-t NAME`: the package that holds agents.py (and worlds.py where there is one)
 TASKS = {
     "bike_shop": "parlai_cu.tasks.bike_shop",
+    "telecom": "parlai_cu.tasks.telecom",
 }
 
 # `zoo:NAME/model`: the package that holds build.py with ParlAI's download(datapath)
-ZOO: dict = {}
+ZOO = {
+    "telecom": "parlai_cu.zoo.telecom",
+}
 
 # Repairs of ParlAI and of what it imports, in parlai_cu/compat/: the file's name, and the
 # modules at whose import it looks whether it is needed.

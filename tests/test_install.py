@@ -35,7 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # a copy of what is packaged: the build writes into its folder
     source = folder / "source"
     source.mkdir()
-    names = ("setup.py", "pyproject.toml", "README.md", "parlai_cu.pth", "parlai_cu")
+    names = ("setup.py", "pyproject.toml", "README.md", "parlai_cu.pth", "parlai_cu", "zoo")
     copied = run("cp", "-r", *(str(ROOT / name) for name in names), str(source))
     assert copied.returncode == 0, copied.stderr
     options = ("--no-build-isolation", "--no-deps", "-q", "-w", str(folder))
@@ -108,4 +108,7 @@ def test_wheel_holds_what_is_needed(wheel: Path) -> None:
     assert "parlai_cu.pth" in names
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "parlai_cu").rglob("*.py")}
     assert sources <= set(names)
+    zoo = {str(path.relative_to(ROOT)) for path in (ROOT / "zoo").glob("*/**/*") if path.is_file()}
+    assert {f"parlai_cu/{path}" for path in zoo} <= set(names)
+    assert any(path.endswith("/model") for path in zoo)
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "zoo/"))]

@@ -1,0 +1,1 @@
+"""``zoo:telecom/base``, ``zoo:telecom/intent``, ``zoo:telecom/retriever``."""

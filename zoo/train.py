@@ -1,0 +1,152 @@
+"""
+Reproduces a model of the zoo: ``python zoo/train.py telecom/base``.
+
+Trains with stock ParlAI by the model's ``recipe.opt``, takes out of the file what only training
+needs, stores the weights in half precision, evaluates what is shipped on the test split and
+writes ``results.json`` and ``model_card.md`` (``about.md`` and the results). Seeded: the same
+library versions on the same machine give the same figures.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Dict, List
+
+import torch
+from parlai.core.agents import create_agent_from_model_file
+from parlai.core.opt import Opt
+from parlai.scripts.eval_model import EvalModel
+from parlai.scripts.train_model import TrainModel
+
+import parlai_cu
+from parlai_cu.zoo.shipped import SUMS, sha256
+
+ZOO = Path(__file__).parent
+SEED = 1
+FILES = ("model", "model.opt", "model.dict", "model.dict.codecs")
+# how many exchanges the card shows
+SAMPLES = 10
+METRICS = ("ppl", "f1", "fact_acc", "token_acc", "accuracy", "class_intent_f1", "hits@1", "hits@5")
+
+
+def main() -> int:
+    """Parse the command line, train, evaluate; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument("name", help="a folder here that holds recipe.opt, such as telecom/base")
+    parser.add_argument("--steps", type=int, help="fewer training steps, to try a recipe")
+    parser.add_argument("--out", type=Path, help="write there instead of into the zoo")
+    arguments = parser.parse_args()
+    recipe = ZOO / arguments.name / "recipe.opt"
+    if not recipe.is_file():
+        known = sorted(str(p.parent.relative_to(ZOO)) for p in ZOO.rglob("recipe.opt"))
+        parser.error(f"{recipe} does not exist; there are: {', '.join(known)}")
+    out = arguments.out or ZOO / arguments.name
+    out.mkdir(parents=True, exist_ok=True)
+    options = json.loads(recipe.read_text())
+    if arguments.steps:
+        options["max_train_steps"] = arguments.steps
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(SEED)  # stock ParlAI draws the weights before it applies --seed
+        TrainModel.main(**options, model_file=f"{folder}/model", seed=SEED)
+        ship(Path(folder), out)
+    minutes = (time.monotonic() - begin) / 60
+    results = evaluate(out, options["task"])
+    results["trained"] = {
+        "minutes": round(minutes, 1),
+        "parlai_cu": parlai_cu.__version__,
+        "torch": torch.__version__.split("+")[0],
+        "python": platform.python_version(),
+        "device": "CPU, 1 thread" if torch.get_num_threads() == 1 else "CPU",
+        "seed": SEED,
+        "bytes": sum((out / name).stat().st_size for name in FILES),
+    }
+    results["samples"] = samples(out, options["task"])
+    (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    about = (ZOO / arguments.name / "about.md").read_text()
+    (out / "model_card.md").write_text(about.rstrip() + "\n\n" + card(results))
+    if arguments.out is None:
+        write_sums(out.parent)
+    return 0
+
+
+def ship(trained: Path, out: Path) -> None:
+    """Keep what is needed to run, and to go on from: weights in half precision, no paths."""
+    state = torch.load(trained / "model", map_location="cpu", weights_only=True)
+    weights = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in state["model"].items()
+    }
+    torch.save({"model": weights}, out / "model")
+    opt = dict(Opt.load(str(trained / "model.opt")))
+    for key in list(opt):
+        # where it was trained is nobody's business, and must not be looked for
+        if key in ("datapath", "parlai_home", "override", "starttime") or (
+            isinstance(opt[key], str) and str(trained) in opt[key]
+        ):
+            del opt[key]
+    (out / "model.opt").write_text(json.dumps(opt, indent=1, sort_keys=True) + "\n")
+    for name in ("model.dict", "model.dict.codecs"):
+        (out / name).write_bytes((trained / name).read_bytes())
+
+
+def evaluate(model: Path, task: str) -> Dict[str, Any]:
+    """Metrics of the shipped files on the test split."""
+    report = EvalModel.main(
+        model_file=str(model / "model"),
+        task=task,
+        datatype="test",
+        batchsize=64,
+        skip_generation=False,
+        metrics="all",
+    )
+    return {"test": {m: round(float(report[m]), 4) for m in METRICS if m in report}}
+
+
+def samples(model: Path, task: str) -> List[Dict[str, str]]:
+    """What the model answers to test questions, evenly spaced over the split."""
+    from parlai.core.worlds import create_task
+
+    agent = create_agent_from_model_file(str(model / "model"), {"skip_generation": False})
+    agent.opt.update(task=task, datatype="test", batchsize=1)
+    world = create_task(agent.opt, agent)
+    found = []
+    every = 600 // SAMPLES
+    for number in range(600):
+        world.parley()
+        question, reply = world.get_acts()
+        if number % every == every // 2 and len(found) < SAMPLES:
+            right = question.get("eval_labels", question.get("labels", [""]))[0]
+            asked = question["text"].splitlines()[-1]
+            found.append({"customer": asked, "model": reply.get("text", ""), "expected": right})
+    return found
+
+
+def card(results: Dict[str, Any]) -> str:
+    """The part of the model card that is measured."""
+    trained = results["trained"]
+    lines = ["## Evaluation Results", "", "On the test split of the training task, by "]
+    lines[-1] += f"`zoo/train.py` (torch {trained['torch']}, {trained['device']}):"
+    lines += ["", "| metric | test |", "|---|---|"]
+    lines += [f"| {name} | {value:.4g} |" for name, value in results["test"].items()]
+    lines += ["", f"Trained in {trained['minutes']} minutes; {trained['bytes'] / 1e6:.1f} MB."]
+    lines += ["", f"{SAMPLES} test questions, evenly spaced over the split:", ""]
+    lines += ["| customer | model | expected |", "|---|---|---|"]
+    for s in results["samples"]:
+        lines.append(f"| {s['customer']} | {s['model']} | {s['expected']} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_sums(folder: Path) -> None:
+    """Checksums of every model file in a zoo entry; loading verifies them."""
+    paths = [model / name for model in sorted(folder.iterdir()) for name in FILES]
+    sums = {str(p.relative_to(folder)): sha256(p.read_bytes()) for p in paths if p.is_file()}
+    (folder / SUMS).write_text(json.dumps(sums, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
