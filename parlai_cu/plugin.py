@@ -21,6 +21,8 @@ SCRIPTS = (
 TASKS = {
     "bike_shop": "parlai_cu.tasks.bike_shop",
     "telecom": "parlai_cu.tasks.telecom",
+    "sgd_service": "parlai_cu.tasks.sgd_service",
+    "dstc11": "parlai_cu.tasks.dstc11",
 }
 
 # `zoo:NAME/model`: the package that holds build.py with ParlAI's download(datapath)

@@ -30,7 +30,7 @@ SEED = 1
 FILES = ("model", "model.opt", "model.dict", "model.dict.codecs")
 # how many exchanges the card shows
 SAMPLES = 10
-METRICS = ("ppl", "f1", "fact_acc", "token_acc", "accuracy", "class_intent_f1", "hits@1", "hits@5")
+METRICS = ("ppl", "f1", "fact_acc", "accuracy", "weighted_f1", "hits@1", "hits@5")
 
 
 def main() -> int:
@@ -77,10 +77,12 @@ def main() -> int:
 def ship(trained: Path, out: Path) -> None:
     """Keep what is needed to run, and to go on from: weights in half precision, no paths."""
     state = torch.load(trained / "model", map_location="cpu", weights_only=True)
-    weights = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in state["model"].items()
-    }
+    halves: Dict[int, torch.Tensor] = {}  # tied weights stay one tensor, stored once
+    weights = {}
+    for name, value in state["model"].items():
+        if value.is_floating_point():
+            value = halves.setdefault(value.data_ptr(), value.half())
+        weights[name] = value
     torch.save({"model": weights}, out / "model")
     opt = dict(Opt.load(str(trained / "model.opt")))
     for key in list(opt):

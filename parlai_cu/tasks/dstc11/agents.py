@@ -1,0 +1,150 @@
+"""
+DSTC11 track 5, task-oriented dialogue with subjective knowledge, from its original files.
+
+``-t dstc11:detection``: does answering take knowledge? ``-t dstc11:selection``: which snippets?
+``-t dstc11:response`` (the default): the answer. ``--dstc11-path`` names the folder.
+"""
+
+import copy
+import os
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+
+from parlai.core.message import Message
+from parlai.core.metrics import AverageMetric
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.core.teachers import DialogTeacher
+from parlai.core.torch_classifier_agent import ConfusionMatrixMetric
+
+from parlai_cu.tasks.dstc11.logs import Instance, Knowledge, read
+
+SEEKING, OTHER = "yes", "no"
+
+
+class Dstc11Teacher(DialogTeacher):
+    """Instances of a split, each an episode: the whole history is its text."""
+
+    @classmethod
+    def add_cmdline_args(
+        cls, parser: ParlaiParser, partial_opt: Optional[Opt] = None
+    ) -> ParlaiParser:
+        """Add ``--dstc11-path``."""
+        super().add_cmdline_args(parser, partial_opt)
+        parser.add_argument_group("DSTC11 track 5").add_argument(
+            "--dstc11-path",
+            type=str,
+            default=None,
+            help="folder that holds train/, val/, test/ and knowledge.json "
+            "(default: dstc11 in the data path)",
+        )
+        return parser
+
+    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
+        opt = copy.deepcopy(opt)
+        folder = opt.get("dstc11_path") or os.path.join(opt["datapath"], "dstc11")
+        opt["datafile"] = os.path.join(folder, opt["datatype"].split(":")[0])
+        super().__init__(opt, shared)
+        self.id = opt["task"]
+
+    def setup_data(self, datafile: str) -> Iterator[Tuple[Dict[str, Any], bool]]:
+        """
+        Yield the examples; each begins an episode.
+
+        :param datafile: the folder, and the split as ParlAI calls it
+        """
+        instances, knowledge = read(*os.path.split(datafile))
+        for instance in instances:
+            example = self.example(instance, knowledge)
+            if example is not None:
+                text = "\n".join(said for _, said in instance.history)
+                yield {"text": text, **example}, True
+
+    def example(self, instance: Instance, knowledge: Knowledge) -> Optional[Dict[str, Any]]:
+        """Labels and more of an example; None to leave the instance out."""
+        raise NotImplementedError
+
+    def add_confusion(self, name: str, right: int, wrong: int, missed: int) -> None:
+        """Count into ``NAME_p``, ``NAME_r`` and ``NAME_f1``, micro-averaged over the split."""
+        metrics = ConfusionMatrixMetric.compute_many(right, 0, wrong, missed)
+        for suffix, metric in zip(("p", "r", "f1"), metrics):
+            self.metrics.add(f"{name}_{suffix}", metric)
+
+
+class DetectionTeacher(Dstc11Teacher):
+    """
+    Does answering the last turn take knowledge: ``yes`` or ``no``.
+
+    Metrics: ``detection_p``, ``detection_r``, ``detection_f1`` of ``yes`` (the official ones).
+    """
+
+    def example(self, instance: Instance, knowledge: Knowledge) -> Optional[Dict[str, Any]]:
+        """Every instance, with both candidates."""
+        label = SEEKING if instance.target else OTHER
+        return {"labels": [label], "label_candidates": [SEEKING, OTHER]}
+
+    def custom_evaluation(
+        self, teacher_action: Message, labels: Optional[Sequence[str]], model_response: Message
+    ) -> None:
+        """Count hits and misses of ``yes``."""
+        if not labels or not model_response.get("text"):
+            return
+        said, true = model_response["text"].strip() == SEEKING, SEEKING in labels
+        self.add_confusion("detection", said and true, said and not true, true and not said)
+
+
+class SelectionTeacher(Dstc11Teacher):
+    """
+    Which snippets answer the last turn; only where knowledge is sought.
+
+    Candidates are all snippets about the entities that the history names or the gold snippets
+    are about. ``hits@1`` and ``hits@5`` are ParlAI's, a hit on any gold snippet. The official
+    metrics compare sets: ``selection_p``, ``selection_r``, ``selection_f1`` (micro-averaged) and
+    ``selection_em``. A model that answers with several snippets puts each on a line; a ranker's
+    set is its first one.
+    """
+
+    def example(self, instance: Instance, knowledge: Knowledge) -> Optional[Dict[str, Any]]:
+        """Only instances that seek knowledge."""
+        if not instance.target:
+            return None
+        history = " \n ".join(said for _, said in instance.history)
+        names = dict.fromkeys([*instance.entities, *knowledge.named(history)])
+        candidates = [snippet for name in names for snippet in knowledge.snippets(name)]
+        return {
+            "labels": instance.knowledge,
+            "label_candidates": list(dict.fromkeys(candidates)),
+        }
+
+    def custom_evaluation(
+        self, teacher_action: Message, labels: Optional[Sequence[str]], model_response: Message
+    ) -> None:
+        """Compare the set of snippets answered with the gold set."""
+        if not labels or not model_response.get("text"):
+            return
+        said, true = _lines(model_response["text"]), set(labels)
+        self.add_confusion("selection", len(said & true), len(said - true), len(true - said))
+        self.metrics.add("selection_em", AverageMetric(int(said == true)))
+
+
+class ResponseTeacher(Dstc11Teacher):
+    """
+    The answer to a turn that seeks knowledge; the gold snippets stand in ``knowledge``.
+
+    Official metrics: ParlAI's own, with ``--metrics bleu,rouge`` (``bleu-4``, ``rouge_1``,
+    ``rouge_2``, ``rouge_L``). METEOR is left out: it needs a word net that is no pip package.
+    """
+
+    def example(self, instance: Instance, knowledge: Knowledge) -> Optional[Dict[str, Any]]:
+        """Only instances that seek knowledge."""
+        if not instance.target:
+            return None
+        return {"labels": [instance.response], "knowledge": "\n".join(instance.knowledge)}
+
+
+class DefaultTeacher(ResponseTeacher):
+    """The same as ``dstc11:response``."""
+
+
+def _lines(text: str) -> Set[str]:
+    lines: List[str] = [line.strip() for line in text.split("\n")]
+    return {line for line in lines if line}
