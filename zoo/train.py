@@ -54,8 +54,19 @@ def main() -> int:
         torch.manual_seed(SEED)  # stock ParlAI draws the weights before it applies --seed
         TrainModel.main(**options, model_file=f"{folder}/model", seed=SEED)
         ship(Path(folder), out)
-    minutes = (time.monotonic() - begin) / 60
-    results = evaluate(out, options["task"])
+    report(arguments.name, out, options["task"], (time.monotonic() - begin) / 60)
+    if arguments.out is None:
+        write_sums(out.parent)
+    return 0
+
+
+def report(name: str, out: Path, task: str, minutes: float) -> None:
+    """
+    Measure what is shipped; write results.json and the model card.
+
+    :param minutes: how long training took
+    """
+    results = evaluate(out, task)
     results["trained"] = {
         "minutes": round(minutes, 1),
         "parlai_cu": parlai_cu.__version__,
@@ -65,13 +76,12 @@ def main() -> int:
         "seed": SEED,
         "bytes": sum((out / name).stat().st_size for name in FILES),
     }
-    results["samples"] = samples(out, options["task"])
+    # a ranker that picks from its batch has no choice in a batch of one
+    ranks = "eval_candidates" in Opt.load(f"{out}/model.opt")
+    results["samples"] = [] if ranks else samples(out, task)
     (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    about = (ZOO / arguments.name / "about.md").read_text()
+    about = (ZOO / name / "about.md").read_text()
     (out / "model_card.md").write_text(about.rstrip() + "\n\n" + card(results))
-    if arguments.out is None:
-        write_sums(out.parent)
-    return 0
 
 
 def ship(trained: Path, out: Path) -> None:
@@ -98,15 +108,12 @@ def ship(trained: Path, out: Path) -> None:
 
 def evaluate(model: Path, task: str) -> Dict[str, Any]:
     """Metrics of the shipped files on the test split."""
-    report = EvalModel.main(
-        model_file=str(model / "model"),
-        task=task,
-        datatype="test",
-        batchsize=64,
-        skip_generation=False,
-        metrics="all",
+    # only generators know the option
+    options = {"skip_generation": False} if "skip_generation" in Opt.load(f"{model}/model.opt") else {}
+    measured = EvalModel.main(
+        model_file=str(model / "model"), task=task, datatype="test", batchsize=64, **options
     )
-    return {"test": {m: round(float(report[m]), 4) for m in METRICS if m in report}}
+    return {"test": {m: round(float(measured[m]), 4) for m in METRICS if m in measured}}
 
 
 def samples(model: Path, task: str) -> List[Dict[str, str]]:
@@ -136,8 +143,9 @@ def card(results: Dict[str, Any]) -> str:
     lines += ["", "| metric | test |", "|---|---|"]
     lines += [f"| {name} | {value:.4g} |" for name, value in results["test"].items()]
     lines += ["", f"Trained in {trained['minutes']} minutes; {trained['bytes'] / 1e6:.1f} MB."]
-    lines += ["", f"{SAMPLES} test questions, evenly spaced over the split:", ""]
-    lines += ["| customer | model | expected |", "|---|---|---|"]
+    if results["samples"]:
+        lines += ["", f"{SAMPLES} test questions, evenly spaced over the split:", ""]
+        lines += ["| customer | model | expected |", "|---|---|---|"]
     for s in results["samples"]:
         lines.append(f"| {s['customer']} | {s['model']} | {s['expected']} |")
     return "\n".join(lines) + "\n"

@@ -117,7 +117,9 @@ def test_response(folder: Path) -> None:
 def test_missing_file(folder: Path, name: str) -> None:
     """One line: which file, what to fetch, where to put it."""
     (folder / name).unlink()
-    with pytest.raises(DataError, match="is missing: fetch .*alexa/dstc11.*--dstc11-path") as caught:
+    with pytest.raises(
+        DataError, match="is missing: fetch .*alexa/dstc11.*--dstc11-path"
+    ) as caught:
         read(str(folder), "valid")
     assert name in str(caught.value) and "\n" not in str(caught.value)
 

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from contextlib import redirect_stdout
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Set, Tuple
 
@@ -27,9 +27,10 @@ TEACHERS = {
     "style": agents.StyleTeacher,
     "retain": agents.RetainTeacher,
 }
+SUBTASKS = ("corrections", "new_plans", "roaming", "style", "retain", "intent")
 
 
-@lru_cache(maxsize=None)
+@cache
 def dialogues(name: str, split: str) -> List[Dialogue]:
     """The dialogues of a data set's split."""
     return updates.DATA_SETS[name](split)
@@ -40,7 +41,7 @@ def exchanges(name: str, split: str) -> List[Exchange]:
     return [exchange for dialogue in dialogues(name, split) for exchange in dialogue]
 
 
-@lru_cache(maxsize=None)
+@cache
 def all_intents() -> List[Intent]:
     """Every intent that is shipped."""
     return read_intents(*SUBJECTS)
@@ -217,7 +218,7 @@ def test_another_process_builds_the_same(tmp_path: Path) -> None:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-@pytest.mark.parametrize("task", ["telecom", *(f"telecom:{name}" for name in (*TEACHERS, "intent") if name != "deployed")])
+@pytest.mark.parametrize("task", ["telecom", *(f"telecom:{name}" for name in SUBTASKS)])
 def test_stock_commands_show_it(task: str, tmp_path: Path) -> None:
     """``parlai display_data`` builds the data on first use."""
     from parlai.scripts.display_data import DisplayData

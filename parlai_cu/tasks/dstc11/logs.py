@@ -1,4 +1,4 @@
-"""The files of DSTC11 track 5 (Kim et al. 2023, "Task-oriented conversational modeling with subjective knowledge")."""
+"""The files of DSTC11 track 5 (Kim et al. 2023: task-oriented dialogue, subjective knowledge)."""
 
 import json
 from pathlib import Path

@@ -46,9 +46,7 @@ class Speaker:
     :param voice: the assistant's: ``say`` or ``casual``
     """
 
-    def __init__(
-        self, facts: FactBase, split: str, rng: random.Random, voice: str = "say"
-    ) -> None:
+    def __init__(self, facts: FactBase, split: str, rng: random.Random, voice: str = "say") -> None:
         self.facts = facts
         self.split = split
         self.rng = rng

@@ -58,7 +58,10 @@ class FactBase:
             raise KeyError(f"corrections of facts that do not exist: {sorted(unknown)}")
         tables = {
             table: [
-                {column: new.get(fact_id(table, row, column), value) for column, value in row.items()}
+                {
+                    column: new.get(fact_id(table, row, column), value)
+                    for column, value in row.items()
+                }
                 for row in rows
             ]
             for table, rows in self.tables.items()

@@ -7,7 +7,7 @@ seen in training. The assistant has one voice in all splits, so its phrasings ar
 
 import string
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
@@ -86,7 +86,7 @@ def read_intents(*subjects: str) -> List[Intent]:
     return [intent for subject in subjects for intent in _read(subject)]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _read(subject: str) -> List[Intent]:
     with open(FOLDER / f"{subject}.yaml", encoding="utf-8") as file:
         entries: Dict[str, Dict[str, Any]] = yaml.load(file, _Loader)

@@ -122,8 +122,7 @@ def _states(intent: Intent, speaker: Speaker, wanted: str) -> bool:
     if intent.about != table:
         return False
     return any(
-        row["key"] == key and column in intent.answer(row).columns()
-        for row in speaker.rows(intent)
+        row["key"] == key and column in intent.answer(row).columns() for row in speaker.rows(intent)
     )
 
 
