@@ -19,7 +19,6 @@ SCRIPTS = (
 
 # `-t NAME`: the package that holds agents.py (and worlds.py where there is one)
 TASKS = {
-    "bike_shop": "parlai_cu.tasks.bike_shop",
     "telecom": "parlai_cu.tasks.telecom",
     "sgd_service": "parlai_cu.tasks.sgd_service",
     "dstc11": "parlai_cu.tasks.dstc11",

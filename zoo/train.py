@@ -77,7 +77,7 @@ def report(name: str, out: Path, task: str, minutes: float) -> None:
         "bytes": sum((out / name).stat().st_size for name in FILES),
     }
     # a ranker that picks from its batch has no choice in a batch of one
-    ranks = "eval_candidates" in Opt.load(f"{out}/model.opt")
+    ranks = Opt.load(f"{out}/model.opt").get("eval_candidates") == "batch"
     results["samples"] = [] if ranks else samples(out, task)
     (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     about = (ZOO / name / "about.md").read_text()
@@ -101,6 +101,8 @@ def ship(trained: Path, out: Path) -> None:
             isinstance(opt[key], str) and str(trained) in opt[key]
         ):
             del opt[key]
+    if "skip_generation" in opt:  # only training does without replies
+        opt["skip_generation"] = False
     (out / "model.opt").write_text(json.dumps(opt, indent=1, sort_keys=True) + "\n")
     for name in ("model.dict", "model.dict.codecs"):
         (out / name).write_bytes((trained / name).read_bytes())
@@ -109,7 +111,8 @@ def ship(trained: Path, out: Path) -> None:
 def evaluate(model: Path, task: str) -> Dict[str, Any]:
     """Metrics of the shipped files on the test split."""
     # only generators know the option
-    options = {"skip_generation": False} if "skip_generation" in Opt.load(f"{model}/model.opt") else {}
+    generates = "skip_generation" in Opt.load(f"{model}/model.opt")
+    options = {"skip_generation": False} if generates else {}
     measured = EvalModel.main(
         model_file=str(model / "model"), task=task, datatype="test", batchsize=64, **options
     )
@@ -117,21 +120,20 @@ def evaluate(model: Path, task: str) -> Dict[str, Any]:
 
 
 def samples(model: Path, task: str) -> List[Dict[str, str]]:
-    """What the model answers to test questions, evenly spaced over the split."""
-    from parlai.core.worlds import create_task
+    """What the model answers to test questions that open a dialogue, evenly spaced."""
+    from parlai.core.teachers import create_task_agent_from_taskname
 
-    agent = create_agent_from_model_file(str(model / "model"), {"skip_generation": False})
-    agent.opt.update(task=task, datatype="test", batchsize=1)
-    world = create_task(agent.opt, agent)
+    agent = create_agent_from_model_file(str(model / "model"))
+    (teacher,) = create_task_agent_from_taskname(Opt(agent.opt, task=task, datatype="test"))
+    acts = [teacher.act() for _ in range(teacher.num_examples())]
+    first = [act for before, act in zip(acts, acts[1:]) if before["episode_done"]]
     found = []
-    every = 600 // SAMPLES
-    for number in range(600):
-        world.parley()
-        question, reply = world.get_acts()
-        if number % every == every // 2 and len(found) < SAMPLES:
-            right = question.get("eval_labels", question.get("labels", [""]))[0]
-            asked = question["text"].splitlines()[-1]
-            found.append({"customer": asked, "model": reply.get("text", ""), "expected": right})
+    for act in first[:: len(first) // SAMPLES][:SAMPLES]:
+        agent.reset()
+        agent.observe(act)
+        said = agent.act().get("text", "")
+        right = act["eval_labels"][0]
+        found.append({"customer": act["text"], "model": said, "expected": right})
     return found
 
 

@@ -11,6 +11,9 @@ from typing import Callable, List
 
 import pytest
 
+from tests.tasks.test_dstc11 import write_corpus
+from tests.tasks.test_sgd_service import write_original
+
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "parlai_cu/agents/frozen_layer/README.md"])
 PAGES += sorted((ROOT / "docs").glob("*.md"))
@@ -37,6 +40,8 @@ def test_commands_run_as_shown(
     shutil.copytree(Path(deployed("transformer/generator")).parent, tmp_path / "deployed")
     shutil.copy(data / "new.jsonl", tmp_path / "new.jsonl")
     shutil.copy(data / "old.jsonl", tmp_path / "old_test.jsonl")
+    write_original(tmp_path / "sgd")
+    write_corpus(tmp_path / "dstc11")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for command in shown:
         if "--lora-rank" in command:
@@ -65,6 +70,6 @@ def test_the_demo(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
     table = done.stdout.split("What was gained")[1]
-    row = next(line for line in table.splitlines() if "bike_shop:update" in line)
+    row = next(line for line in table.splitlines() if "in other words" in line)
     before, after = (float(number) for number in re.findall(r"(\d+\.\d+)%", row))
     assert after > before + 10

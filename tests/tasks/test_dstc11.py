@@ -25,10 +25,10 @@ FAQ = {"domain": "hotel", "entity_id": 7, "doc_type": "faq", "doc_id": 3}
 QUIET, PARKING = "OAK INN: Quiet rooms.", "OAK INN: Is there parking? Yes."
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def write_corpus(path: Path) -> Path:
     """The files of a corpus of three instances, two of which seek knowledge."""
-    (tmp_path / "knowledge.json").write_text(json.dumps(KNOWLEDGE))
+    path.mkdir(exist_ok=True)
+    (path / "knowledge.json").write_text(json.dumps(KNOWLEDGE))
     logs = [
         [{"speaker": "U", "text": "Is the Oak Inn, or the Elm Inn, quiet?"}],
         [
@@ -44,10 +44,16 @@ def folder(tmp_path: Path) -> Path:
         {"target": False},
     ]
     for split in ("train", "val", "test"):
-        (tmp_path / split).mkdir()
-        (tmp_path / split / "logs.json").write_text(json.dumps(logs))
-        (tmp_path / split / "labels.json").write_text(json.dumps(labels))
-    return tmp_path
+        (path / split).mkdir()
+        (path / split / "logs.json").write_text(json.dumps(logs))
+        (path / split / "labels.json").write_text(json.dumps(labels))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Such a folder."""
+    return write_corpus(tmp_path)
 
 
 def evaluate(folder: Path, task: str, **options: Any) -> Dict[str, float]:

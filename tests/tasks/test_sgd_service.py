@@ -37,8 +37,7 @@ def system(text: str, values: List[str], **call: Any) -> Dict[str, Any]:
     return {"speaker": "SYSTEM", "utterance": text, "frames": [frame]}
 
 
-@pytest.fixture
-def original(tmp_path: Path) -> Path:
+def write_original(path: Path) -> Path:
     """A folder in the layout of the original release: one dialogue, and one of two services."""
     turns = [
         user("Find Thai food.", [], {"cuisine": ["Thai"]}),
@@ -54,10 +53,16 @@ def original(tmp_path: Path) -> Path:
     one = {"dialogue_id": "1_00000", "services": ["Restaurants_1"], "turns": turns}
     two = {"dialogue_id": "1_00001", "services": ["Restaurants_1", "Hotels_1"], "turns": turns}
     for folder in SPLITS.values():
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "dialogues_001.json").write_text(json.dumps([one, two]))
-        (tmp_path / folder / "schema.json").write_text("[]")
-    return tmp_path
+        (path / folder).mkdir(parents=True)
+        (path / folder / "dialogues_001.json").write_text(json.dumps([one, two]))
+        (path / folder / "schema.json").write_text("[]")
+    return path
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    """Such a folder."""
+    return write_original(tmp_path)
 
 
 def prepared(folder: Path) -> Path:

@@ -1,1 +1,1 @@
-"""``-t bike_shop``: the chat assistant of a bicycle shop, and an update it has to learn."""
+"""Customer support of a telecommunications company: facts, dialogues, updates."""

@@ -1,1 +1,0 @@
-"""``-t bike_shop``: the chat assistant of a bicycle shop, and an update it has to learn."""
