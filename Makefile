@@ -1,4 +1,4 @@
-# make demo   the main job, on data that is shipped (about 4 minutes on 2 cores)
+# make demo   the main job, on a model that is shipped (about 3 minutes on 2 cores)
 # make test   installs both environments and runs all tests
 # make venv | venv-classic | test-lean | test-classic | lint | bench    the parts
 
