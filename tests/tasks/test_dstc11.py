@@ -1,12 +1,15 @@
 """``-t dstc11``: the original files, the official metrics computed by hand, clear errors."""
 
+import functools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Dict
 
 import pytest
 
 from parlai_cu.errors import DataError
+from parlai_cu.tasks.dstc11 import agents
 from parlai_cu.tasks.dstc11.logs import read
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "dstc11"
@@ -117,6 +120,26 @@ def test_response(folder: Path) -> None:
     """Only turns that seek knowledge; BLEU and ROUGE are ParlAI's."""
     report = evaluate(folder, "dstc11", model="repeat_label")
     assert report["exs"] == 2 and report["f1"] == 1 and "bleu-4" in report
+
+
+def test_meteor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured where its data is; without, all else is and nothing fails."""
+    agents._has_wordnet.cache_clear()
+    monkeypatch.setattr(agents, "wordnet", SimpleNamespace(ensure_loaded=_missing))
+    assert "meteor" not in evaluate(folder, "dstc11", model="repeat_label")
+    agents._has_wordnet.cache_clear()
+    monkeypatch.setattr(agents, "wordnet", SimpleNamespace(ensure_loaded=lambda: None))
+    no_synonyms = SimpleNamespace(synsets=lambda word: [])
+    without_data = functools.partial(agents.meteor_score, wordnet=no_synonyms)
+    monkeypatch.setattr(agents, "meteor_score", without_data)
+    # all words match: the penalty for one chunk of n words is 0.5 / n^3
+    report = evaluate(folder, "dstc11", model="repeat_label")
+    assert report["meteor"] == pytest.approx((1 - 0.5 / 4**3 + 1 - 0.5 / 3**3) / 2)
+    agents._has_wordnet.cache_clear()
+
+
+def _missing() -> None:
+    raise LookupError("wordnet")
 
 
 @pytest.mark.parametrize("name", ["knowledge.json", "val/logs.json", "val/labels.json"])

@@ -159,6 +159,31 @@ def test_state_metrics(original: Path) -> None:
     assert extra["avg_goal_acc"] == 1
 
 
+@pytest.mark.parametrize(
+    "said, values, fuzzy, expected",
+    [
+        ("San Jose", ["san jose", "SJ"], False, 1.0),
+        ("San Jos", ["San Jose"], False, 0.0),
+        ("Jose San", ["San Jose"], True, 1.0),
+        ("San Jos", ["Rome", "San Jose"], True, 0.93),  # 2 * 7 of 7 + 8 letters
+        ("", ["San Jose"], True, 0.0),
+    ],
+)
+def test_score_of_a_slot(said: str, values: List[str], fuzzy: bool, expected: float) -> None:
+    """Closed lists exactly, free text by the similarity of its sorted words."""
+    assert agents.score(said, values, fuzzy) == expected
+
+
+def test_schema_says_which_slots_are_closed(original: Path) -> None:
+    """A nearly right value of a categorical slot is wrong."""
+    slots = [{"name": "cuisine", "is_categorical": True}]
+    schema = json.dumps([{"service_name": "Restaurants_1", "slots": slots}])
+    nearly = "intent: FindRestaurants | cuisine=Thia"
+    assert evaluate(original, "sgd_service:state", nearly)["joint_goal_acc"] == 0.75
+    (original / "test" / "schema.json").write_text(schema)
+    assert evaluate(original, "sgd_service:state", nearly)["joint_goal_acc"] == 0
+
+
 def test_state_text_and_back() -> None:
     """What as_text writes, from_text reads."""
     text = agents.as_text("Find", ["phone", "price"], {"city": "San Jose", "cuisine": "Thai"})

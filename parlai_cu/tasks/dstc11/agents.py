@@ -6,15 +6,20 @@ DSTC11 track 5, task-oriented dialogue with subjective knowledge, from its origi
 """
 
 import copy
+import functools
 import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
+from nltk.corpus import wordnet
+from nltk.tokenize import wordpunct_tokenize
+from nltk.translate.meteor_score import meteor_score
 from parlai.core.message import Message
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.teachers import DialogTeacher
 from parlai.core.torch_classifier_agent import ConfusionMatrixMetric
+from parlai.utils import logging
 
 from parlai_cu.tasks.dstc11.logs import Instance, Knowledge, read
 
@@ -131,7 +136,8 @@ class ResponseTeacher(Dstc11Teacher):
     The answer to a turn that seeks knowledge; the gold snippets stand in ``knowledge``.
 
     Official metrics: ParlAI's own, with ``--metrics bleu,rouge`` (``bleu-4``, ``rouge_1``,
-    ``rouge_2``, ``rouge_L``). METEOR is left out: it needs a word net that is no pip package.
+    ``rouge_2``, ``rouge_L``), and ``meteor`` (Banerjee & Lavie 2005, by NLTK), which needs data
+    that no pip package brings: where ``nltk.download("wordnet")`` was never run, a line says so.
     """
 
     def example(self, instance: Instance, knowledge: Knowledge) -> Optional[Dict[str, Any]]:
@@ -140,9 +146,34 @@ class ResponseTeacher(Dstc11Teacher):
             return None
         return {"labels": [instance.response], "knowledge": "\n".join(instance.knowledge)}
 
+    def custom_evaluation(
+        self, teacher_action: Message, labels: Optional[Sequence[str]], model_response: Message
+    ) -> None:
+        """Add METEOR, where its data is there."""
+        if labels and model_response.get("text") and _has_wordnet():
+            references = [word_tokens(label) for label in labels]
+            value = meteor_score(references, word_tokens(model_response["text"]))
+            self.metrics.add("meteor", AverageMetric(value))
+
 
 class DefaultTeacher(ResponseTeacher):
     """The same as ``dstc11:response``."""
+
+
+@functools.cache
+def _has_wordnet() -> bool:
+    """Whether NLTK finds the data that METEOR looks synonyms up in; asked once."""
+    try:
+        wordnet.ensure_loaded()
+    except LookupError:
+        logging.warning('No METEOR: it needs NLTK\'s data; run nltk.download("wordnet")')
+        return False
+    return True
+
+
+def word_tokens(text: str) -> List[str]:
+    """Words and punctuation, in lower case."""
+    return wordpunct_tokenize(text.lower())
 
 
 def _lines(text: str) -> Set[str]:

@@ -12,7 +12,7 @@ import gzip
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set
+from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Set
 
 from parlai_cu.errors import DataError, UsageError, nearest
 
@@ -32,6 +32,7 @@ class Turn:
     :param requested: the slots that the user asks for
     :param state: slot -> the values that count as right
     :param values: the values that the system's answer tells
+    :param categorical: the slots whose values come from a closed list
     :param call: the API call before the answer: ``method`` and ``parameters``
     :param rows: what the call returned
     """
@@ -42,6 +43,7 @@ class Turn:
     requested: Sequence[str] = ()
     state: Mapping[str, Sequence[str]] = field(default_factory=dict)
     values: Sequence[str] = ()
+    categorical: FrozenSet[str] = frozenset()
     call: Optional[Mapping[str, Any]] = None
     rows: Sequence[Row] = ()
 
@@ -98,14 +100,29 @@ def _all(folder: Path, split: str) -> Iterator[Dialogue]:
 
 
 def _original(path: Path) -> Iterator[Dialogue]:
+    categorical = _categorical(path.parent / "schema.json")
     for entry in json.loads(path.read_text(encoding="utf-8")):
         if len(entry["services"]) == 1:
             said = entry["turns"]
-            turns = [_turn(user, system) for user, system in zip(said[::2], said[1::2])]
-            yield Dialogue(entry["dialogue_id"], entry["services"][0], turns)
+            (service,) = entry["services"]
+            closed = categorical.get(service, frozenset())
+            turns = [_turn(user, system, closed) for user, system in zip(said[::2], said[1::2])]
+            yield Dialogue(entry["dialogue_id"], service, turns)
 
 
-def _turn(user: Dict[str, Any], system: Dict[str, Any]) -> Turn:
+def _categorical(schema: Path) -> Dict[str, FrozenSet[str]]:
+    """Service -> its slots with a closed list of values; empty where no schema lies."""
+    if not schema.is_file():
+        return {}
+    return {
+        service["service_name"]: frozenset(
+            slot["name"] for slot in service["slots"] if slot["is_categorical"]
+        )
+        for service in json.loads(schema.read_text(encoding="utf-8"))
+    }
+
+
+def _turn(user: Dict[str, Any], system: Dict[str, Any], categorical: FrozenSet[str]) -> Turn:
     asked, answered = user["frames"][0], system["frames"][0]
     return Turn(
         user=user["utterance"],
@@ -114,6 +131,7 @@ def _turn(user: Dict[str, Any], system: Dict[str, Any]) -> Turn:
         requested=asked["state"]["requested_slots"],
         state=asked["state"]["slot_values"],
         values=[value for action in answered["actions"] for value in action["values"]],
+        categorical=categorical,
         call=answered.get("service_call"),
         rows=answered.get("service_results", ()),
     )
@@ -121,6 +139,7 @@ def _turn(user: Dict[str, Any], system: Dict[str, Any]) -> Turn:
 
 def _prepared(path: Path) -> Iterator[Dialogue]:
     annotations = path.parent / "annotations" / f"{path.name}.gz"
+    categorical = _categorical(path.parent / "schema.json")
     tables: Dict[str, Dict[str, Row]] = {}
     with open(path, encoding="utf-8") as file, gzip.open(annotations, "rt") as notes:
         for line, note in zip(file, notes):
@@ -139,6 +158,7 @@ def _prepared(path: Path) -> Iterator[Dialogue]:
                         requested=mark["requested"],
                         state=mark["state"],
                         values=[value for _, _, values in acts for value in values],
+                        categorical=categorical.get(service, frozenset()),
                         call=mark.get("call"),
                         rows=[tables[service][row] for row in mark.get("kb_rows", ())],
                     )
