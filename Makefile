@@ -10,6 +10,9 @@ CLASSIC := $(shell $(PYTHON) -c 'import sys; print(int(sys.version_info < (3, 12
 PACKAGING := setup.py pyproject.toml parlai_cu.pth
 # more torch threads than cores that are free make everything many times slower
 export OMP_NUM_THREADS ?= 1
+# tests side by side
+JOBS ?= 2
+PYTEST = -m pytest tests -n $(JOBS) --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: demo test test-lean test-classic venv venv-classic lint bench clean
@@ -21,13 +24,13 @@ test: test-lean test-classic
 
 # ParlAI without its pins, everything else current
 test-lean: venv
-	.venv/bin/python -m pytest tests
+	.venv/bin/python $(PYTEST)
 
 # beside a ParlAI with all its own pins: what depends on the libraries around us
 test-classic:
 ifeq ($(CLASSIC),1)
 	$(MAKE) venv-classic
-	.venv-classic/bin/python -m pytest tests -m "not slow"
+	.venv-classic/bin/python $(PYTEST) -m "not slow"
 else
 	@echo "no classic environment on this Python: ParlAI's pins end at 3.11"
 endif

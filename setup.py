@@ -117,6 +117,6 @@ setup(
         "classic": ["parlai==1.7.2", "setuptools<82", "pyarrow<21"],
         "huggingface": ["transformers"],
         # py-rouge and pandas: so that the tests of their repairs run
-        "test": ["pytest", "py-rouge", "pandas"],
+        "test": ["pytest", "pytest-xdist", "py-rouge", "pandas"],
     },
 )
