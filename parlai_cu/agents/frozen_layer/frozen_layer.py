@@ -13,19 +13,17 @@ result is an ordinary model of that agent: low-rank factors are merged when it i
 
 import argparse
 import os
-import random
 from typing import Any, Dict, List, Optional
 
 import parlai.utils.logging as logging
 import torch
-from parlai.core.agents import Agent
-from parlai.core.build_data import modelzoo_path
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import is_primary_worker
 
-from parlai_cu.agents import base_agent, model_files
-from parlai_cu.errors import DivergedError, ModelFileError, UsageError
+from parlai_cu.agents import base_agent, model_files, updating_agent
+from parlai_cu.agents.updating_agent import UpdatingAgent
+from parlai_cu.errors import ModelFileError, UsageError
 from parlai_cu.selection import lora, report
 from parlai_cu.selection.catalogue import TensorInfo, list_tensors
 from parlai_cu.selection.freeze import freeze
@@ -42,7 +40,7 @@ _NO_BASE = (
 )
 
 
-class FrozenLayerAgent(Agent):
+class FrozenLayerAgent(UpdatingAgent):
     """
     A deployed model's own agent, of which only selected parameters learn.
 
@@ -50,7 +48,7 @@ class FrozenLayerAgent(Agent):
     (:func:`parlai_cu.agents.base_agent.compose`). Outside of training it adds nothing to it.
     """
 
-    base_class: Optional[type] = None
+    no_base = _NO_BASE
 
     @classmethod
     def add_cmdline_args(
@@ -94,7 +92,7 @@ class FrozenLayerAgent(Agent):
             "whose .opt says it, e.g. hugging_face/gpt2",
         )
         deployed = _deployed_opt(partial)
-        candidate = model_files.find_opt(_zoo(partial, "model_file"))
+        candidate = model_files.find_opt(updating_agent.model_path(partial, "model_file"))
         if candidate is not None and not candidate.get("base_agent"):
             _refuse_foreign(partial, candidate)
         source = deployed or candidate
@@ -104,7 +102,7 @@ class FrozenLayerAgent(Agent):
             source = base.upgrade_opt(source)
             base.add_cmdline_args(parser, Opt({**source, **partial}))
             parser.set_defaults(**base_agent.inherited_options(base, source), base_agent=name)
-            dictionary = f"{_zoo(partial, 'init_model')}.dict"
+            dictionary = f"{updating_agent.model_path(partial, 'init_model')}.dict"
             if deployed is not None and not base_agent.brings_its_dictionary(base, deployed):
                 model_files.check_dictionary(dictionary)
             if deployed is not None and os.path.isfile(dictionary):
@@ -113,8 +111,8 @@ class FrozenLayerAgent(Agent):
             _add_base_flags(parser, partial["base_agent"], partial)
         else:
             _explain_unknown_flags(parser)
-        _record_seed(parser, candidate)
-        _limit_training(parser, partial)
+        updating_agent.record_seed(parser, candidate)
+        updating_agent.limit_training(parser, partial, DEFAULT_EPOCHS)
         return parser
 
     @classmethod
@@ -127,26 +125,16 @@ class FrozenLayerAgent(Agent):
             )
         return base_agent.base_agent_class(opt_from_disk["base_agent"]).upgrade_opt(opt_from_disk)
 
-    def __new__(cls, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> "FrozenLayerAgent":
-        """Compose with the base that the options name."""
-        if cls.base_class is None:
-            if not opt.get("base_agent"):
-                raise UsageError(_NO_BASE)
-            cls = base_agent.compose(cls, base_agent.base_agent_class(opt["base_agent"]))
-        return object.__new__(cls)
-
     def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
         self.selection: Optional[Selection] = None
-        self.resume_point: Any = None  # kept by the training loop (compat/train_loop.py)
-        self.fast_forward = False
         self._loaded: Dict[str, Any] = {}
         self._loaded_from: Optional[str] = None
         if shared is None and opt.get("init_model"):
-            opt["init_model"] = _zoo(opt, "init_model")
-        if shared is None and _is_training(opt):
+            opt["init_model"] = updating_agent.model_path(opt, "init_model")
+        if shared is None and updating_agent.is_training(opt):
             self._check_before_work(opt)
         super().__init__(opt, shared)
-        if shared is None and _is_training(opt):
+        if shared is None and updating_agent.is_training(opt):
             if self.selection is None:
                 raise UsageError(
                     f"-m frozen_layer: {opt['base_agent']} does not set up its optimizer through "
@@ -182,12 +170,12 @@ class FrozenLayerAgent(Agent):
             states = super().load(path)
         except RuntimeError as error:
             if "size mismatch" not in str(error) and "state_dict" not in str(error):
-                raise _damaged(path, error) from error
+                raise updating_agent.damaged(path, error) from error
             raise ModelFileError(self._misfit(path, str(error))) from error
         except Exception as error:
             # a truncated file raises EOFError, UnpicklingError, BadZipFile, KeyError...
-            raise _damaged(path, error) from error
-        if _is_training(self.opt):
+            raise updating_agent.damaged(path, error) from error
+        if updating_agent.is_training(self.opt):
             self._loaded = states
             self._loaded_from = path
         return states
@@ -216,7 +204,7 @@ class FrozenLayerAgent(Agent):
         Every base comes here once its model is built, loaded and on its device, and before it
         is wrapped for distributed training.
         """
-        previous = self._loaded.get(RECORD) if self._is_resumed() else None
+        previous = self._loaded.get(RECORD) if self.is_resumed_from(self._loaded_from) else None
         selection = select(list_tensors(self.model), self.opt.get("tune"), self.opt.get("freeze"))
         rank = self.opt.get("lora_rank", 0)
         adapted: List[TensorInfo] = []
@@ -247,13 +235,6 @@ class FrozenLayerAgent(Agent):
         self._log_selection(sum(p.numel() for p in parameters), bool(previous))
         self._loaded = {}
         return super().init_optim(parameters, *args, **kwargs)
-
-    def _is_resumed(self) -> bool:
-        # else the deployed model was loaded, which may be a candidate of ours itself
-        model_file = self.opt.get("model_file")
-        return model_files.same_file(self._loaded_from, model_file) or model_files.same_file(
-            self._loaded_from, f"{model_file}.checkpoint"
-        )
 
     def _lora_alpha(self) -> float:
         alpha = self.opt.get("lora_alpha")
@@ -307,29 +288,6 @@ class FrozenLayerAgent(Agent):
         )
         logging.info(table)
 
-    # -- training ----------------------------------------------------------------------------
-
-    def train_step(self, batch: Any) -> Any:
-        """One step of the base; none while a resumed run winds the data forward."""
-        if self.fast_forward:
-            return None
-        return super().train_step(batch)
-
-    def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
-        """
-        The base's backward pass, on a loss that is a number.
-
-        :raises DivergedError: before the gradients could reach a parameter
-        """
-        if not torch.isfinite(loss.detach()).all():
-            raise DivergedError(
-                f"the loss is {loss.detach().float().sum().item()} at update "
-                f"{self._number_training_updates + 1}, with --learningrate "
-                f"{self.opt['learningrate']}. Lower it, or set --gradient-clip; models saved "
-                "before are whole"
-            )
-        super().backward(loss, **kwargs)
-
     # -- saving ------------------------------------------------------------------------------
 
     def state_dict(self) -> Dict[str, Any]:
@@ -364,18 +322,6 @@ class FrozenLayerAgent(Agent):
     def _is_wrapped(self) -> bool:
         wrappers = (torch.nn.parallel.DistributedDataParallel, torch.nn.DataParallel)
         return isinstance(self.model, wrappers)
-
-    def save(self, path: Optional[str] = None) -> None:
-        """Save as the base does, all files or none."""
-        path = path or self.opt.get("model_file")
-        if not path:
-            return
-        if "://" in path:
-            # remote storage through iopath: its handlers decide how writes become visible
-            super().save(path)
-            return
-        with model_files.written_whole(path) as staged:
-            super().save(staged)
 
 
 class _AddBaseFlags(argparse._StoreAction):
@@ -413,19 +359,9 @@ def _explain_unknown_flags(parser: ParlaiParser) -> None:
     parser.parse_known_args = parse_known_args
 
 
-def _is_training(opt: Opt) -> bool:
-    datatype = opt.get("datatype") or ""
-    return "train" in datatype and "evalmode" not in datatype and not opt.get("interactive_mode")
-
-
-def _zoo(opt: Opt, name: str) -> Optional[str]:
-    path = opt.get(name)
-    return modelzoo_path(opt.get("datapath"), path) if path else None
-
-
 def _deployed_opt(opt: Opt) -> Optional[Opt]:
     """The options of ``--init-model``; a resumed run has its own checkpoint there."""
-    init_model = _zoo(opt, "init_model")
+    init_model = updating_agent.model_path(opt, "init_model")
     if not init_model:
         return None
     if init_model.endswith(".checkpoint") and model_files.same_file(
@@ -440,7 +376,7 @@ def _deployed_opt(opt: Opt) -> Optional[Opt]:
 
 def _is_named_now(opt: Opt) -> bool:
     # without a saved candidate the deployed model is needed, whoever named it
-    if model_files.find_opt(_zoo(opt, "model_file")) is None:
+    if model_files.find_opt(updating_agent.model_path(opt, "model_file")) is None:
         return True
     return "init_model" in (opt.get("override") or {})
 
@@ -452,7 +388,10 @@ def _base_name(opt: Opt) -> str:
 
 def _refuse_foreign(partial: Opt, existing: Opt) -> None:
     model_file = partial["model_file"]
-    if model_files.same_file(_zoo(partial, "model_file"), _zoo(partial, "init_model")):
+    if model_files.same_file(
+        updating_agent.model_path(partial, "model_file"),
+        updating_agent.model_path(partial, "init_model"),
+    ):
         raise _overwrites_deployed(model_file)
     raise UsageError(
         f"-mf {model_file} is a finished {existing.get('model')} model, which -m frozen_layer "
@@ -465,35 +404,3 @@ def _overwrites_deployed(model_file: Optional[str]) -> UsageError:
         f"-mf {model_file} is the deployed model itself, which is never written. Give the "
         f"candidate a path of its own: --init-model {model_file} -mf candidate/model"
     )
-
-
-def _damaged(path: str, error: BaseException) -> ModelFileError:
-    reason = (str(error).splitlines() or [""])[0][:200]
-    return ModelFileError(
-        f"{path} cannot be loaded: truncated, damaged or not a ParlAI model "
-        f"({type(error).__name__}: {reason}). Its size is {os.path.getsize(path):,d} bytes; "
-        "restore it from where it came"
-    )
-
-
-def _limit_training(parser: ParlaiParser, partial: Opt) -> None:
-    """Without any limit ParlAI trains for ever; an update is small, and a few epochs do."""
-    limits = ("num_epochs", "max_train_time", "max_train_steps")
-    validations = ("secs", "steps", "epochs")
-    limits += tuple(f"validation_every_n_{unit}" for unit in validations)  # patience ends these
-    if "num_epochs" not in {action.dest for action in parser._actions}:
-        return
-    if all((partial.get(limit) or -1) <= 0 for limit in limits):
-        parser.set_defaults(num_epochs=DEFAULT_EPOCHS)
-
-
-def _record_seed(parser: ParlaiParser, candidate: Optional[Opt]) -> None:
-    """
-    A run without ``--seed`` gets one drawn and recorded, so that it can be resumed exactly.
-    """
-    if "seed" not in {action.dest for action in parser._actions}:
-        return
-    seed = (candidate or {}).get("seed")
-    if seed is None:
-        seed = parser.get_default("seed")
-    parser.set_defaults(seed=random.SystemRandom().randrange(2**31) if seed is None else seed)

@@ -1,0 +1,132 @@
+"""
+What every agent of ours that trains has in common: interruption, divergence, whole saves.
+
+``FrozenLayerAgent`` and ``DistillStudentAgent`` are this on top of the deployed model's agent
+(:func:`parlai_cu.agents.base_agent.compose`).
+"""
+
+import os
+import random
+from typing import Any, Dict, Optional
+
+import torch
+from parlai.core.agents import Agent
+from parlai.core.build_data import modelzoo_path
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+
+from parlai_cu.agents import base_agent, model_files
+from parlai_cu.errors import DivergedError, ModelFileError, UsageError
+
+
+class UpdatingAgent(Agent):
+    """
+    A base agent of ParlAI whose training can be interrupted, and whose saves are whole.
+
+    Instances are of a composed class: the subclass on top of the base agent's.
+    """
+
+    base_class: Optional[type] = None
+    # what to say where nothing tells which agent is below
+    no_base = "-m {name}: no base agent"
+
+    def __new__(cls, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> "UpdatingAgent":
+        """Compose with the base that the options name."""
+        if cls.base_class is None:
+            if not opt.get("base_agent"):
+                raise UsageError(cls.no_base)
+            cls = base_agent.compose(cls, base_agent.base_agent_class(opt["base_agent"]))
+        return object.__new__(cls)
+
+    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
+        # kept by the training loop (compat/train_loop.py)
+        self.resume_point: Any = None
+        self.fast_forward = False
+        super().__init__(opt, shared)
+
+    def train_step(self, batch: Any) -> Any:
+        """One step of the base; none while a resumed run winds the data forward."""
+        if self.fast_forward:
+            return None
+        return super().train_step(batch)
+
+    def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
+        """
+        The base's backward pass, on a loss that is a number.
+
+        :raises DivergedError: before the gradients could reach a parameter
+        """
+        if not torch.isfinite(loss.detach()).all():
+            raise DivergedError(
+                f"the loss is {loss.detach().float().sum().item()} at update "
+                f"{self._number_training_updates + 1}, with --learningrate "
+                f"{self.opt['learningrate']}. Lower it, or set --gradient-clip; models saved "
+                "before are whole"
+            )
+        super().backward(loss, **kwargs)
+
+    def save(self, path: Optional[str] = None) -> None:
+        """Save as the base does, all files or none."""
+        path = path or self.opt.get("model_file")
+        if not path:
+            return
+        if "://" in path:
+            # remote storage through iopath: its handlers decide how writes become visible
+            super().save(path)
+            return
+        with model_files.written_whole(path) as staged:
+            super().save(staged)
+
+    def is_resumed_from(self, path: Optional[str]) -> bool:
+        """Whether a file is this run's own model or checkpoint, not another one to start from."""
+        model_file = self.opt.get("model_file")
+        return model_files.same_file(path, model_file) or model_files.same_file(
+            path, f"{model_file}.checkpoint"
+        )
+
+
+def is_training(opt: Opt) -> bool:
+    """Whether an agent with these options is to learn."""
+    datatype = opt.get("datatype") or ""
+    return "train" in datatype and "evalmode" not in datatype and not opt.get("interactive_mode")
+
+
+def model_path(opt: Opt, name: str) -> Optional[str]:
+    """The path in an option that may say ``zoo:...``."""
+    path = opt.get(name)
+    return modelzoo_path(opt.get("datapath"), path) if path else None
+
+
+def damaged(path: str, error: BaseException) -> ModelFileError:
+    """The error for a model file that cannot be read."""
+    reason = (str(error).splitlines() or [""])[0][:200]
+    return ModelFileError(
+        f"{path} cannot be loaded: truncated, damaged or not a ParlAI model "
+        f"({type(error).__name__}: {reason}). Its size is {os.path.getsize(path):,d} bytes; "
+        "restore it from where it came"
+    )
+
+
+def limit_training(parser: ParlaiParser, partial: Opt, epochs: int) -> None:
+    """Without any limit ParlAI trains for ever: give ``--num-epochs`` a default."""
+    limits = ("num_epochs", "max_train_time", "max_train_steps")
+    validations = ("secs", "steps", "epochs")
+    limits += tuple(f"validation_every_n_{unit}" for unit in validations)  # patience ends these
+    if "num_epochs" not in {action.dest for action in parser._actions}:
+        return
+    if all((partial.get(limit) or -1) <= 0 for limit in limits):
+        parser.set_defaults(num_epochs=epochs)
+
+
+def record_seed(parser: ParlaiParser, existing: Optional[Opt]) -> None:
+    """
+    A run without ``--seed`` gets one drawn and recorded, so that it can be resumed exactly.
+
+    :param existing: the options of the model at ``-mf``, if there is one
+    """
+    if "seed" not in {action.dest for action in parser._actions}:
+        return
+    seed = (existing or {}).get("seed")
+    if seed is None:
+        seed = parser.get_default("seed")
+    parser.set_defaults(seed=random.SystemRandom().randrange(2**31) if seed is None else seed)
