@@ -9,6 +9,16 @@ read at every interpreter start; what a string names is imported when somebody a
 AGENTS = {
     "frozen_layer": "parlai_cu.agents.frozen_layer.frozen_layer:FrozenLayerAgent",
     "cu:frozen_layer": "parlai_cu.agents.frozen_layer.frozen_layer:FrozenLayerAgent",
+    "distill_student": "parlai_cu.agents.distill_student.distill_student:DistillStudentAgent",
+    "cu:distill_student": "parlai_cu.agents.distill_student.distill_student:DistillStudentAgent",
+}
+
+# `--distill-loss NAME`: divergences between student and teacher
+DIVERGENCES = {
+    "forward_kl": "parlai_cu.distillation.forward_kl:ForwardKL",
+    "reverse_kl": "parlai_cu.distillation.reverse_kl:ReverseKL",
+    "jensen_shannon": "parlai_cu.distillation.jensen_shannon:JensenShannon",
+    "cosine": "parlai_cu.distillation.cosine:Cosine",
 }
 
 # `parlai NAME`: modules whose import runs @register_script

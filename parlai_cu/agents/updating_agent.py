@@ -7,7 +7,7 @@ What every agent of ours that trains has in common: interruption, divergence, wh
 
 import os
 import random
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 import torch
 from parlai.core.agents import Agent
@@ -105,6 +105,37 @@ def damaged(path: str, error: BaseException) -> ModelFileError:
         f"({type(error).__name__}: {reason}). Its size is {os.path.getsize(path):,d} bytes; "
         "restore it from where it came"
     )
+
+
+def add_flags_once_known(
+    parser: ParlaiParser, partial: Opt, add: Callable[[Opt], bool], missing: str
+) -> None:
+    """
+    Add the flags of an agent that other flags name, as soon as those are read.
+
+    ParlAI asks an agent once for its flags, before values of them are known, and then parses
+    again.
+
+    :param partial: what ParlAI has read of the command so far
+    :param add: given what is known; adds flags and defaults, and returns whether it could
+    :param missing: what to say, rather than that flags are unknown, when it never could
+    """
+    stock = parser.parse_known_args
+    added = False
+
+    def parse_known_args(args: Any = None, namespace: Any = None, nohelp: bool = False) -> Any:
+        nonlocal added
+        known, unknown = stock(args, namespace, nohelp=nohelp)
+        if not added:
+            added = add(Opt({**partial, **{k: v for k, v in vars(known).items() if v is not None}}))
+            if added:
+                known, unknown = stock(args, namespace, nohelp=nohelp)
+        # `nohelp` marks ParlAI's first passes, in which flags may be unknown still
+        if unknown and not nohelp and not added:
+            raise UsageError(f"{missing} (without it, {' '.join(unknown)} mean nothing)")
+        return known, unknown
+
+    parser.parse_known_args = parse_known_args
 
 
 def limit_training(parser: ParlaiParser, partial: Opt, epochs: int) -> None:

@@ -22,7 +22,7 @@ data is repeated, dropout is not.
 import functools
 import random
 import signal
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 import parlai.utils.logging as logging
 import torch
@@ -50,6 +50,8 @@ def after(module: Any) -> None:
             if opt.get("seed") is not None:
                 module.set_seed(opt["seed"])
         stock_init(self, opt)
+        if hasattr(self.agent, "name_tasks"):
+            self.agent.name_tasks(_teacher_ids(self.world))
 
     @functools.wraps(stock_steps)
     def train_steps(self: Any) -> Iterator[Any]:
@@ -70,6 +72,15 @@ def after(module: Any) -> None:
 
     module.TrainLoop.__init__ = __init__
     module.TrainLoop.train_steps = train_steps
+
+
+def _teacher_ids(world: Any) -> List[str]:
+    """By which ``id`` the messages of each task come, in the order of ``-t``."""
+    while hasattr(world, "world"):  # of batches
+        world = world.world
+    if hasattr(world, "worlds"):  # of several tasks
+        return [part.get_task_agent().getID() for part in world.worlds]
+    return [world.get_task_agent().getID()]
 
 
 def take_resume_point(batches: int) -> ResumePoint:

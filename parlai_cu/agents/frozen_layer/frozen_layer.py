@@ -11,7 +11,6 @@ The base agent, its dictionary and its architecture come from ``deployed/model.o
 result is an ordinary model of that agent: low-rank factors are merged when it is saved.
 """
 
-import argparse
 import os
 from typing import Any, Dict, List, Optional
 
@@ -86,7 +85,6 @@ class FrozenLayerAgent(UpdatingAgent):
         )
         group.add_argument(
             "--base-agent",
-            action=_AddBaseFlags,
             default=None,
             help="agent to freeze layers of, as for -m; only where there is no --init-model "
             "whose .opt says it, e.g. hugging_face/gpt2",
@@ -107,10 +105,10 @@ class FrozenLayerAgent(UpdatingAgent):
                 model_files.check_dictionary(dictionary)
             if deployed is not None and os.path.isfile(dictionary):
                 parser.set_defaults(dict_file=dictionary)
-        elif partial.get("base_agent"):
-            _add_base_flags(parser, partial["base_agent"], partial)
         else:
-            _explain_unknown_flags(parser)
+            updating_agent.add_flags_once_known(
+                parser, partial, lambda known: _add_base_flags(parser, known), _NO_BASE
+            )
         updating_agent.record_seed(parser, candidate)
         updating_agent.limit_training(parser, partial, DEFAULT_EPOCHS)
         return parser
@@ -324,39 +322,13 @@ class FrozenLayerAgent(UpdatingAgent):
         return isinstance(self.model, wrappers)
 
 
-class _AddBaseFlags(argparse._StoreAction):
-    """
-    ``--base-agent X`` adds X's flags to the parser the moment it is read.
-
-    ParlAI asks an agent once for its flags, before values of them are known, and then parses
-    a second time.
-    """
-
-    def __call__(self, parser, namespace, values, option_string=None):  # noqa: ANN001
-        super().__call__(parser, namespace, values, option_string)
-        if getattr(parser, "_base_flags_of", None) != values:
-            parser._base_flags_of = values
-            _add_base_flags(parser, values, Opt(vars(namespace)))
-
-
-def _add_base_flags(parser: ParlaiParser, name: str, partial: Opt) -> None:
-    base = base_agent.base_agent_class(name)
-    base.add_cmdline_args(parser, partial)
+def _add_base_flags(parser: ParlaiParser, known: Opt) -> bool:
+    if not known.get("base_agent"):
+        return False
+    base = base_agent.base_agent_class(known["base_agent"])
+    base.add_cmdline_args(parser, known)
     parser.set_defaults(dict_class=base_agent.class2str(base.dictionary_class()))
-
-
-def _explain_unknown_flags(parser: ParlaiParser) -> None:
-    """Without a base its flags are unknown: say what is missing rather than what is unknown."""
-    stock = parser.parse_known_args
-
-    def parse_known_args(args: Any = None, namespace: Any = None, nohelp: bool = False) -> Any:
-        known, unknown = stock(args, namespace, nohelp=nohelp)
-        # `nohelp` marks ParlAI's first passes, in which flags may be unknown still
-        if unknown and not nohelp and getattr(parser, "_base_flags_of", None) is None:
-            raise UsageError(f"{_NO_BASE} (without it, {' '.join(unknown)} mean nothing)")
-        return known, unknown
-
-    parser.parse_known_args = parse_known_args
+    return True
 
 
 def _deployed_opt(opt: Opt) -> Optional[Opt]:

@@ -1,0 +1,125 @@
+"""What distillation needs of ParlAI's batches: scores, some examples, which task each is of."""
+
+from typing import Any, List, Optional, Sequence
+
+import torch
+from parlai.core.torch_agent import Batch
+
+from parlai_cu.errors import UsageError, nearest
+
+
+class ScoreRecorder(torch.nn.Module):
+    """
+    An agent's criterion that remembers what passed through it in training.
+
+    All of ParlAI's generators, rankers and classifiers compute one loss a row by
+    ``self.criterion(scores, targets)``; that is where scores of any model can be had.
+
+    :param criterion: the agent's own, with one loss a row
+    """
+
+    def __init__(self, criterion: torch.nn.Module) -> None:
+        super().__init__()
+        self.criterion = criterion
+        self.active = False
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget, and let go of the graph."""
+        self.scores: Optional[torch.Tensor] = None
+        self.targets: Optional[torch.Tensor] = None
+        self.losses: Optional[torch.Tensor] = None
+        self.log_probs: Optional[torch.Tensor] = None
+
+    def forward(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """
+        :param scores: FloatTensor[rows, choices]
+        :param targets: LongTensor[rows]
+        :return: FloatTensor[rows]
+        """
+        if not self.active:
+            return self.criterion(scores, targets)
+        plain = self.criterion
+        if type(plain) is torch.nn.CrossEntropyLoss and plain.weight is None:
+            # the same, in two steps: the soft labels need the first one too
+            self.log_probs = torch.nn.functional.log_softmax(scores.float(), dim=-1)
+            losses = torch.nn.functional.nll_loss(
+                self.log_probs, targets, ignore_index=plain.ignore_index, reduction="none"
+            )
+        else:
+            losses = plain(scores, targets)
+        self.scores, self.targets, self.losses = scores, targets, losses
+        return losses
+
+
+def examples(batch: Batch, which: torch.Tensor) -> Batch:
+    """
+    Some examples of a batch.
+
+    :param batch: fields with one entry an example are cut, others kept
+    :param which: LongTensor, which of its examples
+    """
+    size = batch.batchsize
+    if len(which) == size:
+        return batch
+    chosen = which.tolist()
+
+    def cut(value: Any) -> Any:
+        if torch.is_tensor(value) and value.dim() and value.size(0) == size:
+            return value[which.to(value.device)]
+        if isinstance(value, (list, tuple)) and len(value) == size:
+            return [value[i] for i in chosen]
+        return value
+
+    fields = {name: cut(value) for name, value in batch.items()}
+    return Batch(**{**fields, "batchsize": len(chosen)})
+
+
+def rows_of(which: torch.Tensor, length: int) -> torch.Tensor:
+    """The rows of some examples, where each has ``length``: LongTensor[len(which) x length]."""
+    return (which.unsqueeze(1) * length + torch.arange(length, device=which.device)).flatten()
+
+
+class TaskRoles:
+    """
+    Which tasks are the original data and which are the update.
+
+    :param tasks: what ``-t`` names
+    :param update: what ``--update-task`` names; by default the last of several tasks
+    :raises UsageError: when that is not among the tasks
+    """
+
+    def __init__(self, tasks: Sequence[str], update: Optional[str]) -> None:
+        self.tasks = list(tasks)
+        self.update: List[str] = self.tasks[-1:] if len(self.tasks) > 1 else []
+        if update is not None:
+            self.update = [] if update == "none" else update.split(",")
+        for name in self.update:
+            if name not in self.tasks:
+                close = nearest(name, self.tasks) or self.tasks
+                raise UsageError(
+                    f"--update-task {name}: expected some of what -t names, or 'none'; nearest: "
+                    f"{', '.join(close)}"
+                )
+        self.original = [task for task in self.tasks if task not in self.update]
+        self._ids = {task: task for task in self.tasks}
+
+    def name_teachers(self, ids: Sequence[str]) -> None:
+        """
+        Say by which ``id`` each task's messages come.
+
+        :param ids: in the order of the tasks
+        """
+        self._ids = dict(zip(ids, self.tasks))
+
+    def is_update(self, observation: Any) -> bool:
+        """Whether a message is of the update."""
+        if not self.update or not self.original:
+            return bool(self.update)
+        task = self._ids.get(observation.get("id"))
+        if task is None:
+            raise UsageError(
+                f"an example says it is from {observation.get('id')!r}, none of the tasks of -t "
+                f"({', '.join(self._ids)}), so it is unknown whether it is original data or update"
+            )
+        return task in self.update

@@ -1,0 +1,222 @@
+"""The soft-label loss on some examples of a batch, from the teacher or from its cache."""
+
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any, List, Optional
+
+import numpy as np
+import parlai.utils.logging as logging
+import torch
+from parlai.core.torch_generator_agent import TorchGeneratorAgent
+
+from parlai_cu import plugin
+from parlai_cu.agents import base_agent
+from parlai_cu.agents.distill_student.batches import ScoreRecorder, examples, rows_of
+from parlai_cu.agents.distill_student.teacher import Teacher
+from parlai_cu.distillation.base import Divergence
+from parlai_cu.distillation.soft_labels import Abridged, SoftLabelLoss, abridge
+from parlai_cu.distillation.teacher_cache import TeacherCache, digest, file_sha256
+from parlai_cu.errors import UsageError
+
+
+def load_divergence(name: str, beta: float) -> Divergence:
+    """The divergence that ``--distill-loss`` names."""
+    module, attribute = plugin.DIVERGENCES[name].split(":")
+    kind = getattr(importlib.import_module(module), attribute)
+    divergence: Divergence = kind(beta) if inspect.signature(kind).parameters else kind()
+    return divergence
+
+
+class SoftRows:
+    """
+    The loss of one teacher's examples.
+
+    :param teacher: asked about each of them
+    :param loss: on rows of logits
+    :param order: for classifiers, which of the teacher's columns is each class of the student
+    """
+
+    def __init__(self, teacher: Teacher, loss: SoftLabelLoss, order: Optional[torch.Tensor]):
+        self.teacher = teacher
+        self.loss = loss
+        self.order = order
+
+    def losses(
+        self,
+        batch: Any,
+        chosen: torch.Tensor,
+        mask: torch.Tensor,
+        recorder: ScoreRecorder,
+        candidates: Optional[torch.Tensor],
+    ) -> torch.Tensor:
+        """
+        :param batch: the student's
+        :param chosen: LongTensor, the examples that follow this teacher
+        :param mask: BoolTensor[rows], False for padding
+        :param recorder: holds the student's scores, [rows, choices]
+        :param candidates: rankers' candidates
+        :return: FloatTensor, the loss of each row of ``chosen`` that is no padding, in order
+        """
+        return self.fresh_losses(batch, chosen, mask, recorder, candidates)
+
+    def fresh_losses(
+        self,
+        batch: Any,
+        chosen: torch.Tensor,
+        mask: torch.Tensor,
+        recorder: ScoreRecorder,
+        candidates: Optional[torch.Tensor],
+    ) -> torch.Tensor:
+        """The same, and the teacher is asked even where there is a cache."""
+        rows = rows_of(chosen, len(mask) // batch.batchsize)
+        kept = mask[rows]
+        logits = self.teacher_logits(batch, chosen, candidates)
+        assert recorder.scores is not None
+        if logits.size(0) != len(rows) or logits.size(1) != recorder.scores.size(1):
+            raise UsageError(
+                f"{self.teacher.flag} {self.teacher.model_file} ({self.teacher.agent_name}) gives "
+                f"{list(logits.shape)} scores where the student gives "
+                f"{[len(rows), recorder.scores.size(1)]}; they cannot be compared row by row"
+            )
+        student, log_probs = _rows(recorder, rows[kept])
+        return self.loss(student, logits[kept], log_probs)
+
+    def teacher_logits(
+        self, batch: Any, chosen: torch.Tensor, candidates: Optional[torch.Tensor]
+    ) -> torch.Tensor:
+        """The teacher's rows of some examples: FloatTensor[rows of chosen, choices]."""
+        if candidates is not None and candidates.dim() == 3:
+            candidates = candidates[chosen]
+        logits = self.teacher.logits(examples(batch, chosen), candidates)
+        return logits if self.order is None else logits[:, self.order.to(logits.device)]
+
+    def flush(self) -> None:
+        """Write what is to be kept."""
+
+
+class CachedRows(SoftRows):
+    """
+    The same, with the teacher's distributions abridged and kept on disk.
+
+    :param agent: the student
+    :raises UsageError: when its teacher reads more than the text
+    """
+
+    def __init__(
+        self, teacher: Teacher, loss: SoftLabelLoss, order: Optional[torch.Tensor], agent: Any
+    ):
+        super().__init__(teacher, loss, order)
+        opt = agent.opt
+        if teacher.kind == "generator" and (
+            teacher.base._model_input is not TorchGeneratorAgent._model_input
+        ):
+            raise UsageError(
+                f"--teacher-cache: {teacher.agent_name} reads more than the dialogue's text, so "
+                "its distributions cannot be found by the text; leave it away"
+            )
+        self.sample = opt["teacher_cache_method"] == "sample"
+        self._null = agent.NULL_IDX
+        k, choices = opt["teacher_cache_k"], len(agent.dict)
+        if teacher.kind == "classifier":
+            choices = len(agent.class_dict)
+        if teacher.kind != "ranker":
+            k = min(k, choices)
+        brings = base_agent.brings_its_dictionary(teacher.base, teacher.opt)
+        names = sorted(base_agent.dictionary_options(teacher.base) & set(teacher.opt))
+        identity = {
+            "teacher": teacher.sha256,
+            "dictionary": "" if brings else file_sha256(Path(teacher.dict_file)),
+            "tokenizer": str({name: teacher.opt[name] for name in names if name != "dict_file"}),
+            "agent": teacher.agent_name,
+            "classes": str(sorted(agent.class_dict.items())) if self.order is not None else "",
+            "temperature": repr(loss.temperature),
+            "method": opt["teacher_cache_method"],
+        }
+        self.cache = TeacherCache(
+            opt["teacher_cache"],
+            identity,
+            k=k,
+            vocabulary=max(choices, 2**16 + 1) if teacher.kind == "ranker" else choices,
+            max_bytes=int(opt["teacher_cache_size"] * 1e9),
+            warn=logging.warning,
+        )
+        logging.info(
+            f"teacher cache {self.cache.folder}: {len(self.cache):,d} examples, "
+            f"{self.cache.bytes_per_row} bytes a token"
+        )
+
+    def losses(
+        self,
+        batch: Any,
+        chosen: torch.Tensor,
+        mask: torch.Tensor,
+        recorder: ScoreRecorder,
+        candidates: Optional[torch.Tensor],
+    ) -> torch.Tensor:
+        """As :meth:`SoftRows.losses`; the teacher is asked about what the cache does not hold."""
+        length = len(mask) // batch.batchsize
+        keys = self._keys(batch, chosen.tolist(), candidates)
+        entries = [self.cache.get(key) for key in keys]
+        missing = [i for i, entry in enumerate(entries) if entry is None]
+        if missing:
+            asked = chosen[torch.tensor(missing, device=chosen.device)]
+            logits = self.teacher_logits(batch, asked, candidates)
+            kept = mask[rows_of(asked, length)]
+            short = abridge(logits[kept], self.cache.k, self.loss.temperature, self.sample)
+            ends = np.cumsum(kept.view(len(missing), length).sum(dim=1).tolist())
+            choices, log_probs = self._padded(short)
+            for i, start, end in zip(missing, [0, *ends[:-1].tolist()], ends.tolist()):
+                self.cache.put(keys[i], choices[start:end], log_probs[start:end])
+                entries[i] = (choices[start:end], log_probs[start:end])
+        device = mask.device
+        choices = np.concatenate([entry[0] for entry in entries]).astype(np.int64)
+        log_probs = np.concatenate([entry[1] for entry in entries]).astype(np.float32)
+        teacher = Abridged(
+            torch.from_numpy(choices).to(device),
+            torch.from_numpy(log_probs).to(device),
+            self.sample,
+        )
+        rows = rows_of(chosen, length)
+        student, own = _rows(recorder, rows[mask[rows]])
+        return self.loss.abridged(student, teacher, own)
+
+    def flush(self) -> None:
+        """Write what is new to disk."""
+        self.cache.flush()
+
+    def _padded(self, short: Abridged) -> Any:
+        choices, log_probs = short.choices.cpu().numpy(), short.log_probs.cpu().numpy()
+        missing = self.cache.k - choices.shape[1]
+        if missing:
+            choices = np.pad(choices, ((0, 0), (0, missing)))
+            log_probs = np.pad(log_probs, ((0, 0), (0, missing)), constant_values=-np.inf)
+        return choices, log_probs.astype(np.float16)
+
+    def _keys(
+        self, batch: Any, chosen: List[int], candidates: Optional[torch.Tensor]
+    ) -> List[bytes]:
+        tensors = [batch.text_vec]
+        if self.teacher.kind == "generator":
+            tensors.append(batch.label_vec)
+        arrays = [tensor.cpu().numpy() for tensor in tensors]
+        common = b""
+        if candidates is not None and candidates.dim() == 2:
+            common = candidates.cpu().numpy().tobytes()
+        keys = []
+        for i in chosen:
+            parts = [array[i][array[i] != self._null].tobytes() for array in arrays]
+            if candidates is not None and candidates.dim() == 3:
+                common = candidates[i].cpu().numpy().tobytes()
+            keys.append(digest(*parts, common))
+        return keys
+
+
+def _rows(recorder: ScoreRecorder, which: torch.Tensor) -> Any:
+    """The student's scores of some rows, and their log-probabilities where they are known."""
+    assert recorder.scores is not None
+    everything = len(which) == len(recorder.scores)
+    log_probs = recorder.log_probs
+    if not everything and log_probs is not None:
+        log_probs = log_probs[which]
+    return recorder.scores if everything else recorder.scores[which], log_probs

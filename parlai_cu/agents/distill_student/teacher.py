@@ -1,0 +1,185 @@
+"""
+The teacher: any ParlAI generator, ranker or classifier, asked for its logits.
+
+A batch is the student's: both read the same tokens, which is why they must have the same
+dictionary.
+"""
+
+import functools
+import os
+import weakref
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Type
+
+import torch
+from parlai.core.agents import create_agent_from_model_file
+from parlai.core.build_data import modelzoo_path
+from parlai.core.opt import Opt
+from parlai.core.torch_agent import Batch, TorchAgent
+from parlai.core.torch_classifier_agent import TorchClassifierAgent
+from parlai.core.torch_generator_agent import TorchGeneratorAgent
+from parlai.core.torch_ranker_agent import TorchRankerAgent
+
+from parlai_cu.agents import base_agent, model_files
+from parlai_cu.agents.updating_agent import damaged
+from parlai_cu.distillation.teacher_cache import file_sha256
+from parlai_cu.errors import ParlaiCuError, UsageError
+
+KINDS: Dict[str, type] = {
+    "generator": TorchGeneratorAgent,
+    "ranker": TorchRankerAgent,
+    "classifier": TorchClassifierAgent,
+}
+# options of the student's run that the teacher follows: where it computes, and how precisely
+_OF_THE_RUN = ("no_cuda", "gpu", "fp16", "fp16_impl", "datapath")
+# one process may hold several agents of one run; they share the teacher
+_LOADED: "weakref.WeakValueDictionary[Any, TorchAgent]" = weakref.WeakValueDictionary()
+# texts in which tokenizers differ
+_PROBES = ("Hello, world! It's 42 o'clock.", "naïve CO2 __start__", "wi-fi  e-mail")
+
+
+def kind_of(agent_class: type, flag: str) -> str:
+    """
+    What an agent predicts: tokens, candidates or classes.
+
+    :raises UsageError: when it is none of these
+    """
+    for kind, parent in KINDS.items():
+        if issubclass(agent_class, parent):
+            return kind
+    raise UsageError(
+        f"{flag}: {agent_class.__name__} is none of {', '.join(KINDS)}, so there are no soft "
+        "labels to learn from"
+    )
+
+
+class Teacher:
+    """
+    A deployed model that is only read.
+
+    :param model_file: path of the model
+    :param opt: the options of the student's run
+    :param flag: what named it, for messages
+    :raises ModelFileError: when it is missing or damaged
+    """
+
+    def __init__(self, model_file: str, opt: Opt, flag: str = "--teacher-model") -> None:
+        self.model_file = modelzoo_path(opt.get("datapath"), model_file)
+        self.flag = flag
+        self.opt = model_files.read_opt(self.model_file, flag)
+        self.agent_name: str = self.opt.get("base_agent") or self.opt["model"]
+        self.base: Type[TorchAgent] = base_agent.base_agent_class(self.agent_name, flag)
+        self.kind = kind_of(self.base, f"{flag} {model_file}")
+        if not base_agent.brings_its_dictionary(self.base, self.opt):
+            model_files.check_dictionary(self.dict_file)
+        self._overrides = {name: opt[name] for name in _OF_THE_RUN if name in opt}
+
+    @property
+    def dict_file(self) -> str:
+        """Path of its dictionary, where that is a file."""
+        return f"{self.model_file}.dict"
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Digest of its weights' file."""
+        return file_sha256(Path(self.model_file))
+
+    @functools.cached_property
+    def agent(self) -> TorchAgent:
+        """The agent, loaded when first asked for, in evaluation mode."""
+        stat = os.stat(self.model_file)
+        key = (os.path.realpath(self.model_file), stat.st_mtime_ns, str(self._overrides))
+        agent = _LOADED.get(key)
+        if agent is None:
+            agent = self._load()
+            _LOADED[key] = agent
+        return agent
+
+    def _load(self) -> TorchAgent:
+        overrides = {
+            **self._overrides,
+            "datatype": "valid",
+            "interactive_mode": False,
+            "model_parallel": False,
+            "model": self.agent_name,
+        }
+        try:
+            agent = create_agent_from_model_file(self.model_file, overrides)
+        except ParlaiCuError:
+            raise
+        except Exception as error:
+            # a truncated file raises EOFError, UnpicklingError, BadZipFile, KeyError...
+            raise damaged(self.model_file, error) from error
+        agent.model.requires_grad_(False)
+        agent.model.eval()
+        return agent
+
+    def parameters(self) -> int:
+        """How many parameters it has."""
+        return sum(parameter.numel() for parameter in self.agent.model.parameters())
+
+    @torch.no_grad()
+    def logits(self, batch: Batch, candidates: Optional[torch.Tensor] = None) -> torch.Tensor:
+        """
+        What it thinks of a batch, one row a prediction.
+
+        :param batch: its ``text_vec``, and for generators ``label_vec`` [bsz, length]
+        :param candidates: for rankers, LongTensor[candidates, length] or [bsz, candidates, length]
+        :return: FloatTensor[bsz x length, vocabulary], [bsz, candidates] or [bsz, classes]
+        """
+        agent = self.agent
+        if self.kind == "generator":
+            scores, *_ = agent.model(*agent._model_input(batch), ys=batch.label_vec)
+            # some models predict a start token first, which is no part of the label
+            scores = scores[:, -batch.label_vec.size(1) :]
+            return scores.reshape(-1, scores.size(-1))
+        if self.kind == "ranker":
+            return agent.score_candidates(batch, candidates)
+        return agent.score(batch)
+
+    def replies(self, texts: List[str]) -> List[str]:
+        """Its decoded replies to whole dialogue histories, for students of another dictionary."""
+        clones = [self.agent.clone() for _ in texts]
+        observations = [
+            clone.observe({"id": "user", "text": text, "episode_done": True})
+            for clone, text in zip(clones, texts)
+        ]
+        acts = self.agent.batch_act(observations)
+        return [act.get("text") or "" for act in acts]
+
+    def check_dictionary(self, dictionary: Any, described: str) -> None:
+        """
+        Make sure that the student reads and writes the same tokens.
+
+        :param dictionary: the student's
+        :param described: how to call it in a message
+        :raises UsageError: naming both
+        """
+        options = Opt({**self.opt, "dict_file": self.dict_file})
+        own = self.base.dictionary_class()(options)
+        same = len(own) == len(dictionary) and own.tok2ind == dictionary.tok2ind
+        if same and all(own.txt2vec(text) == dictionary.txt2vec(text) for text in _PROBES):
+            return
+        raise UsageError(
+            f"{self.flag} {self.model_file} has the dictionary {_describe(own, self.dict_file)}, "
+            f"the student {_describe(dictionary, described)}: a soft label over one says nothing "
+            "of the other. Leave --dict-file and --student-agent away, or train on the teacher's "
+            "decoded replies with --distill-across-vocabularies true"
+        )
+
+    def class_order(self, classes: Dict[str, int]) -> torch.Tensor:
+        """
+        Which of its columns belongs to each class of the student.
+
+        :param classes: the student's classes and their columns
+        :return: LongTensor[classes]
+        """
+        own = self.agent.class_dict
+        ordered = sorted(classes, key=lambda name: classes[name])
+        return torch.tensor([own[name] for name in ordered])
+
+
+def _describe(dictionary: Any, path: str) -> str:
+    where = path if path and os.path.isfile(path) else type(dictionary).__name__
+    tokenizer = getattr(dictionary, "tokenizer", None)
+    return f"{where} ({len(dictionary):,d} tokens, {tokenizer})"
