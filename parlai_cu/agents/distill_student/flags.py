@@ -85,7 +85,7 @@ def _add_ours(parser: ParlaiParser) -> None:
     group.add_argument(
         "--distill-weight",
         type=float,
-        default=0.9,
+        default=0.5,
         help="share of the soft labels in the loss on original data; gold labels have the rest",
     )
     group.add_argument(
