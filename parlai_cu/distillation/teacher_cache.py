@@ -34,6 +34,7 @@ SHARD_ROWS = 65536
 _ARRAYS = ("index.npy", "choices.npy", "log_probs.npy")
 _INDEX = np.dtype([("key", "V16"), ("start", "<i8"), ("rows", "<i4")])
 _STALE_SECONDS = 3600.0
+_OVERHEAD = 1024  # bytes of a shard beside its rows: headers and digests
 
 
 class Entry(NamedTuple):
@@ -188,7 +189,8 @@ class TeacherCache:
             np.concatenate([entry.choices for entry in entries]),
             np.concatenate([entry.log_probs for entry in entries]),
         )
-        if self.size() + sum(array.nbytes for array in arrays) > self.max_bytes:
+        more = sum(array.nbytes for array in arrays) + _OVERHEAD
+        if self.size() + more > self.max_bytes:
             self.full = True
             self._warn(
                 f"--teacher-cache {self.folder} has reached its bound of "
