@@ -11,6 +11,8 @@ from parlai_cu.errors import UsageError
 
 # probability of a tail that holds nothing: its logarithm must be a number, and float16 keeps it
 _SMALLEST_TAIL = 6e-5
+# of a choice that cannot be, e.g. a start token; float16 keeps it
+_SMALLEST_LOG = -6e4
 
 
 @dataclass
@@ -47,7 +49,7 @@ def abridge(logits: torch.Tensor, k: int, temperature: float, sample: bool) -> A
     k = min(k, log_probs.size(-1))
     if not sample:
         top = log_probs.topk(k, dim=-1)
-        return Abridged(top.indices, top.values)
+        return Abridged(top.indices, top.values.clamp_min(_SMALLEST_LOG))
     draws = torch.multinomial(log_probs.exp(), k, replacement=True).sort(dim=-1).values
     # count equal draws in the first of them, and leave the places of the others unused
     same = draws.unsqueeze(-1) == draws.unsqueeze(-2)

@@ -110,6 +110,9 @@ class Teacher:
         except Exception as error:
             # a truncated file raises EOFError, UnpicklingError, BadZipFile, KeyError...
             raise damaged(self.model_file, error) from error
+        # every agent wraps its model for distributed training; this one does not train
+        if isinstance(agent.model, torch.nn.parallel.DistributedDataParallel):
+            agent.model = agent.model.module
         agent.model.requires_grad_(False)
         agent.model.eval()
         return agent
