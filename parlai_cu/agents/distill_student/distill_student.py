@@ -394,9 +394,10 @@ class DistillStudentAgent(UpdatingAgent):
         """The base's step; projections, which no wrapper keeps equal, are averaged first."""
         if self._matching and is_distributed() and self._number_grad_accum == 0:
             for parameter in self._matching.hidden_loss.parameters():
-                if parameter.grad is not None:
-                    torch.distributed.all_reduce(parameter.grad)
-                    parameter.grad /= torch.distributed.get_world_size()
+                if parameter.grad is None:  # no example of this process followed the teacher
+                    parameter.grad = torch.zeros_like(parameter)
+                torch.distributed.all_reduce(parameter.grad)
+                parameter.grad /= torch.distributed.get_world_size()
         super().update_params()
 
     # -- saving ------------------------------------------------------------------------------
