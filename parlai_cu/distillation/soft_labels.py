@@ -13,6 +13,8 @@ from parlai_cu.errors import UsageError
 _SMALLEST_TAIL = 6e-5
 # of a choice that cannot be, e.g. a start token; float16 keeps it
 _SMALLEST_LOG = -6e4
+# below it a student's choice is masked by its architecture, and cannot be learnt
+_MASKED = -1e3
 
 
 @dataclass
@@ -92,7 +94,7 @@ class SoftLabelLoss:
         :param student_log_probs: their log-softmax, if it is there already
         :return: FloatTensor[rows]
         """
-        student = self._soften(student_logits, student_log_probs)
+        student = self._soften(student_logits, student_log_probs).clamp_min(_MASKED)
         teacher = F.log_softmax(teacher_logits.float() / self.temperature, dim=-1)
         return self.divergence(student, teacher) * self.temperature**2
 
@@ -115,7 +117,8 @@ class SoftLabelLoss:
         :return: FloatTensor[rows]
         """
         student = self._soften(student_logits, student_log_probs)
-        of_student, of_teacher = student.gather(-1, teacher.choices), teacher.log_probs.float()
+        of_student = student.gather(-1, teacher.choices).clamp_min(_MASKED)
+        of_teacher = teacher.log_probs.float()
         if teacher.sampled:
             unused = of_teacher == float("-inf")
             terms = -of_teacher.exp() * of_student.masked_fill(unused, 0.0)

@@ -62,6 +62,15 @@ def test_half_precision_is_safe() -> None:
     assert student.grad.isfinite().all()
 
 
+def test_what_the_student_cannot_say_is_left_out() -> None:
+    """A choice masked by its architecture neither explodes the loss nor gets a gradient."""
+    student = torch.tensor([[-1e20, 0.0, 0.0]], requires_grad=True)
+    teacher = torch.tensor([[0.001, 0.499, 0.5]]).log()
+    value = SoftLabelLoss(ForwardKL())(student, teacher)
+    value.sum().backward()
+    assert value.item() < 1.5 and student.grad[0, 0] == 0 and student.grad[0, 1:].abs().sum() > 0
+
+
 # -- abridged --------------------------------------------------------------------------------
 
 

@@ -160,8 +160,8 @@ class Teacher:
         """
         options = Opt({**self.opt, "dict_file": self.dict_file})
         own = self.base.dictionary_class()(options)
-        same = len(own) == len(dictionary) and own.tok2ind == dictionary.tok2ind
-        if same and all(own.txt2vec(text) == dictionary.txt2vec(text) for text in _PROBES):
+        # some agents add tokens of their own when they are built
+        if _same(own, dictionary) or _same(self.agent.dict, dictionary):
             return
         raise UsageError(
             f"{self.flag} {self.model_file} has the dictionary {_describe(own, self.dict_file)}, "
@@ -180,6 +180,14 @@ class Teacher:
         own = self.agent.class_dict
         ordered = sorted(classes, key=lambda name: classes[name])
         return torch.tensor([own[name] for name in ordered])
+
+
+def _same(one: Any, other: Any) -> bool:
+    return (
+        len(one) == len(other)
+        and one.tok2ind == other.tok2ind
+        and all(one.txt2vec(text) == other.txt2vec(text) for text in _PROBES)
+    )
 
 
 def _describe(dictionary: Any, path: str) -> str:
