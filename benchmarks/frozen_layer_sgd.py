@@ -16,15 +16,13 @@ writing ``results.json``, ``table.md`` and, with matplotlib there, ``trade_off.p
 import argparse
 import concurrent.futures
 import json
-import os
-import platform
 import shutil
 import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List
+
+from harness import Harness, about, stock_flags
 
 # name in the table -> flags; stock is ParlAI alone, at the rate that is best for "all"
 STOCK = "stock (all)"
@@ -74,7 +72,7 @@ def main() -> None:
             summary(name, update, rates[name], [run.result() for run in runs])
             for (update, name), runs in zip(cells, jobs)
         ]
-    result = {"about": about(bench.parlai), "before": before, "rows": rows}
+    result = {"about": about(), "before": before, "rows": rows}
     (args.out / "results.json").write_text(json.dumps(result, indent=2))
     text = table(result)
     (args.out / "table.md").write_text(text)
@@ -82,24 +80,12 @@ def main() -> None:
     plot(result, args.out / "trade_off.png")
 
 
-class Bench:
-    """Runs `parlai` commands, each once, and remembers what they gave in JSON files."""
+class Bench(Harness):
+    """The runs of this benchmark."""
 
     def __init__(self, data: Path, out: Path) -> None:
-        self.data, self.out = data, out
-        self.parlai = str(Path(sys.executable).with_name("parlai"))
-        out.mkdir(parents=True, exist_ok=True)
-
-    def remembered(self, key: str, work: Any) -> Dict[str, Any]:
-        """The result kept under ``key``, or that of ``work()``, kept from now on."""
-        path = self.out / f"{key}.json"
-        if not path.exists():
-            started = time.strftime("%H:%M:%S")
-            result = work()
-            path.with_suffix(".tmp").write_text(json.dumps(result, indent=2))
-            path.with_suffix(".tmp").rename(path)
-            print(f"{started} {key}: {result}", flush=True)
-        return json.loads(path.read_text())
+        super().__init__(out)
+        self.data = data
 
     def tune_rate(self, name: str, update: str) -> float:
         """Climb the grid of learning rates while the validation perplexity falls."""
@@ -177,46 +163,10 @@ class Bench:
 
         return self.remembered(key, work)
 
-    def command(self, words: List[str], key: str) -> Tuple[float, float, float]:
-        """Run parlai; wall seconds, CPU seconds and peak MB of its process."""
-        log = self.out / f"{key}.log"
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        start = time.monotonic()
-        with open(log, "w") as f:
-            process = subprocess.Popen(
-                [self.parlai, *words], stdout=f, stderr=subprocess.STDOUT, env=environment
-            )
-            try:
-                _, status, usage = os.wait4(process.pid, 0)
-            except KeyboardInterrupt:
-                process.terminate()
-                raise
-        if status:
-            sys.exit(f"failed: parlai {' '.join(words)}\n{log.read_text()[-2000:]}")
-        return time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
-
 
 def run_key(name: str, update: str, rate: float, seed: int) -> str:
     """The file name under which a run is remembered."""
     return f"{''.join(c if c.isalnum() else '-' for c in name)}-{update}-{rate:g}-{seed}"
-
-
-def stock_flags(deployed: Path) -> List[str]:
-    """What stock fine-tuning needs restated: every architecture flag of the deployed model."""
-    opt = json.loads(Path(f"{deployed}.opt").read_text())
-    names = (
-        "embedding_size n_layers n_encoder_layers n_decoder_layers ffn_size n_heads n_positions "
-        "n_segments variant activation dropout attention_dropout relu_dropout dict_tokenizer "
-        "learn_positional_embeddings embeddings_scale text_truncate label_truncate dict_lower "
-        "output_scaling share_word_embeddings gradient_clip betas adam_eps history_size"
-    ).split()
-    flags = ["-m", opt["model"], "--dict-file", f"{deployed}.dict"]
-    for name in names:
-        value = opt.get(name)
-        if value is not None:
-            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            flags += [f"--{name.replace('_', '-')}", text]
-    return flags
 
 
 def count_trained(deployed: Path, candidate: Path) -> int:
@@ -303,25 +253,6 @@ def plot(result: Dict[str, Any], path: Path) -> None:
     axes.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
-
-
-def about(parlai: str) -> Dict[str, Any]:
-    """Where and with what this was measured."""
-    import numpy
-    import torch
-
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-    ).stdout.strip()
-    return {
-        "commit": commit,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-        "cores": os.cpu_count(),
-        "threads": 1,
-        "date": time.strftime("%Y-%m-%d"),
-    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,93 @@
+"""What the benchmarks share: `parlai` commands run once each, with their cost, and remembered."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+
+class Harness:
+    """
+    Runs `parlai` commands, each once, and remembers what they gave in JSON files.
+
+    :param out: folder of the results; a benchmark that is interrupted goes on from there
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.parlai = str(Path(sys.executable).with_name("parlai"))
+        out.mkdir(parents=True, exist_ok=True)
+
+    def remembered(self, key: str, work: Any) -> Dict[str, Any]:
+        """The result kept under ``key``, or that of ``work()``, kept from now on."""
+        path = self.out / f"{key}.json"
+        if not path.exists():
+            started = time.strftime("%H:%M:%S")
+            result = work()
+            path.with_suffix(".tmp").write_text(json.dumps(result, indent=2))
+            path.with_suffix(".tmp").rename(path)
+            print(f"{started} {key}: {result}", flush=True)
+        return json.loads(path.read_text())
+
+    def command(self, words: List[str], key: str) -> Tuple[float, float, float]:
+        """Run parlai; wall seconds, CPU seconds and peak MB of its process."""
+        log = self.out / f"{key}.log"
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        start = time.monotonic()
+        with open(log, "w") as f:
+            process = subprocess.Popen(
+                [self.parlai, *words], stdout=f, stderr=subprocess.STDOUT, env=environment
+            )
+            try:
+                _, status, usage = os.wait4(process.pid, 0)
+            except KeyboardInterrupt:
+                process.terminate()
+                raise
+        if status:
+            sys.exit(f"failed: parlai {' '.join(words)}\n{log.read_text()[-2000:]}")
+        return time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def stock_flags(deployed: Path, other: Optional[Dict[str, Any]] = None) -> List[str]:
+    """
+    What stock training needs restated: every architecture flag of the deployed model.
+
+    :param other: flags that are to have other values
+    """
+    opt = json.loads(Path(f"{deployed}.opt").read_text())
+    names = (
+        "embedding_size n_layers n_encoder_layers n_decoder_layers ffn_size n_heads n_positions "
+        "n_segments variant activation dropout attention_dropout relu_dropout dict_tokenizer "
+        "learn_positional_embeddings embeddings_scale text_truncate label_truncate dict_lower "
+        "output_scaling share_word_embeddings gradient_clip betas adam_eps history_size"
+    ).split()
+    flags = ["-m", opt["model"], "--dict-file", f"{deployed}.dict"]
+    for name in names:
+        value = (other or {}).get(name, opt.get(name))
+        if value is not None:
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            flags += [f"--{name.replace('_', '-')}", text]
+    return flags
+
+
+def about() -> Dict[str, Any]:
+    """Where and with what this was measured."""
+    import numpy
+    import torch
+
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
+    return {
+        "commit": commit,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "cores": os.cpu_count(),
+        "threads": 1,
+        "date": time.strftime("%Y-%m-%d"),
+    }
