@@ -21,6 +21,12 @@ DIVERGENCES = {
     "cosine": "parlai_cu.distillation.cosine:Cosine",
 }
 
+# `--penalty NAME`: prices on leaving the deployed model (and lwf, which is a soft-label loss)
+PENALTIES = {
+    "l2sp": "parlai_cu.retention.l2sp:L2SP",
+    "ewc": "parlai_cu.retention.ewc:EWC",
+}
+
 # `parlai NAME`: modules whose import runs @register_script
 SCRIPTS = (
     "parlai_cu.scripts.doctor",

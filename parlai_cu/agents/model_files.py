@@ -113,6 +113,16 @@ def written_whole(model_file: str) -> Iterator[str]:
         raise SaveError(_unsaved(model_file, f"torch.save could not write: {error}")) from error
 
 
+def damaged(path: str, error: BaseException) -> ModelFileError:
+    """The error for a model file that cannot be read."""
+    reason = (str(error).splitlines() or [""])[0][:200]
+    return ModelFileError(
+        f"{path} cannot be loaded: truncated, damaged or not a ParlAI model "
+        f"({type(error).__name__}: {reason}). Its size is {os.path.getsize(path):,d} bytes; "
+        "restore it from where it came"
+    )
+
+
 def _flush(path: str) -> None:
     with open(path, "rb") as f:
         os.fsync(f.fileno())

@@ -5,18 +5,22 @@ What every agent of ours that trains has in common: interruption, divergence, wh
 (:func:`parlai_cu.agents.base_agent.compose`).
 """
 
-import os
 import random
 from typing import Any, Callable, Dict, Optional
 
 import torch
 from parlai.core.agents import Agent
 from parlai.core.build_data import modelzoo_path
+from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
+from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
+from parlai_cu import plugin
 from parlai_cu.agents import base_agent, model_files
-from parlai_cu.errors import DivergedError, ModelFileError, UsageError
+from parlai_cu.agents.batches import ScoreRecorder
+from parlai_cu.agents.penalties import make_penalty
+from parlai_cu.errors import DivergedError, UsageError
 
 
 class UpdatingAgent(Agent):
@@ -42,20 +46,75 @@ class UpdatingAgent(Agent):
         # kept by the training loop (compat/train_loop.py)
         self.resume_point: Any = None
         self.fast_forward = False
+        self._penalty: Any = None
+        # of the batch in training, where a loss of ours needs them
+        self.recorder: Optional[ScoreRecorder] = None
+        self.batch: Any = None
+        self.candidates_scored: Any = None
         super().__init__(opt, shared)
+
+    def watches_scores(self) -> bool:
+        """Whether :meth:`whole_loss` needs the scores of each batch."""
+        return False
+
+    def build_criterion(self) -> Any:
+        """The base's criterion, watched in training where a loss of ours needs it."""
+        criterion = super().build_criterion()
+        if not self.watches_scores():
+            return criterion
+        self.recorder = ScoreRecorder(criterion)
+        return self.recorder
+
+    def batchify(self, obs_batch: Any, *args: Any, **kwargs: Any) -> Any:
+        """The base's batch, with the observations it is made of: they tell the task."""
+        batch = super().batchify(obs_batch, *args, **kwargs)
+        if self.recorder is not None and batch.valid_indices is not None:
+            batch.observations = [obs_batch[i] for i in batch.valid_indices]
+        return batch
+
+    def score_candidates(self, batch: Any, cand_vecs: Any, cand_encs: Any = None) -> Any:
+        """The base's scores (rankers); a teacher will be asked about the same candidates."""
+        if self.batch is not None:
+            self.candidates_scored = cand_vecs
+        return super().score_candidates(batch, cand_vecs, cand_encs=cand_encs)
+
+    def whole_loss(self, loss: torch.Tensor) -> torch.Tensor:
+        """
+        What is to be learnt from the batch, its scores being in ``self.recorder``.
+
+        :param loss: the base's, on gold labels
+        """
+        return loss
 
     def train_step(self, batch: Any) -> Any:
         """One step of the base; none while a resumed run winds the data forward."""
         if self.fast_forward:
             return None
-        return super().train_step(batch)
+        if self._penalty is None and self.opt.get("penalty") in plugin.PENALTIES:
+            self._penalty = make_penalty(self, self.bare_model())
+        if self.recorder is None or batch.text_vec is None:
+            return super().train_step(batch)
+        self.recorder.active = True
+        self.batch = batch
+        try:
+            return super().train_step(batch)
+        finally:
+            self.recorder.active = False
+            self.recorder.clear()
+            self.batch = self.candidates_scored = None
 
     def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
         """
-        The base's backward pass, on a loss that is a number.
+        The base's backward pass, on a loss that is a number, penalty (``--penalty``) included.
 
         :raises DivergedError: before the gradients could reach a parameter
         """
+        if self.recorder is not None and self.recorder.active and self.recorder.scores is not None:
+            loss = self.whole_loss(loss)
+        if self._penalty is not None:
+            penalty = self._penalty(self.bare_model())
+            self.global_metrics.add("penalty", AverageMetric(penalty.item()))
+            loss = loss + self.opt["penalty_weight"] * penalty
         if not torch.isfinite(loss.detach()).all():
             raise DivergedError(
                 f"the loss is {loss.detach().float().sum().item()} at update "
@@ -64,6 +123,19 @@ class UpdatingAgent(Agent):
                 "before are whole"
             )
         super().backward(loss, **kwargs)
+
+    def row_mask(self) -> torch.Tensor:
+        """Which rows of scores are no padding: BoolTensor[rows]."""
+        assert self.recorder is not None and self.recorder.targets is not None
+        if isinstance(self, TorchGeneratorAgent):
+            return self.recorder.targets.ne(self.NULL_IDX)
+        return torch.ones_like(self.recorder.targets, dtype=torch.bool)
+
+    def bare_model(self) -> torch.nn.Module:
+        """The model without what wraps it for several devices."""
+        wrappers = (torch.nn.parallel.DistributedDataParallel, torch.nn.DataParallel)
+        bare: torch.nn.Module = getattr(self.model, "module", self.model)
+        return bare if isinstance(self.model, wrappers) else self.model
 
     def save(self, path: Optional[str] = None) -> None:
         """Save as the base does, all files or none."""
@@ -97,18 +169,11 @@ def model_path(opt: Opt, name: str) -> Optional[str]:
     return modelzoo_path(opt.get("datapath"), path) if path else None
 
 
-def damaged(path: str, error: BaseException) -> ModelFileError:
-    """The error for a model file that cannot be read."""
-    reason = (str(error).splitlines() or [""])[0][:200]
-    return ModelFileError(
-        f"{path} cannot be loaded: truncated, damaged or not a ParlAI model "
-        f"({type(error).__name__}: {reason}). Its size is {os.path.getsize(path):,d} bytes; "
-        "restore it from where it came"
-    )
-
-
 def add_flags_once_known(
-    parser: ParlaiParser, partial: Opt, add: Callable[[Opt], bool], missing: str
+    parser: ParlaiParser,
+    partial: Opt,
+    add: Callable[[Opt], bool],
+    missing: Optional[str] = None,
 ) -> None:
     """
     Add the flags of an agent that other flags name, as soon as those are read.
@@ -118,7 +183,8 @@ def add_flags_once_known(
 
     :param partial: what ParlAI has read of the command so far
     :param add: given what is known; adds flags and defaults, and returns whether it could
-    :param missing: what to say, rather than that flags are unknown, when it never could
+    :param missing: what to say, rather than that flags are unknown, when it never could; None
+        where that is no error
     """
     stock = parser.parse_known_args
     added = False
@@ -131,7 +197,7 @@ def add_flags_once_known(
             if added:
                 known, unknown = stock(args, namespace, nohelp=nohelp)
         # `nohelp` marks ParlAI's first passes, in which flags may be unknown still
-        if unknown and not nohelp and not added:
+        if missing and unknown and not nohelp and not added:
             raise UsageError(f"{missing} (without it, {' '.join(unknown)} mean nothing)")
         return known, unknown
 

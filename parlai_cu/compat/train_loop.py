@@ -37,18 +37,12 @@ def needed() -> Optional[str]:
 
 def after(module: Any) -> None:
     """Wrap the training loop's start and the generator that runs it (train_model)."""
-    from parlai_cu.agents import model_files
-
     stock_init, stock_steps = module.TrainLoop.__init__, module.TrainLoop.train_steps
 
     @functools.wraps(stock_init)
     def __init__(self: Any, opt: Any) -> None:
         if opt.get("base_agent"):
-            if opt.get("model_file"):
-                model_files.check_writable(opt["model_file"])
-            # ParlAI seeds after the teachers are built, which may have shuffled by then
-            if opt.get("seed") is not None:
-                module.set_seed(opt["seed"])
+            _before_all(module, opt)
         stock_init(self, opt)
         if hasattr(self.agent, "name_tasks"):
             self.agent.name_tasks(_teacher_ids(self.world))
@@ -72,6 +66,23 @@ def after(module: Any) -> None:
 
     module.TrainLoop.__init__ = __init__
     module.TrainLoop.train_steps = train_steps
+
+
+def _before_all(module: Any, opt: Any) -> None:
+    """What is checked and prepared before teachers and agent are made."""
+    # late: these import agents, which import what is being imported when the repair is applied
+    from parlai.core.build_data import modelzoo_path
+
+    from parlai_cu.agents import model_files, replay
+
+    if opt.get("model_file"):
+        model_files.check_writable(opt["model_file"])
+    # ParlAI seeds after the teachers are built, which may have shuffled by then
+    if opt.get("seed") is not None:
+        module.set_seed(opt["seed"])
+    deployed = opt.get("teacher_model") or opt.get("init_model")
+    if deployed:
+        replay.prepare(opt, modelzoo_path(opt.get("datapath"), deployed))
 
 
 def _teacher_ids(world: Any) -> List[str]:

@@ -13,8 +13,8 @@ import pytest
 import torch
 from parlai.core.agents import create_agent_from_model_file
 
+from parlai_cu.agents.batches import TaskRoles
 from parlai_cu.agents.distill_student import DistillStudentAgent, flags
-from parlai_cu.agents.distill_student.batches import TaskRoles
 from parlai_cu.errors import ModelFileError, UsageError
 from tests.scripts.test_export_model import WITHOUT_US
 
@@ -63,24 +63,24 @@ def warned(monkeypatch: pytest.MonkeyPatch) -> List[str]:
 def mixed(monkeypatch: pytest.MonkeyPatch) -> List[Dict[str, Any]]:
     """What each step made of its batch: roles, losses and the mixture."""
     seen: List[Dict[str, Any]] = []
-    stock = DistillStudentAgent._mixed_loss
+    stock = DistillStudentAgent.whole_loss
 
-    def mixed_loss(self: Any) -> torch.Tensor:
-        loss = stock(self)
+    def whole_loss(self: Any, gold: torch.Tensor) -> torch.Tensor:
+        loss = stock(self, gold)
         seen.append(
             dict(
-                follows=self._followed(self._batch),
-                gold=self._recorder.losses.detach().clone(),
+                follows=self._followed(self.batch),
+                gold=self.recorder.losses.detach().clone(),
                 loss=loss.detach().clone(),
-                texts=[o["text"] for o in self._batch.observations],
-                batch=self._batch,
-                scores=self._recorder.scores.detach().clone(),
+                texts=[o["text"] for o in self.batch.observations],
+                batch=self.batch,
+                scores=self.recorder.scores.detach().clone(),
                 agent=self,
             )
         )
         return loss
 
-    monkeypatch.setattr(DistillStudentAgent, "_mixed_loss", mixed_loss)
+    monkeypatch.setattr(DistillStudentAgent, "whole_loss", whole_loss)
     return seen
 
 
@@ -346,7 +346,7 @@ def test_with_a_warm_cache_the_teacher_is_not_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It runs once for each example; the second run gives the same student again."""
-    from parlai_cu.agents.distill_student.teacher import Teacher
+    from parlai_cu.agents.teacher import Teacher
 
     asked: List[int] = []
     stock = Teacher.logits

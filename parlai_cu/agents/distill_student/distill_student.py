@@ -21,13 +21,13 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import is_distributed, is_primary_worker
 
-from parlai_cu.agents import base_agent, model_files, updating_agent
+from parlai_cu.agents import base_agent, model_files, replay, updating_agent
+from parlai_cu.agents.batches import ScoreRecorder, TaskRoles, examples, rows_of
 from parlai_cu.agents.distill_student import flags
-from parlai_cu.agents.distill_student.batches import ScoreRecorder, TaskRoles, examples, rows_of
 from parlai_cu.agents.distill_student.layers import LayerMatching
 from parlai_cu.agents.distill_student.on_policy import sample_replies
-from parlai_cu.agents.distill_student.soft_rows import CachedRows, SoftRows, load_divergence
-from parlai_cu.agents.distill_student.teacher import Teacher, kind_of
+from parlai_cu.agents.soft_rows import CachedRows, SoftRows, load_divergence
+from parlai_cu.agents.teacher import Teacher, kind_of
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.distillation.soft_labels import SoftLabelLoss
 from parlai_cu.distillation.student_init import copy_layers
@@ -58,12 +58,9 @@ class DistillStudentAgent(UpdatingAgent):
 
     def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
         self.teachers: List[Teacher] = []
-        self._recorder: Optional[ScoreRecorder] = None
         self._matching: Optional[LayerMatching] = None
         self._is_new = False
         self._loaded: Dict[str, Any] = {}
-        self._batch: Any = None
-        self._candidates: Any = None
         self._samples: Any = None
         self._saves_checkpoint = False
         if shared is None and updating_agent.is_training(opt):
@@ -99,7 +96,12 @@ class DistillStudentAgent(UpdatingAgent):
                 )
         flags.check_kind(opt, self.kind)
         flags.check_classes(opt, self.teachers)
-        self.roles = TaskRoles(opt["task"].split(","), opt.get("update_task"))
+        sample = replay.sample_file(opt)
+        self.roles = TaskRoles(
+            opt["task"].split(","),
+            opt.get("update_task"),
+            replay.task_of(sample) if sample else None,
+        )
         self._log_roles(opt)
         divergence = load_divergence(opt["distill_loss"], opt["distill_beta"])
         self._soft_loss = SoftLabelLoss(divergence, opt["distill_temperature"])
@@ -134,7 +136,7 @@ class DistillStudentAgent(UpdatingAgent):
         for teacher in self.teachers:
             if not across:
                 teacher.check_dictionary(self.dict, self.opt.get("dict_file") or "")
-        sizes = [sum(p.numel() for p in self._bare_model().parameters())]
+        sizes = [sum(p.numel() for p in self.bare_model().parameters())]
         sizes += [teacher.parameters() for teacher in self.teachers]
         if is_primary_worker():
             logging.info(
@@ -176,14 +178,6 @@ class DistillStudentAgent(UpdatingAgent):
                 )
         return model
 
-    def build_criterion(self) -> Any:
-        """The base's criterion, watched in training."""
-        criterion = super().build_criterion()
-        if not self.teachers:
-            return criterion
-        self._recorder = ScoreRecorder(criterion)
-        return self._recorder
-
     def load(self, path: str) -> Dict[str, Any]:
         """Load as the base does; damage is named, and a run goes on with its own teacher only."""
         try:
@@ -192,7 +186,7 @@ class DistillStudentAgent(UpdatingAgent):
             if "size mismatch" in str(error) or "state_dict" in str(error):
                 what = str(error).splitlines()[-1].strip()
                 raise ModelFileError(f"{path} does not fit the student's flags: {what}") from error
-            raise updating_agent.damaged(path, error) from error
+            raise model_files.damaged(path, error) from error
         if self.teachers and self.is_resumed_from(path):
             record = states.get(RECORD)
             if record is None:
@@ -215,7 +209,7 @@ class DistillStudentAgent(UpdatingAgent):
         """The base's optimizer, which also trains projections (``--distill-hidden-weight``)."""
         params = list(params)
         if self.teachers and self._matches_layers():
-            self._matching = LayerMatching(self._bare_model(), self.teachers[0].agent.model)
+            self._matching = LayerMatching(self.bare_model(), self.teachers[0].agent.model)
             projections = self._matching.hidden_loss
             if "projections" in self._loaded:
                 projections.load_state_dict(self._loaded["projections"])
@@ -230,9 +224,6 @@ class DistillStudentAgent(UpdatingAgent):
             self.opt["distill_hidden_weight"] > 0 or self.opt["distill_attention_weight"] > 0
         )
 
-    def _bare_model(self) -> Any:
-        return getattr(self.model, "module", self.model) if is_distributed() else self.model
-
     # -- training ----------------------------------------------------------------------------
 
     def name_tasks(self, ids: List[str]) -> None:
@@ -244,61 +235,40 @@ class DistillStudentAgent(UpdatingAgent):
         if self.teachers:
             self.roles.name_teachers(ids)
 
-    def batchify(self, obs_batch: Any, *args: Any, **kwargs: Any) -> Any:
-        """The base's batch, with the observations it is made of: they tell the task."""
-        batch = super().batchify(obs_batch, *args, **kwargs)
-        if self.teachers and batch.valid_indices is not None:
-            batch.observations = [obs_batch[i] for i in batch.valid_indices]
-        return batch
-
     def train_step(self, batch: Any) -> Any:
         """One step of the base, whose loss is mixed with the teacher's soft labels on the way."""
-        if self.fast_forward or self._recorder is None or batch.text_vec is None:
+        if self.fast_forward or self.recorder is None or batch.text_vec is None:
             return super().train_step(batch)
         if self.opt["distill_across_vocabularies"]:
             self._replace_labels(batch)
-            return super().train_step(batch)
-        self._batch = batch
-        self._samples = None
-        share = self.opt["distill_on_policy"]
-        if share and torch.rand(()) < share:
+        elif self.opt["distill_on_policy"] and torch.rand(()) < self.opt["distill_on_policy"]:
             self._samples = sample_replies(self, batch)
-        self._recorder.active = True
         if self._matching:
             self._matching.record(True)
         try:
             return super().train_step(batch)
         finally:
-            self._recorder.active = False
-            self._recorder.clear()
-            self._batch = self._candidates = self._samples = None
+            self._samples = None
             if self._matching:
                 self._matching.record(False)
 
-    def score_candidates(self, batch: Any, cand_vecs: Any, cand_encs: Any = None) -> Any:
-        """The base's scores (rankers); the teacher will be asked about the same candidates."""
-        if self._batch is not None:
-            self._candidates = cand_vecs
-        return super().score_candidates(batch, cand_vecs, cand_encs=cand_encs)
+    def watches_scores(self) -> bool:
+        """Whether there is a teacher to follow."""
+        return bool(self.teachers)
 
-    def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
-        """The base's backward pass, on gold and soft labels together."""
-        recorder = self._recorder
-        if recorder is not None and recorder.active and recorder.scores is not None:
-            loss = self._mixed_loss()
-        super().backward(loss, **kwargs)
-
-    def _mixed_loss(self) -> torch.Tensor:
+    def whole_loss(self, loss: torch.Tensor) -> torch.Tensor:
         """
         Gold and soft labels of the batch, weighted.
 
         On examples that follow a teacher: ``distill_weight`` x soft + the rest x gold; on the
         others gold alone. Divided by what the base divides by: tokens, or examples.
         """
-        recorder, batch = self._recorder, self._batch
+        if self.opt["distill_across_vocabularies"]:
+            return loss
+        recorder, batch = self.recorder, self.batch
         assert recorder is not None
         device, size = recorder.losses.device, batch.batchsize
-        mask = self._row_mask()
+        mask = self.row_mask()
         length = len(mask) // size
         count = int(mask.sum())
         gold = mask.float()
@@ -316,7 +286,7 @@ class DistillStudentAgent(UpdatingAgent):
             if self._samples is not None:
                 soft.append(self._on_policy_loss(rows, chosen) * len(which) / size)
                 continue
-            values = rows.losses(batch, chosen, mask, recorder, self._candidates)
+            values = rows.losses(batch, chosen, mask, recorder, self.candidates_scored)
             soft.append(values.sum() / max(count, 1))
             per_example.index_add_(0, of_chosen // length, values.detach())
         total = (recorder.losses * gold).sum() / max(count, 1)
@@ -327,13 +297,6 @@ class DistillStudentAgent(UpdatingAgent):
         if self._matching and 0 in follows:
             total = total + self._matching_loss(follows, mask.view(size, length))
         return total
-
-    def _row_mask(self) -> torch.Tensor:
-        recorder = self._recorder
-        assert recorder is not None and recorder.targets is not None
-        if self.kind == "generator":
-            return recorder.targets.ne(self.NULL_IDX)
-        return torch.ones_like(recorder.targets, dtype=torch.bool)
 
     def _followed(self, batch: Any) -> List[Optional[int]]:
         """Which teacher each example follows, if any."""
@@ -346,7 +309,7 @@ class DistillStudentAgent(UpdatingAgent):
 
         Agarwal et al. 2024 (GKD, https://arxiv.org/abs/2306.13649), algorithm 1.
         """
-        batch = examples(self._batch, chosen)
+        batch = examples(self.batch, chosen)
         batch.label_vec = self._samples[chosen]
         scores, *_ = self.model(*self._model_input(batch), ys=batch.label_vec)
         scores = scores[:, -batch.label_vec.size(1) :]

@@ -7,8 +7,8 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from parlai_cu import plugin
-from parlai_cu.agents import base_agent, model_files, updating_agent
-from parlai_cu.agents.distill_student.teacher import Teacher
+from parlai_cu.agents import base_agent, model_files, replay, updating_agent
+from parlai_cu.agents.teacher import Teacher
 from parlai_cu.errors import UsageError, nearest
 
 
@@ -21,6 +21,7 @@ def add_flags(parser: ParlaiParser, partial: Opt, missing: str, epochs: int) -> 
     :param epochs: where the command sets no limit
     """
     _add_ours(parser)
+    replay.add_flags(parser)
 
     def add_students(known: Opt) -> bool:
         path = known.get("teacher_model")
@@ -44,6 +45,8 @@ def add_flags(parser: ParlaiParser, partial: Opt, missing: str, epochs: int) -> 
             parser.set_defaults(**{n: teacher[n] for n in sorted(names) if n in teacher})
             parser.set_defaults(dict_class=base_agent.class2str(base.dictionary_class()))
         parser.set_defaults(base_agent=student)
+        if known.get("replay_task"):
+            parser.add_task_args(known["replay_task"], known)
         if not base_agent.brings_its_dictionary(base, known):
             parser.set_defaults(dict_file=f"{modelzoo_path(known.get('datapath'), path)}.dict")
         return True
@@ -145,6 +148,7 @@ def our_options() -> Set[str]:
     """Names of the options above."""
     parser = ParlaiParser(add_parlai_args=False)
     _add_ours(parser)
+    replay.add_flags(parser)
     return {action.dest for action in parser._actions} - {"help"}
 
 
@@ -173,6 +177,12 @@ def check(opt: Opt) -> None:
     for name in ("teacher_cache_k", "teacher_cache_size"):
         if not opt[name] > 0:
             raise UsageError(f"{_flag(name)} {opt[name]}: expected more than 0")
+    replay.check(opt)
+    if opt.get("penalty") == "lwf":
+        raise UsageError(
+            "--penalty lwf keeps the deployed model's soft labels, as -m distill_student does "
+            "already; leave it away, or see --distill-weight"
+        )
     _one_of(opt, "distill_loss", list(plugin.DIVERGENCES))
     _one_of(opt, "teacher_cache_method", ["topk", "sample"])
     if opt.get("model_parallel"):

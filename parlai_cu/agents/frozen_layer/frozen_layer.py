@@ -16,12 +16,18 @@ from typing import Any, Dict, List, Optional
 
 import parlai.utils.logging as logging
 import torch
+from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import is_primary_worker
 
-from parlai_cu.agents import base_agent, model_files, updating_agent
+from parlai_cu.agents import base_agent, model_files, replay, updating_agent
+from parlai_cu.agents.batches import TaskRoles
+from parlai_cu.agents.soft_rows import SoftRows
+from parlai_cu.agents.teacher import Teacher
 from parlai_cu.agents.updating_agent import UpdatingAgent
+from parlai_cu.distillation.forward_kl import ForwardKL
+from parlai_cu.distillation.soft_labels import SoftLabelLoss
 from parlai_cu.errors import ModelFileError, UsageError
 from parlai_cu.selection import lora, report
 from parlai_cu.selection.catalogue import TensorInfo, list_tensors
@@ -33,6 +39,8 @@ from parlai_cu.selection.patterns import Selection, select
 RECORD = "frozen_layer"
 # where the command sets no limit: -eps, -ttim, -tstep, or validation with patience
 DEFAULT_EPOCHS = 3
+# of the soft labels of --penalty lwf, as in its paper
+LWF_TEMPERATURE = 2.0
 _NO_BASE = (
     "-m frozen_layer needs --init-model MODEL (a deployed ParlAI model), or --base-agent AGENT "
     "where there is none"
@@ -89,6 +97,7 @@ class FrozenLayerAgent(UpdatingAgent):
             help="agent to freeze layers of, as for -m; only where there is no --init-model "
             "whose .opt says it, e.g. hugging_face/gpt2",
         )
+        replay.add_flags(parser)
         deployed = _deployed_opt(partial)
         candidate = model_files.find_opt(updating_agent.model_path(partial, "model_file"))
         if candidate is not None and not candidate.get("base_agent"):
@@ -109,6 +118,10 @@ class FrozenLayerAgent(UpdatingAgent):
             updating_agent.add_flags_once_known(
                 parser, partial, lambda known: _add_base_flags(parser, known), _NO_BASE
             )
+        if partial.get("init_model"):
+            updating_agent.add_flags_once_known(
+                parser, partial, lambda known: _add_replay_flags(parser, known)
+            )
         updating_agent.record_seed(parser, candidate)
         updating_agent.limit_training(parser, partial, DEFAULT_EPOCHS)
         return parser
@@ -127,6 +140,7 @@ class FrozenLayerAgent(UpdatingAgent):
         self.selection: Optional[Selection] = None
         self._loaded: Dict[str, Any] = {}
         self._loaded_from: Optional[str] = None
+        self._soft_rows: Optional[SoftRows] = None
         if shared is None and opt.get("init_model"):
             opt["init_model"] = updating_agent.model_path(opt, "init_model")
         if shared is None and updating_agent.is_training(opt):
@@ -149,6 +163,7 @@ class FrozenLayerAgent(UpdatingAgent):
                 f"--ddp-backend {opt['ddp_backend']}: ParlAI's sharding joins frozen and learning "
                 "parameters in one flat tensor; use --ddp-backend ddp"
             )
+        replay.check(opt)
         if opt.get("lora_rank", 0) < 0:
             raise UsageError(f"--lora-rank {opt['lora_rank']}: expected 0 (off) or more")
         model_file = opt.get("model_file")
@@ -159,6 +174,12 @@ class FrozenLayerAgent(UpdatingAgent):
             base_agent.check_architecture(
                 base_agent.base_agent_class(opt["base_agent"]), deployed, opt
             )
+            if opt["penalty"] == "lwf":
+                self._soft_rows = self._follow_deployed(opt)
+        elif opt["replay_from_model"] or opt["penalty"]:
+            raise UsageError(
+                "--replay-from-model and --penalty are about the deployed model: give --init-model"
+            )
 
     # -- loading -----------------------------------------------------------------------------
 
@@ -168,11 +189,11 @@ class FrozenLayerAgent(UpdatingAgent):
             states = super().load(path)
         except RuntimeError as error:
             if "size mismatch" not in str(error) and "state_dict" not in str(error):
-                raise updating_agent.damaged(path, error) from error
+                raise model_files.damaged(path, error) from error
             raise ModelFileError(self._misfit(path, str(error))) from error
         except Exception as error:
             # a truncated file raises EOFError, UnpicklingError, BadZipFile, KeyError...
-            raise updating_agent.damaged(path, error) from error
+            raise model_files.damaged(path, error) from error
         if updating_agent.is_training(self.opt):
             self._loaded = states
             self._loaded_from = path
@@ -286,6 +307,51 @@ class FrozenLayerAgent(UpdatingAgent):
         )
         logging.info(table)
 
+    # -- learning without forgetting ---------------------------------------------------------
+
+    def _follow_deployed(self, opt: Opt) -> SoftRows:
+        teacher = Teacher(opt["init_model"], opt, "--init-model")
+        sample = replay.sample_file(opt)
+        task = replay.task_of(sample) if sample else None
+        self._roles = TaskRoles(opt["task"].split(","), None if sample else "none", task)
+        return SoftRows(teacher, SoftLabelLoss(ForwardKL(), LWF_TEMPERATURE), None)
+
+    def name_tasks(self, ids: List[str]) -> None:
+        """
+        Learn by which ``id`` the messages of each task come (called by the training loop).
+
+        :param ids: in the order of ``-t``
+        """
+        if self._soft_rows is not None:
+            self._roles.name_teachers(ids)
+
+    def watches_scores(self) -> bool:
+        """Whether the deployed model's soft labels are kept (``--penalty lwf``)."""
+        return self._soft_rows is not None
+
+    def whole_loss(self, loss: torch.Tensor) -> torch.Tensor:
+        """
+        The base's loss and the deployed model's soft labels (Li and Hoiem 2016).
+
+        https://arxiv.org/abs/1606.09282, section 3. On the replayed examples; without any, on the
+        update's own, as there.
+        """
+        assert self._soft_rows is not None and self.recorder is not None
+        old = [i for i, o in enumerate(self.batch.observations) if not self._roles.is_update(o)]
+        if not old:
+            return loss
+        mask = self.row_mask()
+        values = self._soft_rows.losses(
+            self.batch,
+            torch.tensor(old, device=mask.device),
+            mask,
+            self.recorder,
+            self.candidates_scored,
+        )
+        kept = values.sum() / max(int(mask.sum()), 1)
+        self.global_metrics.add("penalty", AverageMetric(kept.item()))
+        return loss + self.opt["penalty_weight"] * kept
+
     # -- saving ------------------------------------------------------------------------------
 
     def state_dict(self) -> Dict[str, Any]:
@@ -303,8 +369,7 @@ class FrozenLayerAgent(UpdatingAgent):
         # would overwrite the latter under fp16
         aliases = {t.name: list(t.aliases) for t in self.selection.frozen}
         self._guard.restore(model, aliases)
-        bare = getattr(self.model, "module", self.model) if self._is_wrapped() else self.model
-        merged = lora.merge(bare, model, self._adapted)
+        merged = lora.merge(self.bare_model(), model, self._adapted)
         states[RECORD] = {
             "format": 1,
             "chosen_by": self._chosen_by(self.selection),
@@ -317,9 +382,12 @@ class FrozenLayerAgent(UpdatingAgent):
         }
         return states
 
-    def _is_wrapped(self) -> bool:
-        wrappers = (torch.nn.parallel.DistributedDataParallel, torch.nn.DataParallel)
-        return isinstance(self.model, wrappers)
+
+def _add_replay_flags(parser: ParlaiParser, known: Opt) -> bool:
+    if not known.get("replay_task"):
+        return False
+    parser.add_task_args(known["replay_task"], known)
+    return True
 
 
 def _add_base_flags(parser: ParlaiParser, known: Opt) -> bool:

@@ -86,12 +86,17 @@ class TaskRoles:
 
     :param tasks: what ``-t`` names
     :param update: what ``--update-task`` names; by default the last of several tasks
-    :raises UsageError: when that is not among the tasks
+    :param replay: the task that replays old data, if there is one: all others are the update then
+    :raises UsageError: when the update is not among the tasks
     """
 
-    def __init__(self, tasks: Sequence[str], update: Optional[str]) -> None:
+    def __init__(
+        self, tasks: Sequence[str], update: Optional[str], replay: Optional[str] = None
+    ) -> None:
         self.tasks = list(tasks)
         self.update: List[str] = self.tasks[-1:] if len(self.tasks) > 1 else []
+        if replay in self.tasks:
+            self.update = [task for task in self.tasks if task != replay]
         if update is not None:
             self.update = [] if update == "none" else update.split(",")
         for name in self.update:

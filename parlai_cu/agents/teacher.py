@@ -21,7 +21,6 @@ from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from parlai.core.torch_ranker_agent import TorchRankerAgent
 
 from parlai_cu.agents import base_agent, model_files
-from parlai_cu.agents.updating_agent import damaged
 from parlai_cu.distillation.teacher_cache import file_sha256
 from parlai_cu.errors import ParlaiCuError, UsageError
 
@@ -109,7 +108,7 @@ class Teacher:
             raise
         except Exception as error:
             # a truncated file raises EOFError, UnpicklingError, BadZipFile, KeyError...
-            raise damaged(self.model_file, error) from error
+            raise model_files.damaged(self.model_file, error) from error
         # every agent wraps its model for distributed training; this one does not train
         if isinstance(agent.model, torch.nn.parallel.DistributedDataParallel):
             agent.model = agent.model.module

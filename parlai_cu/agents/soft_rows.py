@@ -12,8 +12,8 @@ from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
 from parlai_cu import plugin
 from parlai_cu.agents import base_agent
-from parlai_cu.agents.distill_student.batches import ScoreRecorder, examples, rows_of
-from parlai_cu.agents.distill_student.teacher import Teacher
+from parlai_cu.agents.batches import ScoreRecorder, examples, rows_of
+from parlai_cu.agents.teacher import Teacher
 from parlai_cu.distillation.base import Divergence
 from parlai_cu.distillation.soft_labels import Abridged, SoftLabelLoss, abridge
 from parlai_cu.distillation.teacher_cache import TeacherCache, digest, file_sha256
