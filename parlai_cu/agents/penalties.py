@@ -64,7 +64,8 @@ def _put(model: torch.nn.Module, values: Dict[str, torch.Tensor]) -> None:
 
 
 def _fisher(agent: Any, model: torch.nn.Module) -> Dict[str, torch.Tensor]:
-    was_training = model.training
+    # the batch in training has recorded its metrics already
+    was_training, metrics = model.training, dict(agent._local_metrics)
     model.eval()
     logging.info(f"Fisher information of {FISHER_EXAMPLES} old examples at most")
     try:
@@ -72,6 +73,7 @@ def _fisher(agent: Any, model: torch.nn.Module) -> Dict[str, torch.Tensor]:
     finally:
         model.train(was_training)
         agent._local_metrics.clear()
+        agent._local_metrics.update(metrics)
 
 
 def _losses(agent: Any) -> Iterator[Callable[[], torch.Tensor]]:
@@ -102,6 +104,7 @@ def _losses(agent: Any) -> Iterator[Callable[[], torch.Tensor]]:
 
 def _loss(agent: Any, batch: Any) -> torch.Tensor:
     """The negative log-likelihood of a batch's labels, as the base trains on it."""
+    agent._local_metrics.clear()
     if isinstance(agent, TorchGeneratorAgent):
         # of the whole reply: compute_loss gives the mean over its tokens
         return agent.compute_loss(batch) * batch.label_vec.ne(agent.NULL_IDX).sum()

@@ -125,7 +125,7 @@ def sample_file(opt: Opt) -> Optional[str]:
 
 def task_of(path: str) -> str:
     """The task that reads the sample."""
-    return f"fromfile:fromfile_datapath={path}"
+    return f"fromfile:fromfile_datapath={path}:fromfile_datatype_extension=false"
 
 
 def prepare(opt: Opt, deployed: str) -> None:
