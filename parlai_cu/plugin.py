@@ -66,4 +66,5 @@ REPAIRS = {
     "distributed_cpu": ("parlai.utils.distributed", "parlai.utils.fsdp"),
     "train_loop": ("parlai.scripts.train_model",),
     "inherited_options": ("parlai.core.agents",),
+    "eval_retention": ("parlai.scripts.eval_model",),
 }

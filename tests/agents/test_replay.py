@@ -91,7 +91,9 @@ def test_old_skill_is_validated_on_old_data_not_on_the_sample(
     candidate = update(replay_task=old)
     opt = json.loads(Path(candidate + ".opt").read_text())
     assert opt["evaltask"] == f"jsonfile,{old}"
-    assert opt["task"].endswith(replay.task_of(candidate + ".replay.txt")) and opt["multitask_weights"] == [1, 0.25]
+    assert opt["task"].endswith(replay.task_of(candidate + ".replay.txt")) and opt[
+        "multitask_weights"
+    ] == [1, 0.25]
 
 
 def test_the_same_command_takes_the_same_sample(update: Callable[..., str], old: str) -> None:

@@ -1,0 +1,221 @@
+"""
+``parlai eval_model`` judges one model alone, and gives no idea of chance.
+
+Seen with ParlAI 1.7.2: two reports, of the deployed model and of the candidate, that differ by
+.01 in f1, and nobody can say whether skill was lost.
+Goes when: never; ParlAI is archived.
+
+With ``--base-model-file deployed/model`` the candidate (``-mf``) and the deployed model are
+evaluated on the same examples, and the report ends with the difference on each task, its paired
+bootstrap interval, and what the pair says of forgetting and transfer. Without the flag the
+command is stock.
+"""
+
+import contextlib
+import functools
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+from unittest import mock
+
+import numpy as np
+
+from parlai_cu.errors import UsageError, nearest
+from parlai_cu.retention import metrics
+
+# the metrics of which at most one is compared by default, best known first
+_PREFERRED = ("ppl", "accuracy", "hits@1", "f1", "token_acc")
+Collected = Dict[str, Tuple[List[float], List[float]]]
+
+
+def needed() -> Optional[str]:
+    """Why the addition is active."""
+    return "eval_model compares two models on request (--base-model-file)"
+
+
+def after(module: Any) -> None:
+    """Add the flags and the comparison to parlai.scripts.eval_model."""
+    stock_args, stock_eval = module.setup_args, module.eval_model
+
+    @functools.wraps(stock_args)
+    def setup_args(parser: Any = None) -> Any:
+        parser = stock_args(parser)
+        group = parser.add_argument_group("Retention Arguments")
+        group.add_argument(
+            "--base-model-file",
+            help="the deployed model, to compare the candidate (-mf) with on the same examples",
+        )
+        group.add_argument(
+            "--retention-metric", help="what to compare (default: the first of ppl, accuracy, ...)"
+        )
+        group.add_argument(
+            "--update-task", help="which of -t is the update (default: the last of several)"
+        )
+        return parser
+
+    @functools.wraps(stock_eval)
+    def eval_model(opt: Any) -> Any:
+        if not opt.get("base_model_file"):
+            return stock_eval(opt)
+        base_opt = _base_opt(module, opt)
+        with _collecting() as of_candidate:
+            report = stock_eval(opt)
+        with _collecting() as of_base:
+            agent = module.create_agent(base_opt, requireModelExists=True)
+            for task in opt["task"].split(","):
+                module._eval_single_world(base_opt, agent, task)
+        comparison = compare(
+            opt["task"].split(","),
+            of_base,
+            of_candidate,
+            opt.get("retention_metric"),
+            opt.get("update_task"),
+        )
+        print(table(comparison))
+        report["retention"] = comparison
+        module._save_eval_stats(opt, report)
+        return report
+
+    module.setup_args = setup_args
+    module.eval_model = eval_model
+
+
+def _base_opt(module: Any, opt: Any) -> Any:
+    from parlai.core.build_data import modelzoo_path
+
+    from parlai_cu.agents import model_files
+
+    path = modelzoo_path(opt.get("datapath"), opt["base_model_file"])
+    model_files.read_opt(path, "--base-model-file")
+    base = opt.copy()
+    base["model_file"] = path
+    # what was said of the candidate's model only
+    own = {"model_file", "model", "init_model", "dict_file"}
+    base["override"] = {k: v for k, v in (opt.get("override") or {}).items() if k not in own}
+    for name in own - {"model_file"}:
+        base.pop(name, None)
+    return base
+
+
+@contextlib.contextmanager
+def _collecting() -> Iterator[List[Collected]]:
+    """What every example adds to every averaged metric, one dictionary a task."""
+    from parlai.core.metrics import AverageMetric
+    from parlai.core.teachers import FixedDialogTeacher
+    from parlai.scripts import eval_model as module
+
+    tasks: List[Collected] = []
+    stock_world, stock_observe = module._eval_single_world, FixedDialogTeacher.observe
+
+    def eval_single_world(opt: Any, agent: Any, task: str) -> Any:
+        tasks.append({})
+        return stock_world(opt, agent, task)
+
+    def keep(teacher: Any, observation: Any) -> Any:
+        seen = stock_observe(teacher, observation)
+        for name, value in teacher.metrics.report_recent().items():
+            if isinstance(value, AverageMetric) and tasks:
+                sums = tasks[-1].setdefault(name, ([], []))
+                sums[0].append(float(value._numer))
+                sums[1].append(float(value._denom))
+        return seen
+
+    with mock.patch.object(module, "_eval_single_world", eval_single_world):
+        with mock.patch.object(FixedDialogTeacher, "observe", keep):
+            yield tasks
+
+
+def compare(
+    tasks: List[str],
+    base: List[Collected],
+    candidate: List[Collected],
+    metric: Optional[str],
+    update: Optional[str],
+) -> Dict[str, Any]:
+    """
+    The differences on each task, and the R matrix of the pair.
+
+    Its first row is the base, trained on the old tasks, its second the candidate, trained on the
+    update. Scores are such that higher is better: of perplexity, minus its logarithm.
+
+    :param metric: by default the first of the preferred ones that every task has
+    :param update: which task is the update; by default the last of several
+    :raises UsageError: when the metric or the task is unknown
+    """
+    shared = set.intersection(*(set(found) for found in [*base, *candidate]))
+    names = [name for name in _PREFERRED if name in shared] + sorted(shared - set(_PREFERRED))
+    if not names or (metric is not None and metric not in names):
+        close = nearest(metric or "", names) or names or ["none: evaluate with labels"]
+        raise UsageError(f"--retention-metric {metric}: nearest of those there: {', '.join(close)}")
+    metric = metric or names[0]
+    exponential = metric == "ppl"
+    rows: List[Dict[str, Any]] = []
+    updates = update.split(",") if update else tasks[-1:] if len(tasks) > 1 else []
+    unknown = [name for name in updates if name not in tasks]
+    if unknown:
+        close = nearest(unknown[0], tasks) or tasks
+        raise UsageError(f"--update-task {unknown[0]}: nearest of -t: {', '.join(close)}")
+    for task, of_base, of_candidate in zip(tasks, base, candidate):
+        one, other = (
+            metrics.Sums(*(np.array(part) for part in found[metric]))
+            for found in (of_base, of_candidate)
+        )
+        found = metrics.paired_difference(one, other, exponential=exponential)
+        rows.append(
+            {
+                "task": task,
+                "role": "update" if task in updates else "old",
+                "examples": len(one.total),
+                "base": found.base,
+                "candidate": found.candidate,
+                "difference": found.difference,
+                "interval": [found.low, found.high],
+                "significant": found.is_significant,
+            }
+        )
+    result: Dict[str, Any] = {"metric": metric, "level": 0.95, "tasks": rows}
+    sign = -1.0 if metric in ("loss", "rank", "mean_loss") else 1.0
+
+    def score(row: Dict[str, Any], which: str) -> float:
+        return float(-np.log(row[which])) if exponential else sign * float(row[which])
+
+    old = [row for row in rows if row["role"] == "old"]
+    new = [row for row in rows if row["role"] == "update"]
+    if old and new:
+        r = np.array(
+            [
+                [np.mean([score(row, which) for row in part]) for part in (old, new)]
+                for which in ("base", "candidate")
+            ]
+        )
+        result["R"] = r.tolist()
+        result["acc"] = metrics.average_accuracy(r)
+        result["bwt"] = metrics.backward_transfer(r)
+        result["forgetting"] = metrics.forgetting(r)
+        if not exponential and sign > 0:
+            result["fwt"] = metrics.forward_transfer(r, np.zeros(2))
+    return result
+
+
+def table(comparison: Dict[str, Any]) -> str:
+    """The comparison as text."""
+    metric = comparison["metric"]
+    lines = [
+        "",
+        f"{metric} of the candidate beside the base, with 95% intervals of the difference",
+        f"{'task':<42} {'role':<7} {'base':>9} {'candidate':>9} {'difference':>27}",
+    ]
+    for row in comparison["tasks"]:
+        low, high = row["interval"]
+        mark = " *" if row["significant"] else ""
+        name = row["task"] if len(row["task"]) <= 42 else "..." + row["task"][-39:]
+        lines.append(
+            f"{name:<42} {row['role']:<7} {row['base']:>9.4g} {row['candidate']:>9.4g} "
+            f"{row['difference']:>+9.3g} [{low:+.3g}, {high:+.3g}]{mark}"
+        )
+    if "R" in comparison:
+        unit = " (of minus the logarithm)" if metric == "ppl" else ""
+        parts = [
+            f"{n.upper()} {comparison[n]:+.4f}" for n in ("acc", "bwt", "fwt") if n in comparison
+        ]
+        lines.append(", ".join([*parts, f"forgetting {comparison['forgetting']:+.4f}"]) + unit)
+    lines.append("* the interval excludes no difference")
+    return "\n".join(lines)
