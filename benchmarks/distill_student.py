@@ -71,8 +71,8 @@ _LATENCY = """
 import json, sys, time, torch
 torch.set_num_threads(1)
 from parlai.core.agents import create_agent_from_model_file
-agent = create_agent_from_model_file(sys.argv[1], {"no_cuda": True, "beam_size": 1, "skip_generation": False}
-)
+settings = {"no_cuda": True, "beam_size": 1, "skip_generation": False}
+agent = create_agent_from_model_file(sys.argv[1], settings)
 texts = json.loads(sys.argv[2])
 def reply(text):
     agent.reset()

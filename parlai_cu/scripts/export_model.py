@@ -16,7 +16,7 @@ from parlai.core.script import ParlaiScript, register_script
 
 from parlai_cu.errors import ModelFileError, UsageError
 
-# what our agents put in an .opt; a plain model has none of it
+# what frozen_layer puts in an .opt, beside the flags of replay; a plain model has none of it
 OUR_OPTIONS = ("base_agent", "tune", "freeze", "lora_rank", "lora_alpha")
 _TRAINING_STATES = ("optimizer", "optimizer_type", "lr_scheduler", "lr_scheduler_type")
 
@@ -30,8 +30,9 @@ def export_model(model_file: str, outfile: str) -> None:
     :raises ModelFileError: when the candidate is missing or not one of ours
     :raises UsageError: when ``outfile`` exists
     """
-    from parlai_cu.agents import model_files
+    from parlai_cu.agents import model_files, replay
 
+    ours = {*OUR_OPTIONS, *replay.option_names()}
     opt = model_files.read_opt(model_file, "--model-file")
     if not opt.get("base_agent"):
         raise ModelFileError(
@@ -48,7 +49,7 @@ def export_model(model_file: str, outfile: str) -> None:
         for name, value in states.items()
         if name not in _TRAINING_STATES and name != "frozen_layer"
     }
-    plain_opt = Opt({k: v for k, v in opt.items() if k not in OUR_OPTIONS})
+    plain_opt = Opt({k: v for k, v in opt.items() if k not in ours})
     plain_opt["model"] = opt["base_agent"]
     plain_opt["init_model"] = None
     plain_opt["dict_file"] = outfile + ".dict"

@@ -15,7 +15,7 @@ from tests.tasks.test_dstc11 import write_corpus
 from tests.tasks.test_sgd_service import write_original
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = sorted([ROOT / "README.md", ROOT / "parlai_cu/agents/frozen_layer/README.md"])
+PAGES = [ROOT / "README.md", *sorted((ROOT / "parlai_cu" / "agents").glob("*/README.md"))]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 
 
@@ -39,7 +39,8 @@ def test_commands_run_as_shown(
     assert shown, "the page shows no command"
     shutil.copytree(Path(deployed("transformer/generator")).parent, tmp_path / "deployed")
     shutil.copy(data / "new.jsonl", tmp_path / "new.jsonl")
-    shutil.copy(data / "old.jsonl", tmp_path / "old_test.jsonl")
+    for name in ("old.jsonl", "old_test.jsonl"):
+        shutil.copy(data / "old.jsonl", tmp_path / name)
     write_original(tmp_path / "sgd")
     write_corpus(tmp_path / "dstc11")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -52,6 +53,34 @@ def test_commands_run_as_shown(
             input="open the door\n[EXIT]\n",
             cwd=tmp_path,
             env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr[-2000:]}"
+
+
+def pasted(page: Path) -> List[str]:
+    """The `parlai` commands of a page's pasted sessions."""
+    found = []
+    for block in re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.startswith("$ parlai "):
+                found.append(line[len("$ ") :])
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [p for p in PAGES if pasted(p)], ids=lambda page: page.name)
+def test_pasted_commands_run(page: Path, tmp_path: Path) -> None:
+    """What a page pasted from a longer run still runs, cut to a few steps and examples."""
+    cut = {"train_model": "-tstep 2 -vme 4", "eval_model": "-n 4"}
+    for command in pasted(page):
+        less = cut[command.split()[1]]
+        done = subprocess.run(
+            [sys.executable, "-m", *shlex.split(command), *shlex.split(less)],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
             timeout=300,
