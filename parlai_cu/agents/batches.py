@@ -1,6 +1,6 @@
 """What distillation needs of ParlAI's batches: scores, some examples, which task each is of."""
 
-from typing import Any, List, Optional, Sequence
+from typing import Any, Callable, List, Optional, Sequence
 
 import torch
 from parlai.core.torch_agent import Batch
@@ -30,6 +30,9 @@ class ScoreRecorder(torch.nn.Module):
         self.targets: Optional[torch.Tensor] = None
         self.losses: Optional[torch.Tensor] = None
         self.log_probs: Optional[torch.Tensor] = None
+        # where logits of all rows would not fit: `scores` are hidden states, and this the output
+        # layer, [rows, width] to [rows, choices]
+        self.output: Optional[Callable[[torch.Tensor], torch.Tensor]] = None
 
     def forward(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """

@@ -1,9 +1,10 @@
 """The soft-label loss on some examples of a batch, from the teacher or from its cache."""
 
+import contextlib
 import importlib
 import inspect
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 import numpy as np
 import parlai.utils.logging as logging
@@ -15,6 +16,7 @@ from parlai_cu.agents import base_agent
 from parlai_cu.agents.batches import ScoreRecorder, examples, rows_of
 from parlai_cu.agents.teacher import Teacher
 from parlai_cu.distillation.base import Divergence
+from parlai_cu.distillation.chunked import chunked_rows
 from parlai_cu.distillation.soft_labels import Abridged, SoftLabelLoss, abridge
 from parlai_cu.distillation.teacher_cache import TeacherCache, digest, file_sha256
 from parlai_cu.errors import UsageError
@@ -71,8 +73,14 @@ class SoftRows:
         """The same, and the teacher is asked even where there is a cache."""
         rows = rows_of(chosen, len(mask) // batch.batchsize)
         kept = mask[rows]
-        logits = self.teacher_logits(batch, chosen, candidates)
         assert recorder.scores is not None
+        if recorder.output is not None:
+            with hidden_only(self.teacher.agent.model) as output:
+                hidden = self.teacher_logits(batch, chosen, candidates)[kept]
+            return _chunked(
+                recorder, rows[kept], lambda own, theirs: self.loss(own, output(theirs)), hidden
+            )
+        logits = self.teacher_logits(batch, chosen, candidates)
         if logits.size(0) != len(rows) or logits.size(1) != recorder.scores.size(1):
             raise UsageError(
                 f"{self.teacher.flag} {self.teacher.model_file} ({self.teacher.agent_name}) gives "
@@ -178,7 +186,16 @@ class CachedRows(SoftRows):
             self.sample,
         )
         rows = rows_of(chosen, length)
-        student, own = _rows(recorder, rows[mask[rows]])
+        rows = rows[mask[rows]]
+        if recorder.output is not None:
+            return _chunked(
+                recorder,
+                rows,
+                lambda own, *parts: self.loss.abridged(own, Abridged(*parts, self.sample)),
+                teacher.choices,
+                teacher.log_probs,
+            )
+        student, own = _rows(recorder, rows)
         return self.loss.abridged(student, teacher, own)
 
     def flush(self) -> None:
@@ -210,6 +227,44 @@ class CachedRows(SoftRows):
                 common = candidates[i].cpu().numpy().tobytes()
             keys.append(digest(*parts, common))
         return keys
+
+
+@contextlib.contextmanager
+def hidden_only(model: torch.nn.Module) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
+    """
+    Let a generator's forward pass end below its output layer.
+
+    :return: the output layer, from FloatTensor[rows, width] to [rows, choices]
+    """
+    stock = model.output
+    is_module = "output" in model._modules
+    if is_module:
+        model._modules["output"] = torch.nn.Identity()
+    else:
+        model.output = lambda hidden: hidden
+    try:
+        yield lambda hidden: stock(hidden.unsqueeze(1)).squeeze(1)
+    finally:
+        if is_module:
+            model._modules["output"] = stock
+        else:
+            del model.output
+
+
+def _chunked(
+    recorder: ScoreRecorder, which: torch.Tensor, loss: Callable[..., torch.Tensor], *more: Any
+) -> torch.Tensor:
+    """The loss of some rows, the student's logits a few at a time."""
+    output = recorder.output
+    assert output is not None and recorder.scores is not None
+    hidden = recorder.scores[which]
+    if not len(which):
+        return hidden.sum(dim=-1)
+    choices = output(hidden[:1].detach()).size(-1)
+    (values,) = chunked_rows(
+        lambda own, *parts: (loss(output(own), *parts),), (hidden, *more), choices
+    )
+    return values
 
 
 def _rows(recorder: ScoreRecorder, which: torch.Tensor) -> Any:

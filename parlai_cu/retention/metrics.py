@@ -131,8 +131,8 @@ def paired_difference(
         )
 
     def value(sums: Sums, weights: np.ndarray) -> np.ndarray:
-        mean = (weights @ sums.total) / np.maximum(weights @ sums.count, 1e-12)
-        return np.exp(mean) if exponential else mean
+        mean: np.ndarray = (weights @ sums.total) / np.maximum(weights @ sums.count, 1e-12)
+        return np.asarray(np.exp(mean)) if exponential else mean
 
     rng = np.random.default_rng(seed)
     ones = np.ones((1, size))

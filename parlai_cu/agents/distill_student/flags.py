@@ -128,6 +128,13 @@ def _add_ours(parser: ParlaiParser) -> None:
         help="allow a student with another dictionary; it learns the teacher's decoded replies",
     )
     group.add_argument(
+        "--distill-chunked",
+        type="bool",
+        default=False,
+        help="for large vocabularies: logits of a few rows at a time, so that memory does not grow "
+        "with the vocabulary (slower)",
+    )
+    group.add_argument(
         "--teacher-cache", help="folder in which the teacher's distributions are kept and found"
     )
     group.add_argument(
@@ -195,6 +202,11 @@ def check(opt: Opt) -> None:
     start = opt["student_init"]
     if start not in ("layers", "random"):
         model_files.read_opt(modelzoo_path(opt.get("datapath"), start), "--student-init")
+    if opt["distill_chunked"] and (opt["distill_on_policy"] or opt["distill_across_vocabularies"]):
+        raise UsageError(
+            "--distill-chunked goes neither with --distill-on-policy nor with "
+            "--distill-across-vocabularies; leave one of them away"
+        )
     matching = opt["distill_hidden_weight"] > 0 or opt["distill_attention_weight"] > 0
     if opt.get("teacher_cache"):
         if matching:
@@ -219,7 +231,7 @@ def check_kind(opt: Opt, kind: str) -> None:
     """
     if opt["distill_loss"] == "cosine" and kind == "generator":
         raise UsageError("--distill-loss cosine compares scores of candidates; not for generators")
-    for name in ("distill_on_policy", "distill_across_vocabularies"):
+    for name in ("distill_on_policy", "distill_across_vocabularies", "distill_chunked"):
         if opt[name] and kind != "generator":
             raise UsageError(f"{_flag(name)}: the student must be a generator, not a {kind}")
     if kind == "ranker" and opt.get("teacher_cache") and opt.get("candidates") == "batch":
