@@ -33,6 +33,8 @@ class ScoreRecorder(torch.nn.Module):
         # where logits of all rows would not fit: `scores` are hidden states, and this the output
         # layer, [rows, width] to [rows, choices]
         self.output: Optional[Callable[[torch.Tensor], torch.Tensor]] = None
+        # where `scores` hold no padding: the place among them of each row of the whole batch
+        self.position: Optional[torch.Tensor] = None
 
     def forward(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """

@@ -257,7 +257,7 @@ def _chunked(
     """The loss of some rows, the student's logits a few at a time."""
     output = recorder.output
     assert output is not None and recorder.scores is not None
-    hidden = recorder.scores[which]
+    hidden, _ = _rows(recorder, which)
     if not len(which):
         return hidden.sum(dim=-1)
     choices = output(hidden[:1].detach()).size(-1)
@@ -270,8 +270,11 @@ def _chunked(
 def _rows(recorder: ScoreRecorder, which: torch.Tensor) -> Any:
     """The student's scores of some rows, and their log-probabilities where they are known."""
     assert recorder.scores is not None
-    everything = len(which) == len(recorder.scores)
+    if recorder.position is not None:
+        which = recorder.position[which]
     log_probs = recorder.log_probs
-    if not everything and log_probs is not None:
+    if len(which) == len(recorder.scores):
+        return recorder.scores, log_probs
+    if log_probs is not None:
         log_probs = log_probs[which]
-    return recorder.scores if everything else recorder.scores[which], log_probs
+    return recorder.scores[which], log_probs

@@ -75,6 +75,7 @@ def mixed(monkeypatch: pytest.MonkeyPatch) -> List[Dict[str, Any]]:
                 texts=[o["text"] for o in self.batch.observations],
                 batch=self.batch,
                 scores=self.recorder.scores.detach().clone(),
+                position=self.recorder.position,
                 agent=self,
             )
         )
@@ -203,7 +204,8 @@ def test_old_data_follows_the_teacher_and_the_update_the_gold_labels(
             for position, token in enumerate(labels[i].tolist()):
                 if token == teacher.NULL_IDX:
                     continue
-                row = step["scores"].view(*labels.shape, -1)[i, position]
+                # what is no padding stands in order
+                row = step["scores"][step["position"][i * labels.size(1) + position]]
                 gold = F.cross_entropy(row, labels[i, position]).item()
                 soft = (
                     4
@@ -375,6 +377,35 @@ def test_chunked_gives_the_same_student(
         metrics = [(r["ppl"], r["token_acc"], r["distill_loss"]) for r in reports]
         found.append((states(path)["model"], metrics))
         assert bool(rows) == name
+    (one, metrics), (other, others) = found
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], rtol=1e-4, atol=1e-5)
+    for ours, theirs in zip(metrics, others):
+        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-6)
+
+
+def test_skipping_padding_gives_the_same_student(
+    distil: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The output layer on tokens alone is another way to ParlAI's own loss and metrics."""
+    from parlai_cu.agents.distill_student import distill_student
+
+    found = []
+    for name in ("skipped", "stock"):
+        if name == "stock":
+            monkeypatch.setattr(distill_student, "can_skip_padding", lambda agent: False)
+        path = distil(
+            model_file=str(tmp_path / name / "model"),
+            seed=1,
+            max_train_steps=5,
+            optimizer="sgd",
+            learningrate=0.1,
+            log_every_n_steps=1,
+            distill_temperature=2.0,
+        )
+        reports = json.loads(Path(path + ".trainstats").read_text())["train_reports"]
+        kept = ("loss", "ppl", "token_acc", "token_em", "distill_loss")
+        found.append((states(path)["model"], [[r[m] for m in kept] for r in reports]))
     (one, metrics), (other, others) = found
     for name in one:
         torch.testing.assert_close(one[name], other[name], rtol=1e-4, atol=1e-5)

@@ -24,9 +24,9 @@ from parlai.utils.distributed import is_distributed, is_primary_worker
 from parlai_cu.agents import base_agent, model_files, replay, updating_agent
 from parlai_cu.agents.batches import ScoreRecorder, TaskRoles, examples, rows_of
 from parlai_cu.agents.distill_student import flags
-from parlai_cu.agents.distill_student.chunked_loss import chunked_loss
 from parlai_cu.agents.distill_student.layers import LayerMatching
 from parlai_cu.agents.distill_student.on_policy import sample_replies
+from parlai_cu.agents.distill_student.token_loss import can_skip_padding, token_loss
 from parlai_cu.agents.soft_rows import CachedRows, SoftRows, load_divergence
 from parlai_cu.agents.teacher import Teacher, kind_of
 from parlai_cu.agents.updating_agent import UpdatingAgent
@@ -254,12 +254,18 @@ class DistillStudentAgent(UpdatingAgent):
                 self._matching.record(False)
 
     def compute_loss(self, batch: Any, return_output: bool = False) -> Any:
-        """The base's (generators); in training it may come a few rows at a time."""
+        """The base's (generators); in training without what is spent on padding."""
         recorder = self.recorder
-        chunked = recorder is not None and recorder.active and self.opt["distill_chunked"]
-        if chunked and not return_output:
-            return chunked_loss(self, batch, recorder)
-        return super().compute_loss(batch, return_output=return_output)
+        if recorder is None or not recorder.active or return_output:
+            return super().compute_loss(batch, return_output=return_output)
+        chunked = self.opt["distill_chunked"]
+        if can_skip_padding(self):
+            return token_loss(self, batch, recorder, chunked)
+        if chunked:
+            raise UsageError(
+                f"--distill-chunked: {self.opt['base_agent']} computes its loss in a way of its own"
+            )
+        return super().compute_loss(batch)
 
     def watches_scores(self) -> bool:
         """Whether there is a teacher to follow."""

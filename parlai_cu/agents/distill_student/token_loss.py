@@ -1,0 +1,78 @@
+"""
+A generator's loss on gold labels, with the output layer on what is no padding only.
+
+Half of a batch of replies is padding, and the output layer is the dearest layer of a small student:
+``TorchGeneratorAgent.compute_loss`` runs it on all. The figures are the same.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from parlai.core.metrics import AverageMetric
+from parlai.core.torch_generator_agent import PPLMetric, TorchGeneratorAgent, TorchGeneratorModel
+
+from parlai_cu.agents.batches import ScoreRecorder
+from parlai_cu.agents.soft_rows import hidden_only
+from parlai_cu.distillation.chunked import chunked_rows
+
+
+def can_skip_padding(agent: Any) -> bool:
+    """Whether a generator's loss and decoding are ParlAI's own, so that they can be taken apart."""
+    model = agent.bare_model()
+    criterion = agent.recorder.criterion
+    return (
+        isinstance(agent, TorchGeneratorAgent)
+        and agent.base_class.compute_loss is TorchGeneratorAgent.compute_loss
+        and isinstance(model, TorchGeneratorModel)
+        and type(model).decode_forced is TorchGeneratorModel.decode_forced
+        and type(model).forward is TorchGeneratorModel.forward
+        and type(criterion) is torch.nn.CrossEntropyLoss
+        and criterion.weight is None
+    )
+
+
+def token_loss(agent: Any, batch: Any, recorder: ScoreRecorder, chunked: bool) -> torch.Tensor:
+    """
+    The loss and the metrics of ``TorchGeneratorAgent.compute_loss``.
+
+    Leaves in the recorder what the soft labels need: log-probabilities of the tokens that are no
+    padding, or with ``chunked``, hidden states and the output layer.
+
+    :return: scalar: the mean over tokens
+    """
+    labels = batch.label_vec
+    with hidden_only(agent.bare_model()) as output:
+        hidden, *_ = agent.model(*agent._model_input(batch), ys=labels)
+    mask = labels.ne(agent.NULL_IDX)
+    targets = labels[mask]
+    rows = hidden[mask]
+    if chunked:
+
+        def compute(some: torch.Tensor, gold: torch.Tensor) -> Any:
+            logits = output(some)
+            losses = F.cross_entropy(logits.float(), gold, reduction="none")
+            return losses, logits.argmax(dim=-1)
+
+        losses, predicted = chunked_rows(compute, (rows, targets), len(agent.dict))
+        recorder.scores, recorder.output = rows, output
+    else:
+        logits = output(rows)
+        recorder.scores = logits
+        recorder.log_probs = F.log_softmax(logits.float(), dim=-1)
+        losses = F.nll_loss(recorder.log_probs, targets, reduction="none")
+        predicted = logits.argmax(dim=-1)
+    # where each row of the whole batch stands among those that are no padding
+    flat = mask.flatten()
+    recorder.position = flat.long().cumsum(0) - 1
+    per_token = torch.zeros(labels.shape, dtype=losses.dtype, device=labels.device)
+    per_token = per_token.masked_scatter(mask, losses)
+    right = torch.zeros_like(mask).masked_scatter(mask, predicted == targets)
+    recorder.targets, recorder.losses = labels.flatten(), per_token.flatten()
+    detached, tokens = per_token.detach(), mask.sum(dim=-1)
+    agent.record_local_metric("loss", AverageMetric.from_mask(detached, mask))
+    agent.record_local_metric("ppl", PPLMetric.from_mask(detached, mask))
+    agent.record_local_metric("token_acc", AverageMetric.from_mask(right, mask))
+    exact = (right & mask).sum(dim=-1) == tokens
+    agent.record_local_metric("token_em", AverageMetric.many(exact))
+    return losses.sum() / tokens.sum()
