@@ -2,21 +2,50 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
+from typing import Any, Tuple
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
+BENCHMARKS = ROOT / "benchmarks"
 
 
-def test_the_table_in_the_docs_is_of_the_results() -> None:
-    """docs/frozen_layer.md holds the table that the script makes of its results file."""
-    script = ROOT / "benchmarks" / "frozen_layer_sgd.py"
-    spec = importlib.util.spec_from_file_location("frozen_layer_sgd", script)
+def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Tuple[Any, Any]:
+    """A benchmark's script, and its results file."""
+    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+    spec = importlib.util.spec_from_file_location(f"bench_{name}", BENCHMARKS / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    result = json.loads((ROOT / "benchmarks" / "results" / "frozen_layer_sgd.json").read_text())
-    page = (ROOT / "docs" / "frozen_layer.md").read_text()
-    assert module.table(result).strip() in page
+    return module, json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "name, page", [("frozen_layer_sgd", "frozen_layer"), ("distill_student", "distill_student")]
+)
+def test_the_table_in_the_docs_is_of_the_results(
+    name: str, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page holds the table that the script makes of its results file."""
+    module, result = load(name, monkeypatch)
+    assert module.table(result).strip() in (ROOT / "docs" / f"{page}.md").read_text()
+
+
+def test_selections_are_compared_on_all_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six selections or more, three updates, two seeds."""
+    _, result = load("frozen_layer_sgd", monkeypatch)
     assert len({row["selection"] for row in result["rows"]}) >= 6
     assert len({row["update"] for row in result["rows"]}) == 3
     assert all(row["seeds"] == 2 for row in result["rows"])
+
+
+def test_students_are_compared_with_the_alternatives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two corpora, plain training and anti_scaling beside ours with two seeds, three sizes."""
+    module, result = load("distill_student", monkeypatch)
+    for corpus in module.CORPORA:
+        rows = {row["name"]: row for row in result["rows"] if row["corpus"] == corpus}
+        assert set(module.METHODS) <= set(rows)
+        assert all(rows[name]["seeds"] == 2 for name in module.METHODS)
+        assert len(set(module.CORPORA[corpus]["sizes"]) & set(rows)) == 3
