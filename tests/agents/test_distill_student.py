@@ -611,6 +611,10 @@ def student_text(text: str, dictionary: str) -> str:
             {"distill_chunked": True, "distill_on_policy": 0.5},
             "--distill-chunked goes neither with --distill-on-policy",
         ),
+        (
+            {"distill_hidden_weight": 1.0, "distill_on_policy": 0.5},
+            "--distill-on-policy scores other replies than those whose hidden states",
+        ),
         ({"embedding_size": 15}, "--embedding-size 15 is no multiple of --n-heads 2"),
         ({"student_agent": "transformer/classifier", "classes": ["a"]}, "the student a classifier"),
         ({"student_agent": "seq2sec"}, "no such agent .* nearest: seq2seq"),

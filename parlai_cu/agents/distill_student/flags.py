@@ -208,6 +208,11 @@ def check(opt: Opt) -> None:
             "--distill-across-vocabularies; leave one of them away"
         )
     matching = opt["distill_hidden_weight"] > 0 or opt["distill_attention_weight"] > 0
+    if matching and opt["distill_on_policy"]:
+        raise UsageError(
+            "--distill-on-policy scores other replies than those whose hidden states are matched: "
+            "leave it away, or --distill-hidden-weight and --distill-attention-weight"
+        )
     if opt.get("teacher_cache"):
         if matching:
             raise UsageError(
