@@ -170,7 +170,7 @@ def test_the_model_writes_the_sample(
 ) -> None:
     """Without old data: its own replies to the update's contexts, and to itself."""
     base = str(tmp_path / "base" / "model")
-    train(model=GENERATOR, model_file=base, max_train_steps=80, **BASES[GENERATOR])
+    train(model=GENERATOR, model_file=base, max_train_steps=200, seed=1, **BASES[GENERATOR])
     candidate = update(init_model=base, replay_from_model=True, replay_size=16)
     lines = Path(candidate + ".replay.txt").read_text().splitlines()
     assert 8 <= len(lines) <= 20
