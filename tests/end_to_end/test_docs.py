@@ -74,6 +74,7 @@ def pasted(page: Path) -> List[str]:
 @pytest.mark.parametrize("page", [p for p in PAGES if pasted(p)], ids=lambda page: page.name)
 def test_pasted_commands_run(page: Path, tmp_path: Path) -> None:
     """What a page pasted from a longer run still runs, cut to a few steps and examples."""
+    (tmp_path / "demo" / "output").mkdir(parents=True)  # the demo makes it
     cut = {"train_model": "-tstep 2 -vme 4", "eval_model": "-ne 4"}
     for command in pasted(page):
         less = cut[command.split()[1]]
