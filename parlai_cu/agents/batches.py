@@ -24,6 +24,11 @@ class ScoreRecorder(torch.nn.Module):
         self.active = False
         self.clear()
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the criterion is the negative log of a softmax, so that it can be taken apart."""
+        return type(self.criterion) is torch.nn.CrossEntropyLoss and self.criterion.weight is None
+
     def clear(self) -> None:
         """Forget, and let go of the graph."""
         self.scores: Optional[torch.Tensor] = None
@@ -45,7 +50,7 @@ class ScoreRecorder(torch.nn.Module):
         if not self.active:
             return self.criterion(scores, targets)
         plain = self.criterion
-        if type(plain) is torch.nn.CrossEntropyLoss and plain.weight is None:
+        if self.is_plain:
             # the same, in two steps: the soft labels need the first one too
             self.log_probs = torch.nn.functional.log_softmax(scores.float(), dim=-1)
             losses = torch.nn.functional.nll_loss(

@@ -113,6 +113,24 @@ def written_whole(model_file: str) -> Iterator[str]:
         raise SaveError(_unsaved(model_file, f"torch.save could not write: {error}")) from error
 
 
+@contextlib.contextmanager
+def whole_file(path: str) -> Iterator[str]:
+    """
+    Write one file beside its place, then move it there; when the block fails nothing is left.
+
+    Yields the path to write to.
+    """
+    aside = f"{path}.{os.getpid()}"
+    try:
+        yield aside
+        _flush(aside)
+        os.replace(aside, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(aside)
+        raise
+
+
 def damaged(path: str, error: BaseException) -> ModelFileError:
     """The error for a model file that cannot be read."""
     reason = (str(error).splitlines() or [""])[0][:200]

@@ -10,7 +10,7 @@ from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
 from parlai_cu import plugin
-from parlai_cu.agents import replay
+from parlai_cu.agents import model_files, replay
 from parlai_cu.errors import ModelFileError
 from parlai_cu.retention.base import Penalty, learning_parameters
 from parlai_cu.retention.ewc import fisher_information
@@ -128,6 +128,5 @@ def _load(path: Optional[str]) -> Optional[Dict[str, Any]]:
 def _store(path: Optional[str], stored: Dict[str, Any]) -> None:
     if path is None:
         return
-    aside = f"{path}.{os.getpid()}"
-    torch.save(stored, aside)
-    os.replace(aside, path)
+    with model_files.whole_file(path) as aside:
+        torch.save(stored, aside)

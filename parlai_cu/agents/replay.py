@@ -312,9 +312,6 @@ def _store(path: str, episodes: List[Episode], settings: Dict[str, Any]) -> None
         for i, turn in enumerate(episode):
             lines.append(msg_to_str({**turn, "episode_done": i == len(episode) - 1}))
     for name, text in ((path + ".json", json.dumps(settings)), (path, "\n".join(lines) + "\n")):
-        aside = f"{name}.{os.getpid()}"
-        with open(aside, "w", encoding="utf-8") as f:
-            f.write(text)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(aside, name)
+        with model_files.whole_file(name) as aside:
+            with open(aside, "w", encoding="utf-8") as f:
+                f.write(text)

@@ -209,7 +209,7 @@ class DistillStudentAgent(UpdatingAgent):
     def init_optim(self, params: Any, *args: Any, **kwargs: Any) -> bool:
         """The base's optimizer, which also trains projections (``--distill-hidden-weight``)."""
         params = list(params)
-        if self.teachers and self._matches_layers():
+        if self.teachers and flags.matches_layers(self.opt):
             self._matching = LayerMatching(self.bare_model(), self.teachers[0].agent.model)
             projections = self._matching.hidden_loss
             if "projections" in self._loaded:
@@ -219,11 +219,6 @@ class DistillStudentAgent(UpdatingAgent):
         self.resume_point = self._loaded.get("resume_point")
         self._loaded = {}
         return super().init_optim(params, *args, **kwargs)
-
-    def _matches_layers(self) -> bool:
-        return bool(
-            self.opt["distill_hidden_weight"] > 0 or self.opt["distill_attention_weight"] > 0
-        )
 
     # -- training ----------------------------------------------------------------------------
 

@@ -207,7 +207,7 @@ def check(opt: Opt) -> None:
             "--distill-chunked goes neither with --distill-on-policy nor with "
             "--distill-across-vocabularies; leave one of them away"
         )
-    matching = opt["distill_hidden_weight"] > 0 or opt["distill_attention_weight"] > 0
+    matching = matches_layers(opt)
     if matching and opt["distill_on_policy"]:
         raise UsageError(
             "--distill-on-policy scores other replies than those whose hidden states are matched: "
@@ -226,6 +226,11 @@ def check(opt: Opt) -> None:
                 f"--teacher-cache-method sample is unbiased for forward_kl only, not for "
                 f"--distill-loss {opt['distill_loss']}; use topk"
             )
+
+
+def matches_layers(opt: Opt) -> bool:
+    """Whether hidden states or attention are to be matched."""
+    return bool(opt["distill_hidden_weight"] > 0 or opt["distill_attention_weight"] > 0)
 
 
 def check_kind(opt: Opt, kind: str) -> None:

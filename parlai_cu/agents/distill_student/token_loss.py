@@ -20,15 +20,13 @@ from parlai_cu.distillation.chunked import chunked_rows
 def can_skip_padding(agent: Any) -> bool:
     """Whether a generator's loss and decoding are ParlAI's own, so that they can be taken apart."""
     model = agent.bare_model()
-    criterion = agent.recorder.criterion
     return (
         isinstance(agent, TorchGeneratorAgent)
         and agent.base_class.compute_loss is TorchGeneratorAgent.compute_loss
         and isinstance(model, TorchGeneratorModel)
         and type(model).decode_forced is TorchGeneratorModel.decode_forced
         and type(model).forward is TorchGeneratorModel.forward
-        and type(criterion) is torch.nn.CrossEntropyLoss
-        and criterion.weight is None
+        and agent.recorder.is_plain
     )
 
 
