@@ -29,7 +29,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-from harness import Harness, about, stock_flags
+from harness import Harness, about, mean_and_spread, pyplot, stock_flags
 
 SCRATCH, ANTI = "stock, from scratch", "anti_scaling"
 NO_CACHE, TOP_K, SAMPLE = "distill_student", "warm cache, top-k", "warm cache, sample"
@@ -266,10 +266,7 @@ def summary(
 ) -> Dict[str, Any]:
     """Mean over the seeds, half the range, and what is kept of the teacher's F1."""
     row: Dict[str, Any] = {"corpus": corpus, "name": name, "seeds": len(runs)}
-    for key in runs[0]:
-        values = [run[key] for run in runs]
-        row[key] = statistics.mean(values)
-        row[f"{key}_spread"] = (max(values) - min(values)) / 2
+    row.update(mean_and_spread(runs))
     row["exs"] = speed.get("exs")
     row["speed_peak_mb"] = speed.get("peak_mb")
     row["kept_f1"] = row["old_f1"] / teacher["old_f1"]
@@ -315,14 +312,9 @@ def table(result: Dict[str, Any]) -> str:
 
 def plot(result: Dict[str, Any], path: Path) -> None:
     """Size against kept skill."""
-    try:
-        import matplotlib
-    except ImportError:
-        print("no matplotlib here: no picture")
+    plt = pyplot()
+    if plt is None:
         return
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     figure, axes = plt.subplots(1, 2, figsize=(9, 4))
     for colour, (corpus, teacher) in enumerate(result["teachers"].items()):
         sizes = CORPORA[corpus]["sizes"]

@@ -17,12 +17,11 @@ import argparse
 import concurrent.futures
 import json
 import shutil
-import statistics
 import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-from harness import Harness, about, stock_flags
+from harness import Harness, about, mean_and_spread, pyplot, stock_flags
 
 # name in the table -> flags; stock is ParlAI alone, at the rate that is best for "all"
 STOCK = "stock (all)"
@@ -190,10 +189,7 @@ def count_trained(deployed: Path, candidate: Path) -> int:
 def summary(name: str, update: str, rate: float, runs: List[Dict[str, Any]]) -> Dict[str, Any]:
     """Mean over the seeds, and the half range of what matters most."""
     row: Dict[str, Any] = {"selection": name, "update": update, "rate": rate, "seeds": len(runs)}
-    for key in runs[0]:
-        values = [run[key] for run in runs]
-        row[key] = statistics.mean(values)
-        row[f"{key}_spread"] = (max(values) - min(values)) / 2
+    row.update(mean_and_spread(runs))
     return row
 
 
@@ -228,14 +224,9 @@ def table(result: Dict[str, Any]) -> str:
 
 def plot(result: Dict[str, Any], path: Path) -> None:
     """Gain against forgetting, one point a selection and update."""
-    try:
-        import matplotlib
-    except ImportError:
-        print("no matplotlib here: no picture")
+    plt = pyplot()
+    if plt is None:
         return
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     figure, axes = plt.subplots(figsize=(7, 5))
     markers = dict(zip(UPDATES, "osD"))
     colours = {name: f"C{i}" for i, name in enumerate(SELECTIONS)}

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import time
@@ -91,3 +92,26 @@ def about() -> Dict[str, Any]:
         "threads": 1,
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def mean_and_spread(runs: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """Of each figure the mean over the runs, and half their range as ``..._spread``."""
+    row: Dict[str, Any] = {}
+    for key in runs[0]:
+        values = [run[key] for run in runs]
+        row[key] = statistics.mean(values)
+        row[f"{key}_spread"] = (max(values) - min(values)) / 2
+    return row
+
+
+def pyplot() -> Any:
+    """matplotlib's pyplot, drawing to files; None, and a word on it, where it is not there."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("no matplotlib here: no picture")
+        return None
+    matplotlib.use("Agg")
+    import matplotlib.pyplot
+
+    return matplotlib.pyplot

@@ -46,6 +46,14 @@ BASES: Dict[str, Dict[str, Any]] = {
 }
 
 
+def states(model_file: str) -> Dict[str, Any]:
+    """All that a model file holds."""
+    import torch
+
+    held: Dict[str, Any] = torch.load(model_file, map_location="cpu", weights_only=False)
+    return held
+
+
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with old.jsonl, new.jsonl and an empty ParlAI data path."""

@@ -16,6 +16,7 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai_cu.agents.batches import TaskRoles
 from parlai_cu.agents.distill_student import DistillStudentAgent, flags
 from parlai_cu.errors import ModelFileError, UsageError
+from tests.conftest import states
 from tests.scripts.test_export_model import WITHOUT_US
 
 GENERATOR = "transformer/generator"
@@ -83,11 +84,6 @@ def mixed(monkeypatch: pytest.MonkeyPatch) -> List[Dict[str, Any]]:
 
     monkeypatch.setattr(DistillStudentAgent, "whole_loss", whole_loss)
     return seen
-
-
-def states(model_file: str) -> Dict[str, Any]:
-    """All that a model file holds."""
-    return torch.load(model_file, map_location="cpu", weights_only=False)
 
 
 # -- what it makes ---------------------------------------------------------------------------

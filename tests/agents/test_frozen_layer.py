@@ -24,6 +24,7 @@ from parlai_cu.errors import (
     UsageError,
 )
 from parlai_cu.selection.guard import FrozenGuard
+from tests.conftest import states
 
 GENERATOR = "transformer/generator"
 
@@ -47,11 +48,6 @@ def tune(
         return settings["model_file"]
 
     return run
-
-
-def states(model_file: str) -> Dict[str, Any]:
-    """All that a model file holds."""
-    return torch.load(model_file, map_location="cpu", weights_only=False)
 
 
 def files(folder: Path) -> Dict[str, bytes]:
