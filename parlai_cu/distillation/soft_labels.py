@@ -15,6 +15,8 @@ _SMALLEST_TAIL = 6e-5
 _SMALLEST_LOG = -6e4
 # below it a student's choice is masked by its architecture, and cannot be learnt
 _MASKED = -1e3
+# log-probability that counts for nothing, and is a number
+_NEVER = -1e20
 
 
 @dataclass
@@ -94,8 +96,11 @@ class SoftLabelLoss:
         :param student_log_probs: their log-softmax, if it is there already
         :return: FloatTensor[rows]
         """
-        student = self._soften(student_logits, student_log_probs).clamp_min(_MASKED)
-        teacher = F.log_softmax(teacher_logits.float() / self.temperature, dim=-1)
+        student = self._soften(student_logits, student_log_probs)
+        # the teacher's distribution over what the student can say
+        theirs = teacher_logits.float().masked_fill(student < _MASKED, _NEVER)
+        teacher = F.log_softmax(theirs / self.temperature, dim=-1)
+        student = student.clamp_min(_MASKED)
         return self.divergence(student, teacher) * self.temperature**2
 
     def abridged(
@@ -117,8 +122,9 @@ class SoftLabelLoss:
         :return: FloatTensor[rows]
         """
         student = self._soften(student_logits, student_log_probs)
-        of_student = student.gather(-1, teacher.choices).clamp_min(_MASKED)
-        of_teacher = teacher.log_probs.float()
+        of_student = student.gather(-1, teacher.choices)
+        of_teacher = teacher.log_probs.float().masked_fill(of_student < _MASKED, _NEVER)
+        of_student = of_student.clamp_min(_MASKED)
         if teacher.sampled:
             unused = of_teacher == float("-inf")
             terms = -of_teacher.exp() * of_student.masked_fill(unused, 0.0)

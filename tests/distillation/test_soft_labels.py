@@ -69,6 +69,12 @@ def test_what_the_student_cannot_say_is_left_out() -> None:
     value = SoftLabelLoss(ForwardKL())(student, teacher)
     value.sum().backward()
     assert value.item() < 1.5 and student.grad[0, 0] == 0 and student.grad[0, 1:].abs().sum() > 0
+    # what is left is compared as a distribution of its own: .499/.999 and .5/.999 against even
+    rest = teacher[:, 1:].softmax(-1)
+    expected = (rest * (rest / 0.5).log()).sum().item()
+    assert value.item() == pytest.approx(expected, abs=1e-6)
+    short = abridge(teacher, 3, 1.0, sample=False)
+    assert SoftLabelLoss(ForwardKL()).abridged(student, short).item() < 0.01
 
 
 # -- abridged --------------------------------------------------------------------------------
