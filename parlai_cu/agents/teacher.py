@@ -5,11 +5,13 @@ A batch is the student's: both read the same tokens, which is why they must have
 dictionary.
 """
 
+import contextlib
 import functools
 import os
+import random
 import weakref
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Type
+from typing import Any, Dict, Iterator, List, Optional, Type
 
 import torch
 from parlai.core.agents import create_agent_from_model_file
@@ -50,6 +52,22 @@ def kind_of(agent_class: type, flag: str) -> str:
         f"{flag}: {agent_class.__name__} is none of {', '.join(KINDS)}, so there are no soft "
         "labels to learn from"
     )
+
+
+@contextlib.contextmanager
+def _same_random_numbers() -> Iterator[None]:
+    """
+    Draw no random numbers from the run's generators.
+
+    A model is initialised before its weights are loaded; whether one is in memory already must
+    not change what the student starts from.
+    """
+    python_state = random.getstate()
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
 
 
 class Teacher:
@@ -103,7 +121,8 @@ class Teacher:
             "model": self.agent_name,
         }
         try:
-            agent = create_agent_from_model_file(self.model_file, overrides)
+            with _same_random_numbers():
+                agent = create_agent_from_model_file(self.model_file, overrides)
         except ParlaiCuError:
             raise
         except Exception as error:

@@ -78,11 +78,17 @@ def _before_all(module: Any, opt: Any) -> None:
     if opt.get("model_file"):
         model_files.check_writable(opt["model_file"])
     # ParlAI seeds after the teachers are built, which may have shuffled by then
-    if opt.get("seed") is not None:
-        module.set_seed(opt["seed"])
+    _seed(module, opt)
     deployed = opt.get("teacher_model") or opt.get("init_model")
     if deployed:
         replay.prepare(opt, modelzoo_path(opt.get("datapath"), deployed))
+        # a resumed run has its sample already: what was drawn for it must not tell
+        _seed(module, opt)
+
+
+def _seed(module: Any, opt: Any) -> None:
+    if opt.get("seed") is not None:
+        module.set_seed(opt["seed"])
 
 
 def _teacher_ids(world: Any) -> List[str]:
