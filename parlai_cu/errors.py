@@ -9,6 +9,7 @@ The errors we raise for what a user can put right.
     │   └── PatternError     --tune / --freeze
     ├── ModelFileError       a model, its .opt or its dictionary
     ├── DataError            a data file
+    ├── KnowledgeError       a knowledge base: missing, out of reach, damaged, or asked for too much
     ├── SaveError            a file that could not be written
     ├── FrozenBreachError    a frozen tensor changed: the promise is broken, nothing was saved
     └── DivergedError        the loss is no longer a number
@@ -45,6 +46,10 @@ class ModelFileError(ParlaiCuError):
 
 class DataError(ParlaiCuError):
     """A data file is missing, empty or not in its format."""
+
+
+class KnowledgeError(ParlaiCuError):
+    """A knowledge base cannot be opened, read or changed as asked."""
 
 
 class SaveError(ParlaiCuError):

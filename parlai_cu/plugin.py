@@ -27,6 +27,17 @@ PENALTIES = {
     "ewc": "parlai_cu.retention.ewc:EWC",
 }
 
+# `--kb SCHEME:...`: knowledge bases, by what their URI begins with
+KNOWLEDGE_BASES = {
+    "sqlite": "parlai_cu.knowledge.backends.sqlite:SQLiteFacts",
+    "sql": "parlai_cu.knowledge.backends.structured:StructuredDatabase",
+    "graph": "parlai_cu.knowledge.backends.graph:GraphFile",
+    "sparql+http": "parlai_cu.knowledge.backends.sparql:SPARQLEndpoint",
+    "sparql+https": "parlai_cu.knowledge.backends.sparql:SPARQLEndpoint",
+    "openai+http": "parlai_cu.knowledge.backends.openai:OpenAIEndpoint",
+    "openai+https": "parlai_cu.knowledge.backends.openai:OpenAIEndpoint",
+}
+
 # `parlai NAME`: modules whose import runs @register_script
 SCRIPTS = (
     "parlai_cu.scripts.doctor",

@@ -1,0 +1,1 @@
+"""Where facts are kept: one file per kind, all of them a ``KnowledgeBase``."""

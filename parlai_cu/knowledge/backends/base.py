@@ -1,0 +1,84 @@
+"""What a knowledge base is."""
+
+from typing import Any, Dict, Iterable, List, Optional, Protocol
+
+from parlai_cu.errors import KnowledgeError
+from parlai_cu.types import Evidence, Fact, Turn
+
+
+class KnowledgeBase(Protocol):
+    """
+    One file per variant in this package, and one line in ``parlai_cu/plugin.py``.
+
+    A variant is a class made from the URI that a user types: ``Variant(uri, **settings)``, which
+    raises :class:`~parlai_cu.errors.KnowledgeError` when there is nothing it can read there.
+    What is read while conversations go on (``query``, ``get``, ``snapshot_id``) sees every
+    change of another process at once, and raises :class:`~parlai_cu.errors.KnowledgeError` while
+    the source is out of reach; the next call tries again.
+    """
+
+    # as given, without user name and password
+    name: str
+
+    def query(self, turn: Turn, top_k: int = 5) -> List[Evidence]:
+        """
+        What it knows about a turn, best first; of one snapshot.
+
+        :param turn: any text at all: nothing in it is a command
+        :param top_k: how many at most
+        """
+        ...
+
+    def get(self, fact_id: str) -> Optional[Evidence]:
+        """The fact of that id, with score 1.0; None if there is none."""
+        ...
+
+    def add(self, facts: Iterable[Fact]) -> List[str]:
+        """Add all or none; their ids. ``KnowledgeError`` when an id is there already."""
+        ...
+
+    def update(self, fact: Fact) -> None:
+        """Put a fact in the place of the one of its id. ``KnowledgeError`` if there is none."""
+        ...
+
+    def remove(self, fact_ids: Iterable[str]) -> None:
+        """Remove all or none. ``KnowledgeError`` naming an id that is not there."""
+        ...
+
+    def stats(self) -> Dict[str, Any]:
+        """What there is: at least ``facts`` (number) and ``snapshot``."""
+        ...
+
+    def snapshot_id(self) -> str:
+        """Changes whenever any fact does; the same state has the same id."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+class ReadOnly:
+    """The writing part of a knowledge base that is changed by its owner's own tools."""
+
+    name: str
+    # what to change it with
+    how_to_write = "its own tools"
+
+    def add(self, facts: Iterable[Fact]) -> List[str]:
+        """Refused."""
+        raise self._refusal()
+
+    def update(self, fact: Fact) -> None:
+        """Refused."""
+        raise self._refusal()
+
+    def remove(self, fact_ids: Iterable[str]) -> None:
+        """Refused."""
+        raise self._refusal()
+
+    def _refusal(self) -> KnowledgeError:
+        return KnowledgeError(
+            f"{self.name} is only read from here; change it with {self.how_to_write}, and the "
+            "next turn will see it"
+        )

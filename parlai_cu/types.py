@@ -1,0 +1,80 @@
+"""The few things that travel between the parts."""
+
+from dataclasses import dataclass, field
+from typing import Mapping, Optional, Tuple
+
+
+@dataclass(frozen=True)
+class Turn:
+    """
+    What somebody says, in its conversation.
+
+    :param text: the last utterance, which is to be answered
+    :param history: what was said before, oldest first; the last is the system's
+    """
+
+    text: str
+    history: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fact:
+    """
+    A piece of knowledge to be written.
+
+    :param text: the fact in words; where there is a ``question``, its answer
+    :param id: what it is called; where missing the knowledge base gives one
+    :param entity: what it is about, as people call it
+    :param question: how people ask for it (an FAQ entry)
+    :param fields: column -> value, of a row of a table
+    :param valid_from: ISO date or time from which on it holds
+    :param valid_until: ISO date or time from which on it no longer holds
+    """
+
+    text: str
+    id: Optional[str] = None
+    entity: str = ""
+    question: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    valid_from: Optional[str] = None
+    valid_until: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """
+    A fact that was found.
+
+    :param id: what the fact is called in its source
+    :param text: the fact in words
+    :param score: of the search, the more the better; comparable within one source
+    :param source: the knowledge base, as it was named, without secrets
+    :param snapshot: the state of the source that was read
+    :param entity: what it is about, if that is known
+    :param question: the question it answers, of an FAQ entry
+    :param fields: column -> value, of a row
+    """
+
+    id: str
+    text: str
+    score: float
+    source: str
+    snapshot: str
+    entity: str = ""
+    question: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GateDecision:
+    """
+    Whether a turn needs knowledge.
+
+    :param query: whether to use it
+    :param score: how sure the gate is, from 0 (no need) to 1
+    :param gate: who decided
+    """
+
+    query: bool
+    score: float
+    gate: str
