@@ -11,7 +11,6 @@ The base agent, its dictionary and its architecture come from ``deployed/model.o
 result is an ordinary model of that agent: low-rank factors are merged when it is saved.
 """
 
-import os
 from typing import Any, Dict, List, Optional
 
 import parlai.utils.logging as logging
@@ -21,7 +20,7 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import is_primary_worker
 
-from parlai_cu.agents import base_agent, model_files, replay, updating_agent
+from parlai_cu.agents import base_agent, deployed_model, model_files, replay, updating_agent
 from parlai_cu.agents.batches import TaskRoles
 from parlai_cu.agents.soft_rows import SoftRows
 from parlai_cu.agents.teacher import Teacher
@@ -98,23 +97,7 @@ class FrozenLayerAgent(UpdatingAgent):
             "whose .opt says it, e.g. hugging_face/gpt2",
         )
         replay.add_flags(parser)
-        deployed = _deployed_opt(partial)
-        candidate = model_files.find_opt(updating_agent.model_path(partial, "model_file"))
-        if candidate is not None and not candidate.get("base_agent"):
-            _refuse_foreign(partial, candidate)
-        source = deployed or candidate
-        if source is not None:
-            name = _base_name(source)
-            base = base_agent.base_agent_class(name, "the deployed model's agent")
-            source = base.upgrade_opt(source)
-            base.add_cmdline_args(parser, Opt({**source, **partial}))
-            parser.set_defaults(**base_agent.inherited_options(base, source), base_agent=name)
-            dictionary = f"{updating_agent.model_path(partial, 'init_model')}.dict"
-            if deployed is not None and not base_agent.brings_its_dictionary(base, deployed):
-                model_files.check_dictionary(dictionary)
-            if deployed is not None and os.path.isfile(dictionary):
-                parser.set_defaults(dict_file=dictionary)
-        else:
+        if not deployed_model.inherit(parser, partial, "frozen_layer"):
             updating_agent.add_flags_once_known(
                 parser, partial, lambda known: _add_base_flags(parser, known), _NO_BASE
             )
@@ -122,6 +105,7 @@ class FrozenLayerAgent(UpdatingAgent):
             updating_agent.add_flags_once_known(
                 parser, partial, lambda known: _add_replay_flags(parser, known)
             )
+        candidate = model_files.find_opt(updating_agent.model_path(partial, "model_file"))
         updating_agent.record_seed(parser, candidate)
         updating_agent.limit_training(parser, partial, DEFAULT_EPOCHS)
         return parser
@@ -129,12 +113,7 @@ class FrozenLayerAgent(UpdatingAgent):
     @classmethod
     def upgrade_opt(cls, opt_from_disk: Opt) -> Opt:
         """Let the base upgrade what it saved."""
-        if not opt_from_disk.get("base_agent"):
-            raise UsageError(
-                f"-m frozen_layer: the model at -mf is a {opt_from_disk.get('model')}, not a "
-                "candidate of ours; load it without -m, or name it by --init-model"
-            )
-        return base_agent.base_agent_class(opt_from_disk["base_agent"]).upgrade_opt(opt_from_disk)
+        return deployed_model.upgrade(opt_from_disk, "frozen_layer")
 
     def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
         self.selection: Optional[Selection] = None
@@ -167,10 +146,10 @@ class FrozenLayerAgent(UpdatingAgent):
         if opt.get("lora_rank", 0) < 0:
             raise UsageError(f"--lora-rank {opt['lora_rank']}: expected 0 (off) or more")
         model_file = opt.get("model_file")
-        deployed = _deployed_opt(opt)
+        deployed = deployed_model.find(opt)
         if deployed is not None:
             if model_files.same_file(model_file, opt["init_model"]):
-                raise _overwrites_deployed(model_file)
+                raise deployed_model.overwritten(model_file)
             base_agent.check_architecture(
                 base_agent.base_agent_class(opt["base_agent"]), deployed, opt
             )
@@ -203,7 +182,7 @@ class FrozenLayerAgent(UpdatingAgent):
         details = [line.strip() for line in error.splitlines() if "size mismatch" in line]
         details = details or [line.strip() for line in error.splitlines() if "key(s)" in line]
         what = details[0] if details else error.splitlines()[0]
-        deployed = _deployed_opt(self.opt)
+        deployed = deployed_model.find(self.opt)
         flags = ""
         if deployed and self.base_class is not None:
             flags = base_agent.changed_flags(self.base_class, deployed, self.opt)
@@ -397,50 +376,3 @@ def _add_base_flags(parser: ParlaiParser, known: Opt) -> bool:
     base.add_cmdline_args(parser, known)
     parser.set_defaults(dict_class=base_agent.class2str(base.dictionary_class()))
     return True
-
-
-def _deployed_opt(opt: Opt) -> Optional[Opt]:
-    """The options of ``--init-model``; a resumed run has its own checkpoint there."""
-    init_model = updating_agent.model_path(opt, "init_model")
-    if not init_model:
-        return None
-    if init_model.endswith(".checkpoint") and model_files.same_file(
-        init_model, str(opt.get("model_file")) + ".checkpoint"
-    ):
-        return None
-    if not _is_named_now(opt) and not os.path.isfile(init_model):
-        # a candidate in service, on a machine without the model it was made from
-        return None
-    return model_files.read_opt(init_model, "--init-model")
-
-
-def _is_named_now(opt: Opt) -> bool:
-    # without a saved candidate the deployed model is needed, whoever named it
-    if model_files.find_opt(updating_agent.model_path(opt, "model_file")) is None:
-        return True
-    return "init_model" in (opt.get("override") or {})
-
-
-def _base_name(opt: Opt) -> str:
-    # a candidate of ours as deployed model: its base, not itself
-    return opt.get("base_agent") or opt["model"]
-
-
-def _refuse_foreign(partial: Opt, existing: Opt) -> None:
-    model_file = partial["model_file"]
-    if model_files.same_file(
-        updating_agent.model_path(partial, "model_file"),
-        updating_agent.model_path(partial, "init_model"),
-    ):
-        raise _overwrites_deployed(model_file)
-    raise UsageError(
-        f"-mf {model_file} is a finished {existing.get('model')} model, which -m frozen_layer "
-        f"would overwrite. To update it: --init-model {model_file} -mf another/path"
-    )
-
-
-def _overwrites_deployed(model_file: Optional[str]) -> UsageError:
-    return UsageError(
-        f"-mf {model_file} is the deployed model itself, which is never written. Give the "
-        f"candidate a path of its own: --init-model {model_file} -mf candidate/model"
-    )
