@@ -11,6 +11,8 @@ AGENTS = {
     "cu:frozen_layer": "parlai_cu.agents.frozen_layer.frozen_layer:FrozenLayerAgent",
     "distill_student": "parlai_cu.agents.distill_student.distill_student:DistillStudentAgent",
     "cu:distill_student": "parlai_cu.agents.distill_student.distill_student:DistillStudentAgent",
+    "domain_adapters": "parlai_cu.agents.domain_adapters.domain_adapters:DomainAdaptersAgent",
+    "cu:domain_adapters": "parlai_cu.agents.domain_adapters.domain_adapters:DomainAdaptersAgent",
 }
 
 # `--distill-loss NAME`: divergences between student and teacher

@@ -1,0 +1,345 @@
+"""
+``-m domain_adapters``: one deployed model, a set of tensors for each new domain, and a router.
+
+::
+
+    parlai train_model -m domain_adapters --init-model deployed/model \\
+        --adapters roaming=roaming/model -t OLD,UPDATE -mf assistant/model
+
+Each of ``--adapters`` is a candidate that ``frozen_layer`` tuned from the same deployed model.
+Only the router learns here: which conversations are for whom. What it leaves to the deployed model
+is answered by the deployed model, bit for bit.
+"""
+
+import contextlib
+import os
+from typing import Any, Dict, Iterator, List, Optional
+
+import parlai.utils.logging as logging
+import parlai.utils.pickle
+import torch
+from parlai.core.build_data import modelzoo_path
+from parlai.core.message import Message
+from parlai.core.metrics import AverageMetric
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.core.torch_agent import Batch
+from parlai.utils.distributed import is_distributed, is_primary_worker
+
+from parlai_cu.agents import deployed_model, model_files, updating_agent
+from parlai_cu.agents.updating_agent import UpdatingAgent
+from parlai_cu.distillation.teacher_cache import file_sha256
+from parlai_cu.errors import ModelFileError, UsageError, nearest
+from parlai_cu.retention.adapters import Adapters, Tensors, changed_tensors
+from parlai_cu.retention.router import DomainRouter
+
+# what we add to a model file, beside what its base saves
+RECORD = "domain_adapters"
+# the deployed model's own domain
+OLD = "old"
+DEFAULT_EPOCHS = 1
+# a linear router learns fast; the deployed model's rate is for another thing
+ROUTER_RATE = 0.02
+_NO_BASE = (
+    "-m domain_adapters needs --init-model MODEL (the deployed ParlAI model) to be trained, and "
+    "-mf MODEL to be used"
+)
+
+
+class DomainAdaptersAgent(UpdatingAgent):
+    """
+    A deployed model's own agent, which answers each domain with that domain's tensors.
+
+    Instances are of a composed class: this one on top of the base agent's
+    (:func:`parlai_cu.agents.base_agent.compose`). A reply says in ``adapter`` who gave it.
+    """
+
+    no_base = _NO_BASE
+
+    @classmethod
+    def add_cmdline_args(
+        cls, parser: ParlaiParser, partial_opt: Optional[Opt] = None
+    ) -> ParlaiParser:
+        """Our flags, then those of the base with the deployed model's values as defaults."""
+        partial = partial_opt or Opt()
+        group = parser.add_argument_group("Domain Adapters Arguments")
+        group.add_argument(
+            "--adapters",
+            help="candidates tuned from the deployed model, NAME=MODEL_FILE,...: one for each of "
+            "the last tasks of -t, in that order; the tasks before are the deployed model's",
+        )
+        group.add_argument(
+            "--adapter",
+            default="auto",
+            help="who answers: 'auto' (the router decides by the conversation), 'old' (the "
+            "deployed model) or the name of an adapter. A message's own field 'adapter' goes first",
+        )
+        if deployed_model.inherit(parser, partial, "domain_adapters"):
+            parser.set_defaults(optimizer="adam", learningrate=ROUTER_RATE)
+        candidate = model_files.find_opt(updating_agent.model_path(partial, "model_file"))
+        updating_agent.record_seed(parser, candidate)
+        updating_agent.limit_training(parser, partial, DEFAULT_EPOCHS)
+        return parser
+
+    @classmethod
+    def upgrade_opt(cls, opt_from_disk: Opt) -> Opt:
+        """Let the base upgrade what it saved."""
+        return deployed_model.upgrade(opt_from_disk, "domain_adapters")
+
+    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
+        self._record: Dict[str, Any] = {}
+        self._loaded_from: Optional[str] = None
+        self._files: Dict[str, str] = {}
+        # of rankers with fixed candidates: their encodings, by domain
+        self._encodings: Dict[str, Any] = {}
+        self._ids: Dict[str, int] = {}
+        trains = shared is None and updating_agent.is_training(opt)
+        if shared is None and opt.get("init_model"):
+            opt["init_model"] = updating_agent.model_path(opt, "init_model")
+        if trains:
+            self._check_before_work(opt)
+        super().__init__(opt, shared)
+        if shared is not None:
+            self.domains, self.router = shared["domains"], shared["router"]
+            self.adapters, self._encodings = shared["adapters"], shared["encodings"]
+        elif not trains:
+            self._set_up(self._saved_record())
+        if trains and opt.get("model_file"):
+            self.opt["dict_file"] = opt["model_file"] + ".dict"
+        if opt["adapter"] not in ("auto", *self.domains):
+            close = nearest(opt["adapter"], self.domains) or self.domains
+            raise UsageError(
+                f"--adapter {opt['adapter']}: expected auto, {', '.join(self.domains)}; nearest: "
+                f"{', '.join(close)}"
+            )
+
+    def share(self) -> Dict[str, Any]:
+        """The base's, and one router and one set of adapters for all."""
+        names = ("domains", "router", "adapters")
+        own = {name: getattr(self, name) for name in names}
+        return {**super().share(), **own, "encodings": self._encodings}
+
+    # -- before the work ---------------------------------------------------------------------
+
+    def _check_before_work(self, opt: Opt) -> None:
+        if is_distributed():
+            raise UsageError("-m domain_adapters: a router takes seconds; train it in one process")
+        if not opt.get("adapters"):
+            raise UsageError(
+                "-m domain_adapters needs --adapters NAME=MODEL_FILE,... to be trained: candidates "
+                "that -m frozen_layer tuned from the deployed model"
+            )
+        if model_files.same_file(opt.get("model_file"), opt.get("init_model")):
+            raise deployed_model.overwritten(opt.get("model_file"))
+        for word in opt["adapters"].split(","):
+            name, _, path = word.rpartition("=")
+            name = name or os.path.basename(os.path.dirname(path)) or path
+            if name in (OLD, "auto", *self._files):
+                raise UsageError(f"--adapters {word}: the name {name} is taken; say NAME={path}")
+            self._files[name] = modelzoo_path(opt.get("datapath"), path)
+            model_files.read_opt(self._files[name], "--adapters")
+        tasks = opt["task"].split(",")
+        if len(tasks) <= len(self._files):
+            raise UsageError(
+                f"-t {opt['task']}: expected the deployed model's own data first, then one task "
+                f"for each of the {len(self._files)} adapters; a router that never saw old "
+                "conversations takes them all for new ones. A candidate's CANDIDATE.replay.txt "
+                "will do (-t fromfile:fromfile_datapath=...:fromfile_datatype_extension=false)"
+            )
+
+        if opt.get("eval_candidates") == "vocab":
+            raise UsageError(
+                "--eval-candidates vocab: encoded once, for the deployed model alone; use another"
+            )
+
+    def _read_sets(self) -> Dict[str, Tensors]:
+        own = {name: tensor.cpu() for name, tensor in self.bare_model().state_dict().items()}
+        dictionary = f"{self.opt['init_model']}.dict"
+        sets = {}
+        for name, path in self._files.items():
+            try:
+                states = torch.load(path, map_location="cpu", pickle_module=parlai.utils.pickle)
+                found = states["model"]
+            except Exception as error:
+                raise model_files.damaged(path, error) from error
+            other = f"{path}.dict"
+            if os.path.isfile(other) and file_sha256(other) != file_sha256(dictionary):
+                raise ModelFileError(f"--adapters {path}: its dictionary is not {dictionary}")
+            try:
+                sets[name] = changed_tensors(own, found)
+            except ValueError as error:
+                raise ModelFileError(
+                    f"--adapters {path} was not tuned from {self.opt['init_model']}: {error}"
+                ) from error
+            if not sets[name]:
+                raise ModelFileError(f"--adapters {path} is the deployed model: nothing differs")
+        return sets
+
+    # -- building and loading ----------------------------------------------------------------
+
+    def load(self, path: str) -> Dict[str, Any]:
+        """Load as the base does; our part is kept for :meth:`init_optim`."""
+        try:
+            states = super().load(path)
+        except Exception as error:
+            raise model_files.damaged(path, error) from error
+        self._record, self._loaded_from = states.get(RECORD) or {}, path
+        return states
+
+    def _saved_record(self) -> Dict[str, Any]:
+        if not self._record:
+            raise ModelFileError(
+                f"{self.opt.get('model_file') or self.opt.get('init_model')} holds no adapters; "
+                "make them by parlai train_model -m domain_adapters --adapters ..."
+            )
+        return self._record
+
+    def _set_up(self, record: Dict[str, Any]) -> None:
+        device = next(self.model.parameters()).device
+        self.domains: List[str] = record["domains"]
+        self.adapters = Adapters(self.bare_model(), record["sets"])
+        self.router = DomainRouter(len(self.dict), len(self.domains), self.NULL_IDX).to(device)
+        if "router" in record:
+            self.router.load_state_dict(record["router"])
+
+    def init_optim(self, params: Any, *args: Any, **kwargs: Any) -> bool:
+        """An optimizer for the router alone; every base comes here once its model is loaded."""
+        self.bare_model().requires_grad_(False)
+        record = self._record
+        if record and not self.is_resumed_from(self._loaded_from):
+            raise UsageError(
+                f"--init-model {self._loaded_from} has adapters already ("
+                f"{', '.join(record['domains'][1:])}); name the deployed model they were tuned "
+                "from, and all adapters, old and new"
+            )
+        if record and record["domains"][1:] != list(self._files):
+            raise UsageError(
+                f"-mf {self.opt['model_file']} was begun with the adapters "
+                f"{', '.join(record['domains'][1:])}, this command names "
+                f"{', '.join(self._files)}; repeat those, or choose another -mf"
+            )
+        self._set_up(record or {"domains": [OLD, *self._files], "sets": self._read_sets()})
+        self.resume_point = record.get("resume_point")
+        if is_primary_worker():
+            for name, tensors in self.adapters.sets.items():
+                count = sum(tensor.numel() for tensor in tensors.values())
+                logging.info(f"adapter {name}: {count:,d} numbers in {len(tensors)} tensors")
+        return super().init_optim(list(self.router.parameters()), *args, **kwargs)
+
+    def name_tasks(self, ids: List[str]) -> None:
+        """
+        Learn by which ``id`` the messages of each task come (called by the training loop).
+
+        :param ids: in the order of ``-t``
+        """
+        first = len(ids) - len(self.domains) + 1
+        self._ids = {name: max(i - first + 1, 0) for i, name in enumerate(ids)}
+
+    # -- training ----------------------------------------------------------------------------
+
+    def batchify(self, obs_batch: Any, *args: Any, **kwargs: Any) -> Any:
+        """The base's batch, with the observations it is made of: they tell the task."""
+        batch = super().batchify(obs_batch, *args, **kwargs)
+        if batch.valid_indices is not None:
+            batch.observations = [obs_batch[i] for i in batch.valid_indices]
+        return batch
+
+    def train_step(self, batch: Any) -> Any:
+        """Teach the router of which task each example is; the deployed model is left alone."""
+        if self.fast_forward or batch.text_vec is None:
+            return None
+        logits = self.router(batch.text_vec)
+        wanted = torch.tensor([self._domain_of(o) for o in batch.observations])
+        wanted = wanted.to(logits.device)
+        losses = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
+        right = logits.argmax(dim=1).eq(wanted)
+        self.record_local_metric("router_loss", AverageMetric.many(losses.tolist()))
+        self.record_local_metric("router_acc", AverageMetric.many(right.int().tolist()))
+        self.zero_grad()
+        self.backward(losses.mean())
+        self.update_params()
+        return None
+
+    def _domain_of(self, observation: Any) -> int:
+        if observation.get("id") not in self._ids:
+            raise UsageError(
+                f"an example says it is from {observation.get('id')!r}, none of the tasks of -t "
+                f"({', '.join(self._ids)}), so it is unknown which adapter it is for"
+            )
+        return self._ids[observation["id"]]
+
+    # -- answering ---------------------------------------------------------------------------
+
+    def batch_act(self, observations: Any) -> List[Message]:
+        """Each domain's turns as one batch of the base, with that domain's tensors in place."""
+        if isinstance(observations, Batch) or any("labels_vec" in o for o in observations):
+            return super().batch_act(observations)
+        domains = self.route(observations)
+        replies: List[Any] = [None] * len(observations)
+        for domain in sorted(set(domains), key=self.domains.index):
+            which = [i for i, other in enumerate(domains) if other == domain]
+            with self._answering(domain):
+                answers = super().batch_act([observations[i] for i in which])
+            for i, reply in zip(which, answers):
+                reply["adapter"] = domain
+                replies[i] = reply
+        return replies
+
+    @torch.no_grad()
+    def route(self, observations: List[Any]) -> List[str]:
+        """
+        Who is to answer each turn.
+
+        :param observations: as ``observe`` returned them; their ``adapter`` goes first, then
+            ``--adapter``, then the router, which reads the whole conversation
+        """
+        domains: List[str] = []
+        for seen in observations:
+            choice = seen.get("adapter") or self.opt["adapter"]
+            if choice not in ("auto", *self.domains):
+                logging.warning(f"a message asks for adapter {choice!r}, which is not there")
+                choice = "auto"
+            if choice == "auto" and seen.get("text_vec") is None:
+                choice = OLD
+            domains.append(choice)
+        open_ones = [i for i, choice in enumerate(domains) if choice == "auto"]
+        if open_ones:
+            vectors = [observations[i]["text_vec"] for i in open_ones]
+            tokens, _ = self._pad_tensor(vectors)
+            best = self.router(tokens.to(self.router.bias.device)).argmax(dim=1).tolist()
+            for i, number in zip(open_ones, best):
+                domains[i] = self.domains[number]
+        return domains
+
+    @contextlib.contextmanager
+    def _answering(self, domain: str) -> Iterator[None]:
+        caches = hasattr(self, "fixed_candidate_encs")
+        if caches and self.fixed_candidate_encs is not None:
+            self._encodings.setdefault(OLD, self.fixed_candidate_encs)
+        if caches:
+            # None lets the base encode them, now with this domain's tensors
+            self.fixed_candidate_encs = self._encodings.get(domain)
+        try:
+            with self.adapters.using(domain):
+                yield
+        finally:
+            if caches:
+                self._encodings[domain] = self.fixed_candidate_encs
+                self.fixed_candidate_encs = self._encodings.get(OLD)
+
+    # -- saving ------------------------------------------------------------------------------
+
+    def state_dict(self) -> Dict[str, Any]:
+        """The deployed model's states, the adapters and the router."""
+        states = super().state_dict()
+        if "model" not in states:
+            return states
+        sets = self.adapters.sets
+        states[RECORD] = {
+            "format": 1,
+            "domains": self.domains,
+            "sets": {d: {n: t.cpu() for n, t in sets[d].items()} for d in sets},
+            "router": {n: t.cpu() for n, t in self.router.state_dict().items()},
+            "resume_point": self.resume_point,
+        }
+        return states
