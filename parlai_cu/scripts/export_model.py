@@ -16,8 +16,8 @@ from parlai.core.script import ParlaiScript, register_script
 
 from parlai_cu.errors import ModelFileError, UsageError
 
-# what frozen_layer puts in an .opt, beside the flags of replay; a plain model has none of it
-OUR_OPTIONS = ("base_agent", "tune", "freeze", "lora_rank", "lora_alpha")
+# what our agents put in an .opt, beside the flags of replay; a plain model has none of it
+OUR_OPTIONS = ("base_agent", "tune", "freeze", "lora_rank", "lora_alpha", "adapters", "adapter")
 _TRAINING_STATES = ("optimizer", "optimizer_type", "lr_scheduler", "lr_scheduler_type")
 
 
@@ -47,7 +47,7 @@ def export_model(model_file: str, outfile: str) -> None:
     plain = {
         name: value
         for name, value in states.items()
-        if name not in _TRAINING_STATES and name != "frozen_layer"
+        if name not in (*_TRAINING_STATES, "frozen_layer", "domain_adapters")
     }
     plain_opt = Opt({k: v for k, v in opt.items() if k not in ours})
     plain_opt["model"] = opt["base_agent"]
