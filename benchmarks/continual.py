@@ -39,8 +39,8 @@ REPLAY, FROM_MODEL, NO_MIX = "replay", "from model", "for the penalty only"
 # name -> (flags, learning rate, where old examples come from)
 METHODS: Dict[str, Any] = {
     "full fine-tuning": (ALL, 2e-4, None),
-    "L2-SP": ([*ALL, "--penalty", "l2sp", "--penalty-weight", "0.05"], 2e-4, None),
-    "EWC": ([*ALL, "--penalty", "ewc", "--penalty-weight", "30"], 2e-4, NO_MIX),
+    "L2-SP": ([*ALL, "--penalty", "l2sp", "--penalty-weight", "0.005"], 2e-4, None),
+    "EWC": ([*ALL, "--penalty", "ewc", "--penalty-weight", "5"], 2e-4, NO_MIX),
     "LwF": ([*ALL, *LWF, "1"], 2e-4, None),
     "last decoder block": (["--tune", "decoder.layers[-1]"], 5e-4, None),
     "LoRA": (LORA, 2e-3, None),

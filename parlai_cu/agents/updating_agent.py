@@ -17,7 +17,7 @@ from parlai.core.params import ParlaiParser
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
 from parlai_cu import plugin
-from parlai_cu.agents import base_agent, model_files
+from parlai_cu.agents import base_agent, model_files, replay
 from parlai_cu.agents.batches import ScoreRecorder
 from parlai_cu.agents.penalties import make_penalty
 from parlai_cu.errors import DivergedError, UsageError
@@ -114,7 +114,7 @@ class UpdatingAgent(Agent):
         if self._penalty is not None:
             penalty = self._penalty(self.bare_model())
             self.global_metrics.add("penalty", AverageMetric(penalty.item()))
-            loss = loss + self.opt["penalty_weight"] * penalty
+            loss = loss + replay.penalty_weight(self.opt) * penalty
         if not torch.isfinite(loss.detach()).all():
             raise DivergedError(
                 f"the loss is {loss.detach().float().sum().item()} at update "

@@ -88,7 +88,7 @@ def test_old_skill_is_validated_on_old_data_not_on_the_sample(
     update: Callable[..., str], old: str
 ) -> None:
     """The sample is training data; -et is the update and the old task."""
-    candidate = update(replay_task=old)
+    candidate = update(replay_task=old, replay_share=0.2)
     opt = json.loads(Path(candidate + ".opt").read_text())
     assert opt["evaltask"] == f"jsonfile,{old}"
     assert opt["task"].endswith(replay.task_of(candidate + ".replay.txt")) and opt[

@@ -329,7 +329,7 @@ class FrozenLayerAgent(UpdatingAgent):
         )
         kept = values.sum() / max(int(mask.sum()), 1)
         self.global_metrics.add("penalty", AverageMetric(kept.item()))
-        return loss + self.opt["penalty_weight"] * kept
+        return loss + replay.penalty_weight(self.opt) * kept
 
     # -- saving ------------------------------------------------------------------------------
 
