@@ -11,6 +11,8 @@ AGENTS = {
     "cu:frozen_layer": "parlai_cu.agents.frozen_layer.frozen_layer:FrozenLayerAgent",
     "distill_student": "parlai_cu.agents.distill_student.distill_student:DistillStudentAgent",
     "cu:distill_student": "parlai_cu.agents.distill_student.distill_student:DistillStudentAgent",
+    "kb_augmented": "parlai_cu.agents.kb_augmented.kb_augmented:KBAugmentedAgent",
+    "cu:kb_augmented": "parlai_cu.agents.kb_augmented.kb_augmented:KBAugmentedAgent",
     "domain_adapters": "parlai_cu.agents.domain_adapters.domain_adapters:DomainAdaptersAgent",
     "cu:domain_adapters": "parlai_cu.agents.domain_adapters.domain_adapters:DomainAdaptersAgent",
 }
@@ -32,18 +34,31 @@ PENALTIES = {
 # `--kb SCHEME:...`: knowledge bases, by what their URI begins with
 KNOWLEDGE_BASES = {
     "sqlite": "parlai_cu.knowledge.backends.sqlite:SQLiteFacts",
-    "sql": "parlai_cu.knowledge.backends.structured:StructuredDatabase",
-    "graph": "parlai_cu.knowledge.backends.graph:GraphFile",
-    "sparql+http": "parlai_cu.knowledge.backends.sparql:SPARQLEndpoint",
-    "sparql+https": "parlai_cu.knowledge.backends.sparql:SPARQLEndpoint",
-    "openai+http": "parlai_cu.knowledge.backends.openai:OpenAIEndpoint",
-    "openai+https": "parlai_cu.knowledge.backends.openai:OpenAIEndpoint",
+}
+
+# `--kb-gate NAME`: when a turn is to be answered with knowledge
+GATES = {
+    "always": "parlai_cu.knowledge.gates.always:Always",
+    "never": "parlai_cu.knowledge.gates.never:Never",
+    "score": "parlai_cu.knowledge.gates.score:Score",
+    "uncertainty": "parlai_cu.knowledge.gates.uncertainty:Uncertainty",
+    "classifier": "parlai_cu.knowledge.gates.classifier:Classifier",
+}
+
+# `--kb-integrate NAME`: what becomes of the facts
+INTEGRATORS = {
+    "answer": "parlai_cu.knowledge.integrators.answer:Answer",
+    "append": "parlai_cu.knowledge.integrators.append:Append",
+    "prompt": "parlai_cu.knowledge.integrators.prompt:Prompt",
+    "rerank": "parlai_cu.knowledge.integrators.rerank:Rerank",
+    "template": "parlai_cu.knowledge.integrators.template:Template",
 }
 
 # `parlai NAME`: modules whose import runs @register_script
 SCRIPTS = (
     "parlai_cu.scripts.doctor",
     "parlai_cu.scripts.export_model",
+    "parlai_cu.scripts.knowledge_base",
 )
 
 # `-t NAME`: the package that holds agents.py (and worlds.py where there is one)

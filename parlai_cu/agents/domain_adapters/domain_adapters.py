@@ -31,7 +31,7 @@ from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.distillation.teacher_cache import file_sha256
 from parlai_cu.errors import ModelFileError, UsageError, nearest
 from parlai_cu.retention.adapters import Adapters, Tensors, changed_tensors
-from parlai_cu.retention.router import DomainRouter
+from parlai_cu.token_classifier import TokenClassifier
 
 # what we add to a model file, beside what its base saves
 RECORD = "domain_adapters"
@@ -76,6 +76,8 @@ class DomainAdaptersAgent(UpdatingAgent):
         )
         if deployed_model.inherit(parser, partial, "domain_adapters"):
             parser.set_defaults(optimizer="adam", learningrate=ROUTER_RATE)
+        else:
+            updating_agent.add_flags_once_known(parser, partial, lambda known: False, _NO_BASE)
         candidate = model_files.find_opt(updating_agent.model_path(partial, "model_file"))
         updating_agent.record_seed(parser, candidate)
         updating_agent.limit_training(parser, partial, DEFAULT_EPOCHS)
@@ -198,7 +200,7 @@ class DomainAdaptersAgent(UpdatingAgent):
         device = next(self.model.parameters()).device
         self.domains: List[str] = record["domains"]
         self.adapters = Adapters(self.bare_model(), record["sets"])
-        self.router = DomainRouter(len(self.dict), len(self.domains), self.NULL_IDX).to(device)
+        self.router = TokenClassifier(len(self.dict), len(self.domains), self.NULL_IDX).to(device)
         if "router" in record:
             self.router.load_state_dict(record["router"])
 

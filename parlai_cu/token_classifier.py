@@ -1,8 +1,7 @@
 """
-Which domain a conversation is of: a linear model over the words and word pairs said so far.
+A linear model over words and word pairs: which domain a conversation is of, what a turn needs.
 
-It reads the tokens that the model itself reads, so it works under any of them; and it is small
-enough to be trained in seconds.
+Small enough to be trained in seconds.
 """
 
 import torch
@@ -13,26 +12,26 @@ PAIR_BUCKETS = 2**16
 _MULTIPLIER = 1_000_003
 
 
-class DomainRouter(nn.Module):
+class TokenClassifier(nn.Module):
     """
     Multinomial logistic regression on tokens and hashed pairs of neighbours.
 
     :param vocabulary: number of tokens
-    :param domains: number of domains, the deployed model's own first
+    :param classes: number of classes
     :param padding: the token that does not count
     """
 
-    def __init__(self, vocabulary: int, domains: int, padding: int = 0) -> None:
+    def __init__(self, vocabulary: int, classes: int, padding: int = 0) -> None:
         super().__init__()
         self.vocabulary, self.padding = vocabulary, padding
-        # zero: before it has learnt, no domain is likelier than another, and the first wins
-        self.weights = nn.Parameter(torch.zeros(vocabulary + PAIR_BUCKETS, domains))
-        self.bias = nn.Parameter(torch.zeros(domains))
+        # zero: before it has learnt, no class is likelier than another, and the first wins
+        self.weights = nn.Parameter(torch.zeros(vocabulary + PAIR_BUCKETS, classes))
+        self.bias = nn.Parameter(torch.zeros(classes))
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """
-        :param tokens: LongTensor[bsz, length], what was said so far
-        :return: FloatTensor[bsz, domains], logits
+        :param tokens: LongTensor[bsz, length], what was said
+        :return: FloatTensor[bsz, classes], logits
         """
         pairs = (tokens[:, :-1] * _MULTIPLIER + tokens[:, 1:]) % PAIR_BUCKETS + self.vocabulary
         real = tokens.ne(self.padding)

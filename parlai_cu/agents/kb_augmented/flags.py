@@ -1,0 +1,108 @@
+"""The flags of ``-m kb_augmented``, and what they make."""
+
+import importlib
+from typing import Any, List
+
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+
+from parlai_cu import plugin
+from parlai_cu.errors import UsageError, nearest
+from parlai_cu.knowledge.backends.base import KnowledgeBase
+from parlai_cu.knowledge.opening import SeveralKnowledgeBases, open_knowledge_base
+
+
+def add(parser: ParlaiParser) -> None:
+    """Add our flags."""
+    group = parser.add_argument_group("Knowledge Base Arguments")
+    group.add_argument(
+        "--kb",
+        help="where the facts are: sqlite:///facts.db; several, comma-separated, by priority",
+    )
+    group.add_argument(
+        "--kb-gate",
+        default="score",
+        help=f"when a turn is answered with knowledge: {', '.join(plugin.GATES)}",
+    )
+    group.add_argument(
+        "--kb-gate-threshold",
+        type=str,
+        default=None,
+        help="from which score on, 0 to 1, or 'auto': chosen on validation data for "
+        "--kb-gate-precision (classifier). Default: what suits the gate, or what it was trained to",
+    )
+    group.add_argument(
+        "--kb-gate-precision",
+        type=float,
+        default=0.95,
+        help="with --kb-gate-threshold auto: wanted share of needed ones among the uses",
+    )
+    group.add_argument(
+        "--kb-integrate",
+        default="answer",
+        help=f"what becomes of the facts: {', '.join(plugin.INTEGRATORS)}",
+    )
+    group.add_argument(
+        "--kb-template", default="{text}", help="the sentence of --kb-integrate template"
+    )
+    group.add_argument("--kb-top-k", type=int, default=5, help="how many facts are asked for")
+
+
+def check(opt: Opt) -> None:
+    """
+    Refuse what cannot work.
+
+    :raises UsageError: naming the flag, what was found and what was expected
+    """
+    for flag, known in (("kb_gate", plugin.GATES), ("kb_integrate", plugin.INTEGRATORS)):
+        if opt[flag] not in known:
+            close = nearest(opt[flag], known) or list(known)
+            raise UsageError(
+                f"--{flag.replace('_', '-')} {opt[flag]}: expected one of {', '.join(known)}; "
+                f"nearest: {', '.join(close)}"
+            )
+    if opt["kb_top_k"] < 1:
+        raise UsageError(f"--kb-top-k {opt['kb_top_k']}: expected 1 or more")
+    if not 0 < opt["kb_gate_precision"] <= 1:
+        raise UsageError(
+            f"--kb-gate-precision {opt['kb_gate_precision']}: expected above 0, at most 1"
+        )
+    threshold(opt)
+    if not opt.get("kb"):
+        raise UsageError("-m kb_augmented needs --kb URI, e.g. --kb sqlite:///facts.db")
+
+
+def threshold(opt: Opt) -> Any:
+    """The threshold given: a number, or None where the gate is to choose."""
+    given = opt.get("kb_gate_threshold")
+    if given is None or given == "auto":
+        return None
+    try:
+        number = float(given)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise UsageError(f"--kb-gate-threshold {given}: expected a number from 0 to 1, or auto")
+    return number
+
+
+def knowledge_base(opt: Opt) -> KnowledgeBase:
+    """The knowledge base, or the several that are one."""
+    bases: List[Any] = [open_knowledge_base(uri) for uri in opt["kb"].split(",")]
+    return bases[0] if len(bases) == 1 else SeveralKnowledgeBases(bases)  # type: ignore
+
+
+def gate(opt: Opt) -> Any:
+    """The gate."""
+    return _class(plugin.GATES[opt["kb_gate"]])(threshold(opt))
+
+
+def integrator(opt: Opt) -> Any:
+    """The integrator."""
+    made = _class(plugin.INTEGRATORS[opt["kb_integrate"]])
+    return made(opt["kb_template"]) if opt["kb_integrate"] == "template" else made()
+
+
+def _class(target: str) -> Any:
+    module, name = target.split(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,303 @@
+"""
+``-m kb_augmented``: the deployed model's own reply where it suffices, a fact where it does not.
+
+::
+
+    parlai interactive -m kb_augmented --init-model deployed/model --kb sqlite:///facts.db
+
+The model is never changed; facts are, while people are chatting. For each turn the knowledge base
+is asked, a gate decides whether what it found is to be used, and an integrator makes the reply of
+it. The act says in ``knowledge`` which facts were used.
+"""
+
+import dataclasses
+import os
+import tempfile
+import time
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import parlai.utils.logging as logging
+import torch
+from parlai.core.message import Message
+from parlai.core.metrics import AverageMetric
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.core.torch_agent import Batch
+from parlai.core.torch_ranker_agent import TorchRankerAgent
+
+from parlai_cu.agents import deployed_model, model_files, updating_agent
+from parlai_cu.agents.kb_augmented import flags
+from parlai_cu.agents.kb_augmented.model_view import ModelView
+from parlai_cu.agents.updating_agent import UpdatingAgent
+from parlai_cu.errors import KnowledgeError, UsageError
+from parlai_cu.knowledge.gates.classifier import threshold_for
+from parlai_cu.types import Evidence, GateDecision, Turn
+
+# what we add to a model file, beside what its base saves
+RECORD = "kb_augmented"
+DEFAULT_EPOCHS = 5
+# a linear gate learns fast; the deployed model's rate is for another thing
+GATE_RATE = 0.01
+# labels that say whether a turn needs knowledge
+NEEDED, NOT_NEEDED = "yes", "no"
+_NO_BASE = "-m kb_augmented needs --init-model MODEL (the deployed ParlAI model) or -mf MODEL"
+
+
+class KBAugmentedAgent(UpdatingAgent):
+    """
+    A deployed model's own agent, with facts outside its weights.
+
+    Instances are of a composed class: this one on top of the base agent's
+    (:func:`parlai_cu.agents.base_agent.compose`). In training only the gate learns.
+    """
+
+    no_base = _NO_BASE
+
+    @classmethod
+    def add_cmdline_args(
+        cls, parser: ParlaiParser, partial_opt: Optional[Opt] = None
+    ) -> ParlaiParser:
+        """Our flags, then those of the base with the deployed model's values as defaults."""
+        partial = partial_opt or Opt()
+        flags.add(parser)
+        if deployed_model.inherit(parser, partial, "kb_augmented"):
+            parser.set_defaults(optimizer="adam", learningrate=GATE_RATE)
+        else:
+            updating_agent.add_flags_once_known(parser, partial, lambda known: False, _NO_BASE)
+        candidate = model_files.find_opt(updating_agent.model_path(partial, "model_file"))
+        updating_agent.record_seed(parser, candidate)
+        updating_agent.limit_training(parser, partial, DEFAULT_EPOCHS)
+        return parser
+
+    @classmethod
+    def upgrade_opt(cls, opt_from_disk: Opt) -> Opt:
+        """Let the base upgrade what it saved."""
+        return deployed_model.upgrade(opt_from_disk, "kb_augmented")
+
+    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
+        self._record: Dict[str, Any] = {}
+        self._loaded_from: Optional[str] = None
+        # of validation examples: the gate's probability, and whether knowledge was needed
+        self._judged: List[Tuple[float, bool]] = []
+        self._room: Any = None
+        trains = shared is None and updating_agent.is_training(opt)
+        if shared is None:
+            if opt.get("init_model"):
+                opt["init_model"] = updating_agent.model_path(opt, "init_model")
+            flags.check(opt)
+            if trains:
+                self._check_before_work(opt)
+            self.kb, self.gate = flags.knowledge_base(opt), flags.gate(opt)
+            self.integrator = flags.integrator(opt)
+            self._give_room(opt)
+        else:
+            self.kb, self.gate = shared["kb"], shared["gate"]
+            self.integrator = shared["integrator"]
+        super().__init__(opt, shared)
+        if shared is None and not trains:
+            self._load_gate()
+        if trains and opt.get("model_file"):
+            self.opt["dict_file"] = opt["model_file"] + ".dict"
+
+    def share(self) -> Dict[str, Any]:
+        """The base's, and one knowledge base and gate for all."""
+        own = {"kb": self.kb, "gate": self.gate, "integrator": self.integrator}
+        return {**super().share(), **own}
+
+    def _check_before_work(self, opt: Opt) -> None:
+        if opt["kb_gate"] != "classifier":
+            raise UsageError(
+                f"--kb-gate {opt['kb_gate']} has nothing to learn, and the model never does here: "
+                "train with --kb-gate classifier, or only use it (interactive, eval_model)"
+            )
+        if model_files.same_file(opt.get("model_file"), opt.get("init_model")):
+            raise deployed_model.overwritten(opt.get("model_file"))
+
+    def _give_room(self, opt: Opt) -> None:
+        """Rankers keep encoded candidates beside ``-mf``; without one, in a folder of their own."""
+        if isinstance(self, TorchRankerAgent) and not opt.get("model_file"):
+            self._room = tempfile.TemporaryDirectory(prefix="parlai_cu-")
+            opt["model_file"] = os.path.join(self._room.name, "model")
+
+    # -- building and loading ----------------------------------------------------------------
+
+    def load(self, path: str) -> Dict[str, Any]:
+        """Load as the base does; our part is kept for the gate."""
+        try:
+            states = super().load(path)
+        except Exception as error:
+            raise model_files.damaged(path, error) from error
+        self._record, self._loaded_from = states.get(RECORD) or {}, path
+        return states
+
+    def get_task_candidates_path(self) -> Any:
+        """The base's (rankers), which are kept beside ``-mf``."""
+        if self._room is not None:
+            raise UsageError(
+                f"{self.opt['base_agent']} replies with one of its candidates: name them by "
+                "--fixed-candidates-path FILE (one a line), as --eval-candidates fixed"
+            )
+        return super().get_task_candidates_path()
+
+    def _load_gate(self) -> None:
+        if not isinstance(self.gate, torch.nn.Module):
+            return
+        self.gate.to(next(self.model.parameters()).device)
+        if not self._record:
+            raise UsageError(
+                f"--kb-gate {self.opt['kb_gate']} has to be trained first: parlai train_model "
+                "-m kb_augmented --kb-gate classifier -t DIALOGUES -mf MODEL"
+            )
+        self.gate.load_state_dict(self._record["gate"])
+        if flags.threshold(self.opt) is None:
+            self.gate.threshold = self._record["threshold"]
+
+    def init_optim(self, params: Any, *args: Any, **kwargs: Any) -> bool:
+        """An optimizer for the gate alone; every base comes here once its model is loaded."""
+        self.bare_model().requires_grad_(False)
+        self.gate.to(next(self.model.parameters()).device)
+        if self._record and self.is_resumed_from(self._loaded_from):
+            self.gate.load_state_dict(self._record["gate"])
+            self.gate.threshold = self._record["threshold"]
+            self.resume_point = self._record.get("resume_point")
+        return super().init_optim(list(self.gate.parameters()), *args, **kwargs)
+
+    # -- training the gate -------------------------------------------------------------------
+
+    def batchify(self, obs_batch: Any, *args: Any, **kwargs: Any) -> Any:
+        """The base's batch, with the observations it is made of."""
+        batch = super().batchify(obs_batch, *args, **kwargs)
+        if batch.valid_indices is not None:
+            batch.observations = [obs_batch[i] for i in batch.valid_indices]
+        return batch
+
+    def train_step(self, batch: Any) -> Any:
+        """Teach the gate; the deployed model is left alone."""
+        if self.fast_forward or batch.text_vec is None:
+            return None
+        self._judged = []
+        turns = [self.turn_of(seen) for seen in batch.observations]
+        labels = [(seen.get("labels") or [""])[0] for seen in batch.observations]
+        unknown = [label for label in labels if label not in (NEEDED, NOT_NEEDED)]
+        if unknown:
+            raise UsageError(
+                f"--kb-gate classifier learns from the labels {NEEDED} and {NOT_NEEDED}, as of "
+                f"-t dstc11:detection; found {unknown[0][:60]!r}"
+            )
+        found = [self._ask(turn) for turn in turns]
+        logits = self.gate(turns, found)
+        wanted = torch.tensor([int(label == NEEDED) for label in labels]).to(logits.device)
+        losses = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
+        right = logits.argmax(dim=1).eq(wanted)
+        self.record_local_metric("gate_loss", AverageMetric.many(losses.tolist()))
+        self.record_local_metric("gate_acc", AverageMetric.many(right.int().tolist()))
+        self.zero_grad()
+        self.backward(losses.mean())
+        self.update_params()
+        return None
+
+    # -- answering ---------------------------------------------------------------------------
+
+    def batch_act(self, observations: Any) -> List[Message]:
+        """Answer each turn by the model, by a fact, or by both."""
+        if isinstance(observations, Batch) or any("labels_vec" in o for o in observations):
+            return super().batch_act(observations)
+        asked = [self._asked(seen) for seen in observations]
+        plain = [i for i, found in enumerate(asked) if found is None]
+        replies: List[Any] = [None] * len(observations)
+        # turns without any facts are answered as one batch, as ever
+        if plain:
+            own = super().batch_act([observations[i] for i in plain])
+            for i, reply in zip(plain, own):
+                replies[i] = reply
+        for i, found in enumerate(asked):
+            if found is not None:
+                replies[i] = self._with_facts(observations[i], found)
+        return replies
+
+    def _asked(self, observation: Any) -> Optional[List[Evidence]]:
+        """What the knowledge base finds for a turn; None where the model is to answer alone."""
+        if observation.get("text_vec") is None:
+            return None
+        found = self._ask(self.turn_of(observation))
+        gate_alone = self.asks_the_gate(observation)
+        return found if found or gate_alone else None
+
+    def _ask(self, turn: Turn) -> List[Evidence]:
+        started = time.monotonic()
+        try:
+            found = self.kb.query(turn, self.opt["kb_top_k"])
+        except KnowledgeError as error:
+            logging.error(f"the conversation goes on without knowledge: {error}")
+            self.global_metrics.add("kb_failed", AverageMetric(1))
+            return []
+        self.global_metrics.add("kb_failed", AverageMetric(0))
+        self.global_metrics.add("kb_ms", AverageMetric(1000 * (time.monotonic() - started)))
+        return found
+
+    def _with_facts(self, observation: Any, found: Sequence[Evidence]) -> Message:
+        turn = self.turn_of(observation)
+        view = ModelView(self, observation, super().batch_act)
+        entropy = view.entropy() if self.gate.needs_entropy else None
+        decision: GateDecision = self.gate.decide(turn, found, entropy)
+        if self.asks_the_gate(observation):
+            return self._gate_reply(observation, decision)
+        if not decision.query:
+            reply = view.message()
+        else:
+            text = self.integrator.integrate(turn, found, view)
+            reply = view.last if view.last is not None else self._empty_reply()
+            reply.force_set("text", text)
+            reply["knowledge"] = [_provenance(evidence) for evidence in found]
+        reply["kb_gate"] = dataclasses.asdict(decision)
+        self.global_metrics.add("kb_used", AverageMetric(int(decision.query)))
+        return reply
+
+    def _empty_reply(self) -> Message:
+        return Message({"id": self.getID(), "episode_done": False})
+
+    def asks_the_gate(self, observation: Any) -> bool:
+        """Whether a message asks if knowledge is needed: its candidates are yes and no."""
+        return set(observation.get("label_candidates") or ()) == {NEEDED, NOT_NEEDED}
+
+    def _gate_reply(self, observation: Any, decision: GateDecision) -> Message:
+        labels = observation.get("eval_labels")
+        if labels:
+            self._judged.append((decision.score, NEEDED in labels))
+        reply = self._empty_reply()
+        reply["text"] = NEEDED if decision.score >= self.gate.threshold else NOT_NEEDED
+        reply["kb_gate"] = dataclasses.asdict(decision)
+        return reply
+
+    def turn_of(self, observation: Any) -> Turn:
+        """The last utterance and those before it, as the model reads them."""
+        text = observation.get("full_text") or observation.get("text") or ""
+        lines = [line for line in str(text).split("\n") if line.strip()]
+        return Turn(lines[-1], tuple(lines[:-1])) if lines else Turn("")
+
+    # -- saving ------------------------------------------------------------------------------
+
+    def state_dict(self) -> Dict[str, Any]:
+        """The deployed model's states and the gate."""
+        states = super().state_dict()
+        if "model" not in states or not isinstance(self.gate, torch.nn.Module):
+            return states
+        if self.opt.get("kb_gate_threshold") == "auto" and self._judged:
+            self.gate.threshold = threshold_for(self._judged, self.opt["kb_gate_precision"])
+            logging.info(
+                f"gate threshold {self.gate.threshold:.3f}: precision "
+                f"{self.opt['kb_gate_precision']:.0%} on {len(self._judged)} validation turns"
+            )
+        states[RECORD] = {
+            "format": 1,
+            "gate": {name: tensor.cpu() for name, tensor in self.gate.state_dict().items()},
+            "threshold": self.gate.threshold,
+            "resume_point": self.resume_point,
+        }
+        return states
+
+
+def _provenance(evidence: Evidence) -> Dict[str, Any]:
+    """What the act says of a fact."""
+    names = ("id", "text", "score", "source", "snapshot")
+    return {name: getattr(evidence, name) for name in names}

@@ -1,0 +1,115 @@
+"""One turn of a ParlAI agent as an integrator sees it: reply, with knowledge or not; and score."""
+
+from typing import Any, Dict, List, Optional, Sequence
+
+import torch
+from parlai.core.message import Message
+from parlai.core.torch_generator_agent import TorchGeneratorAgent
+from parlai.core.torch_ranker_agent import TorchRankerAgent
+
+from parlai_cu.errors import UsageError
+
+# at most this share of what the model can read is knowledge
+_SHARE = 0.5
+
+
+class ModelView:
+    """
+    :param agent: the base agent
+    :param observation: of the turn, as ``observe`` returned it
+    :param act: the agent's own way to answer a batch
+    """
+
+    def __init__(self, agent: Any, observation: Message, act: Any) -> None:
+        self.agent, self.observation, self._act = agent, observation, act
+        self.last: Optional[Message] = None
+        self._own: Optional[Message] = None
+
+    def reply(self, knowledge: str = "") -> str:
+        """The model's reply; its own is computed once."""
+        return str(self.message(knowledge).get("text") or "")
+
+    def message(self, knowledge: str = "") -> Message:
+        """The whole act of the reply."""
+        if not knowledge:
+            if self._own is None:
+                self._own = self._act([self.observation])[0]
+            self.last = self._own
+        else:
+            self.last = self._act([self._with_knowledge(knowledge)])[0]
+        return self.last
+
+    def scores(self, replies: Sequence[str]) -> List[float]:
+        """
+        Generators: minus the mean loss of a token. Rankers: their score.
+
+        :raises UsageError: for a classifier
+        """
+        agent = self.agent
+        if isinstance(agent, TorchGeneratorAgent):
+            return [-self._loss(text) for text in replies]
+        if isinstance(agent, TorchRankerAgent):
+            seen = self._copy(label_candidates=list(replies))
+            seen.force_set("label_candidates_vecs", [agent._vectorize_text(t) for t in replies])
+            with torch.no_grad():
+                batch = agent.batchify([seen])
+                _, vectors, _ = agent._build_candidates(batch, source="inline", mode="eval")
+                return [float(score) for score in agent.score_candidates(batch, vectors)[0]]
+        raise UsageError("--kb-integrate rerank: a classifier's replies are its classes")
+
+    @torch.no_grad()
+    def entropy(self) -> float:
+        """Of each next token's distribution along its own reply: the mean, in nats."""
+        agent, text = self.agent, self.reply()
+        if not isinstance(agent, TorchGeneratorAgent):
+            raise UsageError("--kb-gate uncertainty: it is the entropy of a generator's tokens")
+        batch = self._labelled(text)
+        scores, *_ = agent.model(*agent._model_input(batch), ys=batch.label_vec)
+        log_probs = scores.float().log_softmax(dim=-1)
+        return float(-(log_probs.exp() * log_probs).sum(dim=-1).mean())
+
+    def _loss(self, text: str) -> float:
+        agent = self.agent
+        batch = self._labelled(text)
+        with torch.no_grad():
+            scores, *_ = agent.model(*agent._model_input(batch), ys=batch.label_vec)
+        scores = scores[0, -batch.label_vec.size(1) :].float()
+        return float(torch.nn.functional.cross_entropy(scores, batch.label_vec[0]))
+
+    def _labelled(self, text: str) -> Any:
+        agent = self.agent
+        vector = agent._vectorize_text(text, False, True, agent.label_truncate, False)
+        seen = self._copy(eval_labels=[text])
+        seen.force_set("eval_labels_vec", vector)
+        seen.force_set("eval_labels_choice", text)
+        batch = agent.batchify([seen])
+        if agent.use_cuda:
+            batch = batch.to(0 if agent.opt["gpu"] == -1 else agent.opt["gpu"])
+        return batch
+
+    def _copy(self, **changes: Any) -> Message:
+        kept: Dict[str, Any] = {
+            name: value
+            for name, value in self.observation.items()
+            if not name.startswith(("labels", "eval_labels", "label_candidates"))
+        }
+        return Message({**kept, **changes})
+
+    def _with_knowledge(self, knowledge: str) -> Message:
+        """The turn with knowledge before its context; both are cut to what the model can read."""
+        agent, context = self.agent, self.observation["text_vec"]
+        if not torch.is_tensor(context):
+            context = torch.tensor(list(context), dtype=torch.long)
+        told = torch.tensor(
+            agent.dict.txt2vec(knowledge + agent.history.delimiter), dtype=torch.long
+        ).to(context)
+        limit = agent.text_truncate
+        if limit > 0:
+            told = told[: int(limit * _SHARE)]
+            context = context[-(limit - len(told)) :]
+        seen = Message({**self.observation})
+        seen.force_set("text_vec", torch.cat([told, context]))
+        seen.force_set("full_text", f"{knowledge}\n{self.observation.get('full_text', '')}")
+        # it is what the gate and the integrator made of it
+        seen.force_set("knowledge", knowledge)
+        return seen

@@ -1,0 +1,1 @@
+"""When to ask for knowledge: one file per gate."""

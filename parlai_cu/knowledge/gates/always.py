@@ -1,0 +1,20 @@
+"""``--kb-gate always``: whatever was found is used."""
+
+from typing import Optional, Sequence
+
+from parlai_cu.types import Evidence, GateDecision, Turn
+
+
+class Always:
+    """Yes, when anything was found at all."""
+
+    needs_entropy = False
+
+    def __init__(self, threshold: Optional[float] = None) -> None:
+        self.threshold = 0.0
+
+    def decide(
+        self, turn: Turn, evidence: Sequence[Evidence], entropy: Optional[float]
+    ) -> GateDecision:
+        """See :class:`~parlai_cu.knowledge.gates.base.Gate`."""
+        return GateDecision(bool(evidence), 1.0, "always")

@@ -1,0 +1,28 @@
+"""What a gate is."""
+
+from typing import Optional, Protocol, Sequence
+
+from parlai_cu.types import Evidence, GateDecision, Turn
+
+
+class Gate(Protocol):
+    """
+    One file per variant in this package, and one line in ``parlai_cu/plugin.py``.
+
+    A variant is made as ``Variant(threshold)``: with None it takes the one that suits it.
+    """
+
+    # whether it has to be told how unsure the model is of its own reply
+    needs_entropy: bool
+    threshold: float
+
+    def decide(
+        self, turn: Turn, evidence: Sequence[Evidence], entropy: Optional[float]
+    ) -> GateDecision:
+        """
+        Whether a turn is to be answered with knowledge.
+
+        :param evidence: what was found for it, best first; with nothing the answer is no
+        :param entropy: of the model's own reply, in nats a token, for a gate that needs it
+        """
+        ...

@@ -1,0 +1,20 @@
+"""``--kb-gate never``: the model's own reply, to compare with."""
+
+from typing import Optional, Sequence
+
+from parlai_cu.types import Evidence, GateDecision, Turn
+
+
+class Never:
+    """No."""
+
+    needs_entropy = False
+
+    def __init__(self, threshold: Optional[float] = None) -> None:
+        self.threshold = 1.0
+
+    def decide(
+        self, turn: Turn, evidence: Sequence[Evidence], entropy: Optional[float]
+    ) -> GateDecision:
+        """See :class:`~parlai_cu.knowledge.gates.base.Gate`."""
+        return GateDecision(False, 0.0, "never")

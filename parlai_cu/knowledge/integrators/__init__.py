@@ -1,0 +1,1 @@
+"""What becomes of the facts: one file per integrator."""

@@ -1,0 +1,34 @@
+"""What an integrator is."""
+
+from typing import List, Protocol, Sequence
+
+from parlai_cu.types import Evidence, Turn
+
+
+class Model(Protocol):
+    """What an integrator may ask of the model, for one turn."""
+
+    def reply(self, knowledge: str = "") -> str:
+        """
+        The model's reply.
+
+        :param knowledge: to be read before the conversation
+        """
+        ...
+
+    def scores(self, replies: Sequence[str]) -> List[float]:
+        """How likely the model finds each of some replies; the more the better."""
+        ...
+
+
+class Integrator(Protocol):
+    """One file per variant in this package, and one line in ``parlai_cu/plugin.py``."""
+
+    def integrate(self, turn: Turn, evidence: Sequence[Evidence], model: Model) -> str:
+        """
+        The reply.
+
+        :param evidence: best first, at least one
+        :param model: to be asked, or not
+        """
+        ...

@@ -1,0 +1,63 @@
+"""From what a user types after ``--kb`` to a knowledge base."""
+
+import importlib
+from typing import Any, List, Sequence
+
+from parlai_cu import plugin
+from parlai_cu.errors import KnowledgeError, nearest
+from parlai_cu.knowledge.backends.base import KnowledgeBase
+from parlai_cu.types import Evidence, Turn
+
+
+def open_knowledge_base(uri: str, **settings: Any) -> KnowledgeBase:
+    """
+    The knowledge base of a URI.
+
+    :param uri: ``sqlite:///facts.db`` and the like
+    :param settings: for the kind
+    :raises KnowledgeError: when the scheme is unknown, or there is nothing to be read
+    """
+    scheme = uri.split(":", 1)[0]
+    if ":" not in uri or scheme not in plugin.KNOWLEDGE_BASES:
+        close = nearest(scheme, plugin.KNOWLEDGE_BASES) or list(plugin.KNOWLEDGE_BASES)
+        raise KnowledgeError(
+            f"--kb {uri}: expected SCHEME:..., of {', '.join(plugin.KNOWLEDGE_BASES)}; nearest: "
+            f"{', '.join(close)}. A file of facts is imported first: parlai knowledge_base import"
+        )
+    module, attribute = plugin.KNOWLEDGE_BASES[scheme].split(":")
+    made: KnowledgeBase = getattr(importlib.import_module(module), attribute)(uri, **settings)
+    return made
+
+
+class SeveralKnowledgeBases:
+    """
+    Several knowledge bases asked at once; what one finds stands before what a later one finds.
+
+    :param bases: by priority
+    """
+
+    def __init__(self, bases: Sequence[KnowledgeBase]) -> None:
+        self.bases = list(bases)
+        self.name = ",".join(base.name for base in bases)
+
+    def query(self, turn: Turn, top_k: int = 5) -> List[Evidence]:
+        """
+        The best of each, those of the first first.
+
+        :raises KnowledgeError: when none of them could be asked
+        """
+        found: List[Evidence] = []
+        failed: List[KnowledgeError] = []
+        for base in self.bases:
+            try:
+                found += base.query(turn, top_k)
+            except KnowledgeError as error:
+                failed.append(error)
+        if len(failed) == len(self.bases):
+            raise failed[0]
+        return found[:top_k]
+
+    def close(self) -> None:
+        """Close all."""
+        for base in self.bases:
+            base.close()

@@ -1,0 +1,52 @@
+"""Words as searches see them: without case, accents, endings, and what every sentence has."""
+
+import functools
+import re
+import unicodedata
+from typing import List
+
+from nltk.stem.snowball import SnowballStemmer
+
+_WORD = re.compile(r"[^\W_]+")
+# no word of more letters is kept whole: nobody types it, and an index must stay small
+_LONGEST = 40
+# what says nothing of the subject
+STOP_WORDS = frozenset(
+    """
+    a about actually all also am an and any anything are as at be been but by can could d did do
+    does doing for from get give go going good got had has have hello help here hey hi how i if in
+    into is it its just know let like ll look looking m make many may me might mine more most much
+    must my need no not of off oh ok okay on one or our out please re s shall she should so some
+    something sure t tell than thank thanks that the their them then there these they thing this
+    those to too up us ve very want was we well were what when where which while who whose why will
+    with would yes you your
+    """.split()
+)
+
+
+@functools.lru_cache(maxsize=1)
+def _stemmer() -> SnowballStemmer:
+    return SnowballStemmer("english")
+
+
+@functools.lru_cache(maxsize=100_000)
+def stem(word: str) -> str:
+    """A word without its ending: ``charges`` and ``charged`` are both ``charg``."""
+    return str(_stemmer().stem(word))
+
+
+def words(text: str) -> List[str]:
+    """
+    The words of a text, lower case and without accents; letters and digits only.
+
+    >>> words("The Café's wi-fi?")
+    ['the', 'cafe', 's', 'wi', 'fi']
+    """
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return [word[:_LONGEST] for word in _WORD.findall(plain)]
+
+
+def terms(text: str) -> List[str]:
+    """The stems of the words that say something of the subject, in order."""
+    return [stem(word) for word in words(text) if word not in STOP_WORDS]

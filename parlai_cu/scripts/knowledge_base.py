@@ -1,0 +1,151 @@
+"""
+``parlai knowledge_base``: look at the facts of a knowledge base, and change them while it serves.
+
+A change is in force with the next turn of every conversation, in whatever process it is held.
+"""
+
+import dataclasses
+from typing import Any, Callable, Dict, List
+
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+
+from parlai_cu.errors import UsageError, nearest
+from parlai_cu.types import Fact, Turn
+
+_FACT_FLAGS = ("text", "entity", "question", "valid_from", "valid_until")
+ACTIONS = ("import", "add", "update", "remove", "get", "search", "stats", "history", "undo")
+
+
+@register_script("knowledge_base")
+class KnowledgeBaseScript(ParlaiScript):
+    """One action on one knowledge base."""
+
+    @classmethod
+    def setup_args(cls) -> ParlaiParser:
+        """An action, and what it needs."""
+        parser = ParlaiParser(
+            add_parlai_args=False,
+            add_model_args=False,
+            description="Look at the facts of a knowledge base, or change them while it serves",
+        )
+        # not required: ParlAI parses every command's flags for `parlai -h`
+        parser.add_argument("action", nargs="?", help=", ".join(ACTIONS))
+        parser.add_argument("--kb", help="the knowledge base, e.g. sqlite:///facts.db")
+        parser.add_argument("--file", help="import: .csv with a header, or .jsonl")
+        parser.add_argument("--id", help="add, update, remove, get: the fact's id")
+        parser.add_argument(
+            "--text", help="add, update: the fact in words. search: what somebody might say"
+        )
+        parser.add_argument("--entity", help="add, update: what it is about")
+        parser.add_argument("--question", help="add, update: the question that the text answers")
+        parser.add_argument("--valid-from", help="add, update: date or time from which it holds")
+        parser.add_argument("--valid-until", help="add, update: ... until which it holds")
+        parser.add_argument("--top-k", type=int, default=5, help="search, history: how many")
+        return parser
+
+    def run(self) -> Any:
+        """
+        Do it, and print what came of it.
+
+        :raises UsageError: when the action is unknown, or something it needs is missing
+        """
+        action = self.opt.get("action")
+        if action not in ACTIONS:
+            close = nearest(action or "", ACTIONS) or ACTIONS
+            raise UsageError(
+                f"parlai knowledge_base {action or ''}: expected one of {', '.join(ACTIONS)}; "
+                f"nearest: {', '.join(close)}"
+            )
+        self._need(action, "kb")
+        from parlai_cu.knowledge.opening import open_knowledge_base
+
+        writes = action in ("import", "add", "update", "remove", "undo")
+        base = open_knowledge_base(self.opt["kb"], writable=writes)
+        try:
+            steps: Dict[str, Callable[[Any], Any]] = {
+                name: getattr(self, f"_{name}") for name in ACTIONS
+            }
+            return steps[action](base)
+        finally:
+            base.close()
+
+    def _need(self, action: str, *names: str) -> None:
+        for name in names:
+            if not self.opt.get(name):
+                raise UsageError(f"parlai knowledge_base {action} needs --{name.replace('_', '-')}")
+
+    def _import(self, base: Any) -> int:
+        from parlai_cu.knowledge.reading import read_facts
+
+        self._need("import", "file")
+        count = len(base.add(_counted(read_facts(self.opt["file"]))))
+        print(f"imported {count:,d} facts into {base.name}, snapshot {base.snapshot_id()}")
+        return count
+
+    def _add(self, base: Any) -> str:
+        self._need("add", "text")
+        (fact_id,) = base.add([self._fact(Fact(text="", id=self.opt.get("id")))])
+        print(f"added {fact_id}, snapshot {base.snapshot_id()}")
+        return str(fact_id)
+
+    def _update(self, base: Any) -> None:
+        self._need("update", "id")
+        before = base.fact(self.opt["id"])
+        base.update(self._fact(before or Fact(text="", id=self.opt["id"])))
+        print(f"updated {self.opt['id']}, snapshot {base.snapshot_id()}")
+
+    def _remove(self, base: Any) -> None:
+        self._need("remove", "id")
+        ids = self.opt["id"].split(",")
+        base.remove(ids)
+        print(f"removed {', '.join(ids)}, snapshot {base.snapshot_id()}")
+
+    def _get(self, base: Any) -> Any:
+        self._need("get", "id")
+        found = base.get(self.opt["id"])
+        if found is None:
+            raise UsageError(f"--id {self.opt['id']}: {base.name} has no such fact")
+        _show([found])
+        return found
+
+    def _search(self, base: Any) -> List[Any]:
+        self._need("search", "text")
+        found = base.query(Turn(self.opt["text"]), self.opt["top_k"])
+        _show(found)
+        return list(found)
+
+    def _stats(self, base: Any) -> Dict[str, Any]:
+        stats: Dict[str, Any] = base.stats()
+        for name, value in stats.items():
+            print(f"{name:<10} {value:,d}" if isinstance(value, int) else f"{name:<10} {value}")
+        return stats
+
+    def _history(self, base: Any) -> List[Dict[str, Any]]:
+        changes: List[Dict[str, Any]] = base.history(self.opt["top_k"])
+        for change in changes:
+            print("{batch:>6} {at} {who:<10} {action:<7} {id}".format(**change))
+        return changes
+
+    def _undo(self, base: Any) -> int:
+        count: int = base.undo()
+        print(f"took back {count:,d} changes, snapshot {base.snapshot_id()}")
+        return count
+
+    def _fact(self, before: Fact) -> Fact:
+        given = {name: self.opt[name] for name in _FACT_FLAGS if self.opt.get(name) is not None}
+        return dataclasses.replace(before, **given)
+
+
+def _counted(facts: Any) -> Any:
+    """The same, with a line of progress where there are many."""
+    from tqdm import tqdm
+
+    return tqdm(facts, unit=" facts", delay=2.0)
+
+
+def _show(found: List[Any]) -> None:
+    for evidence in found:
+        print(f"{evidence.score:.3f}  {evidence.id}  {evidence.text}")
+    if not found:
+        print("nothing found")

@@ -1,0 +1,275 @@
+"""kb_augmented: who answers, what the act says, live changes, the gate's training, refusals."""
+
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import pytest
+import torch
+from parlai.core.agents import create_agent
+from parlai.core.opt import Opt
+
+from parlai_cu.errors import KnowledgeError, UsageError
+from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
+from parlai_cu.types import Fact
+from tests.conftest import BASES, states
+from tests.tasks.test_dstc11 import write_corpus
+
+GENERATOR = "transformer/generator"
+ASKED = "is there parking at the blue harbour hotel?"
+
+
+@pytest.fixture
+def kb(tmp_path: Path) -> SQLiteFacts:
+    """A knowledge base, open for changes."""
+    base = SQLiteFacts(f"sqlite:///{tmp_path / 'facts.db'}", writable=True)
+    base.add(
+        [
+            Fact("Parking is free at the hotel.", id="park", entity="Blue Harbour Hotel"),
+            Fact("The phone number is 01223.", id="phone", entity="Blue Harbour Hotel"),
+        ]
+    )
+    return base
+
+
+@pytest.fixture
+def load(deployed: Callable[[str], str], kb: SQLiteFacts) -> Callable[..., Any]:
+    """``load(agent, **options)``: what `parlai interactive -m kb_augmented` makes."""
+    from parlai.core.params import ParlaiParser
+
+    def make(agent: str = GENERATOR, **options: Any) -> Any:
+        settings: Dict[str, Any] = dict(
+            model="kb_augmented",
+            init_model=deployed(agent),
+            kb=kb.name,
+            no_cuda=True,
+            loglevel="error",
+        )
+        settings.update(options)
+        parser = ParlaiParser(True, True)
+        opt = parser.parse_kwargs(**{k: v for k, v in settings.items() if v is not None})
+        return create_agent(Opt({**opt, "interactive_mode": True, "datatype": "valid"}))
+
+    return make
+
+
+def ask(agent: Any, *texts: str, **extra: Any) -> List[Any]:
+    """What an agent says to the turns of one conversation."""
+    clone = agent.clone()
+    replies = []
+    for text in texts:
+        clone.observe({"id": "user", "text": text, "episode_done": False, **extra})
+        replies.append(clone.act())
+    return replies
+
+
+# -- answering -------------------------------------------------------------------------------
+
+
+def test_a_fact_where_there_is_one(load: Callable[..., Any], kb: SQLiteFacts) -> None:
+    """Small talk is the model's own; a question is answered by a fact, named in the act."""
+    agent = load()
+    talk, fact, phone = ask(agent, "hello there", ASKED, "and its phone number?")
+    assert "text" in talk and "knowledge" not in talk
+    assert fact["text"] == "Parking is free at the hotel."
+    used = fact["knowledge"][0]
+    assert (used["id"], used["source"], used["snapshot"]) == ("park", kb.name, kb.snapshot_id())
+    assert 0 < used["score"] <= 1 and fact["kb_gate"]["query"] is True
+    assert phone["knowledge"][0]["id"] == "phone"
+
+
+def test_without_facts_the_reply_is_the_deployed_models(
+    load: Callable[..., Any], deployed: Callable[[str], str]
+) -> None:
+    """Word for word."""
+    from parlai.core.agents import create_agent_from_model_file
+
+    stock = create_agent_from_model_file(
+        deployed(GENERATOR), {"no_cuda": True, "loglevel": "error", "interactive_mode": True}
+    )
+    for text in ("hello there", "open the door", "thank you"):
+        assert ask(load(), text)[0]["text"] == ask(stock, text)[0]["text"]
+    off = load(kb_gate="never")
+    assert ask(off, ASKED)[0]["text"] == ask(stock, ASKED)[0]["text"]
+
+
+def test_facts_change_while_people_are_chatting(load: Callable[..., Any], kb: SQLiteFacts) -> None:
+    """In force with the next turn of an open conversation."""
+    clone = load().clone()
+
+    def say(text: str) -> Any:
+        clone.observe({"id": "user", "text": text, "episode_done": False})
+        return clone.act()
+
+    assert say(ASKED)["text"] == "Parking is free at the hotel."
+    kb.update(Fact("Parking costs 9 pounds.", id="park", entity="Blue Harbour Hotel"))
+    assert say(ASKED)["text"] == "Parking costs 9 pounds."
+    kb.remove(["park", "phone"])
+    assert "knowledge" not in say(ASKED)
+
+
+def test_a_base_that_is_gone_does_not_end_the_conversation(
+    load: Callable[..., Any], kb: SQLiteFacts
+) -> None:
+    """The model answers alone, and the facts are back when the file is."""
+    agent = load()
+    path = Path(kb.path)
+    kb.close()
+    whole = path.read_bytes()
+    path.unlink()
+    gone = ask(agent, ASKED)[0]
+    assert "text" in gone and "knowledge" not in gone
+    path.write_bytes(whole)
+    assert ask(agent, ASKED)[0]["knowledge"][0]["id"] == "park"
+
+
+@pytest.mark.parametrize("integrate", ["answer", "append", "prompt", "rerank", "template"])
+def test_every_integrator_over_a_generator(integrate: str, load: Callable[..., Any]) -> None:
+    """Each gives a reply that says what was used."""
+    reply = ask(load(kb_integrate=integrate, kb_template="So: {text}"), ASKED)[0]
+    assert isinstance(reply["text"], str) and reply["knowledge"][0]["id"] == "park"
+    if integrate in ("append", "template"):
+        assert reply["text"].endswith("Parking is free at the hotel.")
+
+
+def test_prompt_lets_the_model_read_the_fact(
+    load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fact's tokens stand before the context's, cut to what the model can read."""
+    agent = load(kb_integrate="prompt")
+    seen: List[Any] = []
+    stock = type(agent).batchify
+    monkeypatch.setattr(
+        type(agent), "batchify", lambda self, obs, *a, **k: seen.append(obs) or stock(self, obs)
+    )
+    ask(agent, ASKED)
+    vector = seen[-1][0]["text_vec"].tolist()
+    context = agent.dict.txt2vec(ASKED)
+    told = agent.dict.txt2vec("Parking is free at the hotel.")
+    assert vector[: len(told)] == told and vector[-len(context) :] == context
+    assert len(vector) <= agent.text_truncate
+
+
+def test_uncertainty_asks_the_model(load: Callable[..., Any]) -> None:
+    """The entropy of its own reply decides."""
+    unsure = load(kb_gate="uncertainty", kb_gate_threshold="0.01")
+    assert ask(unsure, ASKED)[0]["kb_gate"]["score"] > 0.01
+    assert "knowledge" in ask(unsure, ASKED)[0]
+    assert "knowledge" not in ask(load(kb_gate="uncertainty", kb_gate_threshold="1"), ASKED)[0]
+
+
+@pytest.fixture
+def candidates(tmp_path: Path) -> Dict[str, Any]:
+    """What a ranker may say."""
+    (tmp_path / "candidates.txt").write_text("a one\nthe two\n")
+    return {
+        "eval_candidates": "fixed",
+        "fixed_candidates_path": str(tmp_path / "candidates.txt"),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("agent", ["transformer/biencoder", "transformer/classifier", "seq2seq"])
+def test_over_any_base(agent: str, load: Callable[..., Any], candidates: Dict[str, Any]) -> None:
+    """Rankers, classifiers and recurrent generators."""
+    settings = {k: v for k, v in BASES[agent].items() if k == "classes"}
+    settings.update(candidates if agent == "transformer/biencoder" else {})
+    replies = ask(load(agent, **settings), "1 2 3", ASKED)
+    assert "knowledge" not in replies[0]
+    assert replies[1]["knowledge"][0]["id"] == "park"
+
+
+def test_rerank_over_a_ranker(load: Callable[..., Any], candidates: Dict[str, Any]) -> None:
+    """It scores the facts as it scores candidates."""
+    agent = load("transformer/biencoder", kb_integrate="rerank", **candidates)
+    reply = ask(agent, ASKED)[0]
+    facts = [found["text"] for found in reply["knowledge"]]
+    assert reply["text"] in ["a one", "the two", *facts]
+
+
+def test_a_ranker_needs_candidates(load: Callable[..., Any]) -> None:
+    """Rather than a traceback, or a file written beside the deployed model."""
+    with pytest.raises(UsageError, match="--fixed-candidates-path FILE"):
+        load("transformer/biencoder")
+
+
+# -- the gate --------------------------------------------------------------------------------
+
+
+def test_the_gate_is_trained_and_nothing_else(
+    train: Callable[..., Any], deployed: Callable[[str], str], kb: SQLiteFacts, tmp_path: Path
+) -> None:
+    """By the stock command; the threshold is chosen on validation data; the model loads again."""
+    write_corpus(tmp_path / "dstc11")
+    path = str(tmp_path / "gate" / "model")
+    train(
+        model="kb_augmented",
+        init_model=deployed(GENERATOR),
+        model_file=path,
+        kb=kb.name,
+        kb_gate="classifier",
+        kb_gate_threshold="auto",
+        task="dstc11:detection",
+        dstc11_path=str(tmp_path / "dstc11"),
+        max_train_steps=20,
+        validation_every_n_steps=10,
+        validation_metric="detection_f1",
+        validation_max_exs=None,
+        evaltask="dstc11:detection",
+        learningrate=None,
+        optimizer=None,
+        datatype="train",
+    )
+    old, new = states(deployed(GENERATOR)), states(path)
+    assert all(torch.equal(old["model"][name], new["model"][name]) for name in old["model"])
+    record = new["kb_augmented"]
+    assert record["gate"]["model.weights"].abs().sum() > 0
+    assert 0 < record["threshold"] <= 1
+
+    from parlai.core.agents import create_agent_from_model_file
+
+    agent = create_agent_from_model_file(path, {"no_cuda": True, "loglevel": "error"})
+    assert agent.gate.threshold == record["threshold"]
+    reply = ask(agent, ASKED)[0]
+    assert reply["kb_gate"]["gate"] == "classifier" and 0 < reply["kb_gate"]["score"] < 1
+    (verdict,) = ask(agent, ASKED, label_candidates=["yes", "no"])
+    assert verdict["text"] in ("yes", "no")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kb": None}, "needs --kb URI"),
+        ({"kb": "sqlite:///{tmp}/none.db"}, "no such file"),
+        ({"kb_gate": "scor"}, "--kb-gate scor: expected one of always.* nearest: score"),
+        ({"kb_integrate": "prmpt"}, "--kb-integrate prmpt: .* nearest: prompt"),
+        ({"kb_gate_threshold": "2"}, "--kb-gate-threshold 2: expected a number from 0 to 1"),
+        ({"kb_gate_threshold": "high"}, "--kb-gate-threshold high: expected a number"),
+        ({"kb_top_k": 0}, "--kb-top-k 0: expected 1 or more"),
+        ({"kb_gate": "classifier"}, "has to be trained first"),
+        ({"kb_integrate": "template", "kb_template": "{x}"}, "--kb-template"),
+        ({"init_model": None, "no_cuda": None}, "-m kb_augmented needs --init-model"),
+    ],
+)
+def test_what_cannot_work_is_refused(
+    options: Dict[str, Any], message: str, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    """At the start, naming the flag."""
+    given = {k: v.format(tmp=tmp_path) if k == "kb" and v else v for k, v in options.items()}
+    with pytest.raises((UsageError, KnowledgeError), match=message):
+        load(**given)
+
+
+def test_training_wants_labels_it_knows(
+    train: Callable[..., Any], deployed: Callable[[str], str], kb: SQLiteFacts, tmp_path: Path
+) -> None:
+    """Ordinary dialogues have none; a gate without parameters has nothing to learn."""
+    settings: Dict[str, Any] = dict(
+        model="kb_augmented",
+        init_model=deployed(GENERATOR),
+        kb=kb.name,
+        model_file=str(tmp_path / "gate" / "model"),
+    )
+    with pytest.raises(UsageError, match="learns from the labels yes and no"):
+        train(**settings, kb_gate="classifier")
+    with pytest.raises(UsageError, match="--kb-gate score has nothing to learn"):
+        train(**settings)

@@ -1,0 +1,92 @@
+"""Integrators: what each makes of facts and model; all on the same contract."""
+
+import importlib
+from typing import Any, List, Sequence
+
+import pytest
+
+from parlai_cu import plugin
+from parlai_cu.errors import UsageError
+from parlai_cu.knowledge.integrators.rerank import Rerank
+from parlai_cu.knowledge.integrators.template import Template
+from parlai_cu.types import Evidence, Turn
+
+FACTS = [
+    Evidence("a", "Parking is free.", 0.9, "sqlite:///x.db", "s:1", entity="Lion"),
+    Evidence("b", "Parking is at the back.", 0.5, "sqlite:///x.db", "s:1"),
+]
+
+
+class Parrot:
+    """A model that says what it read, and likes short replies."""
+
+    def __init__(self) -> None:
+        self.read: List[str] = []
+
+    def reply(self, knowledge: str = "") -> str:
+        """What it read."""
+        self.read.append(knowledge)
+        return f"I read: {knowledge}" if knowledge else "Hm."
+
+    def scores(self, replies: Sequence[str]) -> List[float]:
+        """The shorter the better."""
+        return [-len(text) for text in replies]
+
+
+def integrate(name: str, model: Any) -> str:
+    """The reply of an integrator by its name."""
+    module, kind = plugin.INTEGRATORS[name].split(":")
+    made = getattr(importlib.import_module(module), kind)()
+    return made.integrate(Turn("parking?"), FACTS, model)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("answer", "Parking is free."),
+        ("append", "Hm. Parking is free."),
+        ("prompt", "I read: Parking is free.\nParking is at the back."),
+        ("rerank", "Hm."),
+        ("template", "Parking is free."),
+    ],
+)
+def test_each_makes_its_reply(name: str, expected: str) -> None:
+    """Of the same facts and the same model."""
+    assert integrate(name, Parrot()) == expected
+
+
+def test_all_are_tested() -> None:
+    """A new one needs an expectation above."""
+    cases = test_each_makes_its_reply.pytestmark[0].args[1]  # type: ignore[attr-defined]
+    assert {name for name, _ in cases} == set(plugin.INTEGRATORS)
+
+
+def test_answer_asks_no_model() -> None:
+    """A fact costs no generation."""
+    model = Parrot()
+    integrate("answer", model)
+    assert model.read == []
+
+
+def test_rerank_may_choose_a_fact() -> None:
+    """When the model finds it likelier than its own words."""
+
+    class Talker(Parrot):
+        def reply(self, knowledge: str = "") -> str:
+            return "Let me think about that for a very long while."
+
+    assert Rerank().integrate(Turn("parking?"), FACTS, Talker()) == "Parking is free."
+
+
+def test_templates_name_what_there_is() -> None:
+    """Other names are refused with the nearest; text in braces in a fact stays text."""
+    made = Template("About {entity}: {text}")
+    assert made.integrate(Turn(""), FACTS, Parrot()) == "About Lion: Parking is free."
+    odd = [Evidence("a", "{text} {0}", 1.0, "s", "1")]
+    assert Template("{text}!").integrate(Turn(""), odd, Parrot()) == "{text} {0}!"
+    with pytest.raises(UsageError, match=r"\{txt\} is none of text, .* nearest: text"):
+        Template("{txt}")
+    with pytest.raises(UsageError, match="--kb-template"):
+        Template("{text")
+    with pytest.raises(UsageError, match="is none of"):
+        Template("{text.__class__}")

@@ -1,0 +1,66 @@
+"""parlai knowledge_base: every action, as a user types it."""
+
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from parlai_cu.errors import KnowledgeError, UsageError
+from parlai_cu.scripts.knowledge_base import ACTIONS, KnowledgeBaseScript
+
+
+@pytest.fixture
+def kb(tmp_path: Path) -> str:
+    """A new knowledge base with two facts from a file."""
+    (tmp_path / "facts.csv").write_text("id,text\nwifi,Wifi is free.\npark,Parking costs 5.\n")
+    uri = f"sqlite:///{tmp_path / 'facts.db'}"
+    run("import", uri, file=str(tmp_path / "facts.csv"))
+    return uri
+
+
+def run(action: Optional[str], kb: str, **options: Any) -> Any:
+    """``parlai knowledge_base ACTION --kb KB ...``."""
+    words = [action] if action else []
+    for name, value in options.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return KnowledgeBaseScript.main(*words, "--kb", kb)
+
+
+def test_a_life_of_facts(kb: str, capsys: pytest.CaptureFixture) -> None:
+    """Import, search, add, update, get, history, undo, remove, stats."""
+    assert [found.id for found in run("search", kb, text="is there wifi?")] == ["wifi"]
+    assert run("add", kb, text="Dogs are welcome.", id="dogs", entity="Red Lion") == "dogs"
+    run("update", kb, id="dogs", text="Dogs cost 3.")
+    assert run("get", kb, id="dogs").text == "Dogs cost 3."
+    assert run("get", kb, id="dogs").entity == "Red Lion", "what is not said stays"
+    assert [c["action"] for c in run("history", kb, top_k=2)] == ["update", "add"]
+    assert run("undo", kb) == 1
+    assert run("get", kb, id="dogs").text == "Dogs are welcome."
+    run("remove", kb, id="dogs,wifi")
+    assert run("stats", kb)["facts"] == 1
+    assert "removed dogs, wifi" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("action", "options", "message"),
+    [
+        ("serch", {}, "parlai knowledge_base serch: expected one of .* nearest: search"),
+        (None, {}, "expected one of import"),
+        ("search", {}, "search needs --text"),
+        ("import", {}, "import needs --file"),
+        ("add", {}, "add needs --text"),
+        ("update", {"text": "x"}, "update needs --id"),
+        ("update", {"id": "wfi", "text": "x"}, "no fact 'wfi'; nearest: wifi"),
+        ("get", {"id": "none"}, "has no such fact"),
+    ],
+)
+def test_what_is_missing_is_named(action: Any, options: Any, message: str, kb: str) -> None:
+    """With the nearest right spelling."""
+    with pytest.raises((UsageError, KnowledgeError), match=message):
+        run(action, kb, **options)
+
+
+def test_every_action_has_its_step() -> None:
+    """None of the list is forgotten."""
+    for action in ACTIONS:
+        assert callable(getattr(KnowledgeBaseScript, f"_{action}"))
