@@ -31,11 +31,13 @@ class Question:
 
 def ask(turn: Turn, known: Callable[[List[str]], List[str]]) -> Question:
     """
-    Make a search of a turn.
+    Make a search of a turn; of "thank you", which asks for nothing, an empty one.
 
     :param known: which of these names are entities
     """
     entities: List[str] = []
+    if not terms(turn.text):
+        return Question({}, [])
     for said in [turn.text, *reversed(turn.history[-_ENTITY_OF:])]:
         entities = mentioned(said, known)
         if entities:

@@ -2,8 +2,9 @@
 Facts from files: CSV with a header, or JSON Lines with an object a line.
 
 Columns that a fact has by itself (``id``, ``entity``, ``question``, ``text``, ``valid_from``,
-``valid_until``; ``answer`` for ``text``, ``name`` for ``entity``) are taken as such. A file without
-``text`` is a table: each row is told in words, and its other columns are kept as fields.
+``valid_until``; ``key``, ``name`` and ``answer`` for the first, second and fourth) are taken as
+such. A file without ``text`` is a table: each row is told in words, and its other columns are kept
+as fields.
 """
 
 import csv
@@ -16,7 +17,7 @@ from parlai_cu.knowledge.backends.sqlite_file import moment
 from parlai_cu.types import Fact
 
 _OWN = ("id", "entity", "question", "text", "valid_from", "valid_until")
-_OTHER_NAMES = {"answer": "text", "name": "entity", "title": "entity"}
+_OTHER_NAMES = {"answer": "text", "name": "entity", "title": "entity", "key": "id"}
 Row = Tuple[int, Dict[str, str]]
 
 

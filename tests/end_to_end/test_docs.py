@@ -41,6 +41,7 @@ def test_commands_run_as_shown(
     shutil.copy(data / "new.jsonl", tmp_path / "new.jsonl")
     for name in ("old.jsonl", "old_test.jsonl"):
         shutil.copy(data / "old.jsonl", tmp_path / name)
+    (tmp_path / "facts.csv").write_text("id,text\nparking,Parking is free at the hotel.\n")
     write_original(tmp_path / "sgd")
     write_corpus(tmp_path / "dstc11")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -87,6 +87,8 @@ def test_an_entity_is_carried_over(base: SQLiteFacts) -> None:
 def test_nothing_is_found_for_small_talk(base: SQLiteFacts) -> None:
     """A turn without a word that any fact has finds nothing."""
     assert ids(base, "hello there, how are you?") == []
+    said = ("Is there parking at the Blue Harbour Hotel?", "Yes, it is free.")
+    assert ids(base, "thank you", *said) == []
 
 
 def test_scores_are_shares(base: SQLiteFacts) -> None:

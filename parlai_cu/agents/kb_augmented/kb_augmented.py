@@ -35,9 +35,9 @@ from parlai_cu.types import Evidence, GateDecision, Turn
 
 # what we add to a model file, beside what its base saves
 RECORD = "kb_augmented"
-DEFAULT_EPOCHS = 5
+DEFAULT_EPOCHS = 10
 # a linear gate learns fast; the deployed model's rate is for another thing
-GATE_RATE = 0.01
+GATE_RATE = 0.03
 # labels that say whether a turn needs knowledge
 NEEDED, NOT_NEEDED = "yes", "no"
 _NO_BASE = "-m kb_augmented needs --init-model MODEL (the deployed ParlAI model) or -mf MODEL"
