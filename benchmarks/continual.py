@@ -20,7 +20,7 @@ import math
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 import numpy as np
 from harness import Harness, about, mean_and_spread, pyplot
@@ -49,7 +49,14 @@ METHODS: Dict[str, Any] = {
     "from model + LwF": ([*ALL, *LWF, "5"], 2e-4, FROM_MODEL),
     "LoRA + replay + LwF": ([*LORA, *LWF, "5"], 2e-3, REPLAY),
 }
-ADAPTERS, JOINT = "LoRA sets + router", "joint (all data)"
+# sets of tensors by these methods, each from the deployed model, and a router: (method, whose
+# sample of old examples the router learns from, steps as a multiple of the others')
+ISOLATED = {
+    "LoRA sets + router": ("LoRA", "replay", 1.0),
+    "replay + LwF sets + router": ("replay + LwF", None, 1.5),
+    "from model + LwF sets + router": ("from model + LwF", None, 1.5),
+}
+JOINT = "joint (all data)"
 
 
 def main() -> None:
@@ -59,7 +66,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench/continual"))
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=float, default=2.0, help="over each update")
-    parser.add_argument("--methods", nargs="*", default=[*METHODS, ADAPTERS, JOINT])
+    parser.add_argument("--methods", nargs="*", default=[*METHODS, *ISOLATED, JOINT])
     parser.add_argument("--examples", type=int, default=1200, help="of each test set at most")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, one thread each")
     args = parser.parse_args()
@@ -98,7 +105,7 @@ class Bench(Harness):
         """What each of the steps of one method came to."""
         if name == JOINT:
             return [self.remembered(key_of(name, seed, 0), lambda: self.joint(seed))]
-        step = self.isolated if name == ADAPTERS else self.step
+        step = self.isolated if name in ISOLATED else self.step
         return [
             self.remembered(key_of(name, seed, i), lambda i=i: step(name, seed, i))
             for i in range(len(STEPS))
@@ -106,32 +113,43 @@ class Bench(Harness):
 
     def step(self, name: str, seed: int, i: int) -> Dict[str, Any]:
         """Learn one update from the model of the step before."""
-        flags, rate, old = METHODS[name]
         before = self.out / key_of(name, seed, i - 1) / "model" if i else self.deployed
+        return self.learn(key_of(name, seed, i), name, before, seed, i, TASKS[: i + 1])
+
+    def learn(
+        self,
+        key: str,
+        method: str,
+        before: Path,
+        seed: int,
+        i: int,
+        known: Sequence[str],
+        more: float = 1.0,
+        judged: bool = True,
+    ) -> Dict[str, Any]:
+        """Tune by one method on one update; ``known`` is what may be replayed."""
+        flags, rate, old = METHODS[method]
         share = SHARE if old in (REPLAY, FROM_MODEL) else 0.0
         words = [*flags, "-t", self.task(STEPS[i]), "-lr", f"{rate:g}"]
         if old == FROM_MODEL:
             words += ["--replay-from-model", "true"]
         elif old:
-            words += ["--replay-task", ",".join(self.task(known) for known in TASKS[: i + 1])]
+            words += ["--replay-task", ",".join(map(self.task, known))]
         if old:
             words += ["--replay-size", str(STORED), "--replay-share", str(share or 0.001)]
-        steps = math.ceil(self.epochs * self.count(STEPS[i]) / BATCH / (1 - share))
-        return self.tune(key_of(name, seed, i), before, seed, steps, words)
+        steps = math.ceil(more * self.epochs * self.count(STEPS[i]) / BATCH / (1 - share))
+        return self.tune(key, before, seed, steps, words, judged)
 
     def isolated(self, name: str, seed: int, i: int) -> Dict[str, Any]:
-        """Tune low-rank factors from the deployed model, then teach the router."""
+        """Tune a set from the deployed model, then teach the router."""
+        method, whose, more = ISOLATED[name]
         key = key_of(name, seed, i)
-        flags, rate, _ = METHODS["LoRA"]
-        words = [*flags, "-t", self.task(STEPS[i]), "-lr", f"{rate:g}"]
-        steps = math.ceil(self.epochs * self.count(STEPS[i]) / BATCH)
-        cost = self.tune(key, self.deployed, seed, steps, words, judged=False)
+        cost = self.learn(key, method, self.deployed, seed, i, TASKS[:1], more, judged=False)
         sets = [self.out / key_of(name, seed, j) / "model" for j in range(i + 1)]
-        # the old data that replay stores as well
-        sample = self.out / key_of("replay", seed, 0) / "model.replay.txt"
+        sample = self.out / key_of(whose or name, seed, 0) / "model.replay.txt"
         old = f"fromfile:fromfile_datapath={sample}:fromfile_datatype_extension=false"
         if not sample.exists():
-            sys.exit(f'"{ADAPTERS}" learns its router from the sample of "replay": run that first')
+            sys.exit(f'"{name}" learns its router from the sample of "{whose}": run that first')
         router = self.train(
             f"{key}-router",
             ["domain_adapters", "--init-model", str(self.deployed)],
