@@ -5,7 +5,7 @@ import re
 import unicodedata
 from typing import List
 
-from nltk.stem.snowball import SnowballStemmer
+from nltk.stem.snowball import SnowballStemmer  # type: ignore[import-untyped]
 
 _WORD = re.compile(r"[^\W_]+")
 # no word of more letters is kept whole: nobody types it, and an index must stay small

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 from datetime import datetime, timezone
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional
 
 from parlai_cu.errors import KnowledgeError, nearest
 from parlai_cu.knowledge import bm25
@@ -413,6 +413,3 @@ def _who() -> str:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a container's user may have no name
         return str(os.getuid()) if hasattr(os, "getuid") else ""
-
-
-__all__: Tuple[str, ...] = ("SQLiteFacts",)
