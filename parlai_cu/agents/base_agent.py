@@ -11,7 +11,7 @@ import functools
 import os
 import pkgutil
 import types
-from typing import Any, Dict, List, Optional, Set, Type
+from typing import Any, Callable, Dict, List, Optional, Set, Type
 
 import parlai.agents
 from parlai.core.loader import AGENT_REGISTRY, load_agent_module
@@ -160,17 +160,21 @@ def inherited_options(base: Type[TorchAgent], opt: Opt) -> Dict[str, Any]:
 
 def option_names(base: Type[TorchAgent], opt: Optional[Opt] = None) -> Set[str]:
     """Names of all options that the agent adds to a parser."""
+    return names_added(lambda parser: base.add_cmdline_args(parser, Opt(opt or {})))
+
+
+def names_added(*flags: Callable[[ParlaiParser], Any]) -> Set[str]:
+    """Names of the options that functions add to a parser."""
     parser = ParlaiParser(add_parlai_args=False)
-    base.add_cmdline_args(parser, Opt(opt or {}))
+    for add in flags:
+        add(parser)
     return {action.dest for action in parser._actions} - {"help"}
 
 
 def dictionary_options(base: Type[TorchAgent]) -> Set[str]:
     """Names of the options that decide how text becomes tokens."""
-    parser = ParlaiParser(add_parlai_args=False)
-    base.dictionary_class().add_cmdline_args(parser, None)
     run = {"dict_file", "dict_initpath", "dict_maxexs", "dict_include_valid", "dict_include_test"}
-    return {action.dest for action in parser._actions} - {"help"} - run
+    return names_added(lambda p: base.dictionary_class().add_cmdline_args(p, None)) - run
 
 
 def check_architecture(base: Type[TorchAgent], deployed: Opt, opt: Opt) -> None:
@@ -228,9 +232,7 @@ def compose(ours: type, base: Type[TorchAgent]) -> type:
 
 
 def _scheduler_options() -> Set[str]:
-    parser = ParlaiParser(add_parlai_args=False)
-    ParlAILRScheduler.add_cmdline_args(parser, None)
-    return {action.dest for action in parser._actions}
+    return names_added(lambda parser: ParlAILRScheduler.add_cmdline_args(parser, None))
 
 
 def _plain(value: Any) -> Any:

@@ -87,13 +87,6 @@ def add_flags(parser: ParlaiParser) -> None:
     )
 
 
-def option_names() -> List[str]:
-    """Names of the options above."""
-    parser = ParlaiParser(add_parlai_args=False)
-    add_flags(parser)
-    return [action.dest for action in parser._actions if action.dest != "help"]
-
-
 def check(opt: Opt) -> None:
     """
     Refuse what cannot work.

@@ -68,7 +68,7 @@ class UpdatingAgent(Agent):
     def batchify(self, obs_batch: Any, *args: Any, **kwargs: Any) -> Any:
         """The base's batch, with the observations it is made of: they tell the task."""
         batch = super().batchify(obs_batch, *args, **kwargs)
-        if self.recorder is not None and batch.valid_indices is not None:
+        if batch.valid_indices is not None:
             batch.observations = [obs_batch[i] for i in batch.valid_indices]
         return batch
 

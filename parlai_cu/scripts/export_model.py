@@ -18,6 +18,8 @@ from parlai_cu.errors import ModelFileError, UsageError
 
 # what our agents put in an .opt, beside the flags of replay; a plain model has none of it
 OUR_OPTIONS = ("base_agent", "tune", "freeze", "lora_rank", "lora_alpha", "adapters", "adapter")
+# what they add to a model file
+OUR_RECORDS = ("frozen_layer", "domain_adapters", "kb_augmented")
 _TRAINING_STATES = ("optimizer", "optimizer_type", "lr_scheduler", "lr_scheduler_type")
 
 
@@ -30,9 +32,10 @@ def export_model(model_file: str, outfile: str) -> None:
     :raises ModelFileError: when the candidate is missing or not one of ours
     :raises UsageError: when ``outfile`` exists
     """
-    from parlai_cu.agents import model_files, replay
+    from parlai_cu.agents import base_agent, model_files, replay
+    from parlai_cu.agents.kb_augmented import flags
 
-    ours = {*OUR_OPTIONS, *replay.option_names()}
+    ours = {*OUR_OPTIONS, *base_agent.names_added(replay.add_flags, flags.add)}
     opt = model_files.read_opt(model_file, "--model-file")
     if not opt.get("base_agent"):
         raise ModelFileError(
@@ -47,7 +50,7 @@ def export_model(model_file: str, outfile: str) -> None:
     plain = {
         name: value
         for name, value in states.items()
-        if name not in (*_TRAINING_STATES, "frozen_layer", "domain_adapters")
+        if name not in (*_TRAINING_STATES, *OUR_RECORDS)
     }
     plain_opt = Opt({k: v for k, v in opt.items() if k not in ours})
     plain_opt["model"] = opt["base_agent"]

@@ -153,10 +153,7 @@ def _add_ours(parser: ParlaiParser) -> None:
 
 def our_options() -> Set[str]:
     """Names of the options above."""
-    parser = ParlaiParser(add_parlai_args=False)
-    _add_ours(parser)
-    replay.add_flags(parser)
-    return {action.dest for action in parser._actions} - {"help"}
+    return base_agent.names_added(_add_ours, replay.add_flags)
 
 
 def plain_opt(opt: Opt) -> Opt:

@@ -164,13 +164,6 @@ class KBAugmentedAgent(UpdatingAgent):
 
     # -- training the gate -------------------------------------------------------------------
 
-    def batchify(self, obs_batch: Any, *args: Any, **kwargs: Any) -> Any:
-        """The base's batch, with the observations it is made of."""
-        batch = super().batchify(obs_batch, *args, **kwargs)
-        if batch.valid_indices is not None:
-            batch.observations = [obs_batch[i] for i in batch.valid_indices]
-        return batch
-
     def train_step(self, batch: Any) -> Any:
         """Teach the gate; the deployed model is left alone."""
         if self.fast_forward or batch.text_vec is None:
