@@ -116,7 +116,9 @@ setup(
         # ParlAI with all its own pins; without these two bounds it does not resolve or start
         "classic": ["parlai==1.7.2", "setuptools<82", "pyarrow<21"],
         "huggingface": ["transformers"],
+        # --kb graph:
+        "knowledge": ["rdflib"],
         # py-rouge and pandas: so that the tests of their repairs run
-        "test": ["pytest", "pytest-xdist", "py-rouge", "pandas"],
+        "test": ["pytest", "pytest-xdist", "py-rouge", "pandas", "rdflib"],
     },
 )

@@ -34,6 +34,8 @@ PENALTIES = {
 # `--kb SCHEME:...`: knowledge bases, by what their URI begins with
 KNOWLEDGE_BASES = {
     "sqlite": "parlai_cu.knowledge.backends.sqlite:SQLiteFacts",
+    "graph": "parlai_cu.knowledge.backends.graph:GraphFile",
+    "agent": "parlai_cu.agents.kb_augmented.domain_model:DomainModel",
 }
 
 # `--kb-gate NAME`: when a turn is to be answered with knowledge

@@ -5,17 +5,18 @@ from typing import Any, List, Sequence
 
 from parlai_cu import plugin
 from parlai_cu.errors import KnowledgeError, nearest
-from parlai_cu.knowledge.backends.base import KnowledgeBase
+from parlai_cu.knowledge.backends.base import KnowledgeBase, ReadOnly
 from parlai_cu.types import Evidence, Turn
 
 
-def open_knowledge_base(uri: str, **settings: Any) -> KnowledgeBase:
+def open_knowledge_base(uri: str, writable: bool = False) -> KnowledgeBase:
     """
     The knowledge base of a URI.
 
     :param uri: ``sqlite:///facts.db`` and the like
-    :param settings: for the kind
-    :raises KnowledgeError: when the scheme is unknown, or there is nothing to be read
+    :param writable: open it for changes
+    :raises KnowledgeError: when the scheme is unknown, there is nothing to be read, or it is one
+        that is only read
     """
     scheme = uri.split(":", 1)[0]
     if ":" not in uri or scheme not in plugin.KNOWLEDGE_BASES:
@@ -25,7 +26,14 @@ def open_knowledge_base(uri: str, **settings: Any) -> KnowledgeBase:
             f"{', '.join(close)}. A file of facts is imported first: parlai knowledge_base import"
         )
     module, attribute = plugin.KNOWLEDGE_BASES[scheme].split(":")
-    made: KnowledgeBase = getattr(importlib.import_module(module), attribute)(uri, **settings)
+    kind: Any = getattr(importlib.import_module(module), attribute)
+    made: KnowledgeBase
+    if not issubclass(kind, ReadOnly):
+        made = kind(uri, writable=writable)
+    elif writable:
+        raise KnowledgeError(f"--kb {uri} is only read; change it with {kind.how_to_write}")
+    else:
+        made = kind(uri)
     return made
 
 

@@ -1,5 +1,6 @@
 """One turn of a ParlAI agent as an integrator sees it: reply, with knowledge or not; and score."""
 
+import math
 from typing import Any, Dict, List, Optional, Sequence
 
 import torch
@@ -67,6 +68,10 @@ class ModelView:
         scores, *_ = agent.model(*agent._model_input(batch), ys=batch.label_vec)
         log_probs = scores.float().log_softmax(dim=-1)
         return float(-(log_probs.exp() * log_probs).sum(dim=-1).mean())
+
+    def probability(self, text: str) -> float:
+        """Of a token of a reply, in the geometric mean (generators)."""
+        return math.exp(-self._loss(text))
 
     def _loss(self, text: str) -> float:
         agent = self.agent
