@@ -116,9 +116,9 @@ setup(
         # ParlAI with all its own pins; without these two bounds it does not resolve or start
         "classic": ["parlai==1.7.2", "setuptools<82", "pyarrow<21"],
         "huggingface": ["transformers"],
-        # --kb graph:
-        "knowledge": ["rdflib"],
+        # --kb graph:, sql+..., postgresql://
+        "knowledge": ["rdflib", "sqlalchemy>=1.4"],
         # py-rouge and pandas: so that the tests of their repairs run
-        "test": ["pytest", "pytest-xdist", "py-rouge", "pandas", "rdflib"],
+        "test": ["pytest", "pytest-xdist", "py-rouge", "pandas", "rdflib", "sqlalchemy"],
     },
 )

@@ -35,6 +35,9 @@ PENALTIES = {
 KNOWLEDGE_BASES = {
     "sqlite": "parlai_cu.knowledge.backends.sqlite:SQLiteFacts",
     "graph": "parlai_cu.knowledge.backends.graph:GraphFile",
+    "sql": "parlai_cu.knowledge.backends.structured:StructuredDatabase",
+    "postgresql": "parlai_cu.knowledge.backends.structured:StructuredDatabase",
+    "mysql": "parlai_cu.knowledge.backends.structured:StructuredDatabase",
     "agent": "parlai_cu.agents.kb_augmented.domain_model:DomainModel",
 }
 

@@ -18,7 +18,8 @@ def open_knowledge_base(uri: str, writable: bool = False) -> KnowledgeBase:
     :raises KnowledgeError: when the scheme is unknown, there is nothing to be read, or it is one
         that is only read
     """
-    scheme = uri.split(":", 1)[0]
+    # a driver may be named: postgresql+psycopg://, sql+sqlite:///
+    scheme = uri.split(":", 1)[0].split("+")[0]
     if ":" not in uri or scheme not in plugin.KNOWLEDGE_BASES:
         close = nearest(scheme, plugin.KNOWLEDGE_BASES) or list(plugin.KNOWLEDGE_BASES)
         raise KnowledgeError(

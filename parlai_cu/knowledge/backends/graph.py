@@ -24,7 +24,7 @@ try:
     import rdflib
     from rdflib import BNode, Literal, URIRef
 except ImportError:  # an extra
-    rdflib = None
+    rdflib = None  # type: ignore[assignment]
 
 _FORMATS = {".ttl": "turtle", ".nt": "nt", ".jsonld": "json-ld", ".json": "json-ld"}
 # what names a thing, best first; the first three are what it is called, the last an alias

@@ -1,0 +1,331 @@
+"""
+Tables that exist: any SQLAlchemy URL (``postgresql://...``), or ``sql+sqlite:///other.db``.
+
+What the conversation mentions becomes a parametrised query over one table; user text is only ever
+a parameter. Nothing is written.
+"""
+
+import hashlib
+import math
+import os
+import threading
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+from urllib.parse import unquote
+
+from parlai_cu.errors import KnowledgeError
+from parlai_cu.knowledge.backends.base import ReadOnly
+from parlai_cu.knowledge.mentions import FALSE, TRUE, Column, Constraint, asked_columns, constraints
+from parlai_cu.knowledge.reading import told
+from parlai_cu.knowledge.words import stem, words
+from parlai_cu.types import Evidence, Turn
+
+try:
+    import sqlalchemy
+    from sqlalchemy.exc import SQLAlchemyError
+except ImportError:  # an extra
+    sqlalchemy = None  # type: ignore[assignment]
+
+# so many different values of a column are known by name; of others only numbers are understood
+_MOST_VALUES = 50_000
+# rows looked at for a turn
+_ROWS = 200
+# a table that is called by its name counts as much as a mentioned value of so many
+_TABLE_BONUS = math.log(10)
+
+
+class StructuredDatabase(ReadOnly):
+    """
+    Rows of ordinary tables.
+
+    :param uri: an SQLAlchemy URL, or ``sql+`` and one
+    :raises KnowledgeError: when it cannot be opened, or holds no table
+    """
+
+    how_to_write = "the programs that keep it"
+
+    def __init__(self, uri: str) -> None:
+        if sqlalchemy is None:
+            raise KnowledgeError(
+                f'--kb {uri}: tables need SQLAlchemy: pip install "parlai-cu[knowledge]"'
+            )
+        url = uri[len("sql+") :] if uri.startswith("sql+") else uri
+        self._lock = threading.Lock()
+        try:
+            made = sqlalchemy.engine.make_url(url)
+            self.name = made.render_as_string(hide_password=True)
+            self._engine = sqlalchemy.create_engine(_read_only(made), pool_pre_ping=True)
+        except (SQLAlchemyError, ImportError) as error:
+            raise KnowledgeError(f"--kb {uri.split('@')[-1]}: {error}") from error
+        self._tables: Dict[str, Any] = {}
+        self._columns: List[Column] = []
+        self._counts: Dict[str, int] = {}
+        self._snapshot = ""
+        self._refresh()
+        if not self._tables:
+            raise KnowledgeError(f"{self.name} holds no table")
+
+    # -- what is there -----------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        """Read schema and values again if anything changed."""
+        with self._lock, self._connection() as db:
+            tables = self._reflected(db)
+            counts = {name: _count(db, table) for name, table in tables.items()}
+            snapshot = _digest(db, tables, counts)
+            if snapshot == self._snapshot:
+                return
+            columns = [
+                _column(db, table, column) for table in tables.values() for column in table.columns
+            ]
+            self._tables, self._counts, self._columns = tables, counts, columns
+            self._snapshot = snapshot
+
+    def _reflected(self, db: Any) -> Dict[str, Any]:
+        if self._tables:
+            return self._tables
+        metadata = sqlalchemy.MetaData()
+        metadata.reflect(bind=db, views=True)
+        return dict(metadata.tables)
+
+    def _connection(self) -> Any:
+        return _Connection(self._engine, self.name)
+
+    # -- asking ------------------------------------------------------------------------------
+
+    def query(self, turn: Turn, top_k: int = 5) -> List[Evidence]:
+        """
+        The rows of one table that satisfy most of what the conversation asks for.
+
+        ``score`` is the share of what was asked for, by how much each thing tells.
+        """
+        self._refresh()
+        wanted = constraints(turn, self._columns)
+        table = self._best_table(turn, wanted)
+        if table is None:
+            return []
+        wanted = [c for c in wanted if c.column.table == table]
+        with self._connection() as db:
+            rows = self._rows(db, table, wanted)
+        asked = asked_columns(turn.text, [c for c in self._columns if c.table == table])
+        total = sum(self._weight(c) for c in wanted)
+        ranked = []
+        for row in rows:
+            met = sum(self._weight(c) for c in wanted if _holds(c, row))
+            ranked.append((-met / total if total else 0.0, self._id(table, row), row))
+        ranked.sort(key=lambda found: found[:2])
+        return [
+            self._evidence(table, key, row, -score, asked) for score, key, row in ranked[:top_k]
+        ]
+
+    def _best_table(self, turn: Turn, wanted: Sequence[Constraint]) -> Optional[str]:
+        if not wanted:
+            return None
+        said = {stem(word) for text in (*turn.history, turn.text) for word in words(text)}
+        weights: Dict[str, float] = {}
+        for constraint in wanted:
+            table = constraint.column.table
+            weights[table] = weights.get(table, 0.0) + self._weight(constraint)
+        for table in weights:
+            if {stem(word) for word in words(table.replace("_", " "))} & said:
+                weights[table] += _TABLE_BONUS
+        return max(sorted(weights), key=lambda table: weights[table])
+
+    def _weight(self, constraint: Constraint) -> float:
+        """How much it tells: the log of how many values it chooses between."""
+        choices = len(constraint.column.values) if constraint.operator == "=" else 2
+        return math.log(max(choices, 2))
+
+    def _rows(self, db: Any, table: str, wanted: Sequence[Constraint]) -> List[Dict[str, Any]]:
+        """Rows that meet all; or else all but the one that tells least, and so on."""
+        kept = sorted(wanted, key=self._weight, reverse=True)
+        found = self._tables[table]
+        while kept:
+            statement = sqlalchemy.select(found).limit(_ROWS)
+            for constraint in kept:
+                statement = statement.where(_condition(found, constraint))
+            rows = [dict(row._mapping) for row in db.execute(statement)]
+            if rows:
+                return rows
+            kept.pop()
+        return []
+
+    def get(self, fact_id: str) -> Optional[Evidence]:
+        """The row of that id, ``table:key``."""
+        name, _, key = fact_id.partition(":")
+        if name not in self._tables:
+            return None
+        table = self._tables[name]
+        keys = list(table.primary_key.columns)
+        with self._connection() as db:
+            statement = sqlalchemy.select(table)
+            if len(keys) == 1:
+                text = sqlalchemy.cast(keys[0], sqlalchemy.String)
+                statement = statement.where(text == key)
+            for row in db.execute(statement):
+                values = dict(row._mapping)
+                if self._id(name, values) == fact_id:
+                    return self._evidence(name, fact_id, values, 1.0, [])
+        return None
+
+    def _id(self, table: str, row: Dict[str, Any]) -> str:
+        keys = [row[column.name] for column in self._tables[table].primary_key.columns]
+        if not keys:
+            said = "\n".join(f"{name}={value}" for name, value in row.items())
+            keys = [hashlib.sha256(said.encode()).hexdigest()[:12]]
+        return f"{table}:{'/'.join(map(str, keys))}"
+
+    def _evidence(
+        self, table: str, key: str, row: Dict[str, Any], score: float, asked: Sequence[str]
+    ) -> Evidence:
+        fields = {name: str(value) for name, value in row.items() if value not in (None, "")}
+        named = _entity_column(self._columns, table)
+        first = [name for name in fields if name in asked]
+        order = [*first, *(name for name in fields if name not in asked)]
+        hidden = {column.name for column in self._tables[table].primary_key.columns} | {named}
+        shown = {name: fields[name] for name in order if name not in hidden}
+        entity = fields.get(named, "")
+        return Evidence(
+            key, told(shown, entity), score, self.name, self._snapshot, entity, "", fields
+        )
+
+    def stats(self) -> Dict[str, Any]:
+        """Rows, tables, columns and the snapshot."""
+        self._refresh()
+        return {
+            "facts": sum(self._counts.values()),
+            "tables": len(self._tables),
+            "columns": len(self._columns),
+            "snapshot": self._snapshot,
+        }
+
+    def snapshot_id(self) -> str:
+        """
+        Of what the database says of itself.
+
+        SQLite: its change counter, which sees every commit. Others: the number of rows and the
+        largest key of each table; a change of a value alone is not seen in the id, but is in the
+        next reply.
+        """
+        self._refresh()
+        return self._snapshot
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._engine.dispose()
+
+
+class _Connection:
+    """A connection whose errors are ours."""
+
+    def __init__(self, engine: Any, name: str) -> None:
+        self._engine, self._name = engine, name
+        self._db: Any = None
+
+    def __enter__(self) -> Any:
+        try:
+            self._db = self._engine.connect()
+        except SQLAlchemyError as error:
+            raise self._named(error) from error
+        return self._db
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        self._db.close()
+        if isinstance(error, (SQLAlchemyError, OSError)):
+            self._engine.dispose()
+            raise self._named(error) from error
+
+    def _named(self, error: BaseException) -> KnowledgeError:
+        return KnowledgeError(f"{self._name}: {str(error).splitlines()[0]}")
+
+
+def _read_only(url: Any) -> Any:
+    """SQLite: a file that is there, and is not written; others have users for that."""
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return url
+    place = url.database.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return url.set(database=f"file:{place}", query={"mode": "ro", "uri": "true"})
+
+
+def _count(db: Any, table: Any) -> int:
+    statement = sqlalchemy.select(sqlalchemy.func.count()).select_from(table)
+    return int(db.execute(statement).scalar_one())
+
+
+def _digest(db: Any, tables: Dict[str, Any], counts: Dict[str, int]) -> str:
+    seen: List[Any] = sorted(counts.items())
+    if db.dialect.name == "sqlite":
+        path = unquote(str(db.engine.url.database)[len("file:") :])
+        with open(path, "rb") as file:
+            seen.append(file.read(100)[24:28])  # the change counter of the file's header
+        if os.path.exists(f"{path}-wal"):  # commits that did not reach the file yet
+            log = os.stat(f"{path}-wal")
+            seen.append((log.st_size, log.st_mtime_ns))
+        seen.append(db.exec_driver_sql("PRAGMA schema_version").scalar())
+    for name in sorted(tables):
+        for column in tables[name].primary_key.columns:
+            largest = sqlalchemy.select(sqlalchemy.func.max(column))
+            seen.append(str(db.execute(largest).scalar()))
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:12]
+
+
+def _column(db: Any, table: Any, column: Any) -> Column:
+    """A column with its values by their words."""
+    statement = sqlalchemy.select(column).distinct().limit(_MOST_VALUES + 1)
+    found = [row[0] for row in db.execute(statement) if row[0] not in (None, "")]
+    if len(found) > _MOST_VALUES:
+        found = []
+    called: Dict[str, Any] = {" ".join(words(str(value))): value for value in found}
+    called.pop("", None)
+    kind = "text"
+    if called and set(called) <= TRUE | FALSE and len(called) <= 2:
+        kind = "flag"
+    elif found and all(_is_number(value) for value in found):
+        kind = "number"
+    # a number by itself may be anything
+    keys = {key.name for key in table.primary_key.columns}
+    if kind == "number" or column.name in keys:
+        called = {} if kind == "number" else called
+    return Column(table.name, column.name, kind, called)
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, bool)
+
+
+def _entity_column(columns: Sequence[Column], table: str) -> str:
+    """The text column that names a row: called so, or else the one with most values."""
+    texts = [c for c in columns if c.table == table and c.kind == "text"]
+    for column in texts:
+        if column.name.lower().split("_")[-1] in ("name", "title"):
+            return column.name
+    best: Tuple[int, str] = max(((len(c.values), c.name) for c in texts), default=(0, ""))
+    return best[1]
+
+
+def _condition(table: Any, constraint: Constraint) -> Any:
+    column = table.columns[constraint.column.name]
+    if constraint.column.kind == "number":
+        column = sqlalchemy.cast(column, sqlalchemy.Float)
+    if constraint.operator == "<=":
+        return column <= constraint.value
+    if constraint.operator == ">=":
+        return column >= constraint.value
+    return column == constraint.value
+
+
+def _holds(constraint: Constraint, row: Dict[str, Any]) -> bool:
+    value: Any = row[constraint.column.name]
+    if value is None:
+        return False
+    if constraint.column.kind != "number":
+        return bool(value == constraint.value)
+    number = float(value)
+    if constraint.operator == "<=":
+        return number <= float(constraint.value)
+    if constraint.operator == ">=":
+        return number >= float(constraint.value)
+    return number == float(constraint.value)

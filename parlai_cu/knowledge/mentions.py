@@ -1,0 +1,184 @@
+"""
+What a conversation asks of a table: the values, numbers and properties mentioned in it.
+
+What is said later about a column replaces what was said before.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+
+from parlai_cu.knowledge.words import STOP_WORDS, stem, words
+from parlai_cu.types import Turn
+
+# no value has more words
+_LONGEST = 8
+_SAID = 200
+TRUE, FALSE = {"true", "yes", "1", "t", "y"}, {"false", "no", "0", "f", "n"}
+_NUMBER = r"(?:[$£€]\s*)?(\d+(?:\.\d+)?)"
+_AT_MOST = re.compile(
+    r"\b(?:under|below|less than|cheaper than|at most|up to|no more than|within|maximum(?: of)?)\s+"
+    + _NUMBER
+)
+_AT_LEAST = re.compile(
+    r"\b(?:over|above|more than|at least|no less than|minimum(?: of)?)\s+" + _NUMBER
+)
+_WITH_WORD = re.compile(_NUMBER + r"[\s-]+([a-z]+)")
+_MONEY = ("price", "cost", "fare", "rent", "rate", "fee")
+_DO_NOT = {"no", "not", "without", "dont", "doesnt", "isnt", "never"}
+_ANY = re.compile(r"\b(?:any|whatever|whichever)\s+(?:kind of\s+|type of\s+)?([a-z]+)")
+_NO_MATTER = re.compile(r"\b(?:do\s?n.?t|does\s?n.?t)\s+(?:care|mind|matter)\b")
+
+
+@dataclass(frozen=True)
+class Column:
+    """
+    A column, as it can be talked about.
+
+    :param kind: ``text``, ``number`` or ``flag``
+    :param values: the words of each value -> the value as it is stored
+    """
+
+    table: str
+    name: str
+    kind: str
+    values: Dict[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def called(self) -> Set[str]:
+        """The stems of its name: ``has_live_music`` is live, music."""
+        return {stem(word) for word in words(self.name.replace("_", " "))} - {"ha", "is", "has"}
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """
+    One thing that was asked for.
+
+    :param operator: ``=``, ``<=`` or ``>=``
+    """
+
+    column: Column
+    operator: str
+    value: Any
+
+
+def constraints(turn: Turn, columns: Sequence[Column]) -> List[Constraint]:
+    """
+    What the whole conversation asks for, the latest last.
+
+    :param columns: of all tables; what several of them could mean is told for each
+    """
+    found: Dict[Tuple[str, str, str], Constraint] = {}
+    index = _index(columns)
+    for said in [*turn.history, turn.text]:
+        for constraint in [*_values(said, index), *_numbers(said, columns), *_flags(said, columns)]:
+            column = constraint.column
+            if constraint.operator == "=":
+                for operator in ("<=", ">="):
+                    found.pop((column.table, column.name, operator), None)
+            key = (column.table, column.name, constraint.operator)
+            found.pop(key, None)
+            found[key] = constraint
+        for column in _dropped(said, columns):
+            for operator in ("=", "<=", ">="):
+                found.pop((column.table, column.name, operator), None)
+    return list(found.values())
+
+
+def asked_columns(text: str, columns: Iterable[Column]) -> List[str]:
+    """The columns whose name is mentioned: what is the *phone number*?"""
+    said = {stem(word) for word in words(text)}
+    return [column.name for column in columns if column.called & said - STOP_WORDS]
+
+
+def _index(columns: Sequence[Column]) -> Dict[str, List[Tuple[Column, Any]]]:
+    index: Dict[str, List[Tuple[Column, Any]]] = {}
+    for column in columns:
+        for called, value in column.values.items():
+            index.setdefault(called, []).append((column, value))
+    return index
+
+
+def _values(said: str, index: Dict[str, List[Tuple[Column, Any]]]) -> List[Constraint]:
+    """Longest first; no word belongs to two values."""
+    heard = words(said)[:_SAID]
+    taken: Set[int] = set()
+    found: List[Tuple[int, Constraint]] = []
+    for length in range(min(_LONGEST, len(heard)), 0, -1):
+        for i in range(len(heard) - length + 1):
+            places = set(range(i, i + length))
+            called = " ".join(heard[i : i + length])
+            if places & taken or called in STOP_WORDS or called not in index:
+                continue
+            taken |= places
+            found += [(i, Constraint(column, "=", value)) for column, value in index[called]]
+    return [constraint for _, constraint in sorted(found, key=lambda pair: pair[0])]
+
+
+def _numbers(said: str, columns: Sequence[Column]) -> List[Constraint]:
+    text = said.lower()
+    numeric = [column for column in columns if column.kind == "number"]
+    found: List[Constraint] = []
+    bounded: Set[int] = set()
+    for pattern, operator in ((_AT_MOST, "<="), (_AT_LEAST, ">=")):
+        for match in pattern.finditer(text):
+            bounded.add(match.start(1))
+            after = re.match(r"[\s-]*([a-z]+)", text[match.end() :])
+            meant = _meant(after.group(1) if after else "", numeric)
+            meant = meant or [c for c in numeric if c.called & set(map(stem, _MONEY))]
+            found += [Constraint(column, operator, float(match.group(1))) for column in meant]
+    for match in _WITH_WORD.finditer(text):
+        if match.start(1) not in bounded:
+            found += [
+                Constraint(column, "=", float(match.group(1)))
+                for column in _meant(match.group(2), numeric)
+            ]
+    return found
+
+
+def _meant(word: str, columns: Sequence[Column]) -> List[Column]:
+    """The columns that a word after a number names: 2 *bedrooms*, 4-*star*."""
+    return [
+        column
+        for column in columns
+        if word
+        and any(
+            stem(word).startswith(part) or part.startswith(stem(word))
+            for part in column.called
+            if len(part) > 2 and len(word) > 2
+        )
+    ]
+
+
+def _flags(said: str, columns: Sequence[Column]) -> List[Constraint]:
+    heard = words(said.replace("'", ""))[:_SAID]
+    stems = [stem(word) for word in heard]
+    found = []
+    for column in columns:
+        if column.kind != "flag" or not column.called <= set(stems):
+            continue
+        first = min(stems.index(part) for part in column.called)
+        wanted = not _DO_NOT & set(heard[max(first - 3, 0) : first])
+        value = flag_value(column, wanted)
+        if value is not None:
+            found.append(Constraint(column, "=", value))
+    return found
+
+
+def flag_value(column: Column, wanted: bool) -> Any:
+    """The stored value that means yes or no."""
+    meaning = TRUE if wanted else FALSE
+    found: Optional[Any] = None
+    for called, value in column.values.items():
+        if called in meaning:
+            found = value
+    return found
+
+
+def _dropped(said: str, columns: Sequence[Column]) -> List[Column]:
+    text = said.lower()
+    named = {stem(match.group(1)) for match in _ANY.finditer(text)}
+    if _NO_MATTER.search(text):
+        named |= {stem(word) for word in words(text)}
+    return [column for column in columns if column.called & named]
