@@ -25,6 +25,21 @@ _AT_LEAST = re.compile(
 )
 _WITH_WORD = re.compile(_NUMBER + r"[\s-]+([a-z]+)")
 _MONEY = ("price", "cost", "fare", "rent", "rate", "fee")
+_FROM = {"from", "origin", "leaving", "departure", "pickup"}
+_TO = {"to", "destination", "where", "arrival"}
+# which columns a word before a value points at
+_ROLES = {
+    "from": _FROM,
+    "leaving": _FROM,
+    "departing": _FROM,
+    "to": _TO,
+    "for": _TO,
+    "towards": _TO,
+}
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july"),
+    *("august", "september", "october", "november", "december"),
+)
 _DO_NOT = {"no", "not", "without", "dont", "doesnt", "isnt", "never"}
 _ANY = re.compile(r"\b(?:any|whatever|whichever)\s+(?:kind of\s+|type of\s+)?([a-z]+)")
 _NO_MATTER = re.compile(r"\b(?:do\s?n.?t|does\s?n.?t)\s+(?:care|mind|matter)\b")
@@ -112,8 +127,54 @@ def _values(said: str, index: Dict[str, List[Tuple[Column, Any]]]) -> List[Const
             if places & taken or called in STOP_WORDS or called not in index:
                 continue
             taken |= places
-            found += [(i, Constraint(column, "=", value)) for column, value in index[called]]
+            meant = _in_its_role(index[called], heard[max(i - 2, 0) : i])
+            found += [(i, Constraint(column, "=", value)) for column, value in meant]
     return [constraint for _, constraint in sorted(found, key=lambda pair: pair[0])]
+
+
+def _in_its_role(
+    candidates: List[Tuple[Column, Any]], before: Sequence[str]
+) -> List[Tuple[Column, Any]]:
+    """Where several columns of a table know a value, those that fit "from" or "to" before it."""
+    tables: Dict[str, List[Tuple[Column, Any]]] = {}
+    for column, value in candidates:
+        tables.setdefault(column.table, []).append((column, value))
+    meant: List[Tuple[Column, Any]] = []
+    for found in tables.values():
+        role = next((_ROLES[word] for word in reversed(before) if word in _ROLES), None)
+        fitting = [
+            pair for pair in found if role and role & set(words(pair[0].name.replace("_", " ")))
+        ]
+        meant += fitting if len(found) > 1 and fitting else found
+    return meant
+
+
+def spoken(value: str) -> List[str]:
+    """
+    How people say a date or a time of day, in words of :func:`~parlai_cu.knowledge.words.words`.
+
+    >>> spoken("2019-03-03")[:2]
+    ['march 3', 'march 3rd']
+    >>> spoken("13:30")
+    ['1 30 pm']
+    """
+    date = re.fullmatch(r"\d{4}-(\d\d)-(\d\d)", value)
+    if date and 1 <= int(date.group(1)) <= 12:
+        month, day = _MONTHS[int(date.group(1)) - 1], int(date.group(2))
+        ends = {1: "st", 2: "nd", 3: "rd"}
+        end = "th" if day in (11, 12, 13) else ends.get(day % 10, "th")
+        days = (f"{day}", f"{day}{end}")
+        return [f"{month} {d}" for d in days] + [
+            said for d in days for said in (f"{d} {month}", f"{d} of {month}")
+        ]
+    time = re.fullmatch(r"(\d\d?):(\d\d)(?::00)?", value)
+    if time and int(time.group(1)) < 24:
+        hour, minute = int(time.group(1)), time.group(2)
+        half = "am" if hour < 12 else "pm"
+        hour = hour % 12 or 12
+        short = [f"{hour} {half}"] if minute == "00" else []
+        return [f"{hour} {minute} {half}", *short]
+    return []
 
 
 def _numbers(said: str, columns: Sequence[Column]) -> List[Constraint]:

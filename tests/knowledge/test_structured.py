@@ -92,6 +92,25 @@ def test_the_whole_conversation_counts(town: StructuredDatabase) -> None:
     }
 
 
+def test_roles_dates_and_times(tmp_path: Path) -> None:
+    """From and to tell two columns apart; dates and times are known as people say them."""
+    db = sqlite3.connect(tmp_path / "buses.db")
+    db.executescript(
+        "CREATE TABLE buses (id INTEGER PRIMARY KEY, origin TEXT, destination TEXT, day TEXT, "
+        "leaves TEXT); INSERT INTO buses VALUES (1, 'Ely', 'York', '2019-03-03', '13:30'), "
+        "(2, 'York', 'Ely', '2019-03-03', '13:30'), (3, 'Ely', 'York', '2019-03-12', '09:00')"
+    )
+    db.close()
+    town = StructuredDatabase(f"sql+sqlite:///{tmp_path / 'buses.db'}")
+
+    def rows(text: str) -> List[str]:
+        return [found.id for found in town.query(Turn(text)) if found.score == 1.0]
+
+    assert rows("a bus from Ely to York on March 3rd") == ["buses:1"]
+    assert rows("to Ely from York at 1:30 pm") == ["buses:2"]
+    assert rows("from Ely on the 12th of March at 9 am") == ["buses:3"]
+
+
 def test_what_is_asked_comes_first(town: StructuredDatabase) -> None:
     """A row in words: the column asked for before the others, empty ones left out."""
     (found,) = town.query(Turn("what is the phone number of curry garden?"), top_k=1)

@@ -14,7 +14,15 @@ from urllib.parse import unquote
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.backends.base import ReadOnly
-from parlai_cu.knowledge.mentions import FALSE, TRUE, Column, Constraint, asked_columns, constraints
+from parlai_cu.knowledge.mentions import (
+    FALSE,
+    TRUE,
+    Column,
+    Constraint,
+    asked_columns,
+    constraints,
+    spoken,
+)
 from parlai_cu.knowledge.reading import told
 from parlai_cu.knowledge.words import stem, words
 from parlai_cu.types import Evidence, Turn
@@ -70,10 +78,10 @@ class StructuredDatabase(ReadOnly):
         """Read schema and values again if anything changed."""
         with self._lock, self._connection() as db:
             tables = self._reflected(db)
-            counts = {name: _count(db, table) for name, table in tables.items()}
-            snapshot = _digest(db, tables, counts)
+            snapshot = _digest(db, tables)
             if snapshot == self._snapshot:
                 return
+            counts = {name: _count(db, table) for name, table in tables.items()}
             columns = [
                 _column(db, table, column) for table in tables.values() for column in table.columns
             ]
@@ -251,21 +259,27 @@ def _count(db: Any, table: Any) -> int:
     return int(db.execute(statement).scalar_one())
 
 
-def _digest(db: Any, tables: Dict[str, Any], counts: Dict[str, int]) -> str:
-    seen: List[Any] = sorted(counts.items())
+def _digest(db: Any, tables: Dict[str, Any]) -> str:
+    seen: List[Any] = sorted(tables)
     if db.dialect.name == "sqlite":
-        path = unquote(str(db.engine.url.database)[len("file:") :])
-        with open(path, "rb") as file:
-            seen.append(file.read(100)[24:28])  # the change counter of the file's header
-        if os.path.exists(f"{path}-wal"):  # commits that did not reach the file yet
-            log = os.stat(f"{path}-wal")
-            seen.append((log.st_size, log.st_mtime_ns))
-        seen.append(db.exec_driver_sql("PRAGMA schema_version").scalar())
-    for name in sorted(tables):
-        for column in tables[name].primary_key.columns:
-            largest = sqlalchemy.select(sqlalchemy.func.max(column))
-            seen.append(str(db.execute(largest).scalar()))
+        seen.append(_sqlite_state(unquote(str(db.engine.url.database)[len("file:") :])))
+    else:
+        for name in seen[:]:
+            seen.append(_count(db, tables[name]))
+            for column in tables[name].primary_key.columns:
+                largest = sqlalchemy.select(sqlalchemy.func.max(column))
+                seen.append(str(db.execute(largest).scalar()))
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:12]
+
+
+def _sqlite_state(path: str) -> Tuple[Any, ...]:
+    """The change counter of the file's header, and commits that did not reach the file yet."""
+    with open(path, "rb") as file:
+        counter = file.read(100)[24:28]
+    if not os.path.exists(f"{path}-wal"):
+        return (counter,)
+    log = os.stat(f"{path}-wal")
+    return (counter, log.st_size, log.st_mtime_ns)
 
 
 def _column(db: Any, table: Any, column: Any) -> Column:
@@ -275,6 +289,9 @@ def _column(db: Any, table: Any, column: Any) -> Column:
     if len(found) > _MOST_VALUES:
         found = []
     called: Dict[str, Any] = {" ".join(words(str(value))): value for value in found}
+    for value in found:
+        for said in spoken(str(value)):
+            called.setdefault(said, value)
     called.pop("", None)
     kind = "text"
     if called and set(called) <= TRUE | FALSE and len(called) <= 2:
