@@ -65,6 +65,9 @@ class Column:
         return {stem(word) for word in words(self.name.replace("_", " "))} - {"ha", "is", "has"}
 
 
+Index = Dict[str, List[Tuple[Column, Any]]]
+
+
 @dataclass(frozen=True)
 class Constraint:
     """
@@ -78,14 +81,14 @@ class Constraint:
     value: Any
 
 
-def constraints(turn: Turn, columns: Sequence[Column]) -> List[Constraint]:
+def constraints(turn: Turn, columns: Sequence[Column], index: Index) -> List[Constraint]:
     """
     What the whole conversation asks for, the latest last.
 
     :param columns: of all tables; what several of them could mean is told for each
+    :param index: their :func:`value_index`
     """
     found: Dict[Tuple[str, str, str], Constraint] = {}
-    index = _index(columns)
     for said in [*turn.history, turn.text]:
         for constraint in [*_values(said, index), *_numbers(said, columns), *_flags(said, columns)]:
             column = constraint.column
@@ -107,15 +110,16 @@ def asked_columns(text: str, columns: Iterable[Column]) -> List[str]:
     return [column.name for column in columns if column.called & said - STOP_WORDS]
 
 
-def _index(columns: Sequence[Column]) -> Dict[str, List[Tuple[Column, Any]]]:
-    index: Dict[str, List[Tuple[Column, Any]]] = {}
+def value_index(columns: Sequence[Column]) -> Index:
+    """The words of each value -> the columns that have it, and how it is stored there."""
+    index: Index = {}
     for column in columns:
         for called, value in column.values.items():
             index.setdefault(called, []).append((column, value))
     return index
 
 
-def _values(said: str, index: Dict[str, List[Tuple[Column, Any]]]) -> List[Constraint]:
+def _values(said: str, index: Index) -> List[Constraint]:
     """Longest first; no word belongs to two values."""
     heard = words(said)[:_SAID]
     taken: Set[int] = set()

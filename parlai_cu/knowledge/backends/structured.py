@@ -19,9 +19,11 @@ from parlai_cu.knowledge.mentions import (
     TRUE,
     Column,
     Constraint,
+    Index,
     asked_columns,
     constraints,
     spoken,
+    value_index,
 )
 from parlai_cu.knowledge.reading import told
 from parlai_cu.knowledge.words import stem, words
@@ -66,6 +68,7 @@ class StructuredDatabase(ReadOnly):
             raise KnowledgeError(f"--kb {uri.split('@')[-1]}: {error}") from error
         self._tables: Dict[str, Any] = {}
         self._columns: List[Column] = []
+        self._index: Index = {}
         self._counts: Dict[str, int] = {}
         self._snapshot = ""
         self._refresh()
@@ -86,6 +89,7 @@ class StructuredDatabase(ReadOnly):
                 _column(db, table, column) for table in tables.values() for column in table.columns
             ]
             self._tables, self._counts, self._columns = tables, counts, columns
+            self._index = value_index(columns)
             self._snapshot = snapshot
 
     def _reflected(self, db: Any) -> Dict[str, Any]:
@@ -107,7 +111,7 @@ class StructuredDatabase(ReadOnly):
         ``score`` is the share of what was asked for, by how much each thing tells.
         """
         self._refresh()
-        wanted = constraints(turn, self._columns)
+        wanted = constraints(turn, self._columns, self._index)
         table = self._best_table(turn, wanted)
         if table is None:
             return []
