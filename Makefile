@@ -61,6 +61,8 @@ bench: venv
 	.venv/bin/pip install -q matplotlib
 	.venv/bin/python benchmarks/frozen_layer_sgd.py --updates update_1 --seeds 1 --jobs 2
 	.venv/bin/python benchmarks/distill_student.py --corpora telecom --seconds 40 --long 0 --seeds 1
+	.venv/bin/python benchmarks/knowledge_tables.py --turns 20
+	.venv/bin/python benchmarks/continual.py --seeds 1 --epochs 1 --methods "full fine-tuning" "replay + LwF" --jobs 2
 
 clean:
 	rm -rf .venv .venv-classic demo build dist *.egg-info

@@ -60,13 +60,24 @@ def main() -> None:
             ),
         }
     (args.out / "results.json").write_text(json.dumps(result, indent=2))
-    print(f"{'':<20} {'turns':>6} {'first':>7} {'in five':>8} {'ms':>7} {'p99 ms':>7}")
-    lines = {**result["one table"], **{k: result[k] for k in ("all tables", "all rows as facts")}}
-    for name, row in lines.items():
-        print(
-            f"{name:<20} {row['turns']:>6} {row['first']:>7.1%} {row['in_five']:>8.1%} "
-            f"{row['ms']:>7.1f} {row['p99_ms']:>7.1f}"
+    print(table(result))
+
+
+def table(result: Dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    lines = [
+        f"Measured: {json.dumps(result['about'])}",
+        "",
+        "| | turns | gold row first | in the first five | ms | p99 ms |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    together = {name: result[name] for name in ("all tables", "all rows as facts")}
+    for name, row in {**result["one table"], **together}.items():
+        lines.append(
+            f"| {name} | {row['turns']} | {row['first']:.1%} | {row['in_five']:.1%} "
+            f"| {row['ms']:.1f} | {row['p99_ms']:.1f} |"
         )
+    return "\n".join(lines) + "\n"
 
 
 def read_calls(folder: Path, split: str) -> Dict[str, List[Call]]:

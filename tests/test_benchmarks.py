@@ -23,7 +23,13 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Tuple[Any, Any]:
 
 
 @pytest.mark.parametrize(
-    "name, page", [("frozen_layer_sgd", "frozen_layer"), ("distill_student", "distill_student")]
+    "name, page",
+    [
+        ("frozen_layer_sgd", "frozen_layer"),
+        ("distill_student", "distill_student"),
+        ("knowledge_tables", "kb_augmented"),
+        ("continual", "retention"),
+    ],
 )
 def test_the_table_in_the_docs_is_of_the_results(
     name: str, page: str, monkeypatch: pytest.MonkeyPatch
