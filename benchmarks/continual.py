@@ -277,10 +277,18 @@ def table(result: Dict[str, Any]) -> str:
         "|---|" + "--:|" * 12,
     ]
     first = result["rows"][0]
+
+    def spread(value: float, digits: int) -> str:
+        return f" ± {value:.{digits}f}" if result["settings"]["seeds"] > 1 else ""
+
     for row in result["rows"]:
         cells = [f"{row[f'{what}_{i}']:+.3f}" for i in (1, 2, 3) for what in ("gain", "old")]
-        bwt = f"{row['bwt']:+.3f} ± {row['bwt_spread']:.3f}" if "bwt" in row else ""
-        cells += [f"{row['old_ppl']:.2f} ± {row['old_ppl_spread']:.2f}", f"{row['acc']:.3f}", bwt]
+        bwt = f"{row['bwt']:+.3f}{spread(row['bwt_spread'], 3)}" if "bwt" in row else ""
+        cells += [
+            f"{row['old_ppl']:.2f}{spread(row['old_ppl_spread'], 2)}",
+            f"{row['acc']:.3f}",
+            bwt,
+        ]
         cells += [f"{row['cpu_s']:.0f}", f"{row['cpu_s'] / first['cpu_s']:.2f}"]
         cells += [f"{row['peak_mb']:.0f}"]
         lines.append(f"| {row['method']} | " + " | ".join(cells) + " |")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 from pathlib import Path
 from typing import Any, Callable, Dict
 
@@ -100,8 +101,13 @@ def deployed(
 
     def get(agent: str) -> str:
         if agent not in made:
+            import torch
+
             model_file = str(tmp_path_factory.mktemp("deployed") / "model")
-            train(model=agent, model_file=model_file, **BASES[agent])
+            # ParlAI seeds when the model is built already; the same one for every run of the tests
+            torch.manual_seed(0)
+            random.seed(0)
+            train(model=agent, model_file=model_file, seed=0, **BASES[agent])
             made[agent] = model_file
         return made[agent]
 

@@ -36,7 +36,7 @@ def distil(
             model="distill_student",
             teacher_model=deployed(teacher),
             model_file=model_file,
-            **settings,
+            **{"seed": 0, **settings},
         )
         return model_file
 
@@ -67,7 +67,7 @@ def test_every_base(agent: str, distil: Callable[..., str], soft: List[float]) -
     """The student follows its teacher, is an ordinary model of its agent, and loads by itself."""
     student = distil(agent, distill_weight=1.0, student_init="random", max_train_steps=40)
     assert len(soft) == 40
-    assert sum(soft[-5:]) < 0.9 * sum(soft[:5])
+    assert sum(soft[-10:]) < 0.9 * sum(soft[:10])
     loaded = create_agent_from_model_file(student, {"no_cuda": True})
     assert loaded.opt["model"] == agent and not isinstance(loaded, DistillStudentAgent)
 
