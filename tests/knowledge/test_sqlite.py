@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import sqlite3
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from typing import List
 import pytest
 
 from parlai_cu.errors import DataError, KnowledgeError
+from parlai_cu.knowledge import bm25
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
 from parlai_cu.knowledge.opening import SeveralKnowledgeBases, open_knowledge_base
+from parlai_cu.knowledge.words import terms
 from parlai_cu.types import Fact, Turn
 
 FACTS = [
@@ -356,3 +359,55 @@ def test_facts_survive_json(base: SQLiteFacts) -> None:
     base.undo()
     found = base.fact("u")
     assert found is not None and found.valid_from == "2020-01-01T00:00:00+00:00"
+
+
+def exact_order(base: SQLiteFacts, facts: List[Fact], text: str) -> List[str]:
+    """Ids of all facts that share a word with a text, by BM25 computed over every one of them."""
+    weights = dict.fromkeys(terms(text), 1.0)
+    held = {fact.id or "": terms(f"{fact.entity} {fact.question} {fact.text}") for fact in facts}
+    frequencies = {
+        term: bm25.inverse_frequency(len(facts), sum(term in words for words in held.values()))
+        for term in weights
+    }
+    length = sum(map(len, held.values())) / len(facts)
+    scores = {key: bm25.relevance(weights, frequencies, held[key], length) for key in held}
+    return sorted((key for key in held if scores[key]), key=lambda key: (-scores[key], key))
+
+
+def test_the_best_fact_is_found_among_many_that_match(tmp_path: Path) -> None:
+    """A fact added last with both words, after 2,000 with one of them, comes first."""
+    base = SQLiteFacts(f"sqlite:///{tmp_path / 'many.db'}", writable=True)
+    base.add(Fact(f"Parking at place {i}.", id=f"p{i}") for i in range(1000))
+    base.add(Fact(f"Bicycles at place {i}.", id=f"b{i}") for i in range(1000))
+    base.add([Fact("Bicycles in the parking area.", id="both")])
+    assert [found.id for found in base.query(Turn("bicycles in the parking"), 1)] == ["both"]
+
+
+def test_the_order_is_that_of_bm25_over_all_facts(tmp_path: Path) -> None:
+    """To random questions to 6,000 facts the answers are those of a full comparison."""
+    chance = random.Random(0)
+    names = [f"w{i}" for i in range(400)]
+    odds = [1 / (i + 1) for i in range(400)]
+    facts = [
+        Fact(" ".join(chance.choices(names, odds, k=chance.randint(3, 12))), id=f"f{i:04}")
+        for i in range(6000)
+    ]
+    base = SQLiteFacts(f"sqlite:///{tmp_path / 'random.db'}", writable=True)
+    base.add(facts)
+    first = five = 0
+    questions = [" ".join(chance.choices(names, odds, k=4)) for _ in range(100)]
+    for text in questions:
+        wanted = exact_order(base, facts, text)[:5]
+        found = [fact.id for fact in base.query(Turn(text), 5)]
+        first += wanted[:1] == found[:1]
+        five += len(set(wanted) & set(found))
+    # a bound by sums of inverse frequencies may drop what repetition and shortness lift
+    assert first == len(questions)
+    assert five >= 0.98 * 5 * len(questions)
+
+
+def test_facts_of_the_entity_asked_about_come_first(base: SQLiteFacts) -> None:
+    """A fact of another entity that matches better word by word does not go before."""
+    base.add([Fact("Parking costs nothing, parking is free for a car.", entity="Inn", id="inn")])
+    assert base.query(Turn("Is parking free for a car?"), 1)[0].id == "inn"
+    assert base.query(Turn("Is parking free at the Red Lion for a car?"), 1)[0].id == "lion-park"

@@ -17,15 +17,16 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional
 
 from parlai_cu.errors import KnowledgeError, nearest
 from parlai_cu.knowledge import bm25
-from parlai_cu.knowledge.backends import sqlite_file
+from parlai_cu.knowledge.backends import sqlite_file, sqlite_search
 from parlai_cu.knowledge.question import Question, ask
 from parlai_cu.knowledge.words import terms, words
 from parlai_cu.types import Evidence, Fact, Turn
 
-# so many facts a search looks at in all; the rarest terms go first (benchmarks/knowledge_speed.py)
-_BUDGET = 1500
-# so many of them are compared by all terms
-_CANDIDATES = 64
+# of one entity so many facts are looked at
+_OF_AN_ENTITY = 256
+# what a fact of another entity than the ones asked about is worth; on DSTC11's training questions
+# anything from 0 to 0.5 finds as much
+_OF_ANOTHER = 0.5
 _COLUMNS = "id, entity, question, text, fields, valid_from, valid_until, terms, entity_key, key"
 
 
@@ -59,36 +60,9 @@ class SQLiteFacts:
         """
         with self._reading() as db:
             question = ask(turn, lambda names: _known_entities(db, names))
-            found = self._candidates(db, question)
-            return self._ranked(db, question, found)[:top_k]
+            return self._ranked(db, question)[:top_k]
 
-    def _candidates(self, db: sqlite3.Connection, question: Question) -> Dict[int, sqlite3.Row]:
-        documents = _documents(db, question.weights)
-        rows: List[sqlite3.Row] = []
-        rarest = sorted(documents, key=lambda term: (documents[term], term))
-        chosen, looked_at = [], 0
-        for term in rarest:
-            if looked_at + documents[term] > _BUDGET:
-                break
-            chosen.append(term)
-            looked_at += documents[term]
-        if chosen:
-            rows += _search(db, " OR ".join(f'"{term}"' for term in chosen), ordered=True)
-        elif rarest:
-            # nothing but frequent words: facts with all of them, or else with the rarest
-            everything = " AND ".join(f'"{term}"' for term in rarest)
-            rows += _search(db, everything, ordered=False)
-            rows += [] if rows else _search(db, f'"{rarest[0]}"', ordered=False)
-        for entity in question.entities:
-            rows += db.execute(
-                f"SELECT {_COLUMNS} FROM facts WHERE entity_key = ? LIMIT ?",
-                (entity, 4 * _CANDIDATES),
-            )
-        return {row["key"]: row for row in rows}
-
-    def _ranked(
-        self, db: sqlite3.Connection, question: Question, rows: Dict[int, sqlite3.Row]
-    ) -> List[Evidence]:
+    def _ranked(self, db: sqlite3.Connection, question: Question) -> List[Evidence]:
         now = datetime.now(timezone.utc).isoformat()
         state = sqlite_file.state(db)
         documents = _documents(db, question.weights)
@@ -96,13 +70,16 @@ class SQLiteFacts:
         frequencies = {
             term: bm25.inverse_frequency(facts, documents.get(term, 0)) for term in question.weights
         }
+        worth = {term: weight * frequencies[term] for term, weight in question.weights.items()}
         ranked = []
-        for row in rows.values():
+        for row in _candidates(db, question.entities, sqlite_search.best(db, worth, documents)):
             if (row["valid_from"] or "") > now or (row["valid_until"] or "~") <= now:
                 continue
             score = bm25.relevance(
                 question.weights, frequencies, row["terms"].split(), length / max(facts, 1)
             )
+            if question.entities and row["entity_key"] not in ("", *question.entities):
+                score *= _OF_ANOTHER
             ranked.append((-score, row["id"], row))
         ranked.sort(key=lambda found: found[:2])
         return [self._evidence(row, -score, state) for score, _, row in ranked]
@@ -373,14 +350,17 @@ def _last_batch(db: sqlite3.Connection) -> int:
     return row[0] if row else 0
 
 
-def _search(db: sqlite3.Connection, expression: str, ordered: bool) -> List[sqlite3.Row]:
-    order = "ORDER BY bm25(search)" if ordered else ""
-    columns = ", ".join(f"facts.{name}" for name in _COLUMNS.split(", "))
-    return db.execute(
-        f"SELECT {columns} FROM (SELECT rowid FROM search WHERE search MATCH ? {order} LIMIT ?) "
-        "AS found CROSS JOIN facts ON facts.key = found.rowid",
-        (expression, _CANDIDATES),
-    ).fetchall()
+def _candidates(
+    db: sqlite3.Connection, entities: List[str], keys: List[int]
+) -> Iterable[sqlite3.Row]:
+    """What is to be compared: the facts found by their words, and those of the entities."""
+    marks = ", ".join("?" * len(keys))
+    rows = db.execute(f"SELECT {_COLUMNS} FROM facts WHERE key IN ({marks})", keys).fetchall()
+    for entity in entities:
+        rows += db.execute(
+            f"SELECT {_COLUMNS} FROM facts WHERE entity_key = ? LIMIT ?", (entity, _OF_AN_ENTITY)
+        )
+    return {row["key"]: row for row in rows}.values()
 
 
 def _documents(db: sqlite3.Connection, wanted: Iterable[str]) -> Dict[str, int]:
