@@ -60,9 +60,9 @@ class SQLiteFacts:
         """
         with self._reading() as db:
             question = ask(turn, lambda names: _known_entities(db, names))
-            return self._ranked(db, question)[:top_k]
+            return self._best(db, question, top_k)
 
-    def _ranked(self, db: sqlite3.Connection, question: Question) -> List[Evidence]:
+    def _best(self, db: sqlite3.Connection, question: Question, top_k: int) -> List[Evidence]:
         now = datetime.now(timezone.utc).isoformat()
         state = sqlite_file.state(db)
         documents = _documents(db, question.weights)
@@ -82,7 +82,7 @@ class SQLiteFacts:
                 score *= _OF_ANOTHER
             ranked.append((-score, row["id"], row))
         ranked.sort(key=lambda found: found[:2])
-        return [self._evidence(row, -score, state) for score, _, row in ranked]
+        return [self._evidence(row, -score, state) for score, _, row in ranked[:top_k]]
 
     def get(self, fact_id: str) -> Optional[Evidence]:
         """The fact of that id, valid today or not; None if there is none."""

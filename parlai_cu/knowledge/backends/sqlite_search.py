@@ -3,7 +3,7 @@ Which facts of :mod:`parlai_cu.knowledge.backends.sqlite` are worth comparing wi
 
 FTS5 scores every fact in which any word of a question stands; in a million facts that is most of
 them. Here the rarest words are looked up first, and frequent ones only among what those found: the
-order of WAND and MaxScore (Turtle and Flood 1995, "Query evaluation: strategies and optimizations"),
+order of MaxScore (Turtle and Flood 1995, "Query evaluation: strategies and optimizations"),
 with sums of inverse frequencies as the bound. benchmarks/knowledge_speed.py has the figures.
 """
 
