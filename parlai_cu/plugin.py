@@ -50,6 +50,12 @@ GATES = {
     "classifier": "parlai_cu.knowledge.gates.classifier:Classifier",
 }
 
+# `--kb-rank NAME`: which of the facts found comes first
+RANKERS = {
+    "search": "parlai_cu.knowledge.rankers.search:Search",
+    "word_pairs": "parlai_cu.knowledge.rankers.word_pairs:WordPairs",
+}
+
 # `--kb-integrate NAME`: what becomes of the facts
 INTEGRATORS = {
     "answer": "parlai_cu.knowledge.integrators.answer:Answer",

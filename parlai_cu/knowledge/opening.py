@@ -66,6 +66,10 @@ class SeveralKnowledgeBases:
             raise failed[0]
         return found[:top_k]
 
+    def snapshot_id(self) -> str:
+        """Those of all."""
+        return ",".join(base.snapshot_id() for base in self.bases)
+
     def close(self) -> None:
         """Close all."""
         for base in self.bases:

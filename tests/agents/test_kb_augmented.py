@@ -52,6 +52,19 @@ def load(deployed: Callable[[str], str], kb: SQLiteFacts) -> Callable[..., Any]:
     return make
 
 
+def test_how_often_the_right_fact_is_first(load: Callable[..., Any]) -> None:
+    """Where the labels are facts; other labels do not count."""
+    clone = load(kb_gate="always").clone()
+    said = ["Blue Harbour Hotel: Parking is free at the hotel."]
+    other = ["Blue Harbour Hotel: The phone number is 01223."]
+    for labels in (said, other, ["Good morning."]):
+        seen = {"text": ASKED, "eval_labels": labels, "label_candidates": [*said, *other]}
+        clone.observe({**seen, "episode_done": True})
+        clone.act()
+    report = clone.report()
+    assert float(report["kb_hits@1"]) == 0.5 and float(report["kb_hits@5"]) == 1.0
+
+
 def ask(agent: Any, *texts: str, **extra: Any) -> List[Any]:
     """What an agent says to the turns of one conversation."""
     clone = agent.clone()
@@ -235,12 +248,59 @@ def test_the_gate_is_trained_and_nothing_else(
     assert verdict["text"] in ("yes", "no")
 
 
+def test_gate_and_ranker_are_trained_in_one_go(
+    train: Callable[..., Any], deployed: Callable[[str], str], tmp_path: Path
+) -> None:
+    """By labels yes and no, and by facts; what was learnt to answer comes first afterwards."""
+    folder = write_corpus(tmp_path / "dstc11")
+    kb = SQLiteFacts(f"sqlite:///{tmp_path / 'inns.db'}", writable=True)
+    # by its words alone the search puts this one first
+    kb.add([Fact("Quiet.", id="wrong", entity="Oak Inn")])
+    kb.add([Fact("Quiet rooms.", id="right", entity="Oak Inn")])
+    kb.add([Fact("Yes.", id="faq", entity="Oak Inn", question="Is there parking?")])
+    path = str(tmp_path / "gate" / "model")
+    train(
+        model="kb_augmented",
+        init_model=deployed(GENERATOR),
+        model_file=path,
+        kb=kb.name,
+        kb_gate="classifier",
+        kb_rank="word_pairs",
+        task="dstc11:detection,dstc11:selection",
+        dstc11_path=str(folder),
+        max_train_steps=60,
+        validation_every_n_steps=30,
+        validation_metric="kb_hits@1",
+        validation_metric_mode="max",
+        validation_max_exs=None,
+        evaltask="dstc11:selection",
+        learningrate=None,
+        optimizer=None,
+        datatype="train",
+    )
+    record = states(path)["kb_augmented"]
+    assert record["gate"]["model.weights"].abs().sum() > 0
+    assert record["ranker"]["weights.weight"].abs().sum() > 0
+
+    from parlai.core.agents import create_agent_from_model_file
+
+    asked = "is it quiet at the Oak Inn?"
+    plain = {"no_cuda": True, "loglevel": "error", "kb_gate": "always", "datatype": "valid"}
+    learnt = create_agent_from_model_file(path, plain)
+    (reply,) = ask(learnt, asked)
+    assert reply["knowledge"][0]["id"] == "right"
+    (reply,) = ask(create_agent_from_model_file(path, {**plain, "kb_rank": "search"}), asked)
+    assert reply["knowledge"][0]["id"] == "wrong"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"kb": None}, "needs --kb URI"),
         ({"kb": "sqlite:///{tmp}/none.db"}, "no such file"),
         ({"kb_gate": "scor"}, "--kb-gate scor: expected one of always.* nearest: score"),
+        ({"kb_rank": "word_pair"}, "--kb-rank word_pair: .* nearest: word_pairs"),
+        ({"kb_rank": "word_pairs"}, "--kb-rank word_pairs has to be trained first"),
         ({"kb_integrate": "prmpt"}, "--kb-integrate prmpt: .* nearest: prompt"),
         ({"kb_gate_threshold": "2"}, "--kb-gate-threshold 2: expected a number from 0 to 1"),
         ({"kb_gate_threshold": "high"}, "--kb-gate-threshold high: expected a number"),
@@ -269,7 +329,7 @@ def test_training_wants_labels_it_knows(
         kb=kb.name,
         model_file=str(tmp_path / "gate" / "model"),
     )
-    with pytest.raises(UsageError, match="learns from the labels yes and no"):
+    with pytest.raises(UsageError, match="found the label .* learns from yes and no"):
         train(**settings, kb_gate="classifier")
     with pytest.raises(UsageError, match="--kb-gate score has nothing to learn"):
         train(**settings)

@@ -38,6 +38,12 @@ def add(parser: ParlaiParser) -> None:
         help="with --kb-gate-threshold auto: wanted share of needed ones among the uses",
     )
     group.add_argument(
+        "--kb-rank",
+        default="search",
+        help=f"which of the facts found comes first: {', '.join(plugin.RANKERS)} (word_pairs is "
+        "learnt, from turns whose labels are the facts that answer them)",
+    )
+    group.add_argument(
         "--kb-integrate",
         default="answer",
         help=f"what becomes of the facts: {', '.join(plugin.INTEGRATORS)}",
@@ -54,7 +60,8 @@ def check(opt: Opt) -> None:
 
     :raises UsageError: naming the flag, what was found and what was expected
     """
-    for flag, known in (("kb_gate", plugin.GATES), ("kb_integrate", plugin.INTEGRATORS)):
+    kinds = ("kb_gate", plugin.GATES), ("kb_rank", plugin.RANKERS)
+    for flag, known in (*kinds, ("kb_integrate", plugin.INTEGRATORS)):
         if opt[flag] not in known:
             close = nearest(opt[flag], known) or list(known)
             raise UsageError(
@@ -95,6 +102,11 @@ def knowledge_base(opt: Opt) -> KnowledgeBase:
 def gate(opt: Opt) -> Any:
     """The gate."""
     return _class(plugin.GATES[opt["kb_gate"]])(threshold(opt))
+
+
+def ranker(opt: Opt) -> Any:
+    """The ranker."""
+    return _class(plugin.RANKERS[opt["kb_rank"]])()
 
 
 def integrator(opt: Opt) -> Any:

@@ -14,7 +14,7 @@ import dataclasses
 import os
 import tempfile
 import time
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 import parlai.utils.logging as logging
 import torch
@@ -27,19 +27,25 @@ from parlai.core.torch_ranker_agent import TorchRankerAgent
 
 from parlai_cu.agents import deployed_model, model_files, updating_agent
 from parlai_cu.agents.kb_augmented import flags
+from parlai_cu.agents.kb_augmented.meant import MeantFacts
 from parlai_cu.agents.kb_augmented.model_view import ModelView
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.errors import KnowledgeError, UsageError
 from parlai_cu.knowledge.gates.classifier import threshold_for
+from parlai_cu.knowledge.rankers import word_pairs
 from parlai_cu.types import Evidence, GateDecision, Turn
 
+# what all conversations of an agent have in common
+_SHARED = ("kb", "integrator", "gate", "ranker", "meant")
 # what we add to a model file, beside what its base saves
 RECORD = "kb_augmented"
 DEFAULT_EPOCHS = 10
-# a linear gate learns fast; the deployed model's rate is for another thing
-GATE_RATE = 0.03
+# what is linear learns fast; the deployed model's rate is for another thing
+LEARNING_RATE = 0.03
 # labels that say whether a turn needs knowledge
 NEEDED, NOT_NEEDED = "yes", "no"
+# a right fact among so many counts for kb_hits@5
+_FIRST = 5
 _NO_BASE = "-m kb_augmented needs --init-model MODEL (the deployed ParlAI model) or -mf MODEL"
 
 
@@ -48,7 +54,7 @@ class KBAugmentedAgent(UpdatingAgent):
     A deployed model's own agent, with facts outside its weights.
 
     Instances are of a composed class: this one on top of the base agent's
-    (:func:`parlai_cu.agents.base_agent.compose`). In training only the gate learns.
+    (:func:`parlai_cu.agents.base_agent.compose`). In training only the gate and the ranker learn.
     """
 
     no_base = _NO_BASE
@@ -61,7 +67,7 @@ class KBAugmentedAgent(UpdatingAgent):
         partial = partial_opt or Opt()
         flags.add(parser)
         if deployed_model.inherit(parser, partial, "kb_augmented"):
-            parser.set_defaults(optimizer="adam", learningrate=GATE_RATE)
+            parser.set_defaults(optimizer="adam", learningrate=LEARNING_RATE)
         else:
             updating_agent.add_flags_once_known(parser, partial, lambda known: False, _NO_BASE)
         candidate = model_files.find_opt(updating_agent.model_path(partial, "model_file"))
@@ -87,28 +93,34 @@ class KBAugmentedAgent(UpdatingAgent):
             flags.check(opt)
             if trains:
                 self._check_before_work(opt)
-            self.kb, self.gate = flags.knowledge_base(opt), flags.gate(opt)
-            self.integrator = flags.integrator(opt)
+            self.kb, self.integrator = flags.knowledge_base(opt), flags.integrator(opt)
+            self.gate, self.ranker = flags.gate(opt), flags.ranker(opt)
+            self.meant = MeantFacts(self.kb)
             self._give_room(opt)
         else:
-            self.kb, self.gate = shared["kb"], shared["gate"]
-            self.integrator = shared["integrator"]
+            for name in _SHARED:
+                setattr(self, name, shared[name])
         super().__init__(opt, shared)
         if shared is None and not trains:
-            self._load_gate()
+            self._load_learnt()
         if trains and opt.get("model_file"):
             self.opt["dict_file"] = opt["model_file"] + ".dict"
 
     def share(self) -> Dict[str, Any]:
-        """The base's, and one knowledge base and gate for all."""
-        own = {"kb": self.kb, "gate": self.gate, "integrator": self.integrator}
-        return {**super().share(), **own}
+        """The base's, and one knowledge base, gate and ranker for all."""
+        return {**super().share(), **{name: getattr(self, name) for name in _SHARED}}
+
+    def learners(self) -> Dict[str, torch.nn.Module]:
+        """What of us learns."""
+        parts = {"gate": self.gate, "ranker": self.ranker}
+        return {name: part for name, part in parts.items() if isinstance(part, torch.nn.Module)}
 
     def _check_before_work(self, opt: Opt) -> None:
-        if opt["kb_gate"] != "classifier":
+        if opt["kb_gate"] != "classifier" and opt["kb_rank"] == "search":
             raise UsageError(
                 f"--kb-gate {opt['kb_gate']} has nothing to learn, and the model never does here: "
-                "train with --kb-gate classifier, or only use it (interactive, eval_model)"
+                "train with --kb-gate classifier or --kb-rank word_pairs, or only use it "
+                "(interactive, eval_model)"
             )
         if model_files.same_file(opt.get("model_file"), opt.get("init_model")):
             raise deployed_model.overwritten(opt.get("model_file"))
@@ -139,55 +151,86 @@ class KBAugmentedAgent(UpdatingAgent):
             )
         return super().get_task_candidates_path()
 
-    def _load_gate(self) -> None:
-        if not isinstance(self.gate, torch.nn.Module):
-            return
-        self.gate.to(next(self.model.parameters()).device)
-        if not self._record:
-            raise UsageError(
-                f"--kb-gate {self.opt['kb_gate']} has to be trained first: parlai train_model "
-                "-m kb_augmented --kb-gate classifier -t DIALOGUES -mf MODEL"
-            )
-        self.gate.load_state_dict(self._record["gate"])
-        if flags.threshold(self.opt) is None:
+    def _load_learnt(self) -> None:
+        for name, part in self.learners().items():
+            part.to(next(self.model.parameters()).device)
+            if name not in self._record:
+                flag = {"gate": "--kb-gate classifier", "ranker": "--kb-rank word_pairs"}[name]
+                raise UsageError(
+                    f"{flag} has to be trained first: parlai train_model -m kb_augmented {flag} "
+                    "-t DIALOGUES -mf MODEL"
+                )
+        self._restore(threshold=flags.threshold(self.opt) is None)
+
+    def _restore(self, threshold: bool) -> None:
+        """Take over what was learnt, and the gate's threshold where that is wanted."""
+        for name, part in self.learners().items():
+            part.load_state_dict(self._record[name])
+        if "gate" in self.learners() and threshold:
             self.gate.threshold = self._record["threshold"]
 
     def init_optim(self, params: Any, *args: Any, **kwargs: Any) -> bool:
-        """An optimizer for the gate alone; every base comes here once its model is loaded."""
+        """An optimizer for our parts alone; every base comes here once its model is loaded."""
         self.bare_model().requires_grad_(False)
-        self.gate.to(next(self.model.parameters()).device)
+        device = next(self.model.parameters()).device
+        for part in self.learners().values():
+            part.to(device)
         if self._record and self.is_resumed_from(self._loaded_from):
-            self.gate.load_state_dict(self._record["gate"])
-            self.gate.threshold = self._record["threshold"]
+            self._restore(threshold=True)
             self.resume_point = self._record.get("resume_point")
-        return super().init_optim(list(self.gate.parameters()), *args, **kwargs)
+        ours = [tensor for part in self.learners().values() for tensor in part.parameters()]
+        return super().init_optim(ours, *args, **kwargs)
 
-    # -- training the gate -------------------------------------------------------------------
+    # -- training the gate and the ranker ----------------------------------------------------
 
     def train_step(self, batch: Any) -> Any:
-        """Teach the gate; the deployed model is left alone."""
+        """Teach the gate by yes and no, the ranker by facts; the deployed model is left alone."""
         if self.fast_forward or batch.text_vec is None:
             return None
         self._judged = []
-        turns = [self.turn_of(seen) for seen in batch.observations]
-        labels = [(seen.get("labels") or [""])[0] for seen in batch.observations]
-        unknown = [label for label in labels if label not in (NEEDED, NOT_NEEDED)]
-        if unknown:
-            raise UsageError(
-                f"--kb-gate classifier learns from the labels {NEEDED} and {NOT_NEEDED}, as of "
-                f"-t dstc11:detection; found {unknown[0][:60]!r}"
-            )
-        found = [self._ask(turn) for turn in turns]
-        logits = self.gate(turns, found)
-        wanted = torch.tensor([int(label == NEEDED) for label in labels]).to(logits.device)
-        losses = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
-        right = logits.argmax(dim=1).eq(wanted)
-        self.record_local_metric("gate_loss", AverageMetric.many(losses.tolist()))
-        self.record_local_metric("gate_acc", AverageMetric.many(right.int().tolist()))
-        self.zero_grad()
-        self.backward(losses.mean())
-        self.update_params()
+        losses = []
+        for seen in batch.observations:
+            turn, labels = self.turn_of(seen), list(seen.get("labels") or [""])
+            teach = self._teach_gate if labels[0] in (NEEDED, NOT_NEEDED) else self._teach_ranker
+            loss = teach(turn, labels, self._ask(turn))
+            losses += [] if loss is None else [loss]
+        if losses:
+            self.zero_grad()
+            self.backward(torch.stack(losses).mean())
+            self.update_params()
         return None
+
+    def _teach_gate(
+        self, turn: Turn, labels: Sequence[str], found: Sequence[Evidence]
+    ) -> Optional[torch.Tensor]:
+        if "gate" not in self.learners():
+            return None
+        logits = self.gate([turn], [found[: self.opt["kb_top_k"]]])
+        wanted = torch.tensor([int(labels[0] == NEEDED)]).to(logits.device)
+        loss = torch.nn.functional.cross_entropy(logits, wanted)
+        right = int(logits.argmax() == wanted)
+        self.global_metrics.add("gate_loss", AverageMetric(loss.item()))
+        self.global_metrics.add("gate_acc", AverageMetric(right))
+        return loss
+
+    def _teach_ranker(
+        self, turn: Turn, labels: Sequence[str], found: Sequence[Evidence]
+    ) -> Optional[torch.Tensor]:
+        meant = self.meant.ids(labels) if "ranker" in self.learners() else set()
+        if not meant:
+            raise UsageError(
+                f"found the label {labels[0][:60]!r}: --kb-gate classifier learns from {NEEDED} "
+                f"and {NOT_NEEDED}, as of -t dstc11:detection; --kb-rank word_pairs from facts of "
+                "--kb, word for word, as of -t dstc11:selection"
+            )
+        right = torch.tensor([float(fact.id in meant) for fact in found])
+        self.global_metrics.add("kb_found", AverageMetric(int(right.sum() > 0)))
+        if not right.sum():
+            return None
+        logits = self.ranker(turn, found)
+        loss = word_pairs.loss(logits, right.to(logits.device))
+        self.global_metrics.add("rank_loss", AverageMetric(loss.item()))
+        return loss
 
     # -- answering ---------------------------------------------------------------------------
 
@@ -212,14 +255,32 @@ class KBAugmentedAgent(UpdatingAgent):
         """What the knowledge base finds for a turn; None where the model is to answer alone."""
         if observation.get("text_vec") is None:
             return None
-        found = self._ask(self.turn_of(observation))
+        turn = self.turn_of(observation)
+        found = self._ask(turn)
         gate_alone = self.asks_the_gate(observation)
+        # candidates: facts may be meant; to look every label of every task up would cost too much
+        if observation.get("eval_labels") and observation.get("label_candidates"):
+            if not gate_alone:
+                self._judge_ranking(turn, observation["eval_labels"], found)
         return found if found or gate_alone else None
 
+    def _judge_ranking(self, turn: Turn, labels: Sequence[str], found: Sequence[Evidence]) -> None:
+        """Where a label is a fact: whether it, or another one meant, comes first, and in five."""
+        try:
+            meant: Set[str] = self.meant.ids(labels)
+        except KnowledgeError:  # was told of in _ask
+            return
+        if meant:
+            best = [fact.id in meant for fact in self.ranker.rank(turn, found)[:_FIRST]]
+            self.global_metrics.add("kb_hits@1", AverageMetric(int(any(best[:1]))))
+            self.global_metrics.add(f"kb_hits@{_FIRST}", AverageMetric(int(any(best))))
+
     def _ask(self, turn: Turn) -> List[Evidence]:
+        """What the search finds, in its order; as much as the ranker wants to choose from."""
+        wanted = max(self.opt["kb_top_k"], self.ranker.candidates, _FIRST)
         started = time.monotonic()
         try:
-            found = self.kb.query(turn, self.opt["kb_top_k"])
+            found = self.kb.query(turn, wanted)
         except KnowledgeError as error:
             logging.error(f"the conversation goes on without knowledge: {error}")
             self.global_metrics.add("kb_failed", AverageMetric(1))
@@ -232,16 +293,18 @@ class KBAugmentedAgent(UpdatingAgent):
         turn = self.turn_of(observation)
         view = ModelView(self, observation, super().batch_act)
         entropy = view.entropy() if self.gate.needs_entropy else None
-        decision: GateDecision = self.gate.decide(turn, found, entropy)
+        top_k = self.opt["kb_top_k"]
+        decision: GateDecision = self.gate.decide(turn, found[:top_k], entropy)
         if self.asks_the_gate(observation):
             return self._gate_reply(observation, decision)
         if not decision.query:
             reply = view.message()
         else:
-            text = self.integrator.integrate(turn, found, view)
+            best = self.ranker.rank(turn, found)[:top_k]
+            text = self.integrator.integrate(turn, best, view)
             reply = view.last if view.last is not None else self._empty_reply()
             reply.force_set("text", text)
-            reply["knowledge"] = [_provenance(evidence) for evidence in found]
+            reply["knowledge"] = [_provenance(evidence) for evidence in best]
         reply["kb_gate"] = dataclasses.asdict(decision)
         self.global_metrics.add("kb_used", AverageMetric(int(decision.query)))
         return reply
@@ -271,9 +334,9 @@ class KBAugmentedAgent(UpdatingAgent):
     # -- saving ------------------------------------------------------------------------------
 
     def state_dict(self) -> Dict[str, Any]:
-        """The deployed model's states and the gate."""
+        """The deployed model's states and what was learnt."""
         states = super().state_dict()
-        if "model" not in states or not isinstance(self.gate, torch.nn.Module):
+        if "model" not in states or not self.learners():
             return states
         if self.opt.get("kb_gate_threshold") == "auto" and self._judged:
             self.gate.threshold = threshold_for(self._judged, self.opt["kb_gate_precision"])
@@ -283,7 +346,10 @@ class KBAugmentedAgent(UpdatingAgent):
             )
         states[RECORD] = {
             "format": 1,
-            "gate": {name: tensor.cpu() for name, tensor in self.gate.state_dict().items()},
+            **{
+                name: {key: tensor.cpu() for key, tensor in part.state_dict().items()}
+                for name, part in self.learners().items()
+            },
             "threshold": self.gate.threshold,
             "resume_point": self.resume_point,
         }

@@ -1,0 +1,1 @@
+"""Which of the facts found answers the turn."""

@@ -1,0 +1,21 @@
+"""What a ranker is."""
+
+from typing import List, Protocol, Sequence
+
+from parlai_cu.types import Evidence, Turn
+
+
+class Ranker(Protocol):
+    """
+    Puts what the search found in order. One file per variant, and one line in ``plugin.py``.
+
+    One that learns is a ``torch.nn.Module`` as well, whose ``forward(turn, evidence)`` returns
+    FloatTensor[facts], logits of each being an answer.
+    """
+
+    # how many facts it chooses from at most; 0: as many as are asked for
+    candidates: int
+
+    def rank(self, turn: Turn, evidence: Sequence[Evidence]) -> List[Evidence]:
+        """The same facts, best first; their scores stay those of the search."""
+        ...

@@ -1,0 +1,94 @@
+"""
+``--kb-rank word_pairs``: learnt from turns and the facts that answer them.
+
+That "expensive" asks for a fact with "price" in it, or "quiet" for one with "noise", no search by
+words knows. Each pair of a word asked and a word told has a weight, and the model is linear in them
+(Bai et al. 2009, "Supervised semantic indexing", section 3, with hashed weights instead of low
+rank). It is learnt over all facts that the search found at once (ListNet; Cao et al. 2007, 4).
+"""
+
+import functools
+import zlib
+from typing import List, Sequence
+
+import torch
+from torch import nn
+
+from parlai_cu.knowledge.words import terms
+from parlai_cu.types import Evidence, Turn
+
+# pairs share this many weights
+_BUCKETS = 2**18
+_MULTIPLIER = 1_000_003
+# words of a question and of a fact that count
+_ASKED, _TOLD = 20, 30
+# stands for any word, so that each word of the other side has a weight of its own as well
+_ANY = "<any>"
+# before anything is learnt the order is that of the search, with odds of this many to one
+_TRUST = 5.0
+# how far a weight's change moves the sum
+_SCALE = 4.0
+
+
+class WordPairs(nn.Module):
+    """A weight for each pair of a word asked and a word told, and one for the search's score."""
+
+    candidates = 96
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Embedding(_BUCKETS, 1)
+        nn.init.zeros_(self.weights.weight)
+        self.trust = nn.Parameter(torch.tensor(_TRUST))
+
+    def forward(self, turn: Turn, evidence: Sequence[Evidence]) -> torch.Tensor:
+        """
+        :return: FloatTensor[facts], the higher the likelier it answers
+        """
+        rows = [_pairs(turn, found) for found in evidence]
+        device = self.trust.device
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        padded = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
+        real = torch.arange(padded.size(1), device=device) < lengths.unsqueeze(1)
+        weights = self.weights(padded).squeeze(-1)
+        total = (weights * real).sum(dim=1) / lengths.float().sqrt()
+        scores = torch.tensor([found.score for found in evidence], device=device)
+        logits: torch.Tensor = _SCALE * total + self.trust * scores
+        return logits
+
+    @torch.no_grad()
+    def rank(self, turn: Turn, evidence: Sequence[Evidence]) -> List[Evidence]:
+        """See :class:`~parlai_cu.knowledge.rankers.base.Ranker`."""
+        if not evidence:
+            return []
+        order = self(turn, evidence).argsort(descending=True, stable=True)
+        return [evidence[i] for i in order.tolist()]
+
+
+def loss(logits: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """
+    Cross-entropy between what the ranker puts first and the right facts, each as good.
+
+    :param logits: FloatTensor[facts]
+    :param right: FloatTensor[facts], 1 for each right one, of which there is at least one
+    :return: FloatTensor[]
+    """
+    return -(logits.log_softmax(dim=0) * right).sum() / right.sum()
+
+
+def _pairs(turn: Turn, fact: Evidence) -> torch.Tensor:
+    """LongTensor[pairs], a bucket of each; the names of what is asked about say nothing."""
+    names = set(terms(fact.entity))
+    asked = [term for term in dict.fromkeys(terms(turn.text)) if term not in names][:_ASKED]
+    told = dict.fromkeys(terms(f"{fact.question} {fact.text}"))
+    told_terms = [term for term in told if term not in names][:_TOLD]
+    same = min(len(set(asked) & set(told_terms)), _TOLD)
+    told_terms += ["<faq>" if fact.question else "<fact>", f"<same {same}>"]
+    left = torch.tensor([_number(term) for term in [*asked, _ANY]])
+    right = torch.tensor([_number(term) for term in told_terms])
+    return ((left.unsqueeze(1) * _MULTIPLIER + right) % _BUCKETS).flatten()
+
+
+@functools.lru_cache(maxsize=100_000)
+def _number(term: str) -> int:
+    return zlib.crc32(term.encode())

@@ -1,0 +1,65 @@
+"""What puts found facts in order: the protocol, and what is learnt."""
+
+import importlib
+from typing import Any, List
+
+import pytest
+import torch
+
+from parlai_cu import plugin
+from parlai_cu.knowledge.rankers import word_pairs
+from parlai_cu.types import Evidence, Turn
+
+
+def fact(text: str, score: float, question: str = "", entity: str = "Oak Inn") -> Evidence:
+    """A fact that was found."""
+    return Evidence(text, text, score, "here", "1", entity=entity, question=question)
+
+
+FOUND = [fact("Our prices are high.", 0.6), fact("It is loud at night.", 0.3)]
+
+
+def made(name: str) -> Any:
+    """A ranker of that name."""
+    module, kind = plugin.RANKERS[name].split(":")
+    return getattr(importlib.import_module(module), kind)()
+
+
+@pytest.mark.parametrize("name", plugin.RANKERS)
+def test_every_ranker_keeps_the_facts_and_at_first_the_order(name: str) -> None:
+    """Nothing is lost, added or changed; before it has learnt, the search decides."""
+    ranker = made(name)
+    found: List[Evidence] = [*FOUND, fact("A bar.", 0.1)]
+    assert ranker.rank(Turn("is it quiet?"), found) == found
+    assert ranker.rank(Turn("is it quiet?"), []) == []
+    assert ranker.rank(Turn(""), found) == found
+    assert ranker.candidates >= 0
+
+
+def test_word_pairs_learn_what_answers_what() -> None:
+    """That a question with "quiet" is answered by "loud" is learnt, also for another entity."""
+    torch.manual_seed(0)
+    ranker = made("word_pairs")
+    optimizer = torch.optim.Adam(ranker.parameters(), lr=0.03)
+    for _ in range(30):
+        loss = word_pairs.loss(ranker(Turn("is it quiet?"), FOUND), torch.tensor([0.0, 1.0]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    others = [fact("Prices on request.", 0.6, entity="Elm"), fact("Loud.", 0.3, entity="Elm")]
+    assert ranker.rank(Turn("would you call it quiet?"), others)[0] is others[1]
+
+
+def test_the_loss_is_shared_by_all_right_facts() -> None:
+    """Worked by hand: -(log .5 + log .25) / 2 for odds of 2 : 1 : 1 and the first two right."""
+    logits = torch.tensor([2.0, 1.0, 1.0]).log()
+    loss = word_pairs.loss(logits, torch.tensor([1.0, 1.0, 0.0]))
+    assert loss.item() == pytest.approx(1.0397, abs=1e-4)
+
+
+def test_names_of_what_is_asked_about_are_no_words_of_the_question() -> None:
+    """What is learnt about one entity's name does not follow every fact of it."""
+    turn = Turn("is the Oak Inn quiet?")
+    assert word_pairs._pairs(turn, fact("Oak Inn is loud.", 0.5)).tolist() == (
+        word_pairs._pairs(Turn("is it quiet?"), fact("It is loud.", 0.5)).tolist()
+    )
