@@ -71,7 +71,18 @@ def threshold_for(judged: Sequence[Tuple[float, bool]], precision: float) -> flo
 
 
 def _features(turn: Turn, evidence: Sequence[Evidence]) -> List[int]:
-    said = words(turn.text)[-_LONGEST:]
     score = min(max(evidence[0].score if evidence else 0.0, 0.0), 1.0)
     match = f"<match {int(score * _STEPS)}>" if evidence else "<nothing>"
-    return [zlib.crc32(word.encode()) % (_BUCKETS - 1) + 1 for word in [match, *said, "<end>"]]
+    asked = ["<?>"] if "?" in turn.text else []
+    said = _without_names(words(turn.text), evidence)[-_LONGEST:]
+    return [
+        zlib.crc32(word.encode()) % (_BUCKETS - 1) + 1 for word in [match, *asked, *said, "<end>"]
+    ]
+
+
+def _without_names(said: List[str], evidence: Sequence[Evidence]) -> List[str]:
+    """One word for every entity that was found: what is asked of one is asked of all."""
+    text = f" {' '.join(said)} "
+    for name in {" ".join(words(fact.entity)) for fact in evidence} - {""}:
+        text = text.replace(f" {name} ", " <entity> ")
+    return text.split()
