@@ -10,7 +10,7 @@ import torch
 from parlai_cu.agents import replay
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.errors import ModelFileError, UsageError
-from tests.conftest import BASES, NEW
+from tests.conftest import BASES, NEW, states
 
 GENERATOR = "transformer/generator"
 
@@ -249,10 +249,13 @@ def test_refusals(options: Dict[str, Any], message: str, update: Callable[..., s
         update("distill_student", **options)
 
 
-def test_lwf_is_what_distillation_does(update: Callable[..., str]) -> None:
-    """It is refused there, with the flag that says how much."""
-    with pytest.raises(UsageError, match="--penalty lwf .* see --distill-weight"):
-        update("distill_student", penalty="lwf")
+def test_lwf_is_what_distillation_does(update: Callable[..., str], tmp_path: Path) -> None:
+    """A student is the same with it and without; its weight has another name there."""
+    plain = states(update("distill_student"))["model"]
+    other = states(update("distill_student", penalty="lwf", model_file=str(tmp_path / "lwf/m")))
+    assert all(torch.equal(plain[name], other["model"][name]) for name in plain)
+    with pytest.raises(UsageError, match="--penalty-weight 2.0: .* is --distill-weight"):
+        update("distill_student", penalty="lwf", penalty_weight=2.0)
 
 
 def test_rankers_cannot_write_their_old_data(update: Callable[..., str]) -> None:

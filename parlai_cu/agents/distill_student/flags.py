@@ -182,10 +182,10 @@ def check(opt: Opt) -> None:
         if not opt[name] > 0:
             raise UsageError(f"{_flag(name)} {opt[name]}: expected more than 0")
     replay.check(opt)
-    if opt.get("penalty") == "lwf":
+    if opt.get("penalty") == "lwf" and opt.get("penalty_weight") is not None:
         raise UsageError(
-            "--penalty lwf keeps the deployed model's soft labels, as -m distill_student does "
-            "already; leave it away, or see --distill-weight"
+            f"--penalty-weight {opt['penalty_weight']}: --penalty lwf keeps the deployed model's "
+            "soft labels, as -m distill_student does already; its weight here is --distill-weight"
         )
     _one_of(opt, "distill_loss", list(plugin.DIVERGENCES))
     _one_of(opt, "teacher_cache_method", ["topk", "sample"])
