@@ -251,8 +251,9 @@ def test_refusals(options: Dict[str, Any], message: str, update: Callable[..., s
 
 def test_lwf_is_what_distillation_does(update: Callable[..., str], tmp_path: Path) -> None:
     """A student is the same with it and without; its weight has another name there."""
-    plain = states(update("distill_student"))["model"]
-    other = states(update("distill_student", penalty="lwf", model_file=str(tmp_path / "lwf/m")))
+    plain = states(update("distill_student", seed=1))["model"]
+    again = str(tmp_path / "lwf" / "model")
+    other = states(update("distill_student", seed=1, penalty="lwf", model_file=again))
     assert all(torch.equal(plain[name], other["model"][name]) for name in plain)
     with pytest.raises(UsageError, match="--penalty-weight 2.0: .* is --distill-weight"):
         update("distill_student", penalty="lwf", penalty_weight=2.0)
