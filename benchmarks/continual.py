@@ -65,6 +65,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("bench/continual"))
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument(
+        "--earlier", type=Path, help="results.json of an earlier run, whose other seeds count too"
+    )
     parser.add_argument("--epochs", type=float, default=2.0, help="over each update")
     parser.add_argument("--methods", nargs="*", default=[*METHODS, *ISOLATED, JOINT])
     parser.add_argument("--examples", type=int, default=1200, help="of each test set at most")
@@ -77,15 +81,19 @@ def main() -> None:
         # seed by seed: an interrupted run has whole seeds
         jobs = {
             (name, seed): pool.submit(bench.sequence, name, seed)
-            for seed in range(args.seeds)
+            for seed in range(args.first_seed, args.first_seed + args.seeds)
             for name in args.methods
         }
         found = {key: job.result() for key, job in jobs.items()}
+    settings = {"epochs": args.epochs, "examples": args.examples}
+    runs = earlier_runs(args.earlier, settings) if args.earlier else {}
+    for (name, seed), steps in found.items():
+        runs.setdefault(name, {})[str(seed)] = measures(steps)
     rows = [
-        summary(name, [found[name, seed] for seed in range(args.seeds)]) for name in args.methods
+        {"method": name, "seeds": len(m), **mean_and_spread([*m.values()])}
+        for name, m in runs.items()
     ]
-    settings = {"epochs": args.epochs, "examples": args.examples, "seeds": args.seeds}
-    result = {"about": about(), "settings": settings, "rows": rows}
+    result = {"about": about(), "settings": settings, "rows": rows, "runs": runs}
     (args.out / "results.json").write_text(json.dumps(result, indent=2))
     text = table(result)
     (args.out / "table.md").write_text(text)
@@ -258,9 +266,13 @@ def measures(steps: List[Dict[str, Any]]) -> Dict[str, float]:
     return row
 
 
-def summary(name: str, runs: List[List[Dict[str, Any]]]) -> Dict[str, Any]:
-    """Mean over the seeds, and half their range."""
-    return {"method": name, **mean_and_spread([measures(steps) for steps in runs])}
+def earlier_runs(path: Path, settings: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
+    """method -> seed -> measures, of a run with the same settings."""
+    result = json.loads(path.read_text())
+    if result["settings"] != settings:
+        sys.exit(f"--earlier {path} was run with {result['settings']}, not {settings}")
+    runs: Dict[str, Dict[str, Any]] = result["runs"]
+    return runs
 
 
 def table(result: Dict[str, Any]) -> str:
@@ -279,7 +291,7 @@ def table(result: Dict[str, Any]) -> str:
     first = result["rows"][0]
 
     def spread(value: float, digits: int) -> str:
-        return f" ± {value:.{digits}f}" if result["settings"]["seeds"] > 1 else ""
+        return f" ± {value:.{digits}f}" if row["seeds"] > 1 else ""
 
     for row in result["rows"]:
         cells = [f"{row[f'{what}_{i}']:+.3f}" for i in (1, 2, 3) for what in ("gain", "old")]
