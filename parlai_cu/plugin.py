@@ -60,6 +60,7 @@ RANKERS = {
 INTEGRATORS = {
     "answer": "parlai_cu.knowledge.integrators.answer:Answer",
     "append": "parlai_cu.knowledge.integrators.append:Append",
+    "fuse": "parlai_cu.knowledge.integrators.fuse:Fuse",
     "prompt": "parlai_cu.knowledge.integrators.prompt:Prompt",
     "rerank": "parlai_cu.knowledge.integrators.rerank:Rerank",
     "template": "parlai_cu.knowledge.integrators.template:Template",

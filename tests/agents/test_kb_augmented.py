@@ -8,6 +8,7 @@ import torch
 from parlai.core.agents import create_agent
 from parlai.core.opt import Opt
 
+from parlai_cu import plugin
 from parlai_cu.errors import KnowledgeError, UsageError
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
 from parlai_cu.types import Fact
@@ -135,13 +136,34 @@ def test_a_base_that_is_gone_does_not_end_the_conversation(
     assert ask(agent, ASKED)[0]["knowledge"][0]["id"] == "park"
 
 
-@pytest.mark.parametrize("integrate", ["answer", "append", "prompt", "rerank", "template"])
+@pytest.mark.parametrize("integrate", sorted(plugin.INTEGRATORS))
 def test_every_integrator_over_a_generator(integrate: str, load: Callable[..., Any]) -> None:
     """Each gives a reply that says what was used."""
     reply = ask(load(kb_integrate=integrate, kb_template="So: {text}"), ASKED)[0]
     assert isinstance(reply["text"], str) and reply["knowledge"][0]["id"] == "park"
     if integrate in ("append", "template"):
         assert reply["text"].endswith("Parking is free at the hotel.")
+
+
+@pytest.mark.parametrize(
+    "search", [{"inference": "greedy"}, {"inference": "beam", "beam_size": 3, "beam_min_length": 2}]
+)
+@pytest.mark.parametrize("agent", [GENERATOR, "seq2seq"])
+def test_fuse_copies_what_the_model_has_no_word_for(
+    agent: str, search: Dict[str, Any], load: Callable[..., Any], kb: SQLiteFacts
+) -> None:
+    """Also a model that knows nothing of it; the words it says itself stay its own."""
+    kb.update(Fact("zyx 01223 56xq", id="phone", entity="Blue Harbour Hotel", question="phone?"))
+    fused = load(agent, kb_integrate="fuse", kb_gate="always", kb_top_k=1, **search)
+    assert fused.dict["56xq"] == fused.dict[fused.dict.unk_token]
+    talk, reply, after = ask(
+        fused, "hello there", "phone of the blue harbour hotel?", "hello there"
+    )
+    assert reply["text"].startswith("zyx 01223 56xq")
+    assert "zyx" not in talk["text"] + after["text"]
+    silent = load(agent, kb_integrate="fuse", kb_gate="always", kb_fuse_weight=0.0, **search)
+    own = load(agent, kb_gate="never", **search)
+    assert [m["text"] for m in ask(silent, ASKED)] == [m["text"] for m in ask(own, ASKED)]
 
 
 def test_prompt_lets_the_model_read_the_fact(
@@ -304,6 +326,7 @@ def test_gate_and_ranker_are_trained_in_one_go(
         ({"kb_integrate": "prmpt"}, "--kb-integrate prmpt: .* nearest: prompt"),
         ({"kb_gate_threshold": "2"}, "--kb-gate-threshold 2: expected a number from 0 to 1"),
         ({"kb_gate_threshold": "high"}, "--kb-gate-threshold high: expected a number"),
+        ({"kb_fuse_weight": 1.5}, "--kb-fuse-weight 1.5: expected 0 to 1"),
         ({"kb_top_k": 0}, "--kb-top-k 0: expected 1 or more"),
         ({"kb_gate": "classifier"}, "has to be trained first"),
         ({"kb_integrate": "template", "kb_template": "{x}"}, "--kb-template"),
@@ -317,6 +340,24 @@ def test_what_cannot_work_is_refused(
     given = {k: v.format(tmp=tmp_path) if k == "kb" and v else v for k, v in options.items()}
     with pytest.raises((UsageError, KnowledgeError), match=message):
         load(**given)
+
+
+@pytest.mark.parametrize(
+    ("agent", "options", "message"),
+    [
+        ("transformer/biencoder", {"kb_integrate": "fuse"}, "--kb-integrate fuse: .* generator"),
+        ("transformer/classifier", {"kb_integrate": "fuse"}, "--kb-integrate fuse: .* generator"),
+        ("transformer/classifier", {"kb_integrate": "rerank"}, "--kb-integrate rerank: .* classes"),
+        ("transformer/biencoder", {"kb_gate": "uncertainty"}, "--kb-gate uncertainty: .* entropy"),
+    ],
+)
+def test_what_a_base_cannot_do_is_refused(
+    agent: str, options: Dict[str, Any], message: str, load: Callable[..., Any]
+) -> None:
+    """Before the first turn, and before the knowledge base is looked for."""
+    settings = {k: v for k, v in BASES[agent].items() if k == "classes"}
+    with pytest.raises(UsageError, match=message):
+        load(agent, kb="sqlite:///none.db", **settings, **options)
 
 
 def test_training_wants_labels_it_knows(

@@ -32,6 +32,10 @@ class Parrot:
         """The shorter the better."""
         return [-len(text) for text in replies]
 
+    def fused(self, told: Sequence[str], shares: Sequence[float], weight: float) -> str:
+        """What it may copy from, and how much that counts."""
+        return f"{weight}: {told} {[round(share, 3) for share in shares]}"
+
 
 def integrate(name: str, model: Any) -> str:
     """The reply of an integrator by its name."""
@@ -47,6 +51,7 @@ def integrate(name: str, model: Any) -> str:
         ("append", "Hm. Parking is free."),
         ("prompt", "I read: Parking is free.\nParking is at the back."),
         ("rerank", "Hm."),
+        ("fuse", "0.8: ['Parking is free.', 'Parking is at the back.'] [0.913, 0.087]"),
         ("template", "Parking is free."),
     ],
 )

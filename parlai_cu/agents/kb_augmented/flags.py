@@ -5,10 +5,13 @@ from typing import Any, List
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
+from parlai.core.torch_generator_agent import TorchGeneratorAgent
+from parlai.core.torch_ranker_agent import TorchRankerAgent
 
 from parlai_cu import plugin
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.knowledge.backends.base import KnowledgeBase
+from parlai_cu.knowledge.integrators.fuse import WEIGHT
 from parlai_cu.knowledge.opening import SeveralKnowledgeBases, open_knowledge_base
 
 
@@ -51,6 +54,12 @@ def add(parser: ParlaiParser) -> None:
     group.add_argument(
         "--kb-template", default="{text}", help="the sentence of --kb-integrate template"
     )
+    group.add_argument(
+        "--kb-fuse-weight",
+        type=float,
+        default=WEIGHT,
+        help="with --kb-integrate fuse: the facts' share of the next token's distribution",
+    )
     group.add_argument("--kb-top-k", type=int, default=5, help="how many facts are asked for")
 
 
@@ -74,9 +83,31 @@ def check(opt: Opt) -> None:
         raise UsageError(
             f"--kb-gate-precision {opt['kb_gate_precision']}: expected above 0, at most 1"
         )
+    if not 0 <= opt["kb_fuse_weight"] <= 1:
+        raise UsageError(f"--kb-fuse-weight {opt['kb_fuse_weight']}: expected 0 to 1")
     threshold(opt)
     if not opt.get("kb"):
         raise UsageError("-m kb_augmented needs --kb URI, e.g. --kb sqlite:///facts.db")
+
+
+def check_base(opt: Opt, base: type) -> None:
+    """
+    Refuse what the base agent cannot do.
+
+    :param base: its class
+    :raises UsageError: naming the flag and the agent
+    """
+    generates = issubclass(base, TorchGeneratorAgent)
+    scores = generates or issubclass(base, TorchRankerAgent)
+    why = {
+        "--kb-integrate fuse": (generates, "it mixes the distributions of a generator's tokens"),
+        "--kb-gate uncertainty": (generates, "it is the entropy of a generator's tokens"),
+        "--kb-integrate rerank": (scores, "a classifier's replies are its classes"),
+    }
+    for flag, (can, reason) in why.items():
+        name, value = flag.split()
+        if opt[name[2:].replace("-", "_")] == value and not can:
+            raise UsageError(f"{flag}: {reason}; {opt['base_agent']} has none")
 
 
 def threshold(opt: Opt) -> Any:
@@ -111,8 +142,9 @@ def ranker(opt: Opt) -> Any:
 
 def integrator(opt: Opt) -> Any:
     """The integrator."""
-    made = _class(plugin.INTEGRATORS[opt["kb_integrate"]])
-    return made(opt["kb_template"]) if opt["kb_integrate"] == "template" else made()
+    settings = {"template": ("kb_template",), "fuse": ("kb_fuse_weight",)}
+    given = settings.get(opt["kb_integrate"], ())
+    return _class(plugin.INTEGRATORS[opt["kb_integrate"]])(*(opt[name] for name in given))
 
 
 def _class(target: str) -> Any:

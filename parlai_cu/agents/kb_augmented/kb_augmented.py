@@ -27,6 +27,7 @@ from parlai.core.torch_ranker_agent import TorchRankerAgent
 
 from parlai_cu.agents import deployed_model, model_files, updating_agent
 from parlai_cu.agents.kb_augmented import flags
+from parlai_cu.agents.kb_augmented.fusing import FusingSearch
 from parlai_cu.agents.kb_augmented.meant import MeantFacts
 from parlai_cu.agents.kb_augmented.model_view import ModelView
 from parlai_cu.agents.updating_agent import UpdatingAgent
@@ -49,7 +50,7 @@ _FIRST = 5
 _NO_BASE = "-m kb_augmented needs --init-model MODEL (the deployed ParlAI model) or -mf MODEL"
 
 
-class KBAugmentedAgent(UpdatingAgent):
+class KBAugmentedAgent(FusingSearch, UpdatingAgent):
     """
     A deployed model's own agent, with facts outside its weights.
 
@@ -91,6 +92,7 @@ class KBAugmentedAgent(UpdatingAgent):
             if opt.get("init_model"):
                 opt["init_model"] = updating_agent.model_path(opt, "init_model")
             flags.check(opt)
+            flags.check_base(opt, type(self))
             if trains:
                 self._check_before_work(opt)
             self.kb, self.integrator = flags.knowledge_base(opt), flags.integrator(opt)

@@ -8,6 +8,7 @@ from parlai.core.message import Message
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from parlai.core.torch_ranker_agent import TorchRankerAgent
 
+from parlai_cu.agents.kb_augmented.fusing import Fusing
 from parlai_cu.errors import UsageError
 
 # at most this share of what the model can read is knowledge
@@ -39,6 +40,16 @@ class ModelView:
         else:
             self.last = self._act([self._with_knowledge(knowledge)])[0]
         return self.last
+
+    def fused(self, told: Sequence[str], shares: Sequence[float], weight: float) -> str:
+        """The model's reply (generators), with facts to copy from at each token."""
+        rows = [self._labelled(text) for text in told]
+        self.agent.fusing = Fusing(self.agent, rows, told, shares, weight)
+        try:
+            self.last = self._act([self.observation])[0]
+        finally:
+            self.agent.fusing = None
+        return str(self.last.get("text") or "")
 
     def scores(self, replies: Sequence[str]) -> List[float]:
         """

@@ -16,6 +16,16 @@ class Model(Protocol):
         """
         ...
 
+    def fused(self, told: Sequence[str], shares: Sequence[float], weight: float) -> str:
+        """
+        The model's reply, with facts to copy from at each token.
+
+        :param told: the facts
+        :param shares: how much each counts beside the others
+        :param weight: how much they count at most, beside the model's own distribution
+        """
+        ...
+
     def scores(self, replies: Sequence[str]) -> List[float]:
         """How likely the model finds each of some replies; the more the better."""
         ...
