@@ -99,6 +99,8 @@ setup(
         "torch>=2.0",
         "numpy",
         "iopath",
+        "filelock",
+        "safetensors",
         "requests",
         "Pillow",
         "PyYAML",

@@ -10,6 +10,7 @@ The errors we raise for what a user can put right.
     ├── ModelFileError       a model, its .opt or its dictionary
     ├── DataError            a data file
     ├── KnowledgeError       a knowledge base: missing, out of reach, damaged, or asked for too much
+    ├── VersionsError        a versions directory, a version or a channel
     ├── SaveError            a file that could not be written
     ├── FrozenBreachError    a frozen tensor changed: the promise is broken, nothing was saved
     └── DivergedError        the loss is no longer a number
@@ -50,6 +51,10 @@ class DataError(ParlaiCuError):
 
 class KnowledgeError(ParlaiCuError):
     """A knowledge base cannot be opened, read or changed as asked."""
+
+
+class VersionsError(ParlaiCuError):
+    """A versions directory, a version or a channel cannot be read or changed as asked."""
 
 
 class SaveError(ParlaiCuError):

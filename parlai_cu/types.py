@@ -1,7 +1,7 @@
 """The few things that travel between the parts."""
 
 from dataclasses import dataclass, field
-from typing import Mapping, Optional, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 
 @dataclass(frozen=True)
@@ -78,3 +78,34 @@ class GateDecision:
     query: bool
     score: float
     gate: str
+
+
+# what a gate may decide
+ACCEPT, REFUSE, NOT_ENOUGH_DATA = "accept", "refuse", "not enough data"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """
+    Whether a candidate may go live.
+
+    :param decision: ``accept``, ``refuse`` or ``not enough data``
+    :param reasons: why, in words with their numbers; one for each check that did not pass
+    :param checks: every check that was made, as plain values (they are written as JSON)
+    """
+
+    decision: str
+    reasons: Tuple[str, ...] = ()
+    checks: Tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a decision that nobody would understand."""
+        if self.decision not in (ACCEPT, REFUSE, NOT_ENOUGH_DATA):
+            raise ValueError(
+                f"decision {self.decision!r}: expected {ACCEPT}, {REFUSE} or {NOT_ENOUGH_DATA}"
+            )
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the candidate may be promoted without force."""
+        return self.decision == ACCEPT

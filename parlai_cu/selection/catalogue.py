@@ -45,10 +45,15 @@ class TensorInfo:
     @property
     def block(self) -> str:
         """The block it belongs to: ``encoder.layers.0``, or the module outside of layers."""
-        match = _BLOCK.match(self.name)
-        if match:
-            return match.group(1)
-        return self.name.rpartition(".")[0] or self.name
+        return block_of(self.name)
+
+
+def block_of(name: str) -> str:
+    """The block that a tensor of this name belongs to; see :attr:`TensorInfo.block`."""
+    match = _BLOCK.match(name)
+    if match:
+        return match.group(1)
+    return name.rpartition(".")[0] or name
 
 
 def list_tensors(model: torch.nn.Module) -> List[TensorInfo]:

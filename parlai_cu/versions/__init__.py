@@ -1,0 +1,1 @@
+"""Immutable versions of a model in service: kept, compared, promoted, taken back."""

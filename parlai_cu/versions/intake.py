@@ -1,0 +1,134 @@
+"""A ParlAI model on its way into a store: found, read safely, written in full or as a delta."""
+
+import json
+import os
+import shutil
+from typing import Any, Dict, Mapping, NamedTuple, Optional
+
+import torch
+
+from parlai_cu.errors import ModelFileError, nearest
+from parlai_cu.versions import materialise, tensors
+from parlai_cu.versions.records import StoredFile
+from parlai_cu.versions.storage import file_hash, step, sync_file, told
+
+# a delta is kept where it takes at most this share of the model
+DELTA_SHARE = 0.5
+
+
+class Kept(NamedTuple):
+    """
+    What was written.
+
+    :param files: name -> hash and size
+    :param is_delta: whether the tensors of another version are needed
+    """
+
+    files: Dict[str, StoredFile]
+    is_delta: bool
+
+
+class Intake:
+    """
+    The files of a model, read.
+
+    :param model_file: ``-mf``
+    :raises ModelFileError: when something is missing, damaged or not safe to read
+    """
+
+    def __init__(self, model_file: str) -> None:
+        self.model_file = model_file
+        self.opt = _read_opt(model_file)
+        self.agent = str(self.opt.get("base_agent") or self.opt.get("model"))
+        states = tensors.read_states(model_file)
+        self.states = tensors.without_training(states)
+        self._as_it_is = len(self.states) == len(states)
+        self.held = tensors.take_apart(self.states)
+        self.hashes = tensors.hashes(self.held.tensors)
+        self.content = tensors.content_hash(self.hashes, self.held.frame)
+        self.model_bytes = os.path.getsize(model_file)
+
+    def write(self, folder: str, base: Optional[materialise.Base], wanted: Optional[bool]) -> Kept:
+        """
+        Write everything but the version's record.
+
+        :param folder: where to
+        :param base: what a delta could be against
+        :param wanted: whether it has to be a delta; None: where that pays
+        """
+        with told(folder):
+            changed = None if base is None else self._changed(base.contents["tensors"])
+            is_delta = changed is not None and (bool(wanted) or self._pays(changed))
+            step(f"write model into {folder}")
+            if changed is not None and is_delta:
+                tensors.save_tensors(changed, os.path.join(folder, materialise.DELTA))
+            else:
+                self._write_full(os.path.join(folder, materialise.MODEL))
+            if is_delta or not self._as_it_is:
+                self.model_bytes = tensors.count_bytes(self.held.tensors.values())
+            self._write_beside(folder)
+            return Kept(self._recorded(folder, base if is_delta else None), is_delta)
+
+    def _changed(self, of_base: Mapping[str, str]) -> Dict[str, torch.Tensor]:
+        return {
+            path: tensor
+            for path, tensor in self.held.tensors.items()
+            if of_base.get(path) != self.hashes[path]
+        }
+
+    def _pays(self, changed: Mapping[str, torch.Tensor]) -> bool:
+        whole = tensors.count_bytes(self.held.tensors.values())
+        return tensors.count_bytes(changed.values()) <= DELTA_SHARE * whole
+
+    def _write_full(self, path: str) -> None:
+        if self._as_it_is:
+            shutil.copyfile(self.model_file, path)
+        else:
+            torch.save(self.states, path)
+
+    def _write_beside(self, folder: str) -> None:
+        contents = {"tensors": self.hashes, "frame": self.held.frame}
+        materialise.write_json(os.path.join(folder, materialise.CONTENTS), contents)
+        # paths of the machine that trained it; ParlAI looks beside the model where it has none
+        opt = {**self.opt, "model_file": None, "dict_file": None, "init_model": None}
+        materialise.write_json(os.path.join(folder, f"{materialise.MODEL}.opt"), opt)
+        source, name = os.path.split(self.model_file)
+        for entry in os.listdir(source or "."):
+            if entry.startswith((name + ".dict", name + ".cands")):
+                step(f"copy {entry}")
+                target = materialise.MODEL + entry[len(name) :]
+                shutil.copyfile(os.path.join(source, entry), os.path.join(folder, target))
+
+    def _recorded(self, folder: str, base: Optional[materialise.Base]) -> Dict[str, StoredFile]:
+        files = {}
+        for name in sorted(os.listdir(folder)):
+            path = os.path.join(folder, name)
+            record = StoredFile(file_hash(path), os.path.getsize(path))
+            same = base.version.files.get(name) if base is not None else None
+            if base is not None and same is not None and same.sha256 == record.sha256:
+                step(f"leave {name} out")
+                os.unlink(path)
+                files[name] = StoredFile(record.sha256, record.size, same.at or base.version.id)
+            else:
+                sync_file(path)
+                files[name] = record
+        return files
+
+
+def _read_opt(model_file: str) -> Dict[str, Any]:
+    for path, what in ((model_file, "model file"), (model_file + ".opt", "options (.opt)")):
+        if not os.path.isfile(path):
+            folder = os.path.dirname(path) or "."
+            names = os.listdir(folder) if os.path.isdir(folder) else []
+            close = nearest(os.path.basename(path), names)
+            hint = f"; nearest in {folder}: {', '.join(close)}" if close else ""
+            raise ModelFileError(f"--model-file {model_file}: no {what} at {path}{hint}")
+    try:
+        with open(model_file + ".opt") as f:
+            opt = json.load(f)
+    except (ValueError, OSError) as error:
+        # ParlAI would go on to unpickle it
+        raise ModelFileError(f"{model_file}.opt is no ParlAI options file: {error}") from None
+    if not isinstance(opt, dict) or not opt.get("model"):
+        raise ModelFileError(f"{model_file}.opt names no model: it is no ParlAI options file")
+    return opt

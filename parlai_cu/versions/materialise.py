@@ -1,0 +1,161 @@
+"""A version's files as ParlAI loads them, put together in a local cache folder."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from typing import Any, Callable, Dict, NamedTuple
+
+import torch
+
+from parlai_cu.errors import VersionsError
+from parlai_cu.versions import tensors
+from parlai_cu.versions.records import Version
+from parlai_cu.versions.storage import Storage, step, sync_file, told
+
+MODEL, DELTA, CONTENTS = "model", "delta.safetensors", "contents.json"
+# deltas upon deltas; then a full model follows
+MAX_DEPTH = 10
+# what the cache remembers of its files
+_SEEN = "seen.json"
+# what a crash left in the versions folder, when nothing is at work on it any more
+_STALE_SECONDS = 24 * 3600.0
+
+Part = Callable[[Version, str], str]
+Find = Callable[[str], Version]
+
+
+class Base(NamedTuple):
+    """
+    What a delta is against.
+
+    :param version: the version
+    :param contents: its contents.json: path -> hash of each tensor, and the frame
+    """
+
+    version: Version
+    contents: Dict[str, Any]
+
+
+def write_json(path: str, value: Any) -> None:
+    """Write JSON that nobody reads yet."""
+    step(f"write {path}")
+    with open(path, "w") as f:
+        json.dump(value, f, indent=1)
+    sync_file(path)
+
+
+def model_file(version: Version, cache: str, part: Part, find: Find) -> str:
+    """
+    A path of the version's model in the cache, put there if it is not yet.
+
+    :param cache: a folder of this store's
+    :param part: a local path of a file of a version, its hash checked
+    :param find: a version by its id
+    """
+    folder = os.path.join(cache, version.id)
+    if _is_whole(folder):
+        return os.path.join(folder, MODEL)
+    with told(cache):
+        os.makedirs(cache, exist_ok=True)
+        made = tempfile.mkdtemp(prefix=".making-", dir=cache)
+        try:
+            _fill(made, version, part, find)
+            # another process may have been faster, or what is there was changed
+            if not _is_whole(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                with contextlib.suppress(FileExistsError):
+                    os.rename(made, folder)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    return os.path.join(folder, MODEL)
+
+
+def read_tensors(version: Version, part: Part, find: Find) -> Dict[str, torch.Tensor]:
+    """All tensors of a version, deltas applied; not yet compared with its content hash."""
+    if version.delta_of is None:
+        return tensors.take_apart(tensors.read_states(part(version, MODEL))).tensors
+    below = read_tensors(find(version.delta_of), part, find)
+    changed = tensors.load_tensors(part(version, DELTA))
+    with open(part(version, CONTENTS)) as f:
+        paths = json.load(f)["tensors"]
+    try:
+        return {path: changed[path] if path in changed else below[path] for path in paths}
+    except KeyError as error:
+        raise VersionsError(
+            f"version {version.id}: its delta and {version.delta_of} have no tensor {error}"
+        ) from None
+
+
+def copy_model(source: str, target: str) -> None:
+    """Copy a model from the cache, the weights last."""
+    folder, name = os.path.split(os.path.abspath(target))
+    os.makedirs(folder, exist_ok=True)
+    for entry in sorted(os.listdir(os.path.dirname(source)), reverse=True):
+        if entry.startswith(MODEL):
+            aside = os.path.join(folder, f".{name}.{os.getpid()}")
+            shutil.copyfile(os.path.join(os.path.dirname(source), entry), aside)
+            os.replace(aside, os.path.join(folder, name + entry[len(MODEL) :]))
+
+
+def remove_stale(storage: Storage) -> None:
+    """Remove what crashes left in a versions directory."""
+    if storage.remote:
+        return
+    for names in ((), ("versions",)):
+        for name in storage.names(*names):
+            if name.startswith((".staging-", ".writing-")):
+                with contextlib.suppress(OSError):
+                    age = time.time() - os.path.getmtime(storage.path(*names, name))
+                    if age > _STALE_SECONDS:
+                        storage.remove(*names, name)
+
+
+def _fill(folder: str, version: Version, part: Part, find: Find) -> None:
+    for name in version.files:
+        if name.startswith(f"{MODEL}."):
+            # copies: ParlAI writes .opt and .dict in place
+            shutil.copyfile(part(version, name), os.path.join(folder, name))
+    target = os.path.join(folder, MODEL)
+    if version.delta_of is None:
+        source = os.path.abspath(part(version, MODEL))
+        try:
+            os.symlink(source, target)
+        except OSError:  # no links here
+            shutil.copyfile(source, target)
+    else:
+        _apply(version, target, part, find)
+    seen = {name: _stamp(os.path.join(folder, name)) for name in os.listdir(folder)}
+    write_json(os.path.join(folder, _SEEN), seen)
+
+
+def _apply(version: Version, target: str, part: Part, find: Find) -> None:
+    held = read_tensors(version, part, find)
+    with open(part(version, CONTENTS)) as f:
+        frame = json.load(f)["frame"]
+    found = tensors.content_hash(tensors.hashes(held), frame)
+    if found != version.content:
+        raise VersionsError(
+            f"version {version.id}: put together from its deltas it is {found[:12]}, expected "
+            f"{version.content[:12]}"
+        )
+    torch.save(tensors.put_together(tensors.Contents(held, frame)), target)
+
+
+def _is_whole(folder: str) -> bool:
+    """Whether the cache has the version, with no file changed since it was put there."""
+    try:
+        with open(os.path.join(folder, _SEEN)) as f:
+            seen = json.load(f)
+        return bool(seen) and all(
+            _stamp(os.path.join(folder, name)) == stamp for name, stamp in seen.items()
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _stamp(path: str) -> Any:
+    status = os.stat(path)
+    return [status.st_size, status.st_mtime_ns]

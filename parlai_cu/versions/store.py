@@ -1,0 +1,547 @@
+"""
+A directory of immutable versions of a model in service, and the channels that serve them.
+
+::
+
+    DIR/store.json                what the directory is, and the last number given
+    DIR/versions/v7-3fa9c2e1/     version.json, contents.json, and the model: model, or
+                                  delta.safetensors against another version; model.opt, model.dict
+    DIR/live  DIR/canary          one small file a channel: its history, the last line is in force
+
+A version appears by one rename, a promotion by another: a process that is killed leaves the old
+state or the new one. Numbers are given under a lock that the system frees when its holder dies.
+Nothing in a model file is ever executed: it is read as tensors and plain values, or refused.
+
+Use::
+
+    store = VersionStore("deployed", create=True)
+    first = store.add("model/model", mode="import")
+    store.promote(first.id, force=True, why="in service since spring")
+    candidate = store.add("candidate/model", mode="frozen_layer", parent=first.id, verdict=verdict)
+    store.promote(candidate.id)          # refused unless the verdict is accept
+    store.model_file(candidate.id)       # a path for -mf and --init-model
+    store.rollback()
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import uuid
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Set
+
+from parlai_cu.errors import VersionsError, nearest
+from parlai_cu.types import Verdict
+from parlai_cu.versions import channels, materialise, records
+from parlai_cu.versions.intake import Intake
+from parlai_cu.versions.records import Promotion, Version
+from parlai_cu.versions.storage import Storage, file_hash, told
+
+FORMAT = 1
+STORE, FOLDER, RECORD = "store.json", "versions", "version.json"
+LIVE = "live"
+_ID = re.compile(r"^v(\d+)-[0-9a-f]{8}$")
+# what may stand in the directory beside channels
+_OURS = {STORE, FOLDER, ".lock"}
+_CURRENT: Any = object()
+
+
+class VersionStore:
+    """
+    Versions of one model, in a folder (local or shared) or wherever iopath reaches.
+
+    Objects may be shared between threads; processes may use one directory at once.
+
+    :param path: the directory, or a URI of a handler registered with ``path_manager``
+    :param create: make it where it is missing or empty
+    :param path_manager: iopath's; ParlAI's own is ``parlai.utils.io.PathManager``
+    :param cache: a local folder for models put together from deltas; the user's cache folder
+        where missing
+    :raises VersionsError: when it is missing, holds something else, or cannot be reached
+    """
+
+    def __init__(
+        self,
+        path: str,
+        create: bool = False,
+        *,
+        path_manager: Any = None,
+        cache: Optional[str] = None,
+    ) -> None:
+        self.path = path
+        self._storage = Storage(path, path_manager)
+        held = self._storage.read_json(STORE)
+        if held is None:
+            held = self._create() if create else self._refuse_missing()
+        if held.get("format") != FORMAT:
+            raise VersionsError(
+                f"--versions {path}: format {held.get('format')} was written by another parlai-cu; "
+                f"this one reads {FORMAT}"
+            )
+        self.id: str = held["id"]
+        self._cache = os.path.join(cache or _cache_folder(), self.id)
+
+    def __repr__(self) -> str:
+        """The directory."""
+        return f"VersionStore({self.path!r})"
+
+    # -- adding ------------------------------------------------------------------------------
+
+    def add(
+        self,
+        model_file: str,
+        *,
+        mode: str,
+        parent: Optional[str] = None,
+        metrics: Optional[Mapping[str, Any]] = None,
+        verdict: Optional[Verdict] = None,
+        data: Optional[Mapping[str, Any]] = None,
+        seed: Optional[int] = None,
+        kb_snapshot: Optional[str] = None,
+        delta: Optional[bool] = None,
+        note: str = "",
+        who: Optional[str] = None,
+    ) -> Version:
+        """
+        Make a ParlAI model a version. Its own files are only read.
+
+        Optimizer and learning rate schedule are left out; weights, settings and dictionary are
+        kept bit for bit.
+
+        :param model_file: ``-mf`` of the model
+        :param mode: how it came about
+        :param parent: what it was made from
+        :param metrics: what it was measured at
+        :param verdict: of the gate
+        :param data: fingerprint of what it learnt from: ``hash``, ``task``, ``examples``
+        :param seed: of its training
+        :param kb_snapshot: the knowledge base, as it was when this model was gated
+        :param delta: keep only the tensors that differ from the parent's; None: where that
+            saves at least half
+        :param note: in words
+        :param who: user and machine, where it is not this one
+        :return: the new version, which no channel serves yet
+        :raises ModelFileError: when the model cannot be read
+        :raises VersionsError: when the parent is not there, or the directory cannot be written
+        """
+        above = self.get(parent) if parent is not None else None
+        if delta and above is None:
+            raise VersionsError("delta: a delta needs a parent to be against")
+        intake = Intake(model_file)
+        base = None if delta is False else self._delta_base(above)
+        with self._storage.staging(FOLDER) as staged:
+            kept = intake.write(staged, base, wanted=delta)
+            with self._storage.locked():
+                number = self._next_number()
+                version = Version(
+                    id=f"v{number}-{intake.content[:8]}",
+                    number=number,
+                    created=records.now(),
+                    who=who or records.whoami(),
+                    mode=mode,
+                    agent=intake.agent,
+                    parent=above.id if above else None,
+                    delta_of=base.version.id if base and kept.is_delta else None,
+                    depth=base.version.depth + 1 if base and kept.is_delta else 0,
+                    files=kept.files,
+                    content=intake.content,
+                    model_bytes=intake.model_bytes,
+                    data=dict(data or {}),
+                    seed=seed,
+                    metrics=dict(metrics or {}),
+                    verdict=verdict,
+                    kb_snapshot=kb_snapshot,
+                    packages=records.packages(),
+                    note=note,
+                )
+                with told(staged):
+                    materialise.write_json(os.path.join(staged, RECORD), records.to_json(version))
+                self._storage.publish(staged, RECORD, FOLDER, version.id)
+        return version
+
+    def _delta_base(self, above: Optional[Version]) -> Optional[materialise.Base]:
+        if above is None or above.pruned or above.depth >= materialise.MAX_DEPTH:
+            return None
+        return materialise.Base(above, self._contents(above))
+
+    def _next_number(self) -> int:
+        held = self._storage.read_json(STORE)
+        used = (_ID.match(name) for name in self._storage.names(FOLDER))
+        number = 1 + max([int(held["last"]), *(int(match.group(1)) for match in used if match)])
+        # first, so that a crash from here on costs a number and never repeats one
+        self._storage.write_json({**held, "last": number}, STORE)
+        return number
+
+    # -- looking -----------------------------------------------------------------------------
+
+    def get(self, name: str) -> Version:
+        """
+        A version by its id, a beginning of it that no other has, or a channel's name.
+
+        :raises VersionsError: when there is none, or several
+        """
+        ids = self._ids()
+        if name in ids:
+            return self._read(name)
+        head = self.channel(name) if self._is_channel(name) else None
+        if head is not None:
+            return self._read(head)
+        # v1 is v1-..., also where there is a v10-...
+        found = [i for i in ids if i.split("-")[0] == name] or [
+            i for i in ids if name and i.startswith(name)
+        ]
+        if len(found) == 1:
+            return self._read(found[0])
+        if found:
+            raise VersionsError(f"version {name}: could be {', '.join(sorted(found, key=_number))}")
+        known = [*self.channels(), *sorted(ids, key=_number)]
+        close = nearest(name, known) or known[-3:]
+        hint = f"; nearest: {', '.join(close)}" if close else "; it has none yet"
+        raise VersionsError(f"version {name}: --versions {self.path} has no such{hint}")
+
+    def list(self, pruned: bool = False) -> List[Version]:
+        """
+        All versions, oldest first.
+
+        :param pruned: also those whose files were removed
+        """
+        found = [self._read(name) for name in sorted(self._ids(), key=_number)]
+        return [version for version in found if pruned or not version.pruned]
+
+    def model_file(self, version: str) -> str:
+        """
+        A local path that ParlAI can load, for ``-mf`` and ``--init-model``; checked by hash.
+
+        It stands in the user's cache folder: what is written beside it harms no version.
+
+        :raises VersionsError: when files are missing or were changed
+        """
+        found = self.get(version)
+        self._refuse_pruned(found)
+        return materialise.model_file(found, self._cache, self._part, self.get)
+
+    def export(self, version: str, model_file: str) -> None:
+        """
+        Write a version as the model files it was made from.
+
+        :raises VersionsError: when something is there already
+        """
+        source = self.model_file(version)
+        if os.path.exists(model_file) or os.path.exists(model_file + ".opt"):
+            raise VersionsError(f"{model_file} exists; choose another path")
+        with told(model_file):
+            materialise.copy_model(source, model_file)
+
+    def _ids(self) -> List[str]:
+        return [
+            name
+            for name in self._storage.names(FOLDER)
+            if _ID.match(name) and self._storage.exists(FOLDER, name, RECORD)
+        ]
+
+    def _read(self, name: str) -> Version:
+        held = self._storage.read_json(FOLDER, name, RECORD)
+        path = self._storage.path(FOLDER, name, RECORD)
+        if held is None:
+            raise VersionsError(f"version {name}: {path} is missing")
+        version = records.from_json(held, path)
+        if version.id != name:
+            raise VersionsError(
+                f"{path} is of version {version.id}: the folder was renamed or copied"
+            )
+        return version
+
+    def _contents(self, version: Version) -> Dict[str, Any]:
+        with open(self._part(version, materialise.CONTENTS)) as f:
+            held: Dict[str, Any] = json.load(f)
+        return held
+
+    def _part(self, version: Version, name: str) -> str:
+        """A local path of one file of a version, its hash checked."""
+        record = version.files[name]
+        folder = self._storage.path(FOLDER, record.at or version.id)
+        if not self._storage.exists(FOLDER, record.at or version.id, name):
+            raise VersionsError(f"version {version.id}: {folder} has lost its file {name}")
+        local = self._storage.local(FOLDER, record.at or version.id, name)
+        with told(local):
+            found = file_hash(local)
+        if found != record.sha256:
+            raise VersionsError(
+                f"version {version.id}: {folder}/{name} was changed or damaged (SHA-256 "
+                f"{found[:12]}, expected {record.sha256[:12]}); restore it, or roll back"
+            )
+        return local
+
+    def _refuse_pruned(self, version: Version) -> None:
+        if version.pruned:
+            raise VersionsError(
+                f"version {version.id}: its files were removed by prune at {version.pruned}; "
+                "its record is what is left"
+            )
+
+    # -- channels ----------------------------------------------------------------------------
+
+    def channel(self, name: str = LIVE) -> Optional[str]:
+        """The id of the version that a channel serves; None where none was promoted yet."""
+        return channels.live(self.history(name))
+
+    def channels(self) -> Dict[str, str]:
+        """Channel -> id of the version that it serves."""
+        heads = {}
+        for name in self._storage.names():
+            if self._is_channel(name):
+                head = self.channel(name)
+                if head is not None:
+                    heads[name] = head
+        return heads
+
+    def history(self, name: str = LIVE) -> List[Promotion]:
+        """Every change of what a channel serves, oldest first."""
+        channels.check_name(name)
+        return channels.read(self._storage.read(name), self._storage.path(name))
+
+    def channel_file(self, name: str = LIVE) -> str:
+        """The path of a channel's file: it is replaced with every promotion."""
+        channels.check_name(name)
+        return self._storage.path(name)
+
+    def promote(
+        self,
+        version: str,
+        channel: str = LIVE,
+        *,
+        expected: Optional[str] = _CURRENT,
+        force: bool = False,
+        who: Optional[str] = None,
+        why: str = "",
+    ) -> Promotion:
+        """
+        Serve a version from now on.
+
+        :param version: what :meth:`get` understands
+        :param expected: id of the version that the caller believes is live (None: none); what
+            is live when this is called, where missing
+        :param force: although the gate did not accept it; this is recorded
+        :raises VersionsError: without the gate's consent, when its files are damaged, or when
+            somebody else promoted another one meanwhile
+        """
+        before = self.channel(channel) if expected is _CURRENT else expected
+        found = self.get(version)
+        self._refuse_pruned(found)
+        accepted = found.verdict is not None and found.verdict.accepted
+        if not accepted and not force:
+            raise VersionsError(_unaccepted(found))
+        damage = self.verify(found.id)
+        if damage:
+            raise VersionsError(damage[0])
+        change = Promotion(
+            time=records.now(),
+            id=found.id,
+            who=who or records.whoami(),
+            why=why,
+            forced=not accepted,
+            action=channels.PROMOTE,
+        )
+        self._append(channel, change, before)
+        return change
+
+    def rollback(
+        self, channel: str = LIVE, *, who: Optional[str] = None, why: str = ""
+    ) -> Promotion:
+        """
+        Serve what the channel served before; called again, what it served before that.
+
+        :raises VersionsError: when there is nothing before, or its files are gone
+        """
+        history = self.history(channel)
+        back = channels.before(history)
+        if back is None:
+            served = f"only ever served {history[-1].id}" if history else "serves nothing"
+            raise VersionsError(f"--channel {channel} cannot be rolled back: it {served}")
+        self._refuse_pruned(self._read(back))
+        damage = self.verify(back)
+        if damage:
+            raise VersionsError(damage[0])
+        change = Promotion(
+            time=records.now(),
+            id=back,
+            who=who or records.whoami(),
+            why=why,
+            forced=False,
+            action=channels.ROLLBACK,
+        )
+        self._append(channel, change, history[-1].id)
+        return change
+
+    def _append(self, channel: str, change: Promotion, expected: Optional[str]) -> None:
+        with self._storage.locked():
+            history = self.history(channel)
+            head = channels.live(history)
+            if head != expected:
+                last = history[-1] if history else None
+                by = f", which {last.who} promoted at {last.time}" if last else ""
+                raise VersionsError(
+                    f"--channel {channel} serves {head}{by}, not {expected} any more: nothing was "
+                    f"changed. Look at {head} and promote {change.id} again if it is still better"
+                )
+            self._refuse_pruned(self._read(change.id))
+            self._storage.write(channels.write([*history, change]), channel)
+
+    def _is_channel(self, name: str) -> bool:
+        with contextlib.suppress(VersionsError):
+            channels.check_name(name)
+            text = self._storage.read(name)
+            return bool(text) and bool(channels.read(text, name))
+        return False
+
+    # -- keeping order -----------------------------------------------------------------------
+
+    def verify(self, version: Optional[str] = None) -> List[str]:
+        """
+        Look whether all files are there and have their hashes.
+
+        :param version: only this one, with the deltas below it; all, and what else lies in the
+            directory, where missing
+        :return: what is wrong, in words; nothing where all is well
+        """
+        problems: List[str] = []
+        if version is not None:
+            chosen = self._lineage(self.get(version))
+        else:
+            problems += self._foreign()
+            chosen = []
+            for name in sorted(self._ids(), key=_number):
+                try:
+                    chosen.append(self._read(name))
+                except VersionsError as error:
+                    problems.append(str(error))
+        for found in chosen:
+            if found.pruned:
+                continue
+            for name in found.files:
+                try:
+                    self._part(found, name)
+                except VersionsError as error:
+                    problems.append(str(error))
+        return problems
+
+    def prune(self, keep: int = 3, dry_run: bool = False) -> List[Version]:
+        """
+        Remove the files of versions that nothing leads to.
+
+        What stays: what a channel serves, the last ``keep`` versions that each channel could be
+        rolled back to, the newest ``keep`` versions, and all that their deltas need. The record
+        of a removed version stays, so its id is never given again.
+
+        :return: the versions whose files were removed (or would be)
+        """
+        if keep < 1:
+            raise VersionsError(f"--keep {keep}: expected 1 or more")
+        with self._storage.locked():
+            existing = self.list()
+            reached = self._reachable(existing, keep)
+            gone = [version for version in existing if version.id not in reached]
+            if not dry_run:
+                for version in gone:
+                    pruned = {**records.to_json(version), "pruned": records.now()}
+                    self._storage.write_json(pruned, FOLDER, version.id, RECORD)
+                self._tidy()
+        return gone
+
+    def _reachable(self, existing: Iterable[Version], keep: int) -> Set[str]:
+        by_id = {version.id: version for version in existing}
+        wanted = [version.id for version in list(by_id.values())[-keep:]]
+        for name in self.channels():
+            stack = channels.stacked(self.history(name))
+            wanted += stack[-keep - 1 :]
+        reached: Set[str] = set()
+        for name in wanted:
+            if name in by_id:
+                reached.update(version.id for version in self._lineage(by_id[name]))
+        return reached
+
+    def _tidy(self) -> None:
+        """Remove the files of pruned versions, and what crashes left; under the lock."""
+        for version in self.list(pruned=True):
+            if version.pruned:
+                for name in self._storage.names(FOLDER, version.id):
+                    if name != RECORD:
+                        self._storage.remove(FOLDER, version.id, name)
+                shutil.rmtree(os.path.join(self._cache, version.id), ignore_errors=True)
+        materialise.remove_stale(self._storage)
+
+    def _lineage(self, version: Version) -> List[Version]:
+        """A version and all that it needs: the versions its deltas are against."""
+        line = [version]
+        while line[-1].delta_of is not None:
+            line.append(self._read(line[-1].delta_of))
+        return line
+
+    def _foreign(self) -> List[str]:
+        """What lies in the directory and is not ours."""
+        found = [
+            self._storage.path(name)
+            for name in self._storage.names()
+            if name not in _OURS and not self._is_channel(name) and not name.startswith(".writing-")
+        ]
+        ids = set(self._ids())
+        found += [
+            self._storage.path(FOLDER, name)
+            for name in self._storage.names(FOLDER)
+            if name not in ids and not name.startswith(".staging-")
+        ]
+        return [f"{path} is no part of a versions directory; it is ignored" for path in found]
+
+    def _create(self) -> Dict[str, Any]:
+        others = [
+            name
+            for name in self._storage.names()
+            if name not in _OURS and not name.startswith(".writing-")
+        ]
+        if others:
+            raise VersionsError(
+                f"--versions {self.path} holds other files ({', '.join(others[:3])}): expected an "
+                "empty or a missing folder, or one made by parlai versions import"
+            )
+        self._storage.make_folder(FOLDER)
+        with self._storage.locked():
+            held = self._storage.read_json(STORE)
+            if held is None:
+                held = {"format": FORMAT, "id": uuid.uuid4().hex, "last": 0}
+                self._storage.write_json(held, STORE)
+        made: Dict[str, Any] = held
+        return made
+
+    def _refuse_missing(self) -> Any:
+        if self._storage.remote or os.path.isdir(self.path):
+            raise VersionsError(
+                f"--versions {self.path} is no versions directory: it has no {STORE}. One is made "
+                "by: parlai versions import --versions DIR --model-file MODEL"
+            )
+        folder, name = os.path.split(os.path.abspath(self.path))
+        close = nearest(name, os.listdir(folder)) if os.path.isdir(folder) else []
+        hint = f"; nearest in {folder}: {', '.join(close)}" if close else ""
+        raise VersionsError(f"--versions {self.path}: there is no such folder{hint}")
+
+
+def _unaccepted(version: Version) -> str:
+    if version.verdict is None:
+        why = "it was never gated"
+    else:
+        reasons = "; ".join(version.verdict.reasons)
+        why = f"the gate said {version.verdict.decision!r}" + (f" ({reasons})" if reasons else "")
+    return (
+        f"version {version.id} is not promoted: {why}. parlai update_model gates candidates; "
+        "--force promotes it all the same, and records that"
+    )
+
+
+def _number(version_id: str) -> int:
+    match = _ID.match(version_id)
+    return int(match.group(1)) if match else 0
+
+
+def _cache_folder() -> str:
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "parlai_cu", "versions")

@@ -1,0 +1,222 @@
+"""
+What a ParlAI model file holds, read without running anything, hashed and compared.
+
+A model file is nested dictionaries of tensors and plain values. It is taken apart into its
+*tensors*, each under the path it has there (``model/encoder.layers.0.ffn.lin1.weight``), and its
+*frame*, the rest, as JSON. A tensor that stands at several places (tied embeddings) is one.
+"""
+
+import collections
+import hashlib
+import json
+from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Tuple
+
+import torch
+
+from parlai_cu.errors import ModelFileError
+
+# what only the training run needs that made the model, and ParlAI never asks for in service
+TRAINING_STATES = ("optimizer", "optimizer_type", "lr_scheduler", "lr_scheduler_type")
+
+
+class Contents(NamedTuple):
+    """
+    A model file taken apart.
+
+    :param tensors: path -> tensor
+    :param frame: all else, as JSON values
+    """
+
+    tensors: Dict[str, torch.Tensor]
+    frame: Any
+
+
+def read_states(path: str) -> Dict[str, Any]:
+    """
+    The dictionary that a model file holds, without running what may be in it.
+
+    :raises ModelFileError: when it is damaged, or holds objects rather than tensors and values
+    """
+    arguments: Dict[str, Any] = {"map_location": "cpu", "weights_only": True}
+    try:
+        try:
+            held = torch.load(path, mmap=True, **arguments)  # torch >= 2.1, zip format
+        except (TypeError, RuntimeError, ValueError):
+            held = torch.load(path, **arguments)
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror or error}") from None
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0][:160]
+        raise ModelFileError(
+            f"{path} cannot be read safely: it is damaged, no PyTorch file, or holds Python "
+            f"objects, whose loading could run code ({reason}). A model that you trust is put "
+            "right by loading it in ParlAI and saving it again"
+        ) from None
+    if not isinstance(held, dict):
+        raise ModelFileError(
+            f"{path} holds a {type(held).__name__}; a ParlAI model is a dictionary"
+        )
+    return held
+
+
+def without_training(states: Mapping[str, Any]) -> Dict[str, Any]:
+    """The same without optimizer and schedule."""
+    return {name: value for name, value in states.items() if name not in TRAINING_STATES}
+
+
+def take_apart(states: Mapping[str, Any]) -> Contents:
+    """
+    Tensors and frame of a model file's dictionary.
+
+    :raises ModelFileError: when something is neither a tensor nor a plain value
+    """
+    tensors: Dict[str, torch.Tensor] = {}
+    return Contents(tensors, _frame(dict(states), "", tensors, {}))
+
+
+def put_together(contents: Contents) -> Dict[str, Any]:
+    """The dictionary that :func:`take_apart` was given."""
+    states: Dict[str, Any] = _unframe(contents.frame, contents.tensors)
+    return states
+
+
+def hashes(tensors: Mapping[str, torch.Tensor]) -> Dict[str, str]:
+    """Path -> SHA-256 of type, shape and bytes."""
+    return {name: tensor_hash(tensor) for name, tensor in tensors.items()}
+
+
+def tensor_hash(tensor: torch.Tensor) -> str:
+    """SHA-256 of a tensor's type, shape and bytes."""
+    digest = hashlib.sha256(f"{tensor.dtype} {list(tensor.shape)} ".encode())
+    digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def content_hash(of_tensors: Mapping[str, str], frame: Any) -> str:
+    """
+    SHA-256 of all that a model file holds.
+
+    :param of_tensors: path -> hash, see :func:`hashes`
+    """
+    text = json.dumps([sorted(of_tensors.items()), frame], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def count_bytes(tensors: Iterable[torch.Tensor]) -> int:
+    """Bytes of tensors."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def save_tensors(tensors: Mapping[str, torch.Tensor], path: str) -> None:
+    """Write tensors in the safetensors format."""
+    from safetensors.torch import save_file
+
+    # clones: safetensors refuses tensors that share memory, as slices of one may
+    copies = {
+        n: t.detach().clone(memory_format=torch.contiguous_format) for n, t in tensors.items()
+    }
+    save_file(copies, path)
+
+
+def load_tensors(path: str) -> Dict[str, torch.Tensor]:
+    """
+    Tensors in the safetensors format.
+
+    :raises ModelFileError: when the file is damaged
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"{path} is damaged: {error}") from None
+
+
+def _bytes(tensor: torch.Tensor) -> Any:
+    flat = tensor.detach().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data if flat.numel() else b""
+
+
+# -- the frame: JSON values, with one key that says what a thing is -----------------------------
+
+_PLAIN = (str, bool, int, type(None))
+
+
+def _frame(value: Any, path: str, tensors: Dict[str, torch.Tensor], seen: Dict[Any, str]) -> Any:
+    if isinstance(value, torch.Tensor):
+        return {"tensor": _place(value, path, tensors, seen)}
+    if type(value) in _PLAIN:
+        return value
+    if type(value) is float:
+        return {"float": value.hex()}  # exact, and NaN is no JSON
+    if type(value) is bytes:
+        return {"bytes": value.hex()}
+    if isinstance(value, dict):
+        kind = "ordered" if isinstance(value, collections.OrderedDict) else "dict"
+        items = [
+            [_frame(key, path, tensors, seen), _frame(part, _join(path, key), tensors, seen)]
+            for key, part in value.items()
+        ]
+        # what torch keeps beside a state_dict's entries
+        metadata = getattr(value, "_metadata", None)
+        if metadata is None:
+            return {kind: items}
+        return {kind: items, "metadata": _frame(metadata, path, tensors, seen)}
+    if type(value) in (list, tuple, set, torch.Size):
+        parts = enumerate(sorted(value, key=repr) if type(value) is set else value)
+        held = [_frame(part, _join(path, i), tensors, seen) for i, part in parts]
+        return {type(value).__name__.lower(): held}
+    if isinstance(value, (torch.dtype, torch.device)):
+        return {type(value).__name__: str(value)}
+    raise ModelFileError(
+        f"the model file holds a {type(value).__name__} at {path or 'its top'}, which is neither a "
+        "tensor nor a plain value"
+    )
+
+
+def _unframe(frame: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    if not isinstance(frame, dict):
+        return frame
+    ((kind, held), *more) = frame.items()
+    if kind in ("dict", "ordered"):
+        pairs = [(_unframe(key, tensors), _unframe(part, tensors)) for key, part in held]
+        made: Any = dict(pairs) if kind == "dict" else collections.OrderedDict(pairs)
+        if more:
+            made._metadata = _unframe(more[0][1], tensors)
+        return made
+    if kind in ("list", "tuple", "set", "size"):
+        build = {"list": list, "tuple": tuple, "set": set, "size": torch.Size}[kind]
+        return build(_unframe(part, tensors) for part in held)
+    if kind == "tensor":
+        return tensors[held]
+    if kind == "dtype":
+        return getattr(torch, held.rpartition(".")[2])
+    simple: Dict[str, Callable[[str], Any]] = {
+        "float": float.fromhex,
+        "bytes": bytes.fromhex,
+        "device": torch.device,
+    }
+    return simple[kind](held)
+
+
+def _place(
+    tensor: torch.Tensor, path: str, tensors: Dict[str, torch.Tensor], seen: Dict[Any, str]
+) -> str:
+    """The path under which a tensor is kept: that of its first place."""
+    key: Tuple[Any, ...] = (
+        tensor.data_ptr() if tensor.numel() else path,
+        tensor.dtype,
+        tuple(tensor.shape),
+        tuple(tensor.stride()),
+    )
+    if key not in seen:
+        while path in tensors:  # {1: ..., "1": ...} would give the same path twice
+            path += "'"
+        seen[key] = path
+        tensors[path] = tensor
+    return seen[key]
+
+
+def _join(path: str, key: Any) -> str:
+    return f"{path}/{key}" if path else str(key)
