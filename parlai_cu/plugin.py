@@ -38,6 +38,7 @@ KNOWLEDGE_BASES = {
     "sql": "parlai_cu.knowledge.backends.structured:StructuredDatabase",
     "postgresql": "parlai_cu.knowledge.backends.structured:StructuredDatabase",
     "mysql": "parlai_cu.knowledge.backends.structured:StructuredDatabase",
+    "openai": "parlai_cu.knowledge.backends.openai:LanguageModel",
     "agent": "parlai_cu.agents.kb_augmented.domain_model:DomainModel",
 }
 

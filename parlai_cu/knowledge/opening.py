@@ -1,7 +1,7 @@
 """From what a user types after ``--kb`` to a knowledge base."""
 
 import importlib
-from typing import Any, List, Sequence
+from typing import Any, Dict, List, Sequence
 
 from parlai_cu import plugin
 from parlai_cu.errors import KnowledgeError, nearest
@@ -69,6 +69,14 @@ class SeveralKnowledgeBases:
     def snapshot_id(self) -> str:
         """Those of all."""
         return ",".join(base.snapshot_id() for base in self.bases)
+
+    def spent(self) -> Dict[str, float]:
+        """What asking all of them cost."""
+        total: Dict[str, float] = {}
+        for base in self.bases:
+            for name, amount in base.spent().items():
+                total[name] = total.get(name, 0) + amount
+        return total
 
     def close(self) -> None:
         """Close all."""

@@ -55,7 +55,7 @@ def test_a_model_that_fails_is_named(
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(model, "_answer", fail)
+        patch.setattr(model, "answer", fail)
         with pytest.raises(KnowledgeError, match="agent:.*: out of memory"):
             model.query(Turn("hello"))
     model.query(Turn("hello there"))

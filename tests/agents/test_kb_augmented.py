@@ -13,6 +13,7 @@ from parlai_cu.errors import KnowledgeError, UsageError
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
 from parlai_cu.types import Fact
 from tests.conftest import BASES, states
+from tests.knowledge.servers import chat_server, completion
 from tests.tasks.test_dstc11 import write_corpus
 
 GENERATOR = "transformer/generator"
@@ -134,6 +135,23 @@ def test_a_base_that_is_gone_does_not_end_the_conversation(
     assert "text" in gone and "knowledge" not in gone
     path.write_bytes(whole)
     assert ask(agent, ASKED)[0]["knowledge"][0]["id"] == "park"
+
+
+def test_a_model_behind_http(load: Callable[..., Any]) -> None:
+    """What it costs is in the metrics; when it fails the model answers alone."""
+    with chat_server(lambda asked: completion("It opens at ten.", [-0.1])) as server:
+        agent = load(kb=f"openai+{server.url}#expert")
+        clone = agent.clone()
+        for text in ("when does it open?", "is it open on mondays?"):
+            clone.observe({"id": "user", "text": text, "episode_done": True})
+            reply = clone.act()
+            assert reply["text"] == "It opens at ten." and reply["knowledge"][0]["score"] > 0.9
+        report = {name: float(value) for name, value in clone.report().items()}
+        assert (report["kb_calls"], report["kb_tokens_in"], report["kb_tokens_out"]) == (2, 40, 14)
+        assert report["kb_used"] == 1 and report["kb_failed"] == 0
+        server.reply = lambda asked: (401, {})
+        reply = ask(agent, "and on sundays?")[0]
+        assert "text" in reply and "knowledge" not in reply
 
 
 @pytest.mark.parametrize("integrate", sorted(plugin.INTEGRATORS))

@@ -19,7 +19,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 import parlai.utils.logging as logging
 import torch
 from parlai.core.message import Message
-from parlai.core.metrics import AverageMetric
+from parlai.core.metrics import AverageMetric, SumMetric
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.torch_agent import Batch
@@ -287,6 +287,9 @@ class KBAugmentedAgent(FusingSearch, UpdatingAgent):
             logging.error(f"the conversation goes on without knowledge: {error}")
             self.global_metrics.add("kb_failed", AverageMetric(1))
             return []
+        finally:
+            for name, amount in self.kb.spent().items():
+                self.global_metrics.add(f"kb_{name}", SumMetric(amount))
         self.global_metrics.add("kb_failed", AverageMetric(0))
         self.global_metrics.add("kb_ms", AverageMetric(1000 * (time.monotonic() - started)))
         return found

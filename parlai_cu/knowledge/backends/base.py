@@ -53,6 +53,14 @@ class KnowledgeBase(Protocol):
         """Changes whenever any fact does; the same state has the same id."""
         ...
 
+    def spent(self) -> Dict[str, float]:
+        """
+        What asking cost since this was last called, beside time: name -> amount.
+
+        Each is added up in the metric ``kb_NAME``; nothing, for what costs nothing.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of files and connections."""
         ...
@@ -76,6 +84,10 @@ class ReadOnly:
     def remove(self, fact_ids: Iterable[str]) -> None:
         """Refused."""
         raise self._refusal()
+
+    def spent(self) -> Dict[str, float]:
+        """Nothing."""
+        return {}
 
     def _refusal(self) -> KnowledgeError:
         return KnowledgeError(

@@ -131,6 +131,10 @@ class SQLiteFacts:
             )
             return [dict(row) for row in rows]
 
+    def spent(self) -> Dict[str, float]:
+        """Nothing."""
+        return {}
+
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
