@@ -86,6 +86,8 @@ setup(
     package_data={
         "parlai_cu": [
             "agents/*/README.md",
+            "chat_service/config.yml",
+            "serving/page/*",
             "tasks/telecom/facts/*.csv",
             "tasks/telecom/intents/*.yaml",
             "tasks/telecom/PROVENANCE.md",

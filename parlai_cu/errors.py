@@ -11,6 +11,7 @@ The errors we raise for what a user can put right.
     ├── DataError            a data file
     ├── KnowledgeError       a knowledge base: missing, out of reach, damaged, or asked for too much
     ├── VersionsError        a versions directory, a version or a channel
+    ├── ConversationError    the store of conversations: out of reach, damaged, not ours
     ├── SaveError            a file that could not be written
     ├── FrozenBreachError    a frozen tensor changed: the promise is broken, nothing was saved
     └── DivergedError        the loss is no longer a number
@@ -55,6 +56,10 @@ class KnowledgeError(ParlaiCuError):
 
 class VersionsError(ParlaiCuError):
     """A versions directory, a version or a channel cannot be read or changed as asked."""
+
+
+class ConversationError(ParlaiCuError):
+    """The store of conversations cannot be opened, read or written."""
 
 
 class SaveError(ParlaiCuError):

@@ -1,0 +1,246 @@
+"""
+The world of a support chat, for ParlAI's chat_service (``world_module:`` in config.yml).
+
+``ChatWorld`` greets, answers by the model, keeps the conversation through lost connections and
+restarts, and takes ratings and corrections. It is an ordinary chat_service world: it runs in the
+websocket, terminal and Messenger services, and in ``parlai serve``. What it says when is decided
+in :mod:`parlai_cu.serving.talk`; here is what touches ParlAI.
+"""
+
+import threading
+import traceback
+from typing import Any, Dict, List, Optional, Tuple
+
+import parlai.utils.logging as logging
+from parlai.chat_service.services.messenger.worlds import OnboardWorld
+from parlai.core.agents import create_agent_from_shared
+from parlai.core.opt import Opt
+from parlai.core.worlds import World
+
+from parlai_cu.errors import UsageError, nearest
+from parlai_cu.serving.conversations import Conversations
+from parlai_cu.serving.feedback import FeedbackLog
+from parlai_cu.serving.talk import CORRECTION, RATING, RESUMED, Act, Settings, Talk
+
+# what the overworld returns: a task of config.yml, and the manager's word for leaving
+TASK, EXIT = "default", "EXIT"
+AGAIN = 'That conversation is over. Write something to start another, or "exit" to leave.'
+
+_lock = threading.Lock()
+_stores: Dict[Tuple[str, float], Conversations] = {}
+_logs: Dict[str, FeedbackLog] = {}
+
+
+def module_initialize(opt: Opt, manager: Any) -> None:
+    """Called once by the service: what is wrong with the settings is said at the start."""
+    settings = Settings.read(opt.get("chat"))
+    _store(settings)
+    _feedback(settings)
+    if opt.get("shared_bot_params"):
+        model_name(opt, settings)
+
+
+def knows_token(token: str) -> bool:
+    """Whether a conversation can be taken up whose process is gone; asked by the service."""
+    with _lock:
+        stores = list(_stores.values())
+    return any(store.knows(token) for store in stores)
+
+
+def model_name(opt: Opt, settings: Settings) -> str:
+    """
+    Which of the service's models is to answer.
+
+    :raises UsageError: when there is none, or several and none was chosen
+    """
+    models = list(opt.get("shared_bot_params") or opt.get("models") or ())
+    if settings.model in models:
+        return settings.model
+    if settings.model:
+        near = nearest(settings.model, models) or models
+        raise UsageError(
+            f"config.yml, opt: chat: model: {settings.model!r} is not among opt: models; "
+            f"nearest: {', '.join(near) or 'there are none'}"
+        )
+    if len(models) != 1:
+        raise UsageError(
+            "config.yml: ChatWorld needs a model under opt: models"
+            if not models
+            else f"config.yml: which of {', '.join(models)} is to answer? opt: chat: model: NAME"
+        )
+    return str(models[0])
+
+
+def _store(settings: Settings) -> Conversations:
+    """One store for all conversations of the process."""
+    key = (settings.conversations, settings.keep_days)
+    with _lock:
+        if key not in _stores:
+            _stores[key] = Conversations(settings.conversations, settings.keep_days or None)
+        return _stores[key]
+
+
+def _feedback(settings: Settings) -> Optional[FeedbackLog]:
+    if not settings.feedback:
+        return None
+    with _lock:
+        if settings.feedback not in _logs:
+            _logs[settings.feedback] = FeedbackLog(settings.feedback)
+        return _logs[settings.feedback]
+
+
+class ChatOverworld(World):
+    """
+    Goes straight to the chat; after a chat has ended, waits until the user writes again.
+
+    What he writes then is the first message of the new chat.
+    """
+
+    def __init__(self, opt: Opt, agent: Any) -> None:
+        self.opt, self.agent = opt, agent
+        self.again = bool(agent.data.get("chatted"))
+        self.told = self.over = False
+
+    @staticmethod
+    def generate_world(opt: Opt, agents: List[Any]) -> "ChatOverworld":
+        """As chat_service makes it."""
+        return ChatOverworld(opt, agents[0])
+
+    @staticmethod
+    def assign_roles(agents: List[Any]) -> None:
+        """Names for the agents."""
+        agents[0].disp_id = "Agent"
+
+    def parley(self) -> Optional[str]:
+        """Where the user is to go; None while he has not said."""
+        if self.again and not self.told:
+            self.told = True
+            self.agent.observe({"id": "", "text": AGAIN, "type": "message"})
+        act = self.agent.act() if self.again else None
+        if self.again and act is None:
+            return None
+        self.over = True
+        text = act.get("text") if act else None
+        if isinstance(text, str) and text.strip().lower() == "exit":
+            return EXIT
+        self.agent.data = {"chatted": True, "first": act}
+        return TASK
+
+    def episode_done(self) -> bool:
+        """Whether the user went on."""
+        return self.over
+
+
+class ChatOnboarding(OnboardWorld):
+    """Nothing to ask; it carries what the overworld knows of the user to the chat."""
+
+    @staticmethod
+    def generate_world(opt: Opt, agents: List[Any]) -> "ChatOnboarding":
+        """As chat_service makes it."""
+        return ChatOnboarding(opt=opt, agent=agents[0])
+
+
+class ChatWorld(World):
+    """
+    A user and the model.
+
+    :param agent: the user, a ChatServiceAgent
+    :param model: whoever answers
+    :param talk: what is said when
+    """
+
+    MAX_AGENTS = 1
+    # types of messages that `parlai serve` is to let through, beside ordinary ones
+    accepts = (RATING, CORRECTION, RESUMED)
+
+    def __init__(self, opt: Opt, agent: Any, model: Any, talk: Talk) -> None:
+        self.opt, self.agent, self.model, self.talk = opt, agent, model, talk
+        self.over = False
+        self.opened = False
+        # written while no chat was there to read it
+        self.waiting: List[Act] = [act for act in [agent.data.pop("first", None)] if act]
+
+    @staticmethod
+    def generate_world(opt: Opt, agents: List[Any]) -> "ChatWorld":
+        """As chat_service makes it; ``opt`` is the service's."""
+        (agent,) = agents
+        settings = Settings.read(opt.get("chat"))
+        model = create_agent_from_shared(opt["shared_bot_params"][model_name(opt, settings)])
+        talk = Talk(
+            _store(settings),
+            settings,
+            token=_token(agent),
+            log=_feedback(settings),
+            version=_version(model),
+        )
+        return ChatWorld(opt, agent, model, talk)
+
+    @staticmethod
+    def assign_roles(agents: List[Any]) -> None:
+        """Names for the agents."""
+        agents[0].disp_id = "ChatAgent"
+
+    def parley(self) -> None:
+        """Open the conversation, or take what the user said, if he said anything."""
+        if not self.opened:
+            self.opened = True
+            self._remember()
+            self.agent.observe(self.talk.opening())
+        act = self.waiting.pop(0) if self.waiting else self.agent.act()
+        if act is None:
+            return
+        heard = self.talk.hear(act)
+        if heard.reset:
+            self.model.reset()
+        self._send(heard.say)
+        if heard.ask is not None:
+            self._send(self._answer(heard.ask))
+        self.over = self.over or heard.done
+
+    def _answer(self, text: str) -> List[Act]:
+        typing = getattr(self.agent, "observe_typing_on", None)
+        if typing is not None:
+            typing()
+        try:
+            self.model.observe({"id": "user", "text": text, "episode_done": False})
+            return self.talk.answered(self.model.act())
+        except Exception as error:  # of any model: it costs this turn, not the conversation
+            # not its message, which may hold what the user wrote
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            kind = type(error).__name__
+            logging.error(f"a turn got an apology: {kind} at {where.filename}:{where.lineno}")
+            self._remember()
+            return self.talk.failed()
+
+    def _remember(self) -> None:
+        """Give the model the history that counts, without asking it anything."""
+        self.model.reset()
+        for text, reply in self.talk.replay():
+            self.model.observe({"id": "user", "text": text, "episode_done": False})
+            if hasattr(self.model, "self_observe"):
+                self.model.self_observe({"text": reply, "episode_done": False})
+
+    def _send(self, acts: List[Act]) -> None:
+        for act in acts:
+            self.agent.observe(act)
+
+    def episode_done(self) -> bool:
+        """Whether the user has left the chat."""
+        return self.over
+
+    def shutdown(self) -> None:
+        """The user is gone; what was said is kept."""
+        self.talk.close()
+
+
+def _version(model: Any) -> Optional[str]:
+    """Of the model that answers, where it has one."""
+    version = getattr(model, "version", None)
+    return str(version) if isinstance(version, (str, int)) else None
+
+
+def _token(agent: Any) -> Optional[str]:
+    """What a user is known by when he is back; nothing in ParlAI's own websocket service."""
+    token = getattr(agent, "token", None)
+    page = getattr(agent, "page_id", None)  # Messenger knows its users
+    return token or (None if page is None else f"messenger:{page}:{agent.id}")

@@ -1,0 +1,1 @@
+"""Serving: turn protocol, limits, batches, world threads, the websocket and HTTP shell."""

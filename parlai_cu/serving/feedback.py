@@ -1,0 +1,104 @@
+"""
+What users think of replies, as JSON Lines: one record a judgement, read by ``-t corrections``.
+
+Writing it is the operator's choice, since it holds what users wrote. A later record of the same
+conversation and turn takes the earlier one's place.
+"""
+
+import json
+import os
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any, Dict, List, Optional
+
+from parlai_cu.errors import ConversationError
+
+RATINGS = ("up", "down")
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """
+    What a user thinks of one reply.
+
+    :param conversation: its name
+    :param turn: the reply's number in it, from 1
+    :param version: of the model that replied, where it has one
+    :param context: the utterances before, oldest first
+    :param text: what the user had said
+    :param reply: what he was answered
+    :param rating: ``up``, ``down`` or None
+    :param correction: what the user says the answer should have been
+    :param knowledge: the facts the reply used
+    """
+
+    conversation: str
+    turn: int
+    version: Optional[str]
+    context: List[str]
+    text: str
+    reply: str
+    rating: Optional[str]
+    correction: Optional[str]
+    knowledge: Optional[List[Dict[str, Any]]]
+
+
+class FeedbackLog:
+    """
+    A file that records are appended to, whole or not at all; several processes may share it.
+
+    :param path: is made where it is not there, and readable by its owner alone
+    :raises ConversationError: when it cannot be written
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        os.close(self._open())
+
+    def append(self, feedback: Feedback) -> None:
+        """
+        Write one record.
+
+        :raises ConversationError: when it cannot be written; the file is as it was
+        """
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        # as ASCII: no text is outside what the file can hold
+        record = json.dumps({"time": now, **asdict(feedback)}, default=str)
+        line = record.encode("ascii") + b"\n"
+        with self._lock:
+            descriptor = self._open()
+            try:
+                _lock_file(descriptor)
+                self._write(descriptor, line)
+            finally:
+                os.close(descriptor)
+
+    def _open(self) -> int:
+        try:
+            os.makedirs(os.path.dirname(os.path.abspath(self.path)), exist_ok=True)
+            return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise ConversationError(f"feedback: {self.path} cannot be written: {error}") from error
+
+    def _write(self, descriptor: int, line: bytes) -> None:
+        size = os.fstat(descriptor).st_size
+        try:
+            if size:
+                os.lseek(descriptor, size - 1, os.SEEK_SET)
+                if os.read(descriptor, 1) != b"\n":
+                    line = b"\n" + line  # a writer was killed in the middle of a line
+            if os.write(descriptor, line) != len(line):
+                raise OSError("no space for the whole record")
+        except OSError as error:
+            os.ftruncate(descriptor, size)
+            raise ConversationError(f"feedback: {self.path} cannot be written: {error}") from error
+
+
+def _lock_file(descriptor: int) -> None:
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # goes with the descriptor

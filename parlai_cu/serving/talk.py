@@ -1,0 +1,400 @@
+"""
+One user's conversation, without any I/O but the store's: what to send when he says something.
+
+A turn has two steps, so that whoever drives it may batch what lies between::
+
+    heard = talk.hear(act)            # heard.say goes to the user, heard.ask to the model
+    acts = talk.answered(reply)       # the model's reply; the acts go to the user
+
+Acts are ParlAI's dicts: ``id``, ``text``, ``quick_replies``, and for clients that know them
+``type``, ``turn``, ``version``, ``knowledge``, ``rating``, ``history``. ``type`` is ``history`` for
+the first act, ``message`` for a reply of the model's, ``notice`` for what the service says itself.
+"""
+
+import dataclasses
+import logging
+import secrets
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
+
+from parlai_cu.errors import ConversationError, UsageError, nearest
+from parlai_cu.serving import phrases
+from parlai_cu.serving.conversations import (
+    DEFAULT_URL,
+    MOST_TURNS,
+    Conversation,
+    Conversations,
+    StoredTurn,
+)
+from parlai_cu.serving.feedback import RATINGS, Feedback, FeedbackLog
+
+Act = Dict[str, Any]
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+WELCOME_BACK = "Welcome back. We go on where we stopped."
+FORGOTTEN = "I have forgotten what we said. Let us start again."
+APOLOGY = "Sorry, something went wrong here and I have no answer to that. Please go on."
+THANKS = "Thank you, I have noted that."
+NOTED = "Thank you. I have noted what I should have said; it will be checked."
+NO_TEXT = "I can read text only. Please write something."
+TOO_LONG = "That is too long for me: {found} characters, {limit} are the most."
+# types of messages that are not for the model
+RATING, CORRECTION, RESUMED = "rating", "correction", "resumed"
+_LONGEST_NAME = 200  # characters of a client's own name for a turn
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    ``opt: chat:`` of config.yml.
+
+    :param model: which of ``models``; may be left out where there is one
+    :param title: what the page is called
+    :param greeting: the first message
+    :param quick_replies: what the greeting offers
+    :param farewell: the answer to ``[DONE]``
+    :param conversations: where they are kept; ``none`` keeps nothing
+    :param keep_days: after so many days without a word they are deleted; 0 keeps them for ever
+    :param feedback: a file for ratings and corrections, with what users wrote; empty writes none
+    :param longest: characters of a message at most
+    :param rating_replies: offer thumbs as quick replies, for front ends without buttons
+    """
+
+    model: str = ""
+    title: str = "Chat"
+    greeting: str = "Hello! How can I help you?"
+    quick_replies: Tuple[str, ...] = ()
+    farewell: str = "Goodbye!"
+    conversations: str = DEFAULT_URL
+    keep_days: float = 30
+    feedback: str = ""
+    longest: int = 2000
+    rating_replies: bool = False
+
+    @classmethod
+    def read(cls, given: Optional[Mapping[str, Any]]) -> "Settings":
+        """
+        Settings from the configuration.
+
+        :raises UsageError: for a key that there is not, or a value of another kind
+        """
+        known = {spec.name: spec for spec in dataclasses.fields(cls)}
+        values: Dict[str, Any] = {}
+        if not isinstance(given or {}, Mapping):
+            raise UsageError(f"config.yml, opt: chat: found {given!r}, expected keys and values")
+        for name, value in (given or {}).items():
+            if name not in known:
+                near = nearest(str(name), known)
+                hint = f"; nearest: {', '.join(near)}" if near else ""
+                raise UsageError(f"config.yml, opt: chat: has no {name!r}{hint}")
+            values[name] = _of_kind(name, value, known[name].default)
+        return cls(**values)
+
+
+def _of_kind(name: str, value: Any, example: Any) -> Any:
+    if isinstance(example, tuple):
+        if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
+            return tuple(value)
+        expected = "a list of texts"
+    elif isinstance(example, bool) or isinstance(value, bool):
+        if isinstance(example, bool) and isinstance(value, bool):
+            return value
+        expected = "true or false" if isinstance(example, bool) else "no boolean"
+    elif isinstance(example, (int, float)):
+        if isinstance(value, (int, float)) and value >= 0:
+            return value
+        expected = "a number from 0 on"
+    else:
+        if value is None or isinstance(value, str):
+            return value or ""
+        expected = "text"
+    raise UsageError(f"config.yml, opt: chat: {name}: found {value!r}, expected {expected}")
+
+
+@dataclass
+class Heard:
+    """
+    What is to be done about a message.
+
+    :param say: acts to send at once
+    :param ask: text for the model, whose reply goes to :meth:`Talk.answered`
+    :param reset: the model is to forget its history
+    :param done: the conversation is over
+    """
+
+    say: List[Act] = field(default_factory=list)
+    ask: Optional[str] = None
+    reset: bool = False
+    done: bool = False
+
+
+class Talk:
+    """
+    A conversation under way. Not for several threads at once.
+
+    :param store: where it is kept
+    :param token: what resumes it, as the service vouches for it; without one nobody can
+    :param log: where judgements are written, if anywhere
+    :param version: of the model, for the first message
+    """
+
+    def __init__(
+        self,
+        store: Conversations,
+        settings: Settings,
+        token: Optional[str] = None,
+        log: Optional[FeedbackLog] = None,
+        version: Optional[str] = None,
+    ) -> None:
+        self.store, self.settings, self.log, self.version = store, settings, log, version
+        resumed = self._kept(lambda: store.resume(token), None)
+        self.resumed = resumed is not None
+        if resumed is None:
+            unkept = Conversation(secrets.token_hex(8))
+            resumed = self._kept(lambda: store.start(token)[0], unkept)
+        self.conversation: Conversation = resumed
+        self._asked: Optional[Tuple[str, Optional[str]]] = None
+
+    def _kept(self, work: Callable[[], T], otherwise: T) -> T:
+        """Use the store; where it is out of reach, the conversation goes on without."""
+        try:
+            return work()
+        except ConversationError as error:
+            _log.error("the conversation goes on unkept: %s", error)
+            return otherwise
+
+    # -- beginning ---------------------------------------------------------------------------
+
+    def opening(self) -> Act:
+        """The first act: a greeting, or what was said before the connection was lost."""
+        turns = self.conversation.turns
+        act = self._say(
+            WELCOME_BACK if turns else self.settings.greeting,
+            type="history",
+            version=self.version,
+            title=self.settings.title,
+            history=[_shown(turn) for turn in turns],
+        )
+        if self.settings.quick_replies and not turns:
+            act["quick_replies"] = list(self.settings.quick_replies)
+        return act
+
+    def replay(self) -> List[Tuple[str, str]]:
+        """(text, reply) of what the model is to have in its history, oldest first."""
+        return [(turn.text, turn.reply) for turn in self.conversation.turns]
+
+    # -- a turn ------------------------------------------------------------------------------
+
+    def hear(self, act: Mapping[str, Any]) -> Heard:
+        """
+        Take a user's message.
+
+        :param act: what he sent; nothing in it is trusted to be of its kind
+        """
+        text = act.get("text")
+        if act.get("type") == RESUMED:
+            return Heard([self.opening()])
+        if act.get("type") in (RATING, CORRECTION):
+            return self._judged(act)
+        if not isinstance(text, str) or not text.strip():
+            return self._error(NO_TEXT)
+        if len(text) > self.settings.longest:
+            return self._error(TOO_LONG.format(found=len(text), limit=self.settings.longest))
+        mid = _mid(act)
+        known = self._kept(lambda: self.store.answered(self.conversation.id, mid), None)
+        if known is not None:
+            return Heard([self._reply(known)])
+        heard = self._for_the_service(text)
+        if heard is None:
+            self._asked = text, mid
+            heard = Heard(ask=text)
+        return heard
+
+    def _for_the_service(self, text: str) -> Optional[Heard]:
+        """Commands, and questions and words about the last reply; None for all else."""
+        word = phrases.command(text)
+        if word == phrases.RESET:
+            return self._forget()
+        if word == phrases.DONE:
+            self._kept(lambda: self.store.finish(self.conversation.id), None)
+            return Heard([self._say(self.settings.farewell)], done=True)
+        if phrases.asks_for_version(text):
+            return Heard([self._say(self._version_told())])
+        if not self.conversation.turns:
+            return None  # what is said of a reply before there was one is the model's to answer
+        last = self.conversation.turns[-1]
+        if phrases.asks_for_source(text):
+            return Heard([self._say(_sources(last))])
+        rating, right = phrases.RATINGS.get(text.strip()), phrases.correction(text)
+        if rating is not None or right is not None:
+            return self._judge(last, rating, right)
+        return None
+
+    def answered(self, reply: Mapping[str, Any]) -> List[Act]:
+        """
+        Take the model's reply to what :meth:`hear` asked.
+
+        :param reply: its act; ``version`` and ``knowledge`` where it has them
+        """
+        assert self._asked is not None, "nothing was asked"
+        (text, mid), self._asked = self._asked, None
+        said = reply.get("text")
+        if not isinstance(said, str) or reply.get("failed"):
+            return self.failed()
+        version, knowledge = reply.get("version"), reply.get("knowledge")
+        if version is not None:
+            self.version = str(version)
+        turns = self.conversation.turns
+        turn = StoredTurn(
+            turn=(turns[-1].turn if turns else self.conversation.since) + 1,
+            text=text,
+            reply=said,
+            mid=mid,
+            version=self.version,
+            knowledge=_facts(knowledge),
+        )
+        turn = self._kept(lambda: self.store.add(self.conversation.id, turn), turn)
+        turns.append(turn)
+        del turns[:-MOST_TURNS]
+        return [self._reply(turn)]
+
+    def failed(self) -> List[Act]:
+        """What to say when the model had no reply: an apology; the conversation goes on."""
+        self._asked = None
+        return [self._say(APOLOGY, type="error")]
+
+    def close(self) -> None:
+        """The user is gone; a store on disk keeps what was said."""
+        if self.store.in_memory:
+            self._kept(lambda: self.store.delete(self.conversation.id), None)
+
+    # -- what is not for the model -----------------------------------------------------------
+
+    def _forget(self) -> Heard:
+        turns = self.conversation.turns
+        since = turns[-1].turn if turns else self.conversation.since
+        self.conversation.since = self._kept(lambda: self.store.forget(self.conversation.id), since)
+        turns.clear()
+        said = self._say(FORGOTTEN, type="history", history=[])
+        if self.settings.quick_replies:
+            said["quick_replies"] = list(self.settings.quick_replies)
+        return Heard([said], reset=True)
+
+    def _judged(self, act: Mapping[str, Any]) -> Heard:
+        """A rating or a correction that names its turn."""
+        rating: Any = None
+        right: Any = None
+        if act["type"] == RATING:
+            rating = act.get("rating")
+            if rating not in RATINGS:
+                return self._error(f"rating: expected one of {', '.join(RATINGS)}")
+        else:
+            right = act.get("text")
+            if not (isinstance(right, str) and right.strip()):
+                return self._error("correction: expected the text that would have been right")
+            if len(right) > self.settings.longest:
+                told = TOO_LONG.format(found=len(right), limit=self.settings.longest)
+                return self._error(told)
+        turn = self._meant(act.get("turn"))
+        if turn is None:
+            return self._error("There is no such reply of mine.")
+        return self._judge(turn, rating, right)
+
+    def _judge(self, turn: StoredTurn, rating: Optional[str], right: Optional[str]) -> Heard:
+        if right is not None:
+            turn.correction, turn.rating = right.strip(), "down"
+        if rating is not None:
+            turn.rating = rating
+        try:
+            self.store.judge(self.conversation.id, turn.turn, turn.rating, turn.correction)
+            if self.log is not None:
+                self.log.append(self._feedback(turn))
+        except ConversationError as error:
+            _log.error("a judgement was lost: %s", error)
+            return self._error("Sorry, I could not keep that. Please try again later.")
+        told = self._say(THANKS if right is None else NOTED, type="feedback", rating=turn.rating)
+        return Heard([{**told, "turn": turn.turn, "correction": turn.correction}])
+
+    def _feedback(self, turn: StoredTurn) -> Feedback:
+        before = [one for one in self.conversation.turns if one.turn < turn.turn]
+        return Feedback(
+            conversation=self.conversation.id,
+            turn=turn.turn,
+            version=turn.version,
+            context=[words for one in before for words in (one.text, one.reply)],
+            text=turn.text,
+            reply=turn.reply,
+            rating=turn.rating,
+            correction=turn.correction,
+            knowledge=turn.knowledge,
+        )
+
+    def _meant(self, number: Any) -> Optional[StoredTurn]:
+        """The turn a judgement is of: the last one where it does not say."""
+        turns = self.conversation.turns
+        if number is None:
+            return turns[-1] if turns else None
+        if isinstance(number, bool) or not isinstance(number, int):
+            return None
+        return next((turn for turn in turns if turn.turn == number), None)
+
+    def _version_told(self) -> str:
+        if self.version is None:
+            return "This model has no version."
+        return f"This is version {self.version}."
+
+    # -- acts --------------------------------------------------------------------------------
+
+    def _reply(self, turn: StoredTurn) -> Act:
+        act = self._say(
+            turn.reply,
+            type="message",
+            turn=turn.turn,
+            mid=turn.mid,
+            version=turn.version,
+            knowledge=turn.knowledge,
+            rating=turn.rating,
+        )
+        if self.settings.rating_replies:
+            act["quick_replies"] = list(phrases.RATINGS)
+        return act
+
+    def _error(self, text: str) -> Heard:
+        return Heard([self._say(text, type="error")])
+
+    def _say(self, text: str, **more: Any) -> Act:
+        kept = {name: value for name, value in more.items() if value is not None}
+        # Messenger puts an id before the text unless it is empty
+        return {"id": "", "text": text, "type": "notice", "episode_done": False, **kept}
+
+
+def _mid(act: Mapping[str, Any]) -> Optional[str]:
+    mid = act.get("mid")
+    return mid if isinstance(mid, str) and 0 < len(mid) <= _LONGEST_NAME else None
+
+
+def _facts(knowledge: Any) -> Optional[List[Dict[str, Any]]]:
+    if not isinstance(knowledge, (list, tuple)):
+        return None
+    return [dict(fact) for fact in knowledge if isinstance(fact, Mapping)] or None
+
+
+def _shown(turn: StoredTurn) -> Act:
+    kept = dataclasses.asdict(turn)
+    return {name: value for name, value in kept.items() if value is not None}
+
+
+def _sources(turn: StoredTurn) -> str:
+    """Where a reply is from, in words."""
+    version = f", version {turn.version}" if turn.version else ""
+    if not turn.knowledge:
+        return f"From the model itself{version}: I looked nothing up for that."
+    facts = "; ".join(_source(fact) for fact in turn.knowledge)
+    return f"From {facts}."
+
+
+def _source(fact: Mapping[str, Any]) -> str:
+    words = str(fact.get("text", "")).strip().rstrip(".")
+    where = " in ".join(str(fact[name]) for name in ("id", "source") if fact.get(name))
+    return f'{where}: "{words}"' if words else where
