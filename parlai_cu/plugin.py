@@ -35,6 +35,7 @@ PENALTIES = {
 KNOWLEDGE_BASES = {
     "sqlite": "parlai_cu.knowledge.backends.sqlite:SQLiteFacts",
     "graph": "parlai_cu.knowledge.backends.graph:GraphFile",
+    "sparql": "parlai_cu.knowledge.backends.sparql:SparqlEndpoint",
     "sql": "parlai_cu.knowledge.backends.structured:StructuredDatabase",
     "postgresql": "parlai_cu.knowledge.backends.structured:StructuredDatabase",
     "mysql": "parlai_cu.knowledge.backends.structured:StructuredDatabase",

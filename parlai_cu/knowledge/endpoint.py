@@ -5,7 +5,7 @@ Redirections are not followed: they would carry a key, or a question, to where n
 """
 
 import time
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import requests
@@ -20,7 +20,7 @@ _CONNECT_S, TIMEOUT_S = 3.0, 10.0
 _RETRIES, _BACKOFF_S = 2, 0.2
 # too busy, or a proxy whose server is just being restarted
 _AGAIN = (429, 500, 502, 503, 504)
-MOST_BYTES = 16 * 2**20
+MOST_BYTES = 64 * 2**20
 
 
 class Bearer(AuthBase):
@@ -33,6 +33,14 @@ class Bearer(AuthBase):
         if self._key:
             request.headers["Authorization"] = f"Bearer {self._key}"
         return request
+
+
+class Answer(NamedTuple):
+    """What came back: the HTTP status, the content and its media type."""
+
+    status: int
+    content: bytes
+    kind: str
 
 
 class Endpoint:
@@ -73,11 +81,9 @@ class Endpoint:
         for prefix in ("http://", "https://"):
             self._session.mount(prefix, HTTPAdapter(max_retries=retry))
 
-    def post(
-        self, path: str = "", headers: Optional[Dict[str, str]] = None, **body: Any
-    ) -> Tuple[int, bytes]:
+    def post(self, path: str = "", headers: Optional[Dict[str, str]] = None, **body: Any) -> Answer:
         """
-        Send something; the status and what came back.
+        Send something.
 
         :param path: after the URL
         :param body: ``json=`` or ``data=``
@@ -99,17 +105,18 @@ class Endpoint:
                     raise requests.RequestException(f"more than {MOST_BYTES:,d} bytes")
                 if time.monotonic() > deadline:
                     raise requests.Timeout(f"no whole answer within {self.timeout_s:g} s")
-            return response.status_code, bytes(content)
+            kind = response.headers.get("Content-Type", "")
+            return Answer(response.status_code, bytes(content), kind)
 
     def close(self) -> None:
         """Let go of the connections."""
         self._session.close()
 
 
-def refusal(status: int, content: bytes) -> str:
+def refusal(answer: Answer) -> str:
     """What a service said instead of answering, in one line."""
-    said = " ".join(content.decode("utf-8", "replace").split())[:200]
-    return f"HTTP status {status}{': ' if said else ''}{said}"
+    said = " ".join(answer.content.decode("utf-8", "replace").split())[:200]
+    return f"HTTP status {answer.status}{': ' if said else ''}{said}"
 
 
 def without_secrets(uri: str) -> str:

@@ -76,17 +76,17 @@ class LanguageModel(Asked):
         }
         if self._probabilities:
             body["logprobs"] = True
-        status, content = self._endpoint.post("/chat/completions", json=body)
-        if status == 400 and self._probabilities and b"logprobs" in content:
+        answer = self._endpoint.post("/chat/completions", json=body)
+        if answer.status == 400 and self._probabilities and b"logprobs" in answer.content:
             self._probabilities = False
             return self._completion(turn)
-        if status != 200:
-            raise KnowledgeError(refusal(status, content))
+        if answer.status != 200:
+            raise KnowledgeError(refusal(answer))
         try:
-            said: Dict[str, Any] = json.loads(content)
+            said: Dict[str, Any] = json.loads(answer.content)
             said["choices"][0]["message"]["content"]
         except (ValueError, LookupError, TypeError) as error:
-            raise KnowledgeError(f"no chat completion: {content[:80]!r}") from error
+            raise KnowledgeError(f"no chat completion: {answer.content[:80]!r}") from error
         return said
 
     def snapshot_id(self) -> str:
