@@ -1,8 +1,9 @@
 """``--penalty``: made once for a run, stored beside the candidate, added to every loss."""
 
 import importlib
+import itertools
 import os
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, Optional
 
 import parlai.utils.logging as logging
 import torch
@@ -10,10 +11,11 @@ from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
 from parlai_cu import plugin
-from parlai_cu.agents import model_files, replay
+from parlai_cu.agents import example_losses, model_files, replay
 from parlai_cu.errors import ModelFileError
 from parlai_cu.retention.base import Penalty, learning_parameters
 from parlai_cu.retention.ewc import fisher_information
+from parlai_cu.selection.gradients import Loss
 
 # old examples from which the Fisher information is estimated
 FISHER_EXAMPLES = 200
@@ -65,53 +67,24 @@ def _put(model: torch.nn.Module, values: Dict[str, torch.Tensor]) -> None:
 
 def _fisher(agent: Any, model: torch.nn.Module) -> Dict[str, torch.Tensor]:
     # the batch in training has recorded its metrics already
-    was_training, metrics = model.training, dict(agent._local_metrics)
-    model.eval()
+    metrics = dict(agent._local_metrics)
     logging.info(f"Fisher information of {FISHER_EXAMPLES} old examples at most")
     try:
         return fisher_information(model, _losses(agent))
     finally:
-        model.train(was_training)
         agent._local_metrics.clear()
         agent._local_metrics.update(metrics)
 
 
-def _losses(agent: Any) -> Iterator[Callable[[], torch.Tensor]]:
+def _losses(agent: Any) -> Iterator[Loss]:
     """A function for each old example, or each batch where rankers need others as candidates."""
     path = replay.sample_file(agent.opt)
     assert path is not None
     ranks = not isinstance(agent, (TorchGeneratorAgent, TorchClassifierAgent))
     size = agent.opt["batchsize"] if ranks else 1
     episodes = replay.read_episodes(agent.opt, replay.task_of(path))
-    seen: List[Any] = []
-    count = 0
-    for episode in episodes:
-        clone = agent.clone()
-        for i, turn in enumerate(episode):
-            done = i == len(episode) - 1
-            seen.append(clone.observe({"id": "old", **turn, "episode_done": done}))
-            clone.self_observe({"text": turn["labels"][0]})
-            if len(seen) == size:
-                batch = agent.batchify(seen)
-                if agent.use_cuda:
-                    batch = batch.to(0 if agent.opt["gpu"] == -1 else agent.opt["gpu"])
-                yield lambda batch=batch: _loss(agent, batch)
-                seen = []
-                count += size
-            if count >= FISHER_EXAMPLES:
-                return
-
-
-def _loss(agent: Any, batch: Any) -> torch.Tensor:
-    """The negative log-likelihood of a batch's labels, as the base trains on it."""
-    agent._local_metrics.clear()
-    if isinstance(agent, TorchGeneratorAgent):
-        # of the whole reply: compute_loss gives the mean over its tokens
-        return agent.compute_loss(batch) * batch.label_vec.ne(agent.NULL_IDX).sum()
-    if isinstance(agent, TorchClassifierAgent):
-        return agent.criterion(agent.score(batch), agent._get_labels(batch)).sum()
-    _, vectors, labels = agent._build_candidates(batch, source=agent.candidates, mode="train")
-    return agent.criterion(agent.score_candidates(batch, vectors), labels).sum()
+    turns = itertools.islice(example_losses.observed(agent, episodes), FISHER_EXAMPLES)
+    return example_losses.losses(agent, turns, size)
 
 
 def _load(path: Optional[str]) -> Optional[Dict[str, Any]]:

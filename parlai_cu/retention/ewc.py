@@ -1,16 +1,15 @@
 """Elastic weight consolidation: what old skill depends on is the dearest to move."""
 
-from typing import Callable, Dict, Iterable
+from typing import Dict, Iterable
 
 import torch
 from torch import nn
 
 from parlai_cu.retention.base import learning_parameters
+from parlai_cu.selection.gradients import Loss, gradient_moments
 
 
-def fisher_information(
-    model: nn.Module, losses: Iterable[Callable[[], torch.Tensor]]
-) -> Dict[str, torch.Tensor]:
+def fisher_information(model: nn.Module, losses: Iterable[Loss]) -> Dict[str, torch.Tensor]:
     """
     The empirical diagonal Fisher information of the parameters that learn.
 
@@ -22,16 +21,8 @@ def fisher_information(
     :param losses: one function an example, that gives the loss of its label
     :return: FloatTensor by parameter name, shapes as the parameters'
     """
-    parameters = learning_parameters(model)
-    fisher = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in parameters.items()}
-    count = 0
-    for loss in losses:
-        gradients = torch.autograd.grad(loss(), list(parameters.values()), allow_unused=True)
-        for name, gradient in zip(parameters, gradients):
-            if gradient is not None:
-                fisher[name] += gradient.detach().float().pow(2)
-        count += 1
-    return {name: total / max(count, 1) for name, total in fisher.items()}
+    moments = gradient_moments(model, losses, first=False)
+    return {name: moments.square(name) for name in moments.parameters}
 
 
 class EWC:

@@ -269,3 +269,11 @@ GROUPS: Dict[str, Callable[[TensorInfo], bool]] = {
     "@embeddings": _is_embedding,
     "@head": _is_head,
 }
+
+# the one kind of a tensor, where it may be in several groups: a bias is of its layer's
+_KINDS = ("@norm", "@embeddings", "@head", "@attention", "@ffn")
+
+
+def kind_of(tensor: TensorInfo) -> str:
+    """What a tensor is for: a group's name without ``@``, or ``other``. Each has one."""
+    return next((kind[1:] for kind in _KINDS if GROUPS[kind](tensor)), "other")

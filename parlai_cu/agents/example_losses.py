@@ -1,0 +1,179 @@
+"""The loss of examples one by one, of any of ParlAI's generators, rankers and classifiers."""
+
+import random
+from typing import Any, Dict, Iterable, Iterator, List, Tuple
+
+import torch
+from parlai.core.opt import Opt
+from parlai.core.teachers import create_task_agent_from_taskname
+from parlai.core.torch_classifier_agent import TorchClassifierAgent
+from parlai.core.torch_generator_agent import TorchGeneratorAgent
+from parlai.core.torch_ranker_agent import TorchRankerAgent
+
+from parlai_cu.errors import DataError, UsageError
+from parlai_cu.selection.gradients import Loss
+
+Episode = List[Dict[str, Any]]
+
+# examples that a sample is drawn from, at most: a task may be endless
+MOST_READ = 50_000
+# of a ranker whose candidates are the other replies of the batch
+_CANDIDATES = 16
+
+
+def check_kind(agent_class: type, flag: str) -> None:
+    """
+    Refuse an agent that gives no loss of an example.
+
+    :param flag: what named it, for the message
+    :raises UsageError: when it is none of ParlAI's three kinds
+    """
+    kinds = (TorchGeneratorAgent, TorchRankerAgent, TorchClassifierAgent)
+    if not issubclass(agent_class, kinds):
+        raise UsageError(
+            f"{flag}: {agent_class.__name__} is neither a generator nor a ranker nor a "
+            "classifier of ParlAI's, so its loss on an example is unknown"
+        )
+
+
+def draw_size(agent: Any) -> int:
+    """
+    How many examples have a loss together.
+
+    One; of a ranker that tells each reply from the others of its batch, 16.
+    """
+    if isinstance(agent, (TorchGeneratorAgent, TorchClassifierAgent)):
+        return 1
+    return _CANDIDATES if str(agent.candidates).startswith("batch") else 1
+
+
+def sampled_losses(agent: Any, task: str, opt: Opt, count: int, seed: int) -> Iterator[Loss]:
+    """
+    The losses of examples drawn from a task's training data, from a seed.
+
+    Turns are drawn from as many different dialogues as there are.
+
+    :param agent: loaded, of one of the three kinds
+    :param task: as for ``-t``, several with commas
+    :param opt: the options of its teachers
+    :param count: how many examples
+    :param seed: of the drawing
+    :raises DataError: when the task has none
+    """
+    episodes = _sample(task, opt, count, seed)
+    chosen = _choose(episodes, count, seed)
+    turns = (turn for i, turn in enumerate(observed(agent, episodes)) if i in chosen)
+    yield from losses(agent, turns, draw_size(agent))
+
+
+def read_turns(opt: Opt, task: str) -> Iterator[Dict[str, Any]]:
+    """The examples of a task in order, one pass over its training data, at most 50,000."""
+    settings = Opt({**opt, "task": task, "datatype": "train:evalmode", "batchsize": 1})
+    for name in task.split(","):
+        (teacher,) = create_task_agent_from_taskname(Opt({**settings, "task": name}))
+        for _ in range(MOST_READ):
+            if teacher.epoch_done():
+                break
+            yield teacher.act()
+
+
+def observed(agent: Any, episodes: Iterable[Episode]) -> Iterator[Any]:
+    """What ``agent`` makes of each turn, with the dialogue before it."""
+    for episode in episodes:
+        clone = agent.clone()
+        for i, turn in enumerate(episode):
+            done = i == len(episode) - 1
+            yield clone.observe({"id": "old", **turn, "episode_done": done})
+            clone.self_observe({"text": turn["labels"][0]})
+
+
+def losses(agent: Any, observations: Iterable[Any], size: int) -> Iterator[Loss]:
+    """
+    A function for each ``size`` observations, that gives the loss of their labels.
+
+    :param size: see :func:`draw_size`; the last group may be smaller
+    """
+    group: List[Any] = []
+    groups = 0
+    for observation in observations:
+        group.append(observation)
+        if len(group) == size:
+            yield from _loss_of(agent, group)
+            group, groups = [], groups + 1
+    # a reply among one candidate is no example
+    if group and (groups == 0 or size == 1 or len(group) > size // 2):
+        yield from _loss_of(agent, group)
+
+
+def _loss_of(agent: Any, observations: List[Any]) -> Iterator[Loss]:
+    batch = agent.batchify(observations)
+    if batch.valid_indices is None or not len(batch.valid_indices):
+        return
+    if agent.use_cuda:
+        batch = batch.to(0 if agent.opt["gpu"] == -1 else agent.opt["gpu"])
+    yield lambda: loss(agent, batch)
+
+
+def loss(agent: Any, batch: Any) -> torch.Tensor:
+    """The negative log-likelihood of a batch's labels, as the base trains on it, summed."""
+    agent._local_metrics.clear()
+    if isinstance(agent, TorchGeneratorAgent):
+        # of the whole reply: compute_loss gives the mean over its tokens
+        value: torch.Tensor = agent.compute_loss(batch)
+        return value * batch.label_vec.ne(agent.NULL_IDX).sum()
+    if isinstance(agent, TorchClassifierAgent):
+        return agent.criterion(agent.score(batch), agent._get_labels(batch)).sum()
+    _, vectors, labels = agent._build_candidates(batch, source=agent.candidates, mode="train")
+    return agent.criterion(agent.score_candidates(batch, vectors), labels).sum()
+
+
+def _sample(task: str, opt: Opt, count: int, seed: int) -> List[Episode]:
+    """
+    Up to ``count`` dialogues, each as likely as any other, in the task's order.
+
+    A reservoir: not more than those are held.
+    """
+    rng = random.Random(seed)
+    kept: List[Tuple[int, Episode]] = []
+    for number, episode in enumerate(_episodes(read_turns(opt, task))):
+        if len(kept) < count:
+            kept.append((number, episode))
+        else:
+            place = rng.randrange(number + 1)
+            if place < count:
+                kept[place] = (number, episode)
+    if not kept:
+        raise DataError(f"-t {task}: its training data holds no example with a label")
+    return [episode for _, episode in sorted(kept, key=lambda item: item[0])]
+
+
+def _episodes(turns: Iterable[Dict[str, Any]]) -> Iterator[Episode]:
+    episode: Episode = []
+    for act in turns:
+        labels = act.get("labels") or act.get("eval_labels")
+        if labels and (act.get("text") is not None or "image" in act):
+            turn = {k: v for k, v in act.items() if k not in ("eval_labels", "episode_done")}
+            episode.append({**turn, "labels": list(labels)})
+        if act.get("episode_done") and episode:
+            yield episode
+            episode = []
+    if episode:
+        yield episode
+
+
+def _choose(episodes: List[Episode], count: int, seed: int) -> Dict[int, None]:
+    """The places, in the dialogues laid end to end, of ``count`` turns, spread over them."""
+    rng = random.Random(seed + 1)
+    orders, start = [], 0
+    for episode in episodes:
+        places = list(range(start, start + len(episode)))
+        rng.shuffle(places)
+        orders.append(places)
+        start += len(episode)
+    chosen: Dict[int, None] = {}
+    for i in range(max(map(len, orders))):
+        ready = [places[i] for places in orders if i < len(places)]
+        rng.shuffle(ready)
+        for place in ready[: count - len(chosen)]:
+            chosen[place] = None
+    return chosen
