@@ -114,6 +114,7 @@ setup(
         "joblib",
         "websocket-client",
         "tqdm",
+        "rich",
         "subword-nmt",  # --dict-tokenizer bpe
     ],
     extras_require={
@@ -122,7 +123,17 @@ setup(
         "huggingface": ["transformers"],
         # --kb graph:, sql+..., postgresql://
         "knowledge": ["rdflib", "sqlalchemy>=1.4"],
+        # parlai score_parameters: its pictures
+        "plots": ["matplotlib"],
         # py-rouge and pandas: so that the tests of their repairs run
-        "test": ["pytest", "pytest-xdist", "py-rouge", "pandas", "rdflib", "sqlalchemy"],
+        "test": [
+            "pytest",
+            "pytest-xdist",
+            "py-rouge",
+            "pandas",
+            "rdflib",
+            "sqlalchemy",
+            "matplotlib",
+        ],
     },
 )

@@ -73,6 +73,7 @@ SCRIPTS = (
     "parlai_cu.scripts.doctor",
     "parlai_cu.scripts.export_model",
     "parlai_cu.scripts.knowledge_base",
+    "parlai_cu.scripts.score_parameters",
 )
 
 # `-t NAME`: the package that holds agents.py (and worlds.py where there is one)

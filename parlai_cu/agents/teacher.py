@@ -55,7 +55,7 @@ def kind_of(agent_class: type, flag: str) -> str:
 
 
 @contextlib.contextmanager
-def _same_random_numbers() -> Iterator[None]:
+def same_random_numbers() -> Iterator[None]:
     """
     Draw no random numbers from the run's generators.
 
@@ -121,7 +121,7 @@ class Teacher:
             "model": self.agent_name,
         }
         try:
-            with _same_random_numbers():
+            with same_random_numbers():
                 agent = create_agent_from_model_file(self.model_file, overrides)
         except ParlaiCuError:
             raise

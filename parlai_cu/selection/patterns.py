@@ -203,7 +203,7 @@ def _no_match(pattern: str, tensors: Tuple[TensorInfo, ...], flag: str) -> str:
         )
     if pattern in GROUPS:
         return f"{flag} {pattern}: this model has no such tensors"
-    known = {prefix for t in tensors for name in t.names for prefix in _prefixes(name)}
+    known = {prefix for t in tensors for name in t.names for prefix in _prefixes(name)} | {"auto"}
     close = nearest(pattern, sorted(known))
     hint = f"nearest: {', '.join(close)}" if close else f"blocks: {_shortened(_blocks(tensors))}"
     return f"{flag} {pattern}: matches no parameter or buffer of this model; {hint}"

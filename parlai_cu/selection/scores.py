@@ -17,9 +17,9 @@ Shifts" (https://arxiv.org/abs/2210.11466, section 4), the third is that of Sung
 Fisher information is :math:`F` and mean gradient :math:`r`:
 
 ============ =================================================================================
-``conflict`` :math:`\sqrt{\sum F}\,/\,\sum|\bar g|`: what old skill loses, to second order, for a
-             unit of the update learnt in this tensor by steps of one size an element, as Adam's
-             are. The less the better
+``conflict`` :math:`\sum F / \sum|\bar g|`: what old skill loses, to second order, for what is
+             gained on the update, to first order, when each element makes a step of the same
+             size, as Adam's are at first. The less the better
 ``cosine``   between :math:`\bar g` and :math:`r`; below 0 the update undoes old skill
 ============ =================================================================================
 
@@ -83,7 +83,7 @@ def _rgn(s: GradientSums) -> float:
 
 
 def _conflict(s: GradientSums) -> float:
-    return math.sqrt(s.retained_fisher) / max(s.magnitude, _TINY)
+    return s.retained_fisher / max(s.magnitude, _TINY)
 
 
 def _cosine(s: GradientSums) -> float:
@@ -201,8 +201,8 @@ def score_parameters(
     """
     Score the parameters of ``model`` that learn.
 
-    Takes two passes over nothing: each loss is asked for once. Memory: twice the model in float32
-    for the update, twice for the retained data, whatever the number of draws.
+    Each loss is asked for once. Memory: twice the parameters in float32 for the update, twice for
+    the retained data, whatever the number of draws.
 
     :param model: unchanged afterwards; parameters with ``requires_grad`` are scored, tied ones
         once

@@ -20,7 +20,14 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import is_primary_worker
 
-from parlai_cu.agents import base_agent, deployed_model, model_files, replay, updating_agent
+from parlai_cu.agents import (
+    base_agent,
+    deployed_model,
+    model_files,
+    replay,
+    scoring,
+    updating_agent,
+)
 from parlai_cu.agents.batches import TaskRoles
 from parlai_cu.agents.soft_rows import SoftRows
 from parlai_cu.agents.teacher import Teacher
@@ -33,6 +40,7 @@ from parlai_cu.selection.catalogue import TensorInfo, list_tensors
 from parlai_cu.selection.freeze import freeze
 from parlai_cu.selection.guard import FrozenGuard
 from parlai_cu.selection.patterns import Selection, select
+from parlai_cu.selection.scores import SCORES
 
 # what we add to a model file, beside what its base saves
 RECORD = "frozen_layer"
@@ -68,8 +76,10 @@ class FrozenLayerAgent(UpdatingAgent):
             type="nonestr",
             default=None,
             help="what learns: comma-separated prefixes (encoder.layers.3), slices "
-            "(decoder.layers[-2:]), globs (*.norm*), re:REGEX, or groups "
-            "(@bias @norm @attention @ffn @embeddings @head)",
+            "(decoder.layers[-2:]), globs (*.norm*), re:REGEX, groups "
+            "(@bias @norm @attention @ffn @embeddings @head), or auto[:SCORE][:FRACTION]: what "
+            f"gradients on the update recommend (scores: {', '.join(SCORES)}; see parlai "
+            "score_parameters)",
         )
         group.add_argument(
             "--freeze",
@@ -143,6 +153,7 @@ class FrozenLayerAgent(UpdatingAgent):
                 "parameters in one flat tensor; use --ddp-backend ddp"
             )
         replay.check(opt)
+        scoring.check_auto(opt)
         if opt.get("lora_rank", 0) < 0:
             raise UsageError(f"--lora-rank {opt['lora_rank']}: expected 0 (off) or more")
         model_file = opt.get("model_file")
@@ -203,7 +214,9 @@ class FrozenLayerAgent(UpdatingAgent):
         is wrapped for distributed training.
         """
         previous = self._loaded.get(RECORD) if self.is_resumed_from(self._loaded_from) else None
-        selection = select(list_tensors(self.model), self.opt.get("tune"), self.opt.get("freeze"))
+        self._auto = scoring.settle_auto(self.opt, self.model, previous)
+        tune = self._auto["tune"] if self._auto else self.opt.get("tune")
+        selection = select(list_tensors(self.model), tune, self.opt.get("freeze"))
         rank = self.opt.get("lora_rank", 0)
         adapted: List[TensorInfo] = []
         self._selected_names = sorted(name for t in selection.learning for name in t.names)
@@ -352,6 +365,7 @@ class FrozenLayerAgent(UpdatingAgent):
         states[RECORD] = {
             "format": 1,
             "chosen_by": self._chosen_by(self.selection),
+            "auto": self._auto,
             "selected": self._selected_names,
             "digests": self._guard.digests,
             "half": self._is_half(),
