@@ -74,6 +74,7 @@ SCRIPTS = (
     "parlai_cu.scripts.export_model",
     "parlai_cu.scripts.knowledge_base",
     "parlai_cu.scripts.score_parameters",
+    "parlai_cu.scripts.versions",
 )
 
 # `-t NAME`: the package that holds agents.py (and worlds.py where there is one)

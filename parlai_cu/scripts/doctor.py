@@ -40,6 +40,8 @@ REQUIRED = {
     "nltk": ("nltk", "BLEU in reports"),
     "joblib": ("joblib", "ParlAI"),
     "tqdm": ("tqdm", "ParlAI"),
+    "filelock": ("filelock", "parlai versions"),
+    "safetensors": ("safetensors", "parlai versions"),
 }
 OPTIONAL = {
     "tornado": ("tornado", "chat_service"),

@@ -88,7 +88,7 @@ class Intake:
 
     def _write_beside(self, folder: str) -> None:
         contents = {"tensors": self.hashes, "frame": self.held.frame}
-        materialise.write_json(os.path.join(folder, materialise.CONTENTS), contents)
+        materialise.write_json(os.path.join(folder, materialise.CONTENTS), contents, indent=None)
         # paths of the machine that trained it; ParlAI looks beside the model where it has none
         opt = {**self.opt, "model_file": None, "dict_file": None, "init_model": None}
         materialise.write_json(os.path.join(folder, f"{materialise.MODEL}.opt"), opt)

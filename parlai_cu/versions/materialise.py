@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from typing import Any, Callable, Dict, NamedTuple
+from typing import Any, Callable, Dict, NamedTuple, Optional
 
 import torch
 
@@ -39,11 +39,11 @@ class Base(NamedTuple):
     contents: Dict[str, Any]
 
 
-def write_json(path: str, value: Any) -> None:
+def write_json(path: str, value: Any, indent: Optional[int] = 1) -> None:
     """Write JSON that nobody reads yet."""
     step(f"write {path}")
     with open(path, "w") as f:
-        json.dump(value, f, indent=1)
+        json.dump(value, f, indent=indent)
     sync_file(path)
 
 

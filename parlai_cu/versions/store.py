@@ -24,9 +24,7 @@ Use::
 """
 
 import contextlib
-import json
 import os
-import re
 import shutil
 import uuid
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Set
@@ -34,14 +32,22 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Set
 from parlai_cu.errors import VersionsError, nearest
 from parlai_cu.types import Verdict
 from parlai_cu.versions import channels, materialise, records
+from parlai_cu.versions.diff import VersionDiff, compare
 from parlai_cu.versions.intake import Intake
 from parlai_cu.versions.records import Promotion, Version
-from parlai_cu.versions.storage import Storage, file_hash, told
+from parlai_cu.versions.shelf import (
+    FOLDER,
+    RECORD,
+    Shelf,
+    cache_folder,
+    number_of,
+    refuse_pruned,
+)
+from parlai_cu.versions.storage import Storage, told
 
 FORMAT = 1
-STORE, FOLDER, RECORD = "store.json", "versions", "version.json"
+STORE = "store.json"
 LIVE = "live"
-_ID = re.compile(r"^v(\d+)-[0-9a-f]{8}$")
 # what may stand in the directory beside channels
 _OURS = {STORE, FOLDER, ".lock"}
 _CURRENT: Any = object()
@@ -80,7 +86,7 @@ class VersionStore:
                 f"this one reads {FORMAT}"
             )
         self.id: str = held["id"]
-        self._cache = os.path.join(cache or _cache_folder(), self.id)
+        self._shelf = Shelf(self._storage, os.path.join(cache or cache_folder(), self.id))
 
     def __repr__(self) -> str:
         """The directory."""
@@ -163,12 +169,11 @@ class VersionStore:
     def _delta_base(self, above: Optional[Version]) -> Optional[materialise.Base]:
         if above is None or above.pruned or above.depth >= materialise.MAX_DEPTH:
             return None
-        return materialise.Base(above, self._contents(above))
+        return materialise.Base(above, self._shelf.contents(above))
 
     def _next_number(self) -> int:
         held = self._storage.read_json(STORE)
-        used = (_ID.match(name) for name in self._storage.names(FOLDER))
-        number = 1 + max([int(held["last"]), *(int(match.group(1)) for match in used if match)])
+        number = 1 + max([int(held["last"]), *map(number_of, self._storage.names(FOLDER))])
         # first, so that a crash from here on costs a number and never repeats one
         self._storage.write_json({**held, "last": number}, STORE)
         return number
@@ -181,21 +186,11 @@ class VersionStore:
 
         :raises VersionsError: when there is none, or several
         """
-        ids = self._ids()
-        if name in ids:
-            return self._read(name)
         head = self.channel(name) if self._is_channel(name) else None
-        if head is not None:
-            return self._read(head)
-        # v1 is v1-..., also where there is a v10-...
-        found = [i for i in ids if i.split("-")[0] == name] or [
-            i for i in ids if name and i.startswith(name)
-        ]
-        if len(found) == 1:
-            return self._read(found[0])
-        if found:
-            raise VersionsError(f"version {name}: could be {', '.join(sorted(found, key=_number))}")
-        known = [*self.channels(), *sorted(ids, key=_number)]
+        found = self._shelf.read(head) if head else self._shelf.named(name)
+        if found is not None:
+            return found
+        known = [*self.channels(), *self._shelf.ids()]
         close = nearest(name, known) or known[-3:]
         hint = f"; nearest: {', '.join(close)}" if close else "; it has none yet"
         raise VersionsError(f"version {name}: --versions {self.path} has no such{hint}")
@@ -206,7 +201,7 @@ class VersionStore:
 
         :param pruned: also those whose files were removed
         """
-        found = [self._read(name) for name in sorted(self._ids(), key=_number)]
+        found = [self._shelf.read(name) for name in self._shelf.ids()]
         return [version for version in found if pruned or not version.pruned]
 
     def model_file(self, version: str) -> str:
@@ -217,9 +212,15 @@ class VersionStore:
 
         :raises VersionsError: when files are missing or were changed
         """
-        found = self.get(version)
-        self._refuse_pruned(found)
-        return materialise.model_file(found, self._cache, self._part, self.get)
+        return self._shelf.model_file(self.get(version))
+
+    def diff(self, one: str, other: str) -> VersionDiff:
+        """
+        What is different in another version: blocks and by how much, settings, files.
+
+        :raises VersionsError: when files are missing or were changed
+        """
+        return compare(self._shelf, self.get(one), self.get(other))
 
     def export(self, version: str, model_file: str) -> None:
         """
@@ -232,53 +233,6 @@ class VersionStore:
             raise VersionsError(f"{model_file} exists; choose another path")
         with told(model_file):
             materialise.copy_model(source, model_file)
-
-    def _ids(self) -> List[str]:
-        return [
-            name
-            for name in self._storage.names(FOLDER)
-            if _ID.match(name) and self._storage.exists(FOLDER, name, RECORD)
-        ]
-
-    def _read(self, name: str) -> Version:
-        held = self._storage.read_json(FOLDER, name, RECORD)
-        path = self._storage.path(FOLDER, name, RECORD)
-        if held is None:
-            raise VersionsError(f"version {name}: {path} is missing")
-        version = records.from_json(held, path)
-        if version.id != name:
-            raise VersionsError(
-                f"{path} is of version {version.id}: the folder was renamed or copied"
-            )
-        return version
-
-    def _contents(self, version: Version) -> Dict[str, Any]:
-        with open(self._part(version, materialise.CONTENTS)) as f:
-            held: Dict[str, Any] = json.load(f)
-        return held
-
-    def _part(self, version: Version, name: str) -> str:
-        """A local path of one file of a version, its hash checked."""
-        record = version.files[name]
-        folder = self._storage.path(FOLDER, record.at or version.id)
-        if not self._storage.exists(FOLDER, record.at or version.id, name):
-            raise VersionsError(f"version {version.id}: {folder} has lost its file {name}")
-        local = self._storage.local(FOLDER, record.at or version.id, name)
-        with told(local):
-            found = file_hash(local)
-        if found != record.sha256:
-            raise VersionsError(
-                f"version {version.id}: {folder}/{name} was changed or damaged (SHA-256 "
-                f"{found[:12]}, expected {record.sha256[:12]}); restore it, or roll back"
-            )
-        return local
-
-    def _refuse_pruned(self, version: Version) -> None:
-        if version.pruned:
-            raise VersionsError(
-                f"version {version.id}: its files were removed by prune at {version.pruned}; "
-                "its record is what is left"
-            )
 
     # -- channels ----------------------------------------------------------------------------
 
@@ -328,7 +282,7 @@ class VersionStore:
         """
         before = self.channel(channel) if expected is _CURRENT else expected
         found = self.get(version)
-        self._refuse_pruned(found)
+        refuse_pruned(found)
         accepted = found.verdict is not None and found.verdict.accepted
         if not accepted and not force:
             raise VersionsError(_unaccepted(found))
@@ -359,7 +313,7 @@ class VersionStore:
         if back is None:
             served = f"only ever served {history[-1].id}" if history else "serves nothing"
             raise VersionsError(f"--channel {channel} cannot be rolled back: it {served}")
-        self._refuse_pruned(self._read(back))
+        refuse_pruned(self._shelf.read(back))
         damage = self.verify(back)
         if damage:
             raise VersionsError(damage[0])
@@ -385,7 +339,7 @@ class VersionStore:
                     f"--channel {channel} serves {head}{by}, not {expected} any more: nothing was "
                     f"changed. Look at {head} and promote {change.id} again if it is still better"
                 )
-            self._refuse_pruned(self._read(change.id))
+            refuse_pruned(self._shelf.read(change.id))
             self._storage.write(channels.write([*history, change]), channel)
 
     def _is_channel(self, name: str) -> bool:
@@ -407,24 +361,16 @@ class VersionStore:
         """
         problems: List[str] = []
         if version is not None:
-            chosen = self._lineage(self.get(version))
+            chosen = self._shelf.lineage(self.get(version))
         else:
             problems += self._foreign()
             chosen = []
-            for name in sorted(self._ids(), key=_number):
+            for name in self._shelf.ids():
                 try:
-                    chosen.append(self._read(name))
+                    chosen.append(self._shelf.read(name))
                 except VersionsError as error:
                     problems.append(str(error))
-        for found in chosen:
-            if found.pruned:
-                continue
-            for name in found.files:
-                try:
-                    self._part(found, name)
-                except VersionsError as error:
-                    problems.append(str(error))
-        return problems
+        return problems + [problem for found in chosen for problem in self._shelf.problems(found)]
 
     def prune(self, keep: int = 3, dry_run: bool = False) -> List[Version]:
         """
@@ -458,7 +404,7 @@ class VersionStore:
         reached: Set[str] = set()
         for name in wanted:
             if name in by_id:
-                reached.update(version.id for version in self._lineage(by_id[name]))
+                reached.update(version.id for version in self._shelf.lineage(by_id[name]))
         return reached
 
     def _tidy(self) -> None:
@@ -468,15 +414,8 @@ class VersionStore:
                 for name in self._storage.names(FOLDER, version.id):
                     if name != RECORD:
                         self._storage.remove(FOLDER, version.id, name)
-                shutil.rmtree(os.path.join(self._cache, version.id), ignore_errors=True)
+                shutil.rmtree(os.path.join(self._shelf.cache, version.id), ignore_errors=True)
         materialise.remove_stale(self._storage)
-
-    def _lineage(self, version: Version) -> List[Version]:
-        """A version and all that it needs: the versions its deltas are against."""
-        line = [version]
-        while line[-1].delta_of is not None:
-            line.append(self._read(line[-1].delta_of))
-        return line
 
     def _foreign(self) -> List[str]:
         """What lies in the directory and is not ours."""
@@ -485,7 +424,7 @@ class VersionStore:
             for name in self._storage.names()
             if name not in _OURS and not self._is_channel(name) and not name.startswith(".writing-")
         ]
-        ids = set(self._ids())
+        ids = set(self._shelf.ids())
         found += [
             self._storage.path(FOLDER, name)
             for name in self._storage.names(FOLDER)
@@ -535,13 +474,3 @@ def _unaccepted(version: Version) -> str:
         f"version {version.id} is not promoted: {why}. parlai update_model gates candidates; "
         "--force promotes it all the same, and records that"
     )
-
-
-def _number(version_id: str) -> int:
-    match = _ID.match(version_id)
-    return int(match.group(1)) if match else 0
-
-
-def _cache_folder() -> str:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(base, "parlai_cu", "versions")

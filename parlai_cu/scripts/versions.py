@@ -1,0 +1,295 @@
+"""
+``parlai versions``: the versions of a model in service, and which of them is served.
+
+A promotion or a rollback is noticed within a second by every ``-m deployed`` of the channel.
+"""
+
+import dataclasses
+import json
+from typing import Any, Callable, Dict, List, Optional, Sequence
+
+from parlai.core.build_data import modelzoo_path
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+
+from parlai_cu.errors import UsageError, VersionsError, nearest
+
+ACTIONS = (
+    "import",
+    "list",
+    "show",
+    "diff",
+    "promote",
+    "rollback",
+    "prune",
+    "verify",
+    "export",
+)
+# how many versions an action names
+_NAMES = {"show": 1, "diff": 2, "promote": 1, "export": 1}
+
+
+@register_script("versions")
+class VersionsScript(ParlaiScript):
+    """One action on one versions directory."""
+
+    @classmethod
+    def setup_args(cls) -> ParlaiParser:
+        """An action, the versions it is about, and what it needs."""
+        parser = ParlaiParser(
+            add_parlai_args=False,
+            add_model_args=False,
+            description="Keep the versions of a model in service: compare, promote, roll back",
+        )
+        parser.add_parlai_data_path()
+        # not required: ParlAI parses every command's flags for `parlai -h`
+        parser.add_argument(
+            "words", nargs="*", metavar="ACTION [VERSION ...]", help=", ".join(ACTIONS)
+        )
+        parser.add_argument("--versions", help="the versions directory")
+        parser.add_argument(
+            "-mf", "--model-file", help="import: the model; its files are only read"
+        )
+        parser.add_argument("--parent", help="import: the version that it was made from")
+        parser.add_argument("--note", default="", help="import: what it is, in words")
+        parser.add_argument(
+            "--channel", default="live", help="promote, rollback: what it is served as"
+        )
+        parser.add_argument(
+            "--force",
+            action="store_true",
+            help="promote: although the gate did not accept it; this is recorded",
+        )
+        parser.add_argument(
+            "--why", default="", help="promote, rollback: the reason, for the history"
+        )
+        parser.add_argument(
+            "--keep",
+            type=int,
+            default=3,
+            help="prune: how many of the newest versions, and of each channel's, stay",
+        )
+        parser.add_argument("--dry-run", action="store_true", help="prune: only say what would go")
+        parser.add_argument(
+            "-o", "--outfile", help="export: where the plain model is to be written"
+        )
+        parser.add_argument("--json", action="store_true", help="list, show, diff: as JSON")
+        return parser
+
+    def run(self) -> Any:
+        """
+        Do it, and print what came of it.
+
+        :raises UsageError: when the action is unknown, or something it needs is missing
+        """
+        from parlai.utils.io import PathManager
+
+        from parlai_cu.versions.store import VersionStore
+
+        action, *names = self.opt.get("words") or [""]
+        if action not in ACTIONS:
+            close = nearest(action, ACTIONS) or ACTIONS
+            raise UsageError(
+                f"parlai versions {action}: expected one of {', '.join(ACTIONS)}; "
+                f"nearest: {', '.join(close)}"
+            )
+        self._need(action, "versions")
+        if len(names) != _NAMES.get(action, 0):
+            raise UsageError(
+                f"parlai versions {action} {' '.join(names)}: expected {_NAMES.get(action, 0)} "
+                "versions (an id, a beginning of it, or a channel)"
+            )
+        store = VersionStore(
+            self.opt["versions"], create=action == "import", path_manager=PathManager
+        )
+        steps: Dict[str, Callable[..., Any]] = {name: getattr(self, f"_{name}") for name in ACTIONS}
+        return steps[action](store, *names)
+
+    def _need(self, action: str, *flags: str) -> None:
+        for flag in flags:
+            if not self.opt.get(flag):
+                raise UsageError(f"parlai versions {action} needs --{flag.replace('_', '-')}")
+
+    def _import(self, store: Any) -> Any:
+        self._need("import", "model_file")
+        version = store.add(
+            modelzoo_path(self.opt.get("datapath"), self.opt["model_file"]),
+            mode="import",
+            parent=self.opt.get("parent"),
+            note=self.opt["note"],
+        )
+        print(f"{version.id}: {_size(version)} of {version.agent}, added to {store.path}")
+        if not store.channels():
+            print(
+                f"nothing is served yet; to serve it: parlai versions --versions {store.path} "
+                f"promote {version.id} --force"
+            )
+        return version
+
+    def _list(self, store: Any) -> List[Any]:
+        found: List[Any] = store.list()
+        if self.opt["json"]:
+            print(json.dumps([_plain(version) for version in found], indent=1))
+            return found
+        served: Dict[str, List[str]] = {}
+        for channel, head in store.channels().items():
+            served.setdefault(head, []).append(channel)
+        rows = [
+            [
+                version.id,
+                ",".join(served.get(version.id, [])),
+                version.created[:16].replace("T", " "),
+                version.mode,
+                version.parent or "-",
+                _size(version),
+                version.decision,
+                version.note,
+            ]
+            for version in found
+        ]
+        heading = ["version", "serves", "created (UTC)", "mode", "parent", "size", "gate", "note"]
+        print(table(heading, rows) if rows else f"{store.path} has no versions yet")
+        return found
+
+    def _show(self, store: Any, name: str) -> Any:
+        version = store.get(name)
+        if self.opt["json"]:
+            print(json.dumps(_plain(version), indent=1))
+            return version
+        for field, value in _plain(version).items():
+            if field not in ("files", "verdict", "packages"):
+                print(f"{field:<12} {'-' if value is None else value}")
+        packages = ", ".join(f"{name} {number}" for name, number in version.packages.items())
+        print(f"{'packages':<12} {packages}\n{'verdict':<12} {version.decision}")
+        for reason in version.verdict.reasons if version.verdict else ():
+            print(f"{'':<12} {reason}")
+        rows = [
+            [file_name, f"{file.size:,d}", file.at or "", file.sha256]
+            for file_name, file in version.files.items()
+        ]
+        print(table(["file", "bytes", "kept with", "SHA-256"], rows))
+        changes = [
+            [
+                change.time,
+                channel,
+                change.action,
+                change.who,
+                "forced" if change.forced else "",
+                change.why,
+            ]
+            for channel in store.channels()
+            for change in store.history(channel)
+            if change.id == version.id
+        ]
+        if changes:
+            print(table(["time", "channel", "", "who", "", "why"], changes))
+        return version
+
+    def _diff(self, store: Any, one: str, other: str) -> Any:
+        found = store.diff(one, other)
+        if self.opt["json"]:
+            print(json.dumps(dataclasses.asdict(found), indent=1))
+            return found
+        changed = found.changed
+        print(f"{found.one} -> {found.other}: {len(changed)} of {len(found.blocks)} blocks moved")
+        rows = [
+            [
+                block.block,
+                f"{block.changed + block.added + block.removed} of {block.tensors}",
+                f"{block.elements:,d} of {block.numel:,d}",
+                "other shape" if block.moved is None else f"{block.moved:.3%}",
+                "-" if block.largest is None else f"{block.largest:.2e}",
+            ]
+            for block in changed
+        ]
+        if rows:
+            print(table(["block", "tensors", "numbers", "moved", "largest"], rows))
+        for option, (before, after) in found.settings.items():
+            print(f"setting {option}: {before} -> {after}")
+        for file_name in found.files:
+            print(f"file {file_name} differs")
+        return found
+
+    def _promote(self, store: Any, name: str) -> Any:
+        channel = self.opt["channel"]
+        before = store.channel(channel)
+        change = store.promote(name, channel, force=self.opt["force"], why=self.opt["why"])
+        print(f"{channel}: {before or 'nothing'} -> {change.id}{' (forced)' * change.forced}")
+        return change
+
+    def _rollback(self, store: Any) -> Any:
+        channel = self.opt["channel"]
+        before = store.channel(channel)
+        change = store.rollback(channel, why=self.opt["why"])
+        print(f"{channel}: {before} -> {change.id} (rolled back)")
+        return change
+
+    def _prune(self, store: Any) -> List[Any]:
+        gone: List[Any] = store.prune(keep=self.opt["keep"], dry_run=self.opt["dry_run"])
+        freed = sum(version.stored_bytes for version in gone)
+        would = "would remove" if self.opt["dry_run"] else "removed"
+        print(f"{would} the files of {len(gone)} versions ({_bytes(freed)})")
+        for version in gone:
+            print(f"  {version.id}")
+        return gone
+
+    def _verify(self, store: Any) -> None:
+        problems = store.verify()
+        for problem in problems:
+            print(problem)
+        if problems:
+            raise VersionsError(f"--versions {store.path}: {len(problems)} problems, see above")
+        print(f"{len(store.list())} versions, every file has its hash")
+
+    def _export(self, store: Any, name: str) -> None:
+        from parlai_cu.agents.model_files import read_opt
+        from parlai_cu.scripts.export_model import export_model
+
+        self._need("export", "outfile")
+        version, target = store.get(name), self.opt["outfile"]
+        source = store.model_file(version.id)
+        if read_opt(source, "--versions").get("base_agent"):
+            export_model(source, target)
+        else:
+            store.export(version.id, target)
+        print(f"wrote {target}; any ParlAI loads it with -mf {target}")
+
+
+def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """
+    Columns under their headings, numbers to the right.
+
+    :param heading: a word for each column
+    :param rows: of texts, as many as there are columns
+    """
+    lines = [list(heading), *(list(map(str, row)) for row in rows)]
+    columns = list(zip(*lines))
+    widths = [max(map(len, column)) for column in columns]
+    right = [all(set(cell) <= set("0123456789,.%e-") for cell in column[1:]) for column in columns]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if is_number else cell.ljust(width)
+            for cell, width, is_number in zip(line, widths, right)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _plain(version: Any) -> Dict[str, Any]:
+    from parlai_cu.versions.records import to_json
+
+    return to_json(version)
+
+
+def _size(version: Any) -> str:
+    kind = " delta" if version.delta_of else ""
+    return f"{_bytes(version.stored_bytes)}{kind}"
+
+
+def _bytes(count: Optional[float]) -> str:
+    count = float(count or 0)
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

@@ -1,0 +1,156 @@
+"""What differs between two versions: which blocks moved, and by how much."""
+
+import dataclasses
+import json
+import math
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+import torch
+
+from parlai_cu.selection.catalogue import block_of
+from parlai_cu.versions import materialise
+from parlai_cu.versions.records import Version
+from parlai_cu.versions.shelf import Shelf, refuse_pruned
+
+# under which a model file keeps its weights
+_WEIGHTS = "model/"
+_SETTINGS = f"{materialise.MODEL}.opt"
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockChange:
+    """
+    A block of the model in two versions.
+
+    :param block: its name, as ``--tune`` has it
+    :param tensors: how many tensors it has
+    :param changed: how many of them are not bit-identical
+    :param added: how many only the other version has
+    :param removed: how many only the first has
+    :param elements: how many numbers differ
+    :param numel: how many numbers it has
+    :param moved: length of the difference by length of what was, over all its tensors; None
+        where a tensor has another shape or is not in both
+    :param largest: the largest difference of a number; None as above
+    """
+
+    block: str
+    tensors: int
+    changed: int
+    added: int
+    removed: int
+    elements: int
+    numel: int
+    moved: Optional[float]
+    largest: Optional[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class VersionDiff:
+    """
+    What is different in another version.
+
+    :param one: id of the first
+    :param other: id of the other
+    :param blocks: every block, in the model's order
+    :param settings: option -> its values in both
+    :param files: names of other files that differ (dictionary, candidates)
+    """
+
+    one: str
+    other: str
+    blocks: Tuple[BlockChange, ...]
+    settings: Mapping[str, Tuple[Any, Any]]
+    files: Tuple[str, ...]
+
+    @property
+    def changed(self) -> List[BlockChange]:
+        """The blocks that moved, most moved first."""
+        blocks = [block for block in self.blocks if block.changed or block.added or block.removed]
+        return sorted(blocks, key=lambda b: -(b.moved if b.moved is not None else math.inf))
+
+
+def compare(shelf: Shelf, one: Version, other: Version) -> VersionDiff:
+    """
+    Compare two versions of a store.
+
+    Of tensors whose hashes agree nothing is read.
+    """
+    for version in (one, other):
+        refuse_pruned(version)
+    before, after = (shelf.contents(version)["tensors"] for version in (one, other))
+    differ = {path for path in before if path in after and before[path] != after[path]}
+    old = materialise.read_tensors(one, shelf.part, shelf.read)
+    new = materialise.read_tensors(other, shelf.part, shelf.read)
+    paths = [*before, *(path for path in after if path not in before)]
+    blocks: Dict[str, List[str]] = {}
+    for path in paths:
+        blocks.setdefault(_block(path), []).append(path)
+    return VersionDiff(
+        one=one.id,
+        other=other.id,
+        blocks=tuple(_change(name, held, old, new, differ) for name, held in blocks.items()),
+        settings=_settings(shelf, one, other),
+        files=_files(one, other),
+    )
+
+
+def _change(
+    block: str,
+    paths: List[str],
+    old: Mapping[str, torch.Tensor],
+    new: Mapping[str, torch.Tensor],
+    differ: Any,
+) -> BlockChange:
+    added = [path for path in paths if path not in old]
+    removed = [path for path in paths if path not in new]
+    moved = [path for path in paths if path in differ]
+    reshaped = any(old[path].shape != new[path].shape for path in moved)
+    elements, square, largest = 0, 0.0, 0.0
+    if not reshaped:
+        for path in moved:
+            difference = new[path].double() - old[path].double()
+            elements += int(difference.count_nonzero())
+            square += float(difference.square().sum())
+            largest = max(largest, float(difference.abs().max()))
+    comparable = not (added or removed or reshaped)
+    length = 0.0
+    if comparable and moved:
+        length = math.sqrt(sum(float(old[path].double().square().sum()) for path in paths))
+    return BlockChange(
+        block=block,
+        tensors=len(paths),
+        changed=len(moved),
+        added=len(added),
+        removed=len(removed),
+        elements=elements,
+        numel=sum((new if path in new else old)[path].numel() for path in paths),
+        moved=(math.sqrt(square) / length if length else float(bool(moved)))
+        if comparable
+        else None,
+        largest=largest if comparable else None,
+    )
+
+
+def _block(path: str) -> str:
+    return block_of(path[len(_WEIGHTS) :]) if path.startswith(_WEIGHTS) else path
+
+
+def _settings(shelf: Shelf, one: Version, other: Version) -> Dict[str, Tuple[Any, Any]]:
+    opts = []
+    for version in (one, other):
+        with open(shelf.part(version, _SETTINGS)) as f:
+            opts.append(json.load(f))
+    before, after = opts
+    return {
+        name: (before.get(name), after.get(name))
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    }
+
+
+def _files(one: Version, other: Version) -> Tuple[str, ...]:
+    stored = {materialise.MODEL, materialise.DELTA, materialise.CONTENTS, _SETTINGS}
+    names = sorted({*one.files, *other.files} - stored)
+    hashes = [[v.files[n].sha256 if n in v.files else None for n in names] for v in (one, other)]
+    return tuple(name for name, a, b in zip(names, *hashes) if a != b)

@@ -1,0 +1,131 @@
+"""parlai versions: every action, as a user types it."""
+
+import json
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from parlai_cu.errors import ModelFileError, UsageError, VersionsError
+from parlai_cu.scripts.versions import ACTIONS, VersionsScript, table
+from tests.versions.models import change, tiny_model, write_model
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """``run(action, *versions and flags)`` on a store of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return lambda *words: VersionsScript.main("--versions", str(tmp_path / "store"), *words)
+
+
+def test_a_life_of_versions(
+    run: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Import, list, promote, show, diff, roll back, prune, verify, export; and what is printed."""
+    run("import", "--model-file", write_model(tmp_path / "m" / "model"), "--note", "the first")
+    assert "promote v1-" in capsys.readouterr().out
+    candidate = write_model(tmp_path / "c" / "model", change(tiny_model()))
+    second = run("import", "-mf", candidate, "--parent", "v1")
+    for number in ("v1", "v2"):
+        run("promote", number, "--force", "--why", "by hand")
+    run("promote", "v2", "--force", "--channel", "canary")
+    capsys.readouterr()
+    run("list")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:2] == ["version", "serves"] and lines[1].endswith("the first")
+    assert "canary,live" in lines[2] and " delta" in lines[2]
+    run("show", "live")
+    shown = capsys.readouterr().out
+    assert f"id           {second.id}" in shown and "forced  by hand" in shown
+    run("diff", "v1", "v2")
+    compared = capsys.readouterr().out
+    assert "1 of 6 blocks moved" in compared and "layers.3  1 of 2" in compared
+    run("rollback", "--why", "complaints")
+    assert "(rolled back)" in capsys.readouterr().out
+    run("verify")
+    assert "2 versions, every file has its hash" in capsys.readouterr().out
+    for _ in range(2):
+        run("import", "-mf", candidate)
+    assert [version.number for version in run("prune", "--keep", "1", "--dry-run")] == [3]
+    assert [version.number for version in run("prune", "--keep", "1")] == [3]
+    out = str(tmp_path / "out" / "model")
+    run("export", "live", "--outfile", out)
+    assert Path(out).read_bytes() == (tmp_path / "m" / "model").read_bytes()
+
+
+def test_json(run: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """What other programs read."""
+    run("import", "-mf", write_model(tmp_path / "m" / "model"))
+    capsys.readouterr()
+    run("list", "--json")
+    (listed,) = json.loads(capsys.readouterr().out)
+    run("show", "v1", "--json")
+    assert json.loads(capsys.readouterr().out) == listed and listed["mode"] == "import"
+    run("diff", "v1", "v1", "--json")
+    assert json.loads(capsys.readouterr().out)["settings"] == {}
+
+
+def test_what_is_wrong_is_said(run: Callable[..., Any], tmp_path: Path) -> None:
+    """Unknown action, missing flag, too few versions, damage, no directory."""
+    with pytest.raises(VersionsError, match="there is no such folder"):
+        run("list")
+    with pytest.raises(UsageError, match="nearest: promote"):
+        run("promot")
+    with pytest.raises(UsageError, match="import needs --model-file"):
+        run("import")
+    with pytest.raises(UsageError, match="expected 1 versions"):
+        run("show")
+    with pytest.raises(ModelFileError, match="no model file at"):
+        run("import", "-mf", str(tmp_path / "nothing"))
+    version = run("import", "-mf", write_model(tmp_path / "m" / "model"))
+    (tmp_path / "store" / "versions" / version.id / "model.dict").write_text("")
+    with pytest.raises(VersionsError, match="1 problems, see above"):
+        run("verify")
+    with pytest.raises(UsageError, match="parlai versions list needs --versions"):
+        VersionsScript.main("list")
+
+
+def test_every_action_is_documented() -> None:
+    """--help names them all."""
+    assert all(action in VersionsScript.help() for action in ACTIONS)
+
+
+def test_tables() -> None:
+    """Numbers stand to the right, words to the left."""
+    assert table(["name", "count"], [["a", "7"], ["long", "1,000"]]) == (
+        "name  count\na         7\nlong  1,000"
+    )
+
+
+@pytest.mark.slow
+def test_export_of_a_candidate_is_a_plain_model(
+    deployed: Callable[[str], str],
+    train: Callable[..., Any],
+    data: Path,
+    tmp_path: Path,
+    run: Callable[..., Any],
+) -> None:
+    """A version of ours comes out as a model of its base agent, which ParlAI alone loads."""
+    base, candidate = deployed("transformer/generator"), str(tmp_path / "c" / "model")
+    train(
+        model="frozen_layer",
+        init_model=base,
+        model_file=candidate,
+        tune="decoder.layers[-1]",
+        jsonfile_datapath=str(data / "new.jsonl"),
+        seed=1,
+    )
+    run("import", "-mf", base)
+    version = run("import", "-mf", candidate, "--parent", "v1")
+    assert version.delta_of is not None and version.agent == "transformer/generator"
+    out = str(tmp_path / "plain" / "model")
+    run("export", "v2", "-o", out)
+    opt = json.loads(Path(out + ".opt").read_text())
+    assert opt["model"] == "transformer/generator" and "base_agent" not in opt
+
+    from parlai.core.agents import create_agent_from_model_file
+
+    again = create_agent_from_model_file(out)
+    ours = create_agent_from_model_file(candidate)
+    weights = ours.model.state_dict()
+    assert all(bool((t == weights[n]).all()) for n, t in again.model.state_dict().items())
