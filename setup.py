@@ -91,6 +91,7 @@ setup(
             "tasks/telecom/facts/*.csv",
             "tasks/telecom/intents/*.yaml",
             "tasks/telecom/PROVENANCE.md",
+            "update/report.html",
         ]
     },
     cmdclass={"build_py": BuildWithPth, "editable_wheel": EditableWithPth},
@@ -112,6 +113,7 @@ setup(
         "tornado",
         "sh",
         "joblib",
+        "jinja2",  # the report of parlai update_model; torch brings it
         "websocket-client",
         "tqdm",
         "rich",

@@ -75,6 +75,7 @@ SCRIPTS = (
     "parlai_cu.scripts.knowledge_base",
     "parlai_cu.scripts.score_parameters",
     "parlai_cu.scripts.versions",
+    "parlai_cu.scripts.update_model",
 )
 
 # `-t NAME`: the package that holds agents.py (and worlds.py where there is one)

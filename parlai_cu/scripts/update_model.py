@@ -1,0 +1,146 @@
+"""
+``parlai update_model``: the model in service changes, but only if the change is good.
+
+::
+
+    parlai update_model --versions deployed -t telecom:corrections \\
+        --retain-task telecom:retain --promote
+
+The update is diagnosed, a way to learn it chosen, a candidate trained by the stock loop, and
+compared with the live version on examples that neither was trained on; the verdict and a report
+say why it was accepted or not. An interrupted run goes on by the same command.
+"""
+
+import shlex
+from typing import Any, Dict, Optional
+
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+
+from parlai_cu.errors import UsageError
+
+
+@register_script("update_model")
+class UpdateModel(ParlaiScript):
+    """The command line of :class:`parlai_cu.update.steps.run.Update`."""
+
+    @classmethod
+    def setup_args(cls) -> ParlaiParser:
+        """What is updated, by what, and what must not be lost."""
+        parser = ParlaiParser(
+            add_parlai_args=True,
+            add_model_args=False,
+            description="Update the model in service, if that makes it better",
+        )
+        group = parser.add_argument_group("Update Arguments")
+        group.add_argument("--versions", help="directory of versions (parlai versions import)")
+        group.add_argument("--channel", default="live", help="which channel is updated")
+        group.add_argument(
+            "--retain-task",
+            help="what must not be lost, as for -t; several, comma-separated. Its training data "
+            "is replayed, its test data judges",
+        )
+        group.add_argument(
+            "--mode",
+            default="auto",
+            help="auto: by the diagnosis; or frozen_layer, distill_student, kb_augmented, "
+            "frozen_layer+kb_augmented, distill_student+kb_augmented, nothing",
+        )
+        group.add_argument("--kb", help="the knowledge base in service: sqlite:///facts.db")
+        group.add_argument(
+            "--max-loss",
+            help="what a retained task may lose: METRIC=NUMBER or TASK/METRIC=NUMBER, several, "
+            "comma-separated; of ppl the share by which it may rise (default: ppl=0.05, else the "
+            "first of accuracy, hits@1, f1 by 0.03)",
+        )
+        group.add_argument(
+            "--min-gain",
+            help="what the update must gain: METRIC=NUMBER, as above (default: ppl=0.02, "
+            "else 0.01)",
+        )
+        group.add_argument(
+            "--confidence", type=float, default=0.95, help="of each one-sided test of the gate"
+        )
+        group.add_argument(
+            "--gate-examples",
+            type=int,
+            default=500,
+            help="of each held-out set at most so many are answered by both models",
+        )
+        group.add_argument(
+            "--gate", help="checks of your own: my.module:check, several, comma-separated"
+        )
+        group.add_argument(
+            "--max-slower", type=float, default=1.5, help="allowed ratio of the latencies"
+        )
+        group.add_argument(
+            "--promote", action="store_true", help="go live if accepted; else exit status 1"
+        )
+        group.add_argument(
+            "--training", help="more flags for parlai train_model, in quotes: '-lr 1e-4 -tstep 500'"
+        )
+        group.add_argument(
+            "--out", help="folder of report and work (default: beside --versions, by the command)"
+        )
+        group.add_argument("--no-cuda", action="store_true", help="use no GPU")
+        group.add_argument("--gpu", type=int, default=-1, help="which GPU to use")
+        group.add_argument("--seed", type=int, default=0, help="of splits and training")
+        return parser
+
+    def run(self) -> Dict[str, Any]:
+        """
+        Update, and say what came of it.
+
+        :raises UsageError: when a flag is missing or wrong
+        """
+        settings = settings_of(self.opt)
+        # late: ParlAI imports every command's module for `parlai -h`
+        from parlai_cu.update.steps.run import Update
+
+        found = Update(settings, self.opt).run()
+        if settings.promote and not found["promoted"]:
+            raise SystemExit(1)
+        return found
+
+
+def settings_of(opt: Opt) -> Any:
+    """
+    The settings that the command line names.
+
+    :raises UsageError: naming the flag, what was found and what was expected
+    """
+    from parlai_cu.update import gate
+    from parlai_cu.update.steps.run import Settings
+
+    for flag, name in (("--versions DIR", "versions"), ("-t UPDATE", "task")):
+        if not opt.get(name):
+            raise UsageError(f"parlai update_model needs {flag}")
+    if not 0.5 < opt["confidence"] < 1:
+        raise UsageError(f"--confidence {opt['confidence']}: expected between 0.5 and 1")
+    if opt["gate_examples"] < 1:
+        raise UsageError(f"--gate-examples {opt['gate_examples']}: expected 1 or more")
+    return Settings(
+        versions=opt["versions"],
+        task=opt["task"],
+        retained=_several(opt.get("retain_task")),
+        mode=opt["mode"],
+        kb=opt.get("kb"),
+        limits=gate.Limits(
+            losses=gate.parse_limits(opt.get("max_loss"), "--max-loss"),
+            gains=gate.parse_limits(opt.get("min_gain"), "--min-gain"),
+            confidence=opt["confidence"],
+        ),
+        checks=_several(opt.get("gate")),
+        examples=opt["gate_examples"],
+        promote=opt["promote"],
+        channel=opt["channel"],
+        training=shlex.split(opt.get("training") or ""),
+        out=opt.get("out"),
+        seed=opt["seed"],
+        max_slower=opt["max_slower"],
+    )
+
+
+def _several(text: Optional[str]) -> Any:
+    return tuple(part for part in (text or "").split(",") if part)

@@ -1,0 +1,1 @@
+"""The life of an update: diagnosis, choice, training, gate, report."""

@@ -1,0 +1,254 @@
+"""
+Whether a candidate may go live: each limit tested on paired examples, plus checks of safety.
+
+A candidate is accepted when every check passes, so the share of bad candidates that pass is at
+most that of a single check (intersection-union test, Berger 1982, Technometrics 24(4)); no
+correction for their number is needed.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from parlai_cu.errors import UsageError, nearest
+from parlai_cu.retention.metrics import PairedDifference, Sums, paired_difference
+from parlai_cu.types import ACCEPT, NOT_ENOUGH_DATA, REFUSE, Verdict
+
+PASS, FAIL, UNDECIDED = "pass", "fail", "not enough data"
+
+# metrics of which less is better; perplexity is compared by its logarithm
+LOWER_IS_BETTER = {"ppl", "loss", "mean_loss", "rank"}
+# the metrics compared by default: the first there is
+PREFERRED = ("ppl", "accuracy", "hits@1", "f1", "token_acc")
+# of perplexity the share by which it may rise or must fall, of the others (shares) the difference
+DEFAULT_MAX_LOSS = {"ppl": 0.05}
+DEFAULT_MIN_GAIN = {"ppl": 0.02}
+OTHERS_MAX_LOSS, OTHERS_MIN_GAIN = 0.03, 0.01
+# with fewer pairs an interval by bootstrap is not to be trusted
+MIN_EXAMPLES = 20
+
+
+@dataclass(frozen=True)
+class Check:
+    """
+    One thing that was tested.
+
+    :param name: what, for people: "telecom:retain ppl"
+    :param kind: retained, update, safety or user
+    :param result: pass, fail or not enough data
+    :param reason: in words and numbers
+    :param figures: base, candidate, change, low, high, limit, examples
+    """
+
+    name: str
+    kind: str
+    result: str
+    reason: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    How much may be lost and how much must be gained.
+
+    :param losses: metric, or "task/metric" -> at most; of perplexity the share by which it rises
+    :param gains: metric -> at least, in the same units
+    :param confidence: of each one-sided test
+    """
+
+    losses: Mapping[str, float] = field(default_factory=dict)
+    gains: Mapping[str, float] = field(default_factory=dict)
+    confidence: float = 0.95
+    min_examples: int = MIN_EXAMPLES
+
+    def of_retained(self, task: str, short: str, there: Sequence[str]) -> Dict[str, float]:
+        """
+        Metric -> how much of it a retained task may lose.
+
+        :param short: another name for the task
+        :param there: metrics that it has
+        """
+        split = [(*name.rpartition("/")[::2], most) for name, most in self.losses.items()]
+        own = {name: most for where, name, most in split if where and where in (task, short)}
+        shared = {name: most for where, name, most in split if not where}
+        default = {} if shared or own else _default(there, DEFAULT_MAX_LOSS, OTHERS_MAX_LOSS)
+        return self._known({**default, **shared, **own}, there, "--max-loss")
+
+    def of_update(self, there: Sequence[str]) -> Dict[str, float]:
+        """Metric -> how much of it the update must gain."""
+        default = {} if self.gains else _default(there, DEFAULT_MIN_GAIN, OTHERS_MIN_GAIN)
+        return self._known({**default, **self.gains}, there, "--min-gain")
+
+    def _known(self, wanted: Dict[str, float], there: Sequence[str], flag: str) -> Dict[str, float]:
+        for name in wanted:
+            if name not in there:
+                close = nearest(name, there) or sorted(there)
+                raise UsageError(
+                    f"{flag} {name}: the live model has no such metric there; nearest: "
+                    f"{', '.join(close)}"
+                )
+        return wanted
+
+
+def _default(
+    there: Sequence[str], limits: Mapping[str, float], otherwise: float
+) -> Dict[str, float]:
+    name = next((name for name in PREFERRED if name in there), None)
+    if name is None:
+        raise UsageError(
+            "none of the metrics "
+            f"{', '.join(PREFERRED)} is there; name one by --max-loss and --min-gain. There are: "
+            f"{', '.join(sorted(there)) or 'none (do the examples have labels?)'}"
+        )
+    return {name: limits.get(name, otherwise)}
+
+
+def parse_limits(text: Optional[str], flag: str) -> Dict[str, float]:
+    """
+    "ppl=0.05,telecom:retain/f1=0.02" as a dictionary.
+
+    :raises UsageError: where it is not that
+    """
+    found: Dict[str, float] = {}
+    for part in filter(None, (text or "").split(",")):
+        name, _, value = part.rpartition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            name = ""
+        if not name.strip():
+            raise UsageError(f"{flag} {part}: expected METRIC=NUMBER or TASK/METRIC=NUMBER")
+    return found
+
+
+def improvement(metric: str, base: Sums, candidate: Sums, level: float) -> PairedDifference:
+    """
+    By how much the candidate is better, with the interval whose ends are one-sided bounds.
+
+    Of perplexity: the fall of its logarithm.
+
+    :param level: of each one-sided bound, e.g. .95
+    """
+    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    one, other = (Sums(sign * sums.total, sums.count) for sums in (base, candidate))
+    return paired_difference(one, other, level=2 * level - 1)
+
+
+def _figures(metric: str, found: PairedDifference, limit: float, count: int) -> Dict[str, Any]:
+    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    shown = [sign * found.base, sign * found.candidate]
+    if metric == "ppl":
+        shown = [float(np.exp(value)) for value in shown]
+    return {
+        "metric": metric,
+        "base": shown[0],
+        "candidate": shown[1],
+        "change": found.difference,
+        "low": found.low,
+        "high": found.high,
+        "limit": limit,
+        "examples": count,
+        "unit": "log" if metric == "ppl" else "",
+    }
+
+
+def check_retained(
+    task: str, metric: str, most: float, base: Sums, candidate: Sums, limits: Limits
+) -> Check:
+    """
+    That a retained task loses no more than allowed.
+
+    Passes when the bound of the loss is within the limit, fails when the loss is beyond it
+    whatever the chance; between the two there is not enough data.
+    """
+    count = len(base.total)
+    name = f"{task} {metric}"
+    allowed = float(np.log1p(most)) if metric == "ppl" else most
+    if count < limits.min_examples:
+        return _too_few(name, "retained", count, limits.min_examples)
+    found = improvement(metric, base, candidate, limits.confidence)
+    loss, least, largest = -found.difference, -found.high, -found.low
+    figures = _figures(metric, found, allowed, count)
+    words = (
+        f"{_change(metric, figures)}; loss {loss:+.3f}, with {limits.confidence:.0%} confidence "
+        f"at most {largest:+.3f}; allowed {allowed:.3f}"
+    )
+    if largest <= allowed:
+        return Check(name, "retained", PASS, words, figures)
+    if least > allowed:
+        return Check(name, "retained", FAIL, f"{words}: too much is lost", figures)
+    return Check(name, "retained", UNDECIDED, f"{words}: {count} examples do not tell", figures)
+
+
+def check_update(
+    task: str, metric: str, least: float, base: Sums, candidate: Sums, limits: Limits
+) -> Check:
+    """That the update is learnt: the bound of the gain is above what is asked for."""
+    count = len(base.total)
+    name = f"{task} {metric}"
+    # the share by which perplexity falls, in logarithms
+    wanted = float(-np.log1p(-least)) if metric == "ppl" else least
+    if count < limits.min_examples:
+        return _too_few(name, "update", count, limits.min_examples)
+    found = improvement(metric, base, candidate, limits.confidence)
+    figures = _figures(metric, found, wanted, count)
+    words = (
+        f"{_change(metric, figures)}; gain {found.difference:+.3f}, with "
+        f"{limits.confidence:.0%} confidence at least {found.low:+.3f}; wanted above {wanted:.3f}"
+    )
+    if found.low > wanted:
+        return Check(name, "update", PASS, words, figures)
+    if found.high <= wanted:
+        return Check(name, "update", FAIL, f"{words}: the update is not learnt", figures)
+    return Check(name, "update", UNDECIDED, f"{words}: {count} examples do not tell", figures)
+
+
+def _change(metric: str, figures: Mapping[str, Any]) -> str:
+    return f"{metric} {figures['base']:.4g} -> {figures['candidate']:.4g}"
+
+
+def _too_few(name: str, kind: str, count: int, wanted: int) -> Check:
+    return Check(
+        name,
+        kind,
+        UNDECIDED,
+        f"{count} held-out examples, expected {wanted} or more",
+        {"examples": count},
+    )
+
+
+def verdict(checks: Sequence[Check]) -> Verdict:
+    """Refuse what fails anywhere; accept what passes everywhere; else say that data is missing."""
+    failed = [check for check in checks if check.result == FAIL]
+    unsure = [check for check in checks if check.result == UNDECIDED]
+    decision, why = ACCEPT, list(checks)
+    if failed:
+        decision, why = REFUSE, failed
+    elif unsure or not any(check.kind == "update" for check in checks):
+        decision, why = NOT_ENOUGH_DATA, unsure
+    reasons: List[str] = [f"{check.name}: {check.reason}" for check in why]
+    if not reasons:
+        reasons = ["nothing shows whether the update was learnt"]
+    rows: Tuple[Dict[str, Any], ...] = tuple(
+        {
+            "name": check.name,
+            "kind": check.kind,
+            "result": check.result,
+            "reason": check.reason,
+            **check.figures,
+        }
+        for check in checks
+    )
+    return Verdict(decision=decision, reasons=tuple(reasons), checks=rows)
+
+
+def paired(base: Sums, candidate: Sums) -> Tuple[Sums, Sums]:
+    """The examples that both were measured on: some metrics are of some examples only."""
+    size = min(len(base.count), len(candidate.count))
+    both = (base.count[:size] > 0) & (candidate.count[:size] > 0)
+    return (
+        Sums(base.total[:size][both], base.count[:size][both]),
+        Sums(candidate.total[:size][both], candidate.count[:size][both]),
+    )

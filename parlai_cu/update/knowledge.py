@@ -1,0 +1,129 @@
+"""The facts of an update: tried on a copy of the knowledge base, in force when it is promoted."""
+
+import json
+import os
+import sqlite3
+from typing import List, Optional, Sequence
+
+from parlai_cu.errors import KnowledgeError, UsageError
+from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.types import Evidence, Fact, Turn
+from parlai_cu.update.diagnosis import Find
+
+_SQLITE = "sqlite:///"
+_ASKED_FOR = 5
+
+
+def default_uri(versions: str) -> str:
+    """The knowledge base beside a directory of versions."""
+    if "://" in versions:
+        raise UsageError("a directory that is not local needs --kb URI for the update's facts")
+    return _SQLITE + os.path.abspath(versions).rstrip("/") + ".facts.db"
+
+
+def finder(uri: Optional[str]) -> Optional[Find]:
+    """Asks the knowledge base of a URI; None where none is named."""
+    if uri is None:
+        return None
+    base = open_knowledge_base(uri)
+
+    def find(turn: Turn) -> List[Evidence]:
+        return list(base.query(turn, _ASKED_FOR))
+
+    return find
+
+
+class CandidateFacts:
+    """
+    A knowledge base as it will be once the update is in force.
+
+    :param uri: the one in service; may be missing yet
+    :param facts: to be added; without any the one in service is used as it is
+    :param folder: where the copy stands
+    :raises UsageError: when facts are to be added to a base that is only read
+    """
+
+    def __init__(self, uri: str, facts: Sequence[Fact], folder: str) -> None:
+        self.uri, self.facts = uri, list(facts)
+        self.candidate_uri = uri
+        if self.facts:
+            if not uri.startswith(_SQLITE):
+                raise UsageError(
+                    f"--kb {uri} lacks facts of the update and is only read here: put them in "
+                    "where it is kept, or name a sqlite:///FILE"
+                )
+            self.path = os.path.abspath(uri[len(_SQLITE) :])
+            self.copy = os.path.join(folder, "facts.db")
+            self.candidate_uri = _SQLITE + self.copy
+            if not os.path.exists(self.copy + ".done"):
+                self._make()
+        base = open_knowledge_base(self.candidate_uri)
+        self.snapshot = base.snapshot_id()
+        base.close()
+
+    def _make(self) -> None:
+        if os.path.exists(self.copy):
+            os.unlink(self.copy)
+        if os.path.exists(self.path):
+            _copy(self.path, self.copy)
+        _add(self.candidate_uri, self.facts)
+        with open(self.copy + ".done", "w") as f:
+            f.write(self.candidate_uri)
+
+    def settle(self, model_file: str) -> None:
+        """Let a model that was gated on the copy name the base in service."""
+        path = model_file + ".opt"
+        with open(path, encoding="utf-8") as f:
+            opt = json.load(f)
+        opt["kb"] = self.uri if not self.facts else _SQLITE + self.path
+        opt.get("override", {}).pop("kb", None)
+        with open(path + ".new", "w", encoding="utf-8") as f:
+            json.dump(opt, f, indent=4)
+        os.replace(path + ".new", path)
+
+    def publish(self) -> None:
+        """
+        Put the facts in force.
+
+        Facts that were changed there since the copy was made stay; what is there already is not
+        added twice.
+        """
+        if not self.facts:
+            return
+        if not os.path.exists(self.path):
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            aside = f"{self.path}.{os.getpid()}"
+            _copy(self.copy, aside)
+            os.replace(aside, self.path)
+            return
+        base = open_knowledge_base(_SQLITE + self.path)
+        held = base.snapshot_id() == self.snapshot
+        base.close()
+        if not held:
+            _add(_SQLITE + self.path, self.facts)
+
+
+def _add(uri: str, facts: Sequence[Fact]) -> None:
+    base = open_knowledge_base(uri, writable=True)
+    try:
+        held = {fact.id: base.get(fact.id) for fact in facts if fact.id is not None}
+        base.add([fact for fact in facts if held.get(fact.id or "") is None])
+        for fact in facts:
+            # the same question has another answer now
+            before = held.get(fact.id or "")
+            if before is not None and before.text != fact.text:
+                base.update(fact)
+    finally:
+        base.close()
+
+
+def _copy(source: str, target: str) -> None:
+    """A consistent copy, also while others write."""
+    try:
+        one, other = sqlite3.connect(source), sqlite3.connect(target)
+        with one, other:
+            one.backup(other)
+        one.close()
+        other.close()
+    except sqlite3.Error as error:
+        raise KnowledgeError(f"--kb {source} cannot be copied: {error}") from error

@@ -1,0 +1,1 @@
+"""What of an update ParlAI does: reading tasks, measuring models, training."""

@@ -1,0 +1,207 @@
+"""What a model says to a task's examples, and each metric example by example."""
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from unittest import mock
+
+import numpy as np
+import torch
+from parlai.core.agents import create_agent_from_model_file
+from parlai.core.metrics import AverageMetric
+from parlai.core.opt import Opt
+from parlai.core.teachers import FixedDialogTeacher
+from parlai.core.torch_generator_agent import TorchGeneratorAgent
+from parlai.core.worlds import create_task
+
+from parlai_cu.retention.metrics import Sums
+from parlai_cu.update.diagnosis import Replied
+from parlai_cu.update.steps.reading import with_defaults
+from parlai_cu.update.wording import Example
+
+_BATCH = 32
+_LATENCIES = 20
+# metrics that say nothing of skill
+_COUNTS = {"exs", "clen", "llen", "ctrunc", "ltrunc", "ctpb", "ltpb", "gen_n_toks", "ctps", "ltps"}
+
+
+@dataclass
+class Measured:
+    """
+    One example: what was said, and what each metric adds up to for it.
+
+    :param sums: metric -> [total, count]
+    """
+
+    example: Example
+    reply: str
+    sums: Dict[str, List[float]] = field(default_factory=dict)
+
+    @property
+    def replied(self) -> Replied:
+        """As the diagnosis wants it; the loss of a generator is of its tokens."""
+        loss = self.sums.get("loss") or self.sums.get("mean_loss") or [0.0, 0.0]
+        return Replied(self.example, self.reply or None, *loss)
+
+
+class Model:
+    """
+    A model that is measured.
+
+    :param opt: of the command: where data lies, which device
+    :param model_file: of a ParlAI model
+    :param kb: another knowledge base than it names
+    """
+
+    def __init__(self, opt: Opt, model_file: str, kb: Optional[str] = None) -> None:
+        self.opt = opt
+        overrides = {
+            name: opt[name] for name in ("datapath", "no_cuda", "gpu") if opt.get(name) is not None
+        }
+        self.model_file = model_file
+        overrides.update(datatype="valid", interactive_mode=False, batchsize=_BATCH)
+        overrides.update({"kb": kb} if kb else {})
+        self.agent = create_agent_from_model_file(model_file, overrides)
+        self.replies(False)
+
+    @property
+    def generates(self) -> bool:
+        """Whether it writes its replies, rather than to choose them."""
+        return isinstance(self.agent, TorchGeneratorAgent)
+
+    def replies(self, wanted: bool) -> None:
+        """Whether a generator is to write replies while it is measured."""
+        if self.generates:
+            self.agent.skip_generation = not wanted
+            self.agent.opt["skip_generation"] = not wanted
+
+    def measure(self, task: str, datatype: str, limit: int, replies: bool = True) -> List[Measured]:
+        """
+        Answer the examples of a task, from the first on.
+
+        :param limit: how many at most
+        :param replies: generators: also write replies, which takes most of the time
+        """
+        self.replies(replies)
+        options = with_defaults(Opt({**self.opt, **self.agent.opt}), task)
+        options.update(task=task, datatype=datatype, batchsize=_BATCH, dynamic_batching=None)
+        options["datapath"] = self.opt["datapath"]
+        world = create_task(options, self.agent)
+        with _watching() as found:
+            while not world.epoch_done() and len(found) < limit:
+                world.parley()
+        world.reset()
+        self.agent.reset()
+        return found[:limit]
+
+    def latencies(self, contexts: Sequence[str]) -> Iterator[float]:
+        """Seconds for each reply, one after the other."""
+        self.replies(True)
+        for context in contexts:
+            self.agent.reset()
+            started = time.monotonic()
+            self.agent.observe({"id": "user", "text": context, "episode_done": True})
+            self.agent.act()
+            yield time.monotonic() - started
+
+    def size(self) -> int:
+        """Bytes of all parameters and buffers."""
+        tensors = {t.data_ptr(): t for t in self.agent.model.state_dict().values()}
+        return sum(t.numel() * t.element_size() for t in tensors.values())
+
+    def width(self) -> int:
+        """Of its hidden states."""
+        for name in ("embedding_size", "embeddingsize", "hiddensize"):
+            if (self.agent.opt.get(name) or 0) > 0:
+                return int(self.agent.opt[name])
+        return 1024
+
+    def embed(self) -> Optional[Callable[[Sequence[str]], np.ndarray]]:
+        """Gives a text the mean of its encoder's states, where the model has such an encoder."""
+        encoder = getattr(self.agent.model, "encoder", None)
+        if not self.generates or encoder is None:
+            return None
+
+        def embedded(texts: Sequence[str]) -> np.ndarray:
+            return np.concatenate(
+                [
+                    _states(self.agent, encoder, texts[i : i + _BATCH])
+                    for i in range(0, len(texts), _BATCH)
+                ]
+            )
+
+        try:
+            embedded(["a word", "two words"])
+        except (RuntimeError, TypeError, ValueError, AttributeError):
+            return None  # an encoder that wants more than tokens
+        return embedded
+
+
+def side_by_side(one: Model, other: Model, contexts: Sequence[str]) -> List[List[float]]:
+    """Seconds of both models' replies, in turns, so that what else runs here slows both."""
+    chosen = list(contexts)[:_LATENCIES]
+    found = list(zip(one.latencies(chosen), other.latencies(chosen)))
+    return [list(times) for times in zip(*found)]
+
+
+def sums(measured: Sequence[Measured], metric: str) -> Sums:
+    """A metric of some examples, ready to be paired."""
+    pairs = np.array([m.sums.get(metric, [0.0, 0.0]) for m in measured], dtype=float)
+    pairs = pairs.reshape(-1, 2)
+    return Sums(pairs[:, 0], pairs[:, 1])
+
+
+def metrics_of(measured: Sequence[Measured]) -> List[str]:
+    """The metrics that can be compared."""
+    names = {name for m in measured for name in m.sums}
+    return sorted(name for name in names - _COUNTS if not name.startswith("gpu"))
+
+
+def _states(agent: Any, encoder: torch.nn.Module, texts: Sequence[str]) -> np.ndarray:
+    tokens = [agent.dict.txt2vec(text)[: agent.text_truncate or 128] or [0] for text in texts]
+    longest = max(map(len, tokens))
+    padded = torch.full((len(tokens), longest), agent.NULL_IDX, dtype=torch.long)
+    for i, row in enumerate(tokens):
+        padded[i, : len(row)] = torch.tensor(row)
+    device = next(agent.model.parameters()).device
+    with torch.no_grad():
+        states = encoder(padded.to(device))[0].float()
+    mask = padded.ne(agent.NULL_IDX).unsqueeze(-1).to(device)
+    means = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
+    return np.asarray(means.cpu().numpy())
+
+
+@contextlib.contextmanager
+def _watching() -> Iterator[List[Measured]]:
+    """Every example that a teacher gets an answer to, with its conversation."""
+    found: List[Measured] = []
+    said: Dict[int, List[str]] = {}
+    stock = FixedDialogTeacher.observe
+
+    def observe(teacher: Any, observation: Any) -> Any:
+        act = getattr(teacher, "last_act", None)
+        judged = getattr(teacher, "lastY", None)
+        seen = stock(teacher, observation)
+        if act is None or not judged:
+            return seen
+        history = said.setdefault(id(teacher), [])
+        example = Example(str(act.get("text") or ""), str(judged[0]), tuple(history))
+        history += [example.text, example.label]
+        if act.get("episode_done"):
+            said[id(teacher)] = []
+        found.append(
+            Measured(
+                example,
+                str(observation.get("text") or ""),
+                {
+                    name: [float(value._numer), float(value._denom)]
+                    for name, value in teacher.metrics.report_recent().items()
+                    if isinstance(value, AverageMetric)
+                },
+            )
+        )
+        return seen
+
+    with mock.patch.object(FixedDialogTeacher, "observe", observe):
+        yield found

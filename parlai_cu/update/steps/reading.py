@@ -1,0 +1,229 @@
+"""
+The examples of a task, and which of them are held out.
+
+A task that has training, validation and test data of its own is used as it is. Of any other
+(a file of new dialogues) a part is held out here: written beside the report as files of ParlAI's
+text format, so that it is the same in every step and is never trained on.
+"""
+
+import hashlib
+import os
+import random
+import re
+from dataclasses import dataclass
+from typing import Any, Dict, List, Sequence, Set, Tuple
+
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.core.teachers import create_task_agent_from_taskname
+from parlai.utils.misc import msg_to_str
+
+from parlai_cu.agents import model_files
+from parlai_cu.agents.replay import Episode
+from parlai_cu.errors import DataError, ParlaiCuError
+from parlai_cu.update.wording import Example
+
+# which part of a task without splits is held out
+_TEST, _VALID = 0.2, 0.1
+_FEWEST = 5
+SPLITS = ("train", "valid", "test")
+_KEPT = ("text", "labels", "label_candidates")
+
+
+@dataclass(frozen=True)
+class Data:
+    """
+    A task as an update uses it.
+
+    :param name: as the user named it
+    :param task: for ``-t``, with splits that do not overlap
+    :param own_splits: whether those are the task's own
+    :param examples: split -> its examples; of the test those that training does not hold
+    """
+
+    name: str
+    task: str
+    own_splits: bool
+    examples: Dict[str, List[Example]]
+
+    @property
+    def short(self) -> str:
+        """The name without folders: a task that is a file is called as that."""
+        found = re.search(r"datapath=([^:]*)", self.name)
+        return os.path.basename(found.group(1).rstrip("/")) if found else self.name
+
+    def fingerprint(self) -> Dict[str, Any]:
+        """What it was, for the record of a version."""
+        digest = hashlib.sha256()
+        for example in self.examples["train"]:
+            digest.update("\0".join(example.key).encode())
+        return {
+            "task": self.name,
+            "hash": digest.hexdigest(),
+            "examples": len(self.examples["train"]),
+        }
+
+
+def with_defaults(opt: Opt, task: str) -> Opt:
+    """The options, with the defaults of a task's own flags, which the command did not know of."""
+    parser = ParlaiParser(add_parlai_args=False, add_model_args=False)
+    parser.add_task_args(task, opt)
+    defaults = {a.dest: a.default for a in parser._actions if a.dest != "help"}
+    return Opt({**defaults, **opt})
+
+
+def read(opt: Opt, task: str, datatype: str) -> List[Episode]:
+    """
+    All episodes of a task, as messages with text and labels, in order.
+
+    :raises DataError: when it has images, which are not stored
+    """
+    settings = with_defaults(opt, task)
+    settings.update(task=task, datatype=datatype, batchsize=1)
+    (teacher,) = create_task_agent_from_taskname(settings)
+    episodes: List[Episode] = []
+    episode: Episode = []
+    # a teacher of nothing never says that it is done
+    while teacher.num_examples() and not teacher.epoch_done():
+        act = teacher.act()
+        if "image" in act:
+            raise DataError(f"-t {task} has images, which an update cannot be judged by yet")
+        labels = act.get("labels") or act.get("eval_labels")
+        if act.get("text") is not None and labels:
+            held = {**act, "labels": list(labels)}
+            episode.append({name: held[name] for name in _KEPT if held.get(name)})
+        if act.get("episode_done") and episode:
+            episodes.append(episode)
+            episode = []
+    return episodes + [episode] if episode else episodes
+
+
+def examples(episodes: Sequence[Episode]) -> List[Example]:
+    """The turns of episodes with what was said before them."""
+    found = []
+    for episode in episodes:
+        said: List[str] = []
+        for turn in episode:
+            found.append(Example(turn["text"], turn["labels"][0], tuple(said)))
+            said += [turn["text"], turn["labels"][0]]
+    return found
+
+
+def prepare(opt: Opt, task: str, folder: str, seed: int, flag: str = "-t") -> Data:
+    """
+    Read a task; hold a part out where it has no splits of its own.
+
+    :param folder: where files go
+    :param seed: of the split
+    :param flag: what named the task, for messages
+    :raises DataError: when it cannot be read, or there is too little of it
+    """
+    try:
+        parts = {"train": read(opt, task, "train:evalmode")}
+    except (ParlaiCuError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        # teachers raise anything at all
+        why = str(error).splitlines()[0] if str(error) else ""
+        raise DataError(f"{flag} {task} cannot be read: {type(error).__name__}: {why}") from error
+    if not parts["train"]:
+        raise DataError(f"{flag} {task} has no training examples; look at it with display_data")
+    known = {example.key for example in examples(parts["train"])}
+    for split in ("valid", "test"):
+        parts[split] = _own(opt, task, split, known)
+    if all(parts[split] for split in SPLITS):
+        held = {split: examples(parts[split]) for split in SPLITS}
+        held["test"] = [e for e in held["test"] if e.key not in known]
+        return Data(task, task, True, held)
+    return write(task, _split(parts, seed, f"{flag} {task}"), folder)
+
+
+def write(name: str, parts: Dict[str, List[Episode]], folder: str) -> Data:
+    """
+    Store splits as files that ParlAI's ``fromfile`` task reads.
+
+    :param name: what they were taken from
+    """
+    os.makedirs(folder, exist_ok=True)
+    # ParlAI's task names cannot hold a path with these
+    if re.search(r"[,:;=]", folder):
+        raise DataError(
+            f"--out {folder}: ParlAI's task names cannot hold a path with ',', ':', ';' or '='; "
+            "choose another path"
+        )
+    short = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[-40:]
+    path = os.path.join(folder, f"{short}_{hashlib.sha256(name.encode()).hexdigest()[:6]}")
+    for split, episodes in parts.items():
+        with model_files.whole_file(f"{path}_{split}.txt") as aside:
+            with open(aside, "w", encoding="utf-8") as f:
+                f.writelines(lines(episodes))
+    known = {example.key for example in examples(parts["train"])}
+    held = {split: examples(parts[split]) for split in SPLITS}
+    held["test"] = [e for e in held["test"] if e.key not in known]
+    task = f"fromfile:fromfile_datapath={path}:fromfile_datatype_extension=true"
+    return Data(name, task, False, held)
+
+
+def lines(episodes: Sequence[Episode]) -> List[str]:
+    """Episodes in ParlAI's text format, line by line."""
+    found = []
+    for episode in episodes:
+        for i, turn in enumerate(episode):
+            done = i == len(episode) - 1
+            found.append(msg_to_str({**turn, "episode_done": done}) + "\n")
+    return found
+
+
+def without(opt: Opt, data: Data, contexts: Set[str], folder: str) -> Data:
+    """
+    A task without the turns of some contexts: what an update contradicts is not to be replayed.
+
+    :param contexts: as :func:`~parlai_cu.update.wording.normal` gives them
+    """
+    from parlai_cu.update.wording import normal
+
+    parts = {}
+    for split in SPLITS:
+        kept = []
+        for episode in read(opt, data.task, "train:evalmode" if split == "train" else split):
+            named = list(zip(episode, examples([episode])))
+            turns = [turn for turn, e in named if normal(e.context) not in contexts]
+            # with a turn missing the others would have another history
+            if len(turns) == len(episode):
+                kept.append(episode)
+        parts[split] = kept
+    return write(f"{data.name} without what is put right", parts, folder)
+
+
+def _own(opt: Opt, task: str, split: str, known: Set[Tuple[str, str]]) -> List[Episode]:
+    """A task's own held-out episodes; none where it has none that training does not hold."""
+    try:
+        episodes = read(opt, task, split)
+    except Exception:
+        # no such split: a file is missing, or empty
+        return []
+    new = any(example.key not in known for example in examples(episodes))
+    return episodes if new else []
+
+
+def _split(parts: Dict[str, List[Episode]], seed: int, where: str) -> Dict[str, List[Episode]]:
+    """Hold out what is missing, of the training data; equal episodes stay on one side."""
+    groups: Dict[str, List[Episode]] = {}
+    for episode in parts["train"]:
+        groups.setdefault(repr([e.key for e in examples([episode])]), []).append(episode)
+    if len(groups) < _FEWEST:
+        raise DataError(
+            f"{where} has {len(groups)} different conversations: expected {_FEWEST} or more, as a "
+            "part is held out to judge the update by"
+        )
+    names = sorted(groups)
+    random.Random(seed).shuffle(names)
+    found = dict(parts)
+    for split, share in (("test", _TEST), ("valid", _VALID)):
+        if not found[split]:
+            count = max(1, round(share * len(groups)))
+            taken, names = names[:count], names[count:]
+            found[split] = [episode for name in taken for episode in groups[name]]
+    found["train"] = [episode for name in names for episode in groups[name]]
+    random.Random(seed).shuffle(found["train"])
+    return found

@@ -1,0 +1,242 @@
+"""
+The candidate, trained by the stock ``parlai train_model``: its flags, its run, its curves.
+
+Interrupted, the same command goes on from the last checkpoint; finished, it is not repeated.
+"""
+
+import hashlib
+import json
+import math
+import os
+import shlex
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence
+
+from parlai.core.opt import Opt
+from parlai.scripts.train_model import TrainModel
+
+from parlai_cu.errors import UsageError
+from parlai_cu.types import Fact
+from parlai_cu.update.choice import DISTIL, KB, TUNE, Choice
+from parlai_cu.update.steps.reading import Data, lines
+from parlai_cu.update.wording import Example, told
+
+BATCH = 32
+# how often each example of an update is seen, and within which bounds
+_EPOCHS, _FEWEST_SEEN, _MOST_SEEN = 8, 3000, 12000
+_VALIDATIONS = 6
+_VALIDATED = 200
+# how much of each batch is old, and of how much old data (docs/retention.md)
+REPLAY_SHARE, REPLAY_SIZE = 0.5, 1000
+# of a change of style what is old is the old style: enough of it to keep the content
+STYLE_REPLAY_SHARE = 0.25
+_DONE = ".done"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    What is to be trained.
+
+    :param choice: the mode and the selection
+    :param live: the live model's file
+    :param candidate: ``-mf`` of the candidate
+    :param update: the update's data
+    :param old: the retained tasks, to be replayed; may be none
+    :param width: of the live model
+    :param metric: which validation goes by
+    :param generates: the live model writes its replies
+    :param seed: of the run
+    :param more: flags of ``parlai train_model`` that come last, so that they win
+    """
+
+    choice: Choice
+    live: str
+    candidate: str
+    update: Data
+    old: Sequence[Data]
+    width: int
+    metric: str
+    generates: bool
+    seed: int
+    more: Sequence[str] = ()
+
+
+def flags(plan: Plan) -> List[str]:
+    """The words after ``parlai train_model``."""
+    share = _replay_share(plan)
+    count = len(plan.update.examples["train"])
+    seen = min(max(_EPOCHS * count, _FEWEST_SEEN), _MOST_SEEN)
+    steps = math.ceil(seen / BATCH / (1 - share))
+    # a width of 160 wants 5e-4, of 256 about 3e-4, of 1024 less than 1e-4
+    rate = min(5e-4, 0.08 / plan.width)
+    if TUNE in plan.choice.mode:
+        words = ["-m", TUNE, "--init-model", plan.live, "--tune", plan.choice.tune or "*"]
+    else:
+        words = ["-m", DISTIL, "--teacher-model", plan.live]
+    words += ["-t", plan.update.task, *_defence(plan, share)]
+    best = "min" if plan.metric in ("ppl", "loss", "mean_loss", "rank") else "max"
+    tasks = ",".join([plan.update.task, *(data.task for data in plan.old)])
+    words += ["-et", tasks, "-vmt", plan.metric, "-vmm", best, "-vme", str(_VALIDATED)]
+    words += ["-vstep", str(max(1, steps // _VALIDATIONS)), "--save-after-valid", "true"]
+    words += ["-tstep", str(steps), "-bs", str(BATCH), "--optimizer", "adam", "-lr", f"{rate:.2g}"]
+    words += ["--lr-scheduler", "cosine", "--warmup-updates", str(max(1, steps // 20))]
+    words += ["--short-final-eval", "true", "--seed", str(plan.seed)]
+    if plan.generates:
+        words += ["--skip-generation", "true"]
+    return [*words, *plan.more, "-mf", plan.candidate]
+
+
+def train(plan: Plan, options: List[str]) -> Dict[str, Any]:
+    """
+    Run it, or go on with it; what it came to.
+
+    :param options: of the command: where data lies, which device
+    :return: the command and its learning curves
+    """
+    words = flags(plan)
+    done = plan.candidate + _DONE
+    if not os.path.exists(done):
+        print(f"$ parlai train_model {shlex.join(words)}", flush=True)
+        TrainModel.main(*words, *options)
+        with open(done, "w") as f:
+            f.write(shlex.join(words))
+    return {"command": f"parlai train_model {shlex.join(words)}", **curves(plan.candidate)}
+
+
+def curves(model_file: str) -> Dict[str, Any]:
+    """
+    Loss in training and metrics of validation, step by step.
+
+    :return: ``train`` and ``valid``: lists of dictionaries with ``step``
+    """
+    try:
+        with open(f"{model_file}.trainstats") as f:
+            held = json.load(f)
+    except FileNotFoundError:
+        return {"train": [], "valid": []}
+
+    def rows(name: str) -> List[Dict[str, float]]:
+        return [
+            {
+                "step": report.get("train_steps", report.get("total_train_updates", 0)),
+                **{
+                    key: value
+                    for key, value in report.items()
+                    if isinstance(value, (int, float)) and _is_shown(key)
+                },
+            }
+            for report in held.get(name) or []
+        ]
+
+    return {"train": rows("train_reports"), "valid": rows("valid_reports")}
+
+
+def _is_shown(key: str) -> bool:
+    return key.rsplit("/", 1)[-1] in ("loss", "ppl", "accuracy", "hits@1", "f1", "penalty")
+
+
+def _replay_share(plan: Plan) -> float:
+    is_style = plan.choice.mode.startswith(DISTIL) and "style" in plan.choice.reason
+    return STYLE_REPLAY_SHARE if is_style else REPLAY_SHARE
+
+
+def _defence(plan: Plan, share: float) -> List[str]:
+    """What docs/retention.md recommends: replay with lwf, by the model's words where need be."""
+    words: List[str] = []
+    if plan.old:
+        words += ["--replay-task", ",".join(data.task for data in plan.old)]
+    elif plan.generates:
+        words += ["--replay-from-model", "true"]
+    else:
+        return ["--penalty", "lwf"] if TUNE in plan.choice.mode else []
+    words += ["--replay-size", str(REPLAY_SIZE), "--replay-share", str(share)]
+    # distill_student follows the deployed model's soft labels anyway
+    return words + (["--penalty", "lwf"] if TUNE in plan.choice.mode else [])
+
+
+# -- facts for the knowledge base -------------------------------------------------------------
+
+
+def facts_of(examples: Sequence[Example]) -> List[Fact]:
+    """
+    The answers that tell values, as entries of questions and answers.
+
+    Of several wordings of one question the first stays.
+    """
+    found: Dict[str, Fact] = {}
+    for example in examples:
+        if told(example):
+            key = example.text.strip().lower()
+            # by the question: where its answer is put right later, that takes this one's place
+            name = "update-" + hashlib.sha256(key.encode()).hexdigest()[:12]
+            found.setdefault(key, Fact(example.label, id=name, question=example.text))
+    return list(found.values())
+
+
+def gate_data(update: Data, old: Sequence[Data], folder: str, most: int = 1500) -> Optional[str]:
+    """
+    A task that teaches the knowledge gate: is this a turn for the facts of the update?
+
+    The update's turns whose answers tell values are a yes, retained ones a no.
+
+    :return: the task, or None without any retained data
+    """
+    if not old:
+        return None
+    labelled: List[Any] = []
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "gate")
+    # the stock loop ends with a test: on validation data, as the test data is the gate's
+    for split, name in (("train", "train"), ("valid", "valid"), ("valid", "test")):
+        yes = [e for e in update.examples[split] if told(e)][:most]
+        no = [e for data in old for e in data.examples[split]]
+        no = no[:: max(1, len(no) // max(2 * len(yes), 1))]
+        labelled = [(e, "yes") for e in yes] + [(e, "no") for e in no]
+        episodes = [
+            [{"text": e.context, "labels": [label], "label_candidates": ["yes", "no"]}]
+            for e, label in labelled
+        ]
+        with open(f"{path}_{name}.txt", "w", encoding="utf-8") as f:
+            f.writelines(lines(episodes))
+    return f"fromfile:fromfile_datapath={path}:fromfile_datatype_extension=true"
+
+
+def gate_flags(plan: Plan, model: str, kb: str, task: Optional[str]) -> List[str]:
+    """The words after ``parlai train_model`` that teach the gate on top of a model."""
+    if task is None:
+        raise UsageError(f"--mode {KB}: the gate learns from retained turns; give --retain-task")
+    words = ["-m", KB, "--init-model", model, "--kb", kb, "--kb-gate", "classifier"]
+    words += ["--kb-gate-threshold", "auto", "-t", task, "-eps", "4", "-veps", "1"]
+    words += ["-vmt", "accuracy", "-vmm", "max", "-bs", "32", "--short-final-eval", "true"]
+    return [*words, "--seed", str(plan.seed), "-mf", plan.candidate]
+
+
+def with_knowledge(
+    plan: Plan, model: str, kb: str, task: Optional[str], options: List[str]
+) -> Dict[str, Any]:
+    """
+    Put a knowledge base beside a model, behind a gate that learns when to ask it.
+
+    :param model: the live model, or a candidate that learnt the update
+    :param kb: URI of the base with the update's facts
+    :param task: of :func:`gate_data`
+    """
+    words = gate_flags(plan, model, kb, task)
+    done = plan.candidate + _DONE
+    if not os.path.exists(done):
+        print(f"$ parlai train_model {shlex.join(words)}", flush=True)
+        TrainModel.main(*words, *options)
+        with open(done, "w") as f:
+            f.write(shlex.join(words))
+    return {"command": f"parlai train_model {shlex.join(words)}", **curves(plan.candidate)}
+
+
+def run_options(opt: Opt) -> List[str]:
+    """What the command says of where and how to run, for the runs it starts."""
+    words = ["--datapath", str(opt["datapath"])]
+    if opt.get("no_cuda"):
+        words.append("--no-cuda")
+    if (opt.get("gpu") or -1) >= 0:
+        words += ["--gpu", str(opt["gpu"])]
+    return [*words, "--loglevel", str(opt.get("loglevel") or "info")]

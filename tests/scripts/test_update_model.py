@@ -1,0 +1,222 @@
+"""`parlai update_model`: from data to a promoted version, or a refusal."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import pytest
+
+from parlai_cu.errors import DataError, UsageError, VersionsError
+from parlai_cu.versions.store import VersionStore
+
+SUBJECTS = "door window shop taxi table phone bill plan card chair lamp boat horse ring".split()
+VERBS = "open close call book find pay move sell".split()
+
+
+def dialogues(
+    path: Path, verbs: List[str], answer: Callable[[str, str], str], when: str = "now"
+) -> str:
+    """A conversation for each verb and subject, as a task."""
+    with open(path, "w") as f:
+        for verb in verbs:
+            for subject in SUBJECTS:
+                turns = [
+                    {"id": "user", "text": f"{verb} {subject} {when}"},
+                    {"id": "system", "text": answer(verb, subject)},
+                ]
+                f.write(json.dumps({"dialog": [turns]}) + "\n")
+    return f"jsonfile:jsonfile_datapath={path}"
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, str]:
+    """What the model in service knows, and an update that it can learn."""
+    folder = tmp_path_factory.mktemp("tasks")
+    return {
+        "old": dialogues(folder / "old.jsonl", VERBS, lambda v, s: f"i {v} the {s}", "soon"),
+        "new": dialogues(folder / "new.jsonl", VERBS, lambda v, s: f"then {s} {v} 42 please"),
+    }
+
+
+@pytest.fixture(scope="module")
+def live(
+    train: Callable[..., Any], tasks: Dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """A tiny model that was trained on both a little: its dictionary has the words."""
+    from tests.conftest import TINY_TRANSFORMER
+
+    path = str(tmp_path_factory.mktemp("live") / "model")
+    train(
+        model="transformer/generator",
+        task=f"{tasks['old']},{tasks['new']}",
+        multitask_weights=[9, 1],
+        model_file=path,
+        max_train_steps=60,
+        batchsize=16,
+        seed=0,
+        **TINY_TRANSFORMER,
+    )
+    return path
+
+
+@pytest.fixture
+def versions(live: str, tmp_path: Path) -> VersionStore:
+    """The model in service, as a version."""
+    store = VersionStore(str(tmp_path / "versions"), create=True)
+    first = store.add(live, mode="import")
+    store.promote(first.id, force=True, why="the first")
+    return store
+
+
+def update(store: VersionStore, task: str, **options: Any) -> Dict[str, Any]:
+    """`parlai update_model` with few steps."""
+    from parlai_cu.scripts.update_model import UpdateModel
+
+    settings: Dict[str, Any] = dict(
+        versions=store.path,
+        task=task,
+        training="-tstep 60 -vstep 30 -bs 16 -lr 0.01",
+        max_slower=100.0,
+        loglevel="error",
+        no_cuda=True,
+    )
+    return dict(UpdateModel.main(**{**settings, **options}))
+
+
+@pytest.mark.slow
+def test_an_update_that_helps_is_promoted(
+    versions: VersionStore, tasks: Dict[str, str], capsys: pytest.CaptureFixture
+) -> None:
+    """Diagnosed, trained, gated, reported and live; done again, nothing is done twice."""
+    before = versions.channel()
+    options: Dict[str, Any] = dict(
+        retain_task=tasks["old"], max_loss="ppl=9", mode="frozen_layer", promote=True
+    )
+    found = update(versions, tasks["new"], **options)
+    assert found["verdict"]["decision"] == "accept" and found["promoted"]
+    now = versions.get("live")
+    assert (now.id, now.parent, now.mode) == (found["version"], before, "frozen_layer")
+    assert now.verdict is not None and now.verdict.accepted
+    assert now.data["examples"] == 79 and now.seed == 0
+    printed = capsys.readouterr().out
+    assert "$ parlai train_model -m frozen_layer" in printed and "ACCEPT" in printed
+    folder = Path(re.search(r"report: (.*)report.html", printed).group(1))  # type: ignore
+    page = (folder / "report.html").read_text()
+    # one file that needs no other
+    assert not re.search(r"<(script|link|img)|https?://|src=", page)
+    assert found["version"] in page and "Accepted" in page and "<polyline" in page
+    assert 0 < len(found["replies"]) <= 20
+    changed = [row["changed"] for row in found["replies"]]
+    assert changed == sorted(changed, reverse=True)
+    assert json.loads((folder / "report.json").read_text())["verdict"]["decision"] == "accept"
+
+
+@pytest.mark.slow
+def test_a_refused_candidate_is_kept_and_never_live(
+    versions: VersionStore, tasks: Dict[str, str]
+) -> None:
+    """Its verdict is on record; going on by the same command trains nothing and adds nothing."""
+    before = versions.channel()
+    options: Dict[str, Any] = dict(
+        retain_task=tasks["old"],
+        mode="distill_student",
+        min_gain="ppl=0.9999",
+        training="-tstep 4 -vstep 4",
+    )
+    found = update(versions, tasks["new"], **options)
+    assert found["verdict"]["decision"] == "refuse"
+    assert "the update is not learnt" in found["verdict"]["reasons"][0]
+    assert versions.channel() == before and not found["promoted"]
+    kept = versions.get(found["version"])
+    assert kept.verdict is not None and kept.verdict.decision == "refuse"
+    with pytest.raises(SystemExit) as stopped:
+        update(versions, tasks["new"], promote=True, **options)
+    assert stopped.value.code == 1 and versions.channel() == before
+    assert len(versions.list()) == 2
+
+
+@pytest.mark.slow
+def test_facts_go_to_the_knowledge_base(
+    versions: VersionStore, tasks: Dict[str, str], tmp_path: Path
+) -> None:
+    """They are in the base in service only once the candidate is live; its snapshot is named."""
+    options: Dict[str, Any] = dict(
+        retain_task=tasks["old"], mode="kb_augmented", max_loss="f1=0.9", min_gain="f1=0.0"
+    )
+    facts = tmp_path / "versions.facts.db"
+    found = update(versions, tasks["new"], **options)
+    assert not facts.exists()
+    assert versions.get(found["version"]).kb_snapshot
+    names = {row["metric"] for row in found["verdict"]["checks"] if "metric" in row}
+    assert names == {"f1"}
+    assert found["verdict"]["decision"] == "accept", found["verdict"]["reasons"]
+    found = update(versions, tasks["new"], promote=True, **options)
+    assert found["promoted"] and facts.exists()
+    opt = json.loads(Path(versions.model_file("live") + ".opt").read_text())
+    assert opt["kb"] == f"sqlite:///{facts}"
+
+
+def test_a_leak_is_refused_before_any_work(
+    versions: VersionStore, tasks: Dict[str, str], tmp_path: Path
+) -> None:
+    """Test data of a retained task in the update: which, and how many."""
+    for split, verbs in (("train", VERBS[:2]), ("valid", VERBS[2:3]), ("test", VERBS[3:4])):
+        path = tmp_path / f"kept_{split}.jsonl"
+        dialogues(path, verbs, lambda v, s: f"then i will {v} the {s} for you")
+    kept = f"jsonfile:jsonfile_datapath={tmp_path}/kept:jsonfile_datatype_extension=true"
+    leaking = f"jsonfile:jsonfile_datapath={tmp_path}/kept_test.jsonl"
+    with pytest.raises(DataError, match="training examples are test data of --retain-task"):
+        update(versions, leaking, retain_task=kept)
+    assert len(versions.list()) == 1
+
+
+def test_an_unknown_metric_is_named_before_the_training(
+    versions: VersionStore, tasks: Dict[str, str], capsys: pytest.CaptureFixture
+) -> None:
+    """With the nearest there is."""
+    with pytest.raises(UsageError, match="--min-gain pppl: .* nearest: ppl"):
+        update(versions, tasks["new"], mode="frozen_layer", min_gain="pppl=0.1")
+    assert "$ parlai train_model" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options, error, text",
+    [
+        (dict(task="jsonfile:jsonfile_datapath=/none.jsonl"), DataError, "/none.jsonl"),
+        (dict(mode="frozen_layers"), UsageError, "nearest: frozen_layer"),
+        (dict(confidence=1.5), UsageError, "--confidence 1.5: expected between"),
+        (dict(gate="nowhere:check"), UsageError, "--gate nowhere:check"),
+        (dict(versions="/none/at/all"), VersionsError, "/none/at/all"),
+        (dict(channel="canary"), UsageError, "the channel canary serves nothing yet"),
+    ],
+)
+def test_bad_input(
+    options: Dict[str, Any],
+    error: type,
+    text: str,
+    versions: VersionStore,
+    tasks: Dict[str, str],
+) -> None:
+    """Each is an error that names the flag, and no version is made."""
+    with pytest.raises(error, match=text):
+        update(versions, **{"task": tasks["new"], **options})
+    assert len(versions.list()) == 1
+
+
+def test_empty_data(versions: VersionStore, tmp_path: Path) -> None:
+    """A file without examples."""
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(DataError, match="empty.jsonl"):
+        update(versions, f"jsonfile:jsonfile_datapath={tmp_path}/empty.jsonl")
+
+
+def test_a_directory_of_something_else(tasks: Dict[str, str], tmp_path: Path) -> None:
+    """Foreign files are not taken for versions."""
+    (tmp_path / "store.json").write_text('{"what": "a shop"}')
+
+    class Foreign:
+        path = str(tmp_path)
+
+    with pytest.raises(VersionsError):
+        update(Foreign(), tasks["new"])  # type: ignore[arg-type]

@@ -1,0 +1,96 @@
+"""Which examples are held out."""
+
+import json
+from pathlib import Path
+from typing import List
+
+import pytest
+from parlai.core.opt import Opt
+
+from parlai_cu.errors import DataError
+from parlai_cu.update.steps import reading
+
+
+def write(path: Path, lines: List[str], copies: int = 1) -> str:
+    """One conversation a line, as a task that has no splits."""
+    with open(path, "w") as f:
+        for line in lines * copies:
+            turns = [{"id": "u", "text": line}, {"id": "s", "text": f"re: {line}"}]
+            f.write(json.dumps({"dialog": [turns]}) + "\n")
+    return f"jsonfile:jsonfile_datapath={path}"
+
+
+@pytest.fixture
+def opt(tmp_path: Path) -> Opt:
+    """What a teacher needs."""
+    return Opt(datapath=str(tmp_path), batchsize=1, datatype="train")
+
+
+def test_a_file_without_splits_is_split(opt: Opt, tmp_path: Path) -> None:
+    """A fifth is held out, a tenth validates; nothing stands in two of them, copies included."""
+    task = write(tmp_path / "new.jsonl", [f"line {i}" for i in range(40)], copies=2)
+    data = reading.prepare(opt, task, str(tmp_path / "data"), seed=0)
+    sizes = {split: len(found) for split, found in data.examples.items()}
+    assert sizes == {"train": 56, "valid": 8, "test": 16} and not data.own_splits
+    keys = [{e.key for e in data.examples[split]} for split in reading.SPLITS]
+    assert not (keys[0] & keys[1] or keys[0] & keys[2] or keys[1] & keys[2])
+    # what ParlAI reads of the task is what was split
+    for split, datatype in (("train", "train:evalmode"), ("valid", "valid"), ("test", "test")):
+        found = reading.examples(reading.read(opt, data.task, datatype))
+        assert [e.key for e in found] == [e.key for e in data.examples[split]]
+
+
+def test_the_same_seed_splits_the_same(opt: Opt, tmp_path: Path) -> None:
+    """So that a run that goes on is judged by what it has not seen."""
+    task = write(tmp_path / "new.jsonl", [f"line {i}" for i in range(40)])
+    one, two, other = (
+        reading.prepare(opt, task, str(tmp_path / name), seed)
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert one.examples == two.examples != other.examples
+    assert one.fingerprint() == two.fingerprint() != other.fingerprint()
+
+
+def test_splits_of_its_own_are_kept(opt: Opt, tmp_path: Path) -> None:
+    """Test examples that training holds as well are not counted as held out."""
+    for split, lines in (
+        ("train", [f"line {i}" for i in range(10)]),
+        ("valid", ["line x"]),
+        ("test", ["line y", "line 3"]),
+    ):
+        write(tmp_path / f"new_{split}.jsonl", lines)
+    task = f"jsonfile:jsonfile_datapath={tmp_path}/new:jsonfile_datatype_extension=true"
+    data = reading.prepare(opt, task, str(tmp_path / "data"), seed=0)
+    assert data.own_splits and data.task == task
+    assert [e.text for e in data.examples["test"]] == ["line y"]
+
+
+def test_too_little_is_refused(opt: Opt, tmp_path: Path) -> None:
+    """Copies do not count."""
+    task = write(tmp_path / "new.jsonl", ["a", "b", "c", "d"], copies=10)
+    with pytest.raises(DataError, match="has 4 different conversations: expected 5 or more"):
+        reading.prepare(opt, task, str(tmp_path / "data"), seed=0)
+
+
+@pytest.mark.parametrize("task", ["jsonfile:jsonfile_datapath=/none.jsonl", "no_such_task"])
+def test_a_task_that_cannot_be_read_is_named(task: str, opt: Opt, tmp_path: Path) -> None:
+    """With the flag that named it."""
+    with pytest.raises(DataError, match="none.jsonl|--retain-task no_such_task cannot be read"):
+        reading.prepare(opt, task, str(tmp_path), seed=0, flag="--retain-task")
+
+
+def test_what_the_update_contradicts_is_left_out(opt: Opt, tmp_path: Path) -> None:
+    """Whole conversations go, so that no turn loses its history."""
+    task = write(tmp_path / "old.jsonl", [f"line {i}" for i in range(40)])
+    data = reading.prepare(opt, task, str(tmp_path / "data"), seed=0)
+    wrong = data.examples["train"][0]
+    kept = reading.without(opt, data, {"line " + wrong.text.split()[1]}, str(tmp_path / "data"))
+    assert len(kept.examples["train"]) == len(data.examples["train"]) - 1
+    assert wrong not in kept.examples["train"]
+
+
+def test_a_path_that_task_names_cannot_hold(opt: Opt, tmp_path: Path) -> None:
+    """It is said, not split at the colon."""
+    task = write(tmp_path / "new.jsonl", [f"line {i}" for i in range(9)])
+    with pytest.raises(DataError, match="cannot hold a path"):
+        reading.prepare(opt, task, str(tmp_path / "a:b"), seed=0)
