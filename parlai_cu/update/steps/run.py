@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from parlai.core.opt import Opt
+from parlai.utils.io import PathManager
 
 from parlai_cu.agents import model_files
 from parlai_cu.errors import DataError, UsageError
@@ -80,7 +81,7 @@ class Update:
     def __init__(self, settings: Settings, opt: Opt) -> None:
         self.settings, self.opt = settings, opt
         self.user_checks = safety.user_checks(settings.checks)
-        self.store = VersionStore(settings.versions)
+        self.store = VersionStore(settings.versions, path_manager=PathManager)
         live = self.store.channel(settings.channel)
         if live is None:
             raise UsageError(
