@@ -87,6 +87,8 @@ setup(
         "parlai_cu": [
             "agents/*/README.md",
             "chat_service/config.yml",
+            "serving/README.md",
+            "serving/openapi.json",
             "serving/page/*",
             "tasks/telecom/facts/*.csv",
             "tasks/telecom/intents/*.yaml",
@@ -118,6 +120,8 @@ setup(
         "tqdm",
         "rich",
         "subword-nmt",  # --dict-tokenizer bpe
+        "greenlet",  # a chat service's worlds, without a thread each
+        "prometheus_client",
     ],
     extras_require={
         # ParlAI with all its own pins; without these two bounds it does not resolve or start

@@ -76,6 +76,7 @@ SCRIPTS = (
     "parlai_cu.scripts.score_parameters",
     "parlai_cu.scripts.versions",
     "parlai_cu.scripts.update_model",
+    "parlai_cu.scripts.serve",
 )
 
 # `-t NAME`: the package that holds agents.py (and worlds.py where there is one)
@@ -100,7 +101,10 @@ REPAIRS = {
     "rouge_without_punkt": ("rouge",),
     "seq2seq_load": ("parlai.agents.seq2seq.seq2seq",),
     "pandas_stack": ("parlai.utils.misc",),
-    "websocket_writes": ("parlai.chat_service.services.websocket.websocket_manager",),
+    "websocket_service": ("parlai.chat_service.services.websocket.websocket_manager",),
+    "chat_logging": ("parlai.chat_service.utils.logging",),
+    "chat_timeouts": ("parlai.chat_service.utils.timeout",),
+    "chatbot_prints": ("parlai.chat_service.tasks.chatbot.worlds",),
     "data_errors": (
         "parlai.utils.conversations",
         "parlai.core.teachers",

@@ -1,1 +1,1 @@
-"""What ParlAI's chat_service loads: our world, and a config.yml to copy."""
+"""ParlAI's chat_service here: the manager, the agents and our world, and a config.yml to copy."""

@@ -1,0 +1,166 @@
+"""A person on a websocket or HTTP, as a world sees him."""
+
+import time
+from typing import Any, Dict, List, Mapping, Optional
+
+from parlai.chat_service.services.websocket.agents import WebsocketAgent
+
+from parlai_cu.serving.conversation import Conversation
+from parlai_cu.serving.protocol import Incoming
+from parlai_cu.serving.strands import Strand, current_strand
+
+# what a user types alone on a line to steer the chat
+COMMANDS = ("[DONE]", "[RESET]")
+# s between looks at the clock of a world that waits: the first, and the longest
+SHORTEST, LONGEST = 0.3, 2.4
+
+
+class UserText(str):
+    """
+    What a user said. ``"[DONE]" in text`` is true only where that is all he said.
+
+    ParlAI's worlds, and those copied from them, look for their commands anywhere in a message.
+    """
+
+    def __contains__(self, part: Any) -> bool:
+        return self.strip() == part if part in COMMANDS else super().__contains__(part)
+
+
+class Pace:
+    """
+    How a world and its users wait for each other: one for each world that runs.
+
+    :param conversations: of the world's users
+    """
+
+    def __init__(self, conversations: List[Conversation]) -> None:
+        self.conversations = conversations
+        # whether a message was read, or anything said, in the present parley()
+        self.read = self.said = False
+        self._pause = SHORTEST
+        self._seen = 0
+        self._strand: Optional[Strand] = None
+
+    def begin(self, strand: Strand) -> None:
+        """The world begins on this strand."""
+        self._strand, strand.local = strand, self
+        for conversation in self.conversations:
+            conversation.wake_with(strand.wake)
+
+    def end(self) -> None:
+        """The world has ended."""
+        for conversation in self.conversations:
+            conversation.wake_with(None)
+            conversation.accepts = ()
+
+    def next_parley(self) -> None:
+        """The world's parley() is about to be called."""
+        self.read = self.said = False
+        self._seen = self._arrived()
+
+    def wait(self, seconds: Optional[float] = None) -> None:
+        """
+        Wait for a message that arrives, of any of the users, or until it is time to look again.
+
+        :param seconds: the longest to wait
+        """
+        if self._strand is None or current_strand() is not self._strand:
+            return
+        for conversation in self.conversations:
+            conversation.waits()
+        if self._arrived() == self._seen:
+            pause = self._pause if seconds is None else min(seconds, self._pause)
+            self._strand.wait(pause)
+            self._pause = min(self._pause * 2, LONGEST)
+        self._seen = self._arrived()
+
+    def was_read(self) -> None:
+        """A message was read."""
+        self.read, self._pause = True, SHORTEST
+
+    def was_said(self) -> None:
+        """The world has said something."""
+        self.said, self._pause = True, SHORTEST
+
+    def typing(self) -> None:
+        """A reply is being written."""
+        for conversation in self.conversations:
+            conversation.show_typing()
+
+    def _arrived(self) -> int:
+        return sum(conversation.arrived for conversation in self.conversations)
+
+
+class ServedAgent(WebsocketAgent):
+    """
+    ParlAI's agent for a person, whose messages are those of his conversation.
+
+    :param opt: the service's options
+    :param manager: the service
+    :param receiver_id: the conversation's id
+    :param task_id: what the agent is for
+    :param conversation: the user's
+    """
+
+    def __init__(
+        self, opt: Any, manager: Any, receiver_id: str, task_id: str, conversation: Conversation
+    ) -> None:
+        super().__init__(opt, manager, receiver_id, task_id)
+        self.conversation = conversation
+        self.token = conversation.token
+        self.disp_id = "NewUser"
+        self.pace: Optional[Pace] = None
+        # whether act() found nothing in the present parley()
+        self.looked = False
+
+    def observe(self, act: Mapping[str, Any]) -> None:
+        """Send the person a message: `text` or `payload`, `quick_replies` and whatever else."""
+        if self.pace is not None:
+            self.pace.was_said()
+        self.conversation.send(act)
+
+    def observe_typing_on(self, persona_id: Any = None) -> None:
+        """Show that a reply is being written."""
+        self.conversation.show_typing()
+
+    def get_new_act_message(self) -> Optional[Dict[str, Any]]:
+        """The oldest message that was not read, or None."""
+        act = self.conversation.take()
+        if act is not None:
+            act["text"], act["id"] = UserText(act["text"]), self.disp_id
+            if self.pace is not None:
+                self.pace.was_read()
+        return act
+
+    def act(self) -> Optional[Dict[str, Any]]:
+        """
+        The oldest message that was not read, or None.
+
+        Asked a second time in vain within one parley(), it waits a little for a message.
+        """
+        act = self.get_new_act_message()
+        if act is None and self.looked and self.pace is not None:
+            self.pace.wait()
+            act = self.get_new_act_message()
+        self.looked = act is None
+        return act
+
+    def act_blocking(self, timeout: Optional[float] = None) -> Optional[Dict[str, Any]]:
+        """
+        Wait for a message.
+
+        :param timeout: s after which it is None
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            act = self.get_new_act_message()
+            left = None if until is None else until - time.monotonic()
+            if act is not None or self.pace is None or (left is not None and left <= 0):
+                return act
+            self.pace.wait(left)
+
+    def put_data(self, message: Mapping[str, Any]) -> None:
+        """A message of the person, in ParlAI's format."""
+        self.conversation.put(
+            Incoming("message", message.get("text") or "", message.get("payload"))
+        )

@@ -1,0 +1,344 @@
+"""
+The lives of users: overworld, onboarding, pool, task, and again.
+
+All on the IOLoop's thread; the worlds run in strands.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set
+
+import parlai.chat_service.utils.misc as utils
+from greenlet import GreenletExit
+from parlai.chat_service.core.chat_service_manager import AgentState
+
+from parlai_cu.chat_service.agent import ServedAgent
+from parlai_cu.chat_service.worlds_runner import Ended, run_world
+from parlai_cu.serving import logs
+from parlai_cu.serving.conversation import Conversation
+from parlai_cu.serving.protocol import REFUSALS
+
+if TYPE_CHECKING:
+    from parlai_cu.chat_service.manager import ServiceManager
+
+EXIT = "EXIT"
+# s in a pool after which a user is told that it takes long
+_LONG = 30.0
+# task worlds that may fail one after the other, with nothing read in between
+_TRIES = 2
+_CLOSED = "Sorry, this world closed. Returning to overworld."
+_LEFT = "The other person has left. Returning to overworld."
+_BYE = "See you later!"
+
+
+class WorldFailed(Exception):
+    """A world raised; it is logged already."""
+
+
+@dataclass(eq=False)
+class Waiter:
+    """
+    A user in a pool.
+
+    :param state: his
+    :param place: resolved with the session he takes part in, or None when he leaves the pool
+    :param since: when he came
+    :param warned: whether he was told that it takes long
+    """
+
+    state: AgentState
+    place: "asyncio.Future[Optional[Session]]"
+    since: float
+    warned: bool = False
+
+
+@dataclass(eq=False)
+class Session:
+    """
+    A task world that runs, and its users.
+
+    :param world_type: its name in config.yml
+    :param agents: of its users
+    :param ended: resolved when it has ended
+    """
+
+    world_type: str
+    agents: List[ServedAgent]
+    ended: "asyncio.Future[Ended]"
+    strand: Any = None
+
+
+class Lives:
+    """
+    All users' lives.
+
+    :param manager: the service
+    """
+
+    def __init__(self, manager: "ServiceManager") -> None:
+        self.manager = manager
+        self.pools: Dict[str, List[Waiter]] = {}
+        self._lives: Dict[Conversation, asyncio.Task[None]] = {}
+        self._ending: Set[asyncio.Task[None]] = set()
+        self._sessions = 0
+
+    # -- one life ----------------------------------------------------------------------------
+
+    def begin(self, conversation: Conversation, initialized: Any) -> None:
+        """A user's life begins."""
+        life = asyncio.ensure_future(self._live(conversation, initialized))
+        self._lives[conversation] = life
+
+    def end(self, conversation: Conversation) -> None:
+        """A user's life ends, wherever he is."""
+        life = self._lives.pop(conversation, None)
+        if life is not None and not life.done():
+            self._ending.add(life)
+            life.add_done_callback(self._ending.discard)
+            life.cancel()
+
+    async def all_ended(self) -> None:
+        """Wait until the lives that were ended have cleaned up."""
+        if self._ending:
+            await asyncio.wait(list(self._ending), timeout=5)
+
+    async def _live(self, conversation: Conversation, initialized: Any) -> None:
+        try:
+            await self._wait_for_worlds(conversation, initialized)
+            await self._go_round(conversation)
+        except asyncio.CancelledError:
+            raise
+        except WorldFailed:
+            conversation.send({"text": REFUSALS["failed"], "type": "error", "code": "failed"})
+        except Exception as error:
+            logs.failure("a conversation failed", error)
+            self.manager.metrics.failure("conversation")
+            conversation.send({"text": REFUSALS["failed"], "type": "error", "code": "failed"})
+        # after what was just sent
+        self.manager.post(self.manager.reception.end, conversation)
+
+    async def _wait_for_worlds(self, conversation: Conversation, initialized: Any) -> None:
+        if not initialized.done():
+            conversation.send({"text": "Please wait while the worlds are initializing..."})
+        await asyncio.shield(initialized)
+
+    async def _go_round(self, conversation: Conversation) -> None:
+        state = self.manager.messenger_agent_states[conversation.id]
+        world_type: Optional[str] = None
+        failures = 0
+        while world_type != EXIT:
+            if world_type is None:
+                world_type = await self._overworld(state)
+                continue
+            read = conversation.read
+            session = await self._in_pool(state, world_type, conversation)
+            if session is None:
+                world_type = state.stored_data.pop("next_pool", None)
+                continue
+            try:
+                world_type = await self._task(state, session)
+                failures = 0
+            except WorldFailed:
+                # a world that fails before it has read anything would fail for ever
+                failures = failures + 1 if conversation.read == read else 1
+                if failures >= _TRIES:
+                    raise
+                conversation.send({"text": _CLOSED})
+                world_type = None
+        conversation.send({"text": _BYE})
+
+    async def _overworld(self, state: AgentState) -> str:
+        agent = state.overworld_agent
+        state.set_active_agent(agent)
+        agent.data = state.data
+        world_type = (await self._run(self.manager.overworld, [agent], True)).result
+        if world_type is None or world_type == EXIT:
+            return EXIT
+        if world_type not in self.manager.task_configs:
+            logs.log.error("the overworld chose a task that config.yml does not have")
+            raise WorldFailed
+        onboard = self.manager.onboard_map.get(world_type)
+        if onboard:
+            onboard_id = f"onboard-{state.service_id}"
+            agent = self.manager._create_agent(onboard_id, state.service_id)
+            agent.data = state.overworld_agent.data
+            state.set_active_agent(agent)
+            state.onboard_data = (await self._run(onboard, [agent], False)).data
+            state.data = agent.data
+        return str(world_type)
+
+    async def _task(self, state: AgentState, session: Session) -> Optional[str]:
+        """Be in a task world until it ends; the next task, EXIT, or None for the overworld."""
+        mine = next(agent for agent in session.agents if agent.id == state.service_id)
+        try:
+            await asyncio.shield(session.ended)
+        except asyncio.CancelledError:
+            if session.ended.cancelled() and not mine.conversation.over:
+                # it is another user who has gone
+                self.manager.observe_message(state.service_id, _LEFT)
+                return None
+            session.strand.stop()
+            raise
+        state.data = mine.data
+        next_task = mine.data.get("next_task")
+        return None if next_task is None else str(next_task)
+
+    async def _run(self, name: str, agents: List[ServedAgent], overworld: bool) -> Ended:
+        """Run a world of these users; it is stopped when this is cancelled."""
+        ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        strand = self._start(name, agents, overworld, ended)
+        try:
+            return await ended
+        except asyncio.CancelledError:
+            strand.stop()
+            raise
+
+    def _start(self, name: str, agents: List[ServedAgent], overworld: bool, ended: Any) -> Any:
+        manager = self.manager
+        world_class = getattr(manager.world_module, name)
+
+        def run() -> Ended:
+            return run_world(
+                world_class,
+                manager.runner_opt,
+                agents,
+                overworld,
+                lambda: manager.shutting_down,
+                manager.metrics.failure,
+            )
+
+        def done(result: Any, error: Optional[BaseException]) -> None:
+            if error is not None and not isinstance(error, GreenletExit):
+                logs.failure(f"{name} failed", error)
+                manager.metrics.failure("world")
+            manager.post(settle, result, error)
+
+        def settle(result: Any, error: Optional[BaseException]) -> None:
+            if ended.done():
+                return
+            if error is None:
+                ended.set_result(result)
+            elif isinstance(error, GreenletExit):
+                ended.cancel()
+            else:
+                ended.set_exception(WorldFailed())
+
+        return manager.stages.start(run, done)
+
+    # -- pools -------------------------------------------------------------------------------
+
+    async def _in_pool(
+        self, state: AgentState, world_type: str, conversation: Conversation
+    ) -> Optional[Session]:
+        """Wait in a pool; the session that begins, or None when he leaves or waited too long."""
+        if world_type not in self.manager.task_configs:
+            logs.log.error("a world chose a next task that config.yml does not have")
+            raise WorldFailed
+        waiter = self.enter_pool(state, world_type)
+        try:
+            if not waiter.place.done():
+                conversation.pooled = True
+                conversation.waits()
+            return await waiter.place
+        except asyncio.CancelledError:
+            if waiter.place.done() and not waiter.place.cancelled():
+                session = waiter.place.result()
+                if session is not None:
+                    session.strand.stop()
+            raise
+        finally:
+            conversation.pooled = False
+            self._remove(waiter, world_type)
+
+    def enter_pool(self, state: AgentState, world_type: str) -> Waiter:
+        """A user waits for a world; it may begin at once."""
+        place: asyncio.Future[Optional[Session]] = asyncio.get_running_loop().create_future()
+        waiter = Waiter(state, place, time.monotonic())
+        state.time_in_pool[world_type] = time.time()
+        self.pools.setdefault(world_type, []).append(waiter)
+        self.manager.agent_pool.setdefault(world_type, []).append(state)
+        self._serve_pool(world_type)
+        return waiter
+
+    def remove_from_pool(self, state: AgentState, world_type: str) -> None:
+        """A user waits no longer."""
+        for waiter in list(self.pools.get(world_type, ())):
+            if waiter.state is state:
+                self._let_go(waiter, None)
+
+    def leave_pool(self, conversation: Conversation) -> None:
+        """A user leaves whatever pool he is in, for the overworld."""
+        for pool in list(self.pools.values()):
+            for waiter in list(pool):
+                if waiter.state.service_id == conversation.id:
+                    self._let_go(waiter, None)
+
+    def tidy_pools(self) -> None:
+        """Tell who waits long, send away who waited too long, and see who fits now."""
+        now = time.monotonic()
+        for world_type, pool in list(self.pools.items()):
+            config = self.manager.task_configs[world_type]
+            for waiter in list(pool):
+                waited = now - waiter.since
+                if config.max_time_in_pool is not None and waited > config.max_time_in_pool:
+                    waiter.state.stored_data["removed_after_timeout"] = True
+                    self._let_go(waiter, config.backup_task)
+                elif waited > _LONG and not waiter.warned:
+                    waiter.warned = True
+                    self.manager.observe_message(
+                        waiter.state.service_id,
+                        "Pairing is taking longer than expected. If you wish to exit, type *EXIT*.",
+                    )
+            self._serve_pool(world_type)
+
+    def _let_go(self, waiter: Waiter, next_pool: Optional[str]) -> None:
+        if next_pool is not None:
+            waiter.state.stored_data["next_pool"] = next_pool
+        if not waiter.place.done():
+            waiter.place.set_result(None)
+
+    def _remove(self, waiter: Waiter, world_type: str) -> None:
+        waiter.state.time_in_pool.pop(world_type, None)
+        for pool, what in (
+            (self.pools.get(world_type, []), waiter),
+            (self.manager.agent_pool.get(world_type, []), waiter.state),
+        ):
+            if what in pool:
+                pool.remove(what)
+
+    def _serve_pool(self, world_type: str) -> None:
+        """Begin as many sessions as there are users for."""
+        needed = self.manager.max_agents_for[world_type]
+        world = self.manager.taskworld_map[world_type]
+        eligible = utils.get_eligibility_fn(self.manager.world_module, world)
+        waiting = [
+            waiter
+            for waiter in self.pools.get(world_type, [])
+            if not waiter.place.done() and (eligible is None or eligible(waiter.state))
+        ]
+        while len(waiting) >= needed:
+            chosen, waiting = waiting[:needed], waiting[needed:]
+            self._begin_session(world_type, world, chosen)
+
+    def _begin_session(self, world_type: str, world: str, waiters: List[Waiter]) -> None:
+        self._sessions += 1
+        task_id = f"t_{self._sessions}"
+        agents: List[ServedAgent] = []
+        for waiter in waiters:
+            state = waiter.state
+            agent = self.manager._create_agent(task_id, state.service_id)
+            agent.onboard_data, agent.data = state.onboard_data, state.data
+            state.set_active_agent(agent)
+            agents.append(agent)
+        assign = utils.get_assign_roles_fn(self.manager.world_module, world)
+        (assign or utils.default_assign_roles_fn)(agents)
+        for agent in agents:
+            agent.message_partners = [other for other in agents if other is not agent]
+        session = Session(world_type, agents, asyncio.get_running_loop().create_future())
+        # so that nobody complains of what no user waits for any more
+        session.ended.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        session.strand = self._start(world, agents, False, session.ended)
+        for waiter in waiters:
+            self._remove(waiter, world_type)
+            waiter.place.set_result(session)

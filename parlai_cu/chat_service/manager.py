@@ -1,0 +1,385 @@
+"""
+ParlAI's chat service without its threads: a user's life is a coroutine of the IOLoop, and his
+worlds run in strands.
+
+It stands in for ParlAI's ``WebsocketManager`` (parlai_cu/compat/websocket_service.py), so that
+configurations, worlds and the other services built on it (terminal, browser) work as they are.
+"""
+
+import asyncio
+import copy
+import signal
+import threading
+from typing import Any, Callable, Dict, List, Optional
+
+import parlai.chat_service.utils.misc as utils
+from parlai.chat_service.core.chat_service_manager import AgentState, ChatServiceManager
+from parlai.core.agents import create_agent
+
+from parlai_cu.chat_service import flags
+from parlai_cu.chat_service.agent import ServedAgent
+from parlai_cu.chat_service.lives import Lives
+from parlai_cu.chat_service.model import SharedModels, shared_with_worlds
+from parlai_cu.errors import UsageError, nearest
+from parlai_cu.serving import logs
+from parlai_cu.serving.batcher import Batcher
+from parlai_cu.serving.conversation import Conversation
+from parlai_cu.serving.metrics import Metrics
+from parlai_cu.serving.reception import GOING_AWAY, Reception
+from parlai_cu.serving.server import Shell
+from parlai_cu.serving.strands import Stages
+
+# s between looks at pools and at who has been silent for too long
+_TIDY = 1.0
+_OFFLINE = "System: The conversation bot is going offline. Please come back later."
+
+
+class ServiceManager(ChatServiceManager):
+    """
+    A chat service on websockets and HTTP.
+
+    :param opt: ParlAI's options, with ``config`` as its configuration file was read
+    """
+
+    class MessageSender(ChatServiceManager.ChatServiceMessageSender):
+        """What worlds call to show that something goes on."""
+
+        def __init__(self, manager: "ServiceManager") -> None:
+            self.manager = manager
+
+        def send_read(self, receiver_id: str) -> None:
+            """Not shown here."""
+
+        def typing_on(self, receiver_id: str, persona_id: Any = None) -> None:
+            """Show that a reply is being written."""
+            conversation = self.manager.reception.by_id.get(receiver_id)
+            if conversation is not None:
+                conversation.show_typing()
+
+    def __init__(self, opt: Any) -> None:
+        super().__init__(opt)
+        self.sender = self.message_sender = self.MessageSender(self)
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._loop_thread: Optional[int] = None
+        self._stop_asked: Optional[asyncio.Event] = None
+        self._initialized: Optional[asyncio.Future[Any]] = None
+        self.settings = flags.settings(opt)
+        self.port = self.settings.port
+        self._parse_config(opt)
+        self._complete_setup()
+
+    # -- setting up --------------------------------------------------------------------------
+
+    def _parse_config(self, opt: Any) -> None:
+        self.debug = opt.get("is_debug", False)
+        self.config = opt["config"]
+        self.overworld = self.config["overworld"]
+        self.world_path = self.config["world_path"]
+        self.world_module = utils.get_world_module(self.world_path)
+        self.task_configs = self.config["configs"]
+        self.max_workers = self.config["max_workers"]
+        self.opt["task"] = self.config["task_name"]
+        self.runner_opt = copy.deepcopy(opt)
+        self.runner_opt["is_debug"] = self.debug
+        configs = self.task_configs.items()
+        self.max_agents_for = {task: config.agents_required for task, config in configs}
+        self.onboard_map = {task: config.onboarding_name for task, config in configs}
+        self.taskworld_map = {task: config.task_name for task, config in configs}
+        self._check_worlds()
+        self.parse_additional_args(opt)
+
+    def _check_worlds(self) -> None:
+        """Whether the worlds that the configuration names are there, before anybody needs them."""
+        named = {"overworld": self.overworld}
+        for task, config in self.task_configs.items():
+            named[f"task_world of {task}"] = config.task_name
+            if config.onboarding_name:
+                named[f"onboard_world of {task}"] = config.onboarding_name
+            if config.backup_task and config.backup_task not in self.task_configs:
+                raise UsageError(
+                    f"config.yml: backup_task of {task} is {config.backup_task!r}; "
+                    f"its tasks are {', '.join(self.task_configs)}"
+                )
+        for role, name in named.items():
+            if not hasattr(getattr(self.world_module, str(name), None), "generate_world"):
+                close = nearest(str(name), vars(self.world_module))
+                raise UsageError(
+                    f"config.yml: {role} is {name!r}, and {self.world_path} has no such world; "
+                    f"nearest: {', '.join(close) or 'none'}"
+                )
+
+    def parse_additional_args(self, opt: Any) -> None:
+        """Whether the service loads the models, or the worlds do."""
+        additional = self.config.get("additional_args") or {}
+        self.should_load_model = additional.get("load_model", True)
+
+    def _complete_setup(self) -> None:
+        limits = flags.limits(self.opt, self.max_workers)
+        logs.Texts.shown = bool(flags.value(self.opt, "log_text"))
+        self.agent_pool: Dict[str, List[AgentState]] = {}
+        self.messenger_agent_states: Dict[str, AgentState] = {}
+        self.models: Dict[str, Any] = {}
+        password = flags.value(self.opt, "password")
+        self.reception = Reception(
+            self,
+            limits,
+            self.post,
+            None if password is None else str(password),
+            on_answer=lambda seconds: self.metrics.answered(seconds),
+            on_refusal=lambda code: self.metrics.refusal(code),
+        )
+        self.batcher = Batcher(
+            int(flags.value(self.opt, "max_batch")),
+            float(flags.value(self.opt, "max_wait_ms")) / 1000,
+            limits.max_waiting,
+            on_their_way=lambda: len(self.reception.busy),
+            on_batch=lambda turns, seconds: self.metrics.batch(turns, seconds),
+        )
+        self.metrics = Metrics(
+            {
+                "conversations": lambda: len(self.reception.by_id),
+                "connections": self.reception.guests,
+                "open_turns": lambda: len(self.reception.busy),
+                "model_queue": self.batcher.waiting,
+            }
+        )
+        self.stages = Stages(int(flags.value(self.opt, "world_threads")))
+        self.lives = Lives(self)
+        self.shell = Shell(self)
+        self._load_model()
+
+    def _load_model(self) -> None:
+        self.runner_opt["model_info"] = {}
+        shared = self.runner_opt["shared_bot_params"] = SharedModels()
+        if not (self.opt.get("models") and self.should_load_model):
+            return
+        threads = int(flags.value(self.opt, "torch_threads"))
+        for name, model_opt in self.opt["models"].items():
+            if isinstance(model_opt.get("override"), list):
+                # ParlAI's own example configurations write it so
+                model_opt["override"] = model_opt["override"][0]
+            root = self.batcher.call(lambda given=model_opt: _load(given, threads))
+            self.models[name] = root
+            shared[name] = shared_with_worlds(root, self.batcher, self.metrics.failure)
+            override = model_opt.get("override", {})
+            self.runner_opt["model_info"][name] = {"override": override}
+
+    # -- running -----------------------------------------------------------------------------
+
+    def start_task(self) -> None:
+        """Serve until SIGTERM or Ctrl-C."""
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        address = await self.start()
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        scheme = "wss" if address.startswith("https") else "ws"
+        tail = address.partition("://")[2]
+        print(f"Ready: {address} (websocket {scheme}://{tail}/websocket)", flush=True)
+        await stop.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)  # a second one ends it at once
+        print("Stopping: turns under way are answered", flush=True)
+        await self.stop()
+        print("Stopped", flush=True)
+
+    async def start(self) -> str:
+        """
+        Begin to listen, on the running loop.
+
+        :return: the service's address
+        """
+        self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
+        address = self.shell.listen()
+        self.port = self.shell.port
+        self._tidying = asyncio.ensure_future(self._tidy())
+        self._initialized = asyncio.ensure_future(self._initialize())
+        self.running = True
+        return address
+
+    async def _initialize(self) -> None:
+        """Let the world module set itself up, if it wants to; it may take its time."""
+        initialize = getattr(self.world_module, "module_initialize", None)
+        if initialize is not None:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(None, initialize, self.runner_opt, self)
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(_TIDY)
+            try:
+                self.reception.tidy()
+                self.lives.tidy_pools()
+            except Exception as error:
+                logs.failure("tidying up", error)
+
+    async def stop(self) -> None:
+        """Take no new turns, let those under way be answered, tell everybody, and end."""
+        self.reception.draining = True
+        deadline = asyncio.get_running_loop().time() + self.reception.limits.drain_seconds
+        while self.reception.busy and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        self.shutting_down = True
+        for conversation in list(self.reception.by_id.values()):
+            conversation.send({"text": _OFFLINE})
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        self.reception.farewell(GOING_AWAY, "the service stops")
+        for conversation in list(self.reception.by_id.values()):
+            self.reception.end(conversation)
+        self._tidying.cancel()
+        await self.lives.all_ended()
+        try:
+            await self.shell.close()
+        except asyncio.TimeoutError:
+            logs.log.warning("some connections did not close in time")
+        self.stages.close()
+        self.batcher.close()
+
+    def shutdown(self) -> None:
+        """Called by ParlAI's run() at the end; everything is stopped by then, or never began."""
+        self.shutting_down = True
+        self.stages.close()
+        self.batcher.close()
+
+    def post(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Run a function on the IOLoop's thread. From any thread; the order is kept."""
+        assert self._loop is not None
+        if threading.get_ident() == self._loop_thread:
+            self._loop.call_soon(function, *arguments)
+            return
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            pass  # the loop has ended, and with it all connections
+
+    # -- what the reception and the shell ask for ---------------------------------------------
+
+    def ready(self) -> bool:
+        """Whether conversations can begin."""
+        done = self._initialized is not None and self._initialized.done()
+        return done and not self.reception.draining
+
+    def status(self) -> Dict[str, Any]:
+        """Live figures, and what each model says of itself."""
+        models: Dict[str, Any] = {}
+        for name, root in self.models.items():
+            told = getattr(root, "status", None)
+            models[name] = told() if callable(told) else {"model": root.opt.get("model_file")}
+        return {"ready": self.ready(), **self.metrics.status(), "models": models}
+
+    def web_handlers(self) -> List[Any]:
+        """tornado rules of the world module."""
+        own = getattr(self.world_module, "web_handlers", None)
+        return list(own(self)) if own is not None else []
+
+    def knows_token(self, token: str) -> bool:
+        """Whether the world module has kept something of a conversation."""
+        knows = getattr(self.world_module, "knows_token", None)
+        return bool(knows is not None and knows(token))
+
+    def begin(self, conversation: Conversation) -> None:
+        """A conversation begins."""
+        self.metrics.begun.inc()
+        agent = self._create_agent(f"overworld-{conversation.id}", conversation.id)
+        self.messenger_agent_states[conversation.id] = AgentState(conversation.id, agent)
+        self.lives.begin(conversation, self._initialized)
+
+    def leave(self, conversation: Conversation) -> None:
+        """A conversation is over."""
+        self.lives.end(conversation)
+        self.messenger_agent_states.pop(conversation.id, None)
+
+    def leave_pool(self, conversation: Conversation) -> None:
+        """A user does not want to wait any more."""
+        self.lives.leave_pool(conversation)
+
+    # -- ParlAI's own methods, which worlds may call from any thread --------------------------
+
+    def _create_agent(self, task_id: str, agent_id: str) -> ServedAgent:
+        return ServedAgent(self.opt, self, agent_id, task_id, self.reception.by_id[agent_id])
+
+    def observe_message(
+        self,
+        receiver_id: str,
+        text: str,
+        quick_replies: Optional[List[str]] = None,
+        persona_id: Optional[str] = None,
+    ) -> None:
+        """Send somebody a text."""
+        conversation = self.reception.by_id.get(receiver_id)
+        if conversation is not None:
+            conversation.send({"text": text, "quick_replies": quick_replies})
+
+    def observe_payload(
+        self,
+        receiver_id: str,
+        data: Any,
+        quick_replies: Optional[List[str]] = None,
+        persona_id: Optional[str] = None,
+    ) -> None:
+        """Send somebody an attachment."""
+        conversation = self.reception.by_id.get(receiver_id)
+        if conversation is not None:
+            conversation.send({"payload": data, "quick_replies": quick_replies})
+
+    def add_agent_to_pool(self, agent: AgentState, world_type: str = "default") -> None:
+        """Let somebody wait for a world."""
+        self.post(self.lives.enter_pool, agent, world_type)
+
+    def remove_agent_from_pool(
+        self, agent: AgentState, world_type: str = "default", mark_removed: bool = True
+    ) -> None:
+        """Let somebody wait no longer."""
+        self.post(self.lives.remove_from_pool, agent, world_type)
+
+    def restructure_message(self, message: Dict[str, Any]) -> Dict[str, Any]:
+        """Messages come in ParlAI's form already."""
+        return message
+
+    def _handle_message_read(self, event: Any) -> None:
+        pass
+
+    def _handle_bot_read(self, agent_id: Any) -> None:
+        pass
+
+    def _confirm_message_delivery(self, event: Any) -> None:
+        pass
+
+    def setup_server(self) -> None:
+        """There is no other server."""
+
+    def setup_socket(self) -> None:
+        """Sockets are the shell's."""
+
+
+def _load(model_opt: Dict[str, Any], threads: int) -> Any:
+    """The agent of a model; on the model thread."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    root = create_agent(model_opt)
+    _bound_context(root)
+    return root
+
+
+def _bound_context(root: Any) -> None:
+    """
+    Let a model without ``--text-truncate`` cut what is longer than its positions.
+
+    Without it a long conversation fails at every turn from some length on.
+    """
+    opt = getattr(root, "opt", None) or {}
+    positions = opt.get("n_positions")
+    unbounded = (getattr(root, "text_truncate", None) or -1) < 0
+    if (
+        hasattr(root, "text_truncate")
+        and unbounded
+        and isinstance(positions, int)
+        and positions > 0
+    ):
+        root.text_truncate = opt["text_truncate"] = positions

@@ -1,0 +1,173 @@
+"""
+The models of a service as worlds see them.
+
+A world makes itself an agent of ``opt["shared_bot_params"][NAME]`` and calls ``observe`` and
+``act``. What it is given looks like the model's own agent, but whatever touches the model is done
+by the model thread, and ``act`` joins the batch that is next.
+"""
+
+import functools
+from typing import Any, Callable, Dict, List, Optional
+
+from parlai.core.agents import create_agent_from_shared
+from parlai.core.message import Message
+
+from parlai_cu.errors import UsageError, nearest
+from parlai_cu.serving.batcher import Batcher, Busy, ModelTurn
+from parlai_cu.serving.protocol import REFUSALS
+from parlai_cu.serving.strands import current_strand
+
+# turns that fail one after the other before the agent starts afresh
+_TRIES = 2
+
+
+class ServedModel:
+    """
+    A conversation's agent, which shares the service's model.
+
+    :param root: the agent that holds the model
+    :param batcher: the model thread
+    :param on_failure: told of each turn that could not be answered
+    :param shared: what the root shares with its clones
+    """
+
+    def __init__(
+        self,
+        root: Any,
+        batcher: Batcher,
+        on_failure: Callable[[str], None],
+        shared: Dict[str, Any],
+    ) -> None:
+        self._root, self._batcher, self._on_failure = root, batcher, on_failure
+        self._heard: List[Any] = []
+        self._failures = 0
+        self._clone = self._do(functools.partial(create_agent_from_shared, shared))
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the agent's own; its methods run on the model thread."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        self._catch_up()
+        value = getattr(self._clone, name)
+        if callable(value) and hasattr(value, "__self__"):
+            return lambda *args, **kwargs: self._do(functools.partial(value, *args, **kwargs))
+        return value
+
+    def observe(self, observation: Any) -> Any:
+        """
+        Hear something. It is vectorized when the agent is asked to act, with others.
+
+        :param observation: what is said
+        :return: the same, unlike with ParlAI's own agents, which return what they made of it
+        """
+        self._heard.append(observation)
+        return observation
+
+    def act(self) -> Message:
+        """Answer what was last heard, in one batch with other conversations."""
+        heard, self._heard = self._heard, []
+        strand = current_strand()
+        if not heard or strand is None:
+            return self._do(functools.partial(self._act_alone, heard))
+        if strand.local is not None:
+            strand.local.typing()
+        turn = ModelTurn(self._root, self._clone, heard, strand.wake)
+        try:
+            self._batcher.submit(turn)
+        except Busy as busy:
+            return self._apology(REFUSALS["busy"].format(why=busy))
+        while not turn.finished:
+            strand.wait()
+        if turn.error is None and (turn.reply.get("text") or turn.reply.get("payload")):
+            self._failures = 0
+            return turn.reply
+        return self._failed()
+
+    def respond(self, text_or_message: Any, **other: Any) -> str:
+        """The answer to a text or a message, as ParlAI's agents have it."""
+        said = {"text": text_or_message} if isinstance(text_or_message, str) else text_or_message
+        self.observe(Message({"episode_done": False, **said, **other}))
+        return str(self.act()["text"])
+
+    def _act_alone(self, heard: List[Any]) -> Any:
+        for observation in heard:
+            self._clone.observe(observation)
+        return self._clone.act()
+
+    def _failed(self) -> Message:
+        self._on_failure("model")
+        self._failures += 1
+        if self._failures < _TRIES:
+            return self._apology(REFUSALS["failed"])
+        self._failures = 0
+        self._do(self._clone.reset)
+        return self._apology(f"{REFUSALS['failed']} I have also forgotten what we said before.")
+
+    def _apology(self, text: str) -> Message:
+        name = getattr(self._root, "id", "model")
+        return Message({"id": name, "text": text, "episode_done": False, "failed": True})
+
+    def _catch_up(self) -> None:
+        if self._heard:
+            heard, self._heard = self._heard, []
+            for observation in heard:
+                self._do(functools.partial(self._clone.observe, observation))
+
+    def _do(self, function: Callable[[], Any]) -> Any:
+        """Run something on the model thread; this strand is set aside meanwhile."""
+        strand = current_strand()
+        if strand is None:
+            return self._batcher.call(function)
+        outcome: Dict[str, Any] = {}
+
+        def work() -> None:
+            try:
+                outcome["result"] = function()
+            except Exception as error:
+                outcome["error"] = error
+            finally:
+                strand.wake()
+
+        self._batcher.do(work)
+        while not outcome:
+            strand.wait()
+        if "error" in outcome:
+            raise outcome["error"]
+        return outcome["result"]
+
+
+class SharedModels(Dict[str, Dict[str, Any]]):
+    """
+    ``opt["shared_bot_params"]``: what worlds make their agents of, by the model's name.
+
+    ParlAI's chatbot world asks for ``blender_90M`` whatever the model is called in config.yml:
+    where there is only one, it is meant.
+    """
+
+    def __missing__(self, name: str) -> Dict[str, Any]:
+        if len(self) == 1:
+            return next(iter(self.values()))
+        close = nearest(name, self) or sorted(self)
+        raise UsageError(
+            f"the world asks for the model {name!r}; config.yml has {', '.join(sorted(self))}; "
+            f"nearest: {', '.join(close)}"
+        )
+
+
+def shared_with_worlds(
+    root: Any, batcher: Batcher, on_failure: Callable[[str], None]
+) -> Dict[str, Any]:
+    """
+    What ``create_agent_from_shared`` makes a :class:`ServedModel` of.
+
+    :param root: the agent that holds the model
+    :param batcher: the model thread
+    :param on_failure: told of each turn that could not be answered
+    """
+    own = root.share()
+
+    def make(opt: Any, shared: Optional[Dict[str, Any]] = None) -> ServedModel:
+        # the root may share other things than it did at first, after a swap
+        return ServedModel(root, batcher, on_failure, {**root.share(), "opt": opt})
+
+    return {**own, "class": make}

@@ -1,0 +1,57 @@
+"""
+``parlai serve``: a chat service for many users, from one of ParlAI's chat_service configurations.
+
+::
+
+    parlai serve --config-path config.yml --port 35496
+
+Websocket, HTTP and a browser page; docs/serving.md has the messages, the limits and their defaults.
+"""
+
+from typing import Any
+
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+
+from parlai_cu.errors import UsageError
+
+
+@register_script("serve")
+class Serve(ParlaiScript):
+    """Serve until SIGTERM or Ctrl-C."""
+
+    @classmethod
+    def setup_args(cls) -> ParlaiParser:
+        """ParlAI's flags for websockets, and ours."""
+        from parlai_cu.chat_service import flags
+
+        parser = ParlaiParser(
+            add_parlai_args=False,
+            add_model_args=False,
+            description="Serve a model to many users: websocket, HTTP and a browser page",
+        )
+        parser.add_parlai_data_path()
+        add = ParlaiParser.add_websockets_args
+        add(parser)
+        if not hasattr(add, "with_serving"):
+            flags.add(parser)
+        return parser
+
+    def run(self) -> Any:
+        """
+        Read the configuration and serve.
+
+        :raises UsageError: when the configuration is missing or not one
+        """
+        from parlai_cu.chat_service.config import read
+
+        if not self.opt.get("config_path"):
+            raise UsageError("parlai serve needs --config-path CONFIG.yml (ParlAI's chat_service)")
+        opt = read(self.opt, self.opt["config_path"])
+        from parlai.chat_service.services.websocket.websocket_manager import WebsocketManager
+
+        manager = WebsocketManager(opt)
+        try:
+            manager.start_task()
+        finally:
+            manager.shutdown()

@@ -1,0 +1,239 @@
+"""
+One thread that models are touched by, and the turns that wait for it, taken together in batches.
+
+An agent answers many conversations by one ``batch_act`` of its root over the observations of its
+clones, each of which then observes its own reply, as ParlAI's BatchWorld does it. Here the turns of
+all conversations that happen to be waiting are put in one batch. A lone turn is never held back:
+the thread waits for others only while it is known that some are on their way.
+
+No ParlAI: an agent is whatever has ``observe`` and ``act``, at best ``batch_act`` and
+``self_observe``.
+"""
+
+import queue
+import threading
+import time
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+from parlai_cu.serving import logs
+from parlai_cu.serving.history import Kept
+
+# None ends the thread
+_NOTHING = object()
+
+
+class Busy(Exception):
+    """Too many turns wait already."""
+
+
+class ModelTurn:
+    """
+    What a clone is to observe and then to answer.
+
+    :param root: the agent whose ``batch_act`` answers
+    :param clone: the conversation's own agent, which shares the root's model
+    :param observations: what it is to observe, oldest first; the last is answered
+    :param done: called on the model thread when ``reply`` or ``error`` is there
+    """
+
+    def __init__(
+        self, root: Any, clone: Any, observations: Sequence[Any], done: Callable[[], None]
+    ) -> None:
+        self.root, self.clone, self.observations = root, clone, observations
+        self.reply: Any = None
+        self.error: Optional[BaseException] = None
+        self.finished = False
+        self._done = done
+        self._observed: Any = None
+        self._kept: Optional[Kept] = None
+
+    def observe(self) -> Any:
+        """Let the clone observe; what it made of the last observation."""
+        self._kept = Kept(self.clone)
+        observed = None
+        for observation in self.observations:
+            observed = self.clone.observe(observation)
+        # ParlAI's worlds take what observe returns, its agents' act() takes what was kept
+        return observed if observed is not None else getattr(self.clone, "observation", None)
+
+    def answered(self, reply: Any) -> None:
+        """The reply is there: let the clone hear it, then tell."""
+        hear = getattr(self.clone, "self_observe", None)
+        if hear is not None:
+            hear(reply)
+        self.reply = reply
+        self._end()
+
+    def failed(self, error: BaseException) -> None:
+        """There is no reply: let the clone forget what it observed, then tell."""
+        if self._kept is not None:
+            self._kept.restore()
+        self.error = error
+        self._end()
+
+    def _end(self) -> None:
+        self.finished = True
+        self._done()
+
+
+class Batcher:
+    """
+    The model thread.
+
+    :param max_batch: turns answered together at most
+    :param max_wait: s that a turn waits at most for others that are on their way
+    :param max_waiting: turns that may wait
+    :param on_their_way: how many turns are likely to arrive in a moment; from any thread
+    :param on_batch: told of each batch: its turns, and the seconds it took
+    """
+
+    def __init__(
+        self,
+        max_batch: int = 32,
+        max_wait: float = 0.002,
+        max_waiting: int = 2048,
+        on_their_way: Callable[[], int] = lambda: 0,
+        on_batch: Callable[[int, float], None] = lambda turns, seconds: None,
+    ) -> None:
+        self.max_batch, self.max_wait, self.max_waiting = max_batch, max_wait, max_waiting
+        self.on_their_way, self.on_batch = on_their_way, on_batch
+        self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+        self._thread.start()
+
+    def waiting(self) -> int:
+        """Turns and other work that have not been begun."""
+        return self._jobs.qsize()
+
+    def submit(self, turn: ModelTurn) -> None:
+        """
+        Let a turn be answered. From any thread.
+
+        :raises Busy: when too many wait
+        """
+        if self._jobs.qsize() >= self.max_waiting:
+            raise Busy(f"{self.max_waiting:,d} turns wait")
+        self._jobs.put(turn)
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Run something else on the model thread, after the turns that wait. From any thread."""
+        self._jobs.put(work)
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """
+        Run a function on the model thread and wait for what it returns. Not from a strand.
+
+        :raises Exception: what the function raised
+        """
+        ended = threading.Event()
+        outcome: Dict[str, Any] = {}
+
+        def work() -> None:
+            try:
+                outcome["result"] = function()
+            except Exception as error:
+                outcome["error"] = error
+            finally:
+                ended.set()
+
+        if threading.current_thread() is self._thread:
+            return function()
+        self.do(work)
+        ended.wait()
+        if "error" in outcome:
+            raise outcome["error"]
+        return outcome.get("result")
+
+    def close(self) -> None:
+        """End the thread once what waits now is done."""
+        self._jobs.put(None)
+
+    def _run(self) -> None:
+        held: Any = _NOTHING
+        while True:
+            job, held = self._jobs.get() if held is _NOTHING else held, _NOTHING
+            if job is None:
+                return
+            if isinstance(job, ModelTurn):
+                turns, held = self._gather(job)
+                self._answer(turns)
+            else:
+                _safely(job)
+
+    def _gather(self, first: ModelTurn) -> Tuple[List[ModelTurn], Any]:
+        """Those that wait, up to a batch; and the job that ended the search, or _NOTHING."""
+        turns, until = [first], time.monotonic() + self.max_wait
+        while len(turns) < self.max_batch:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                patience = until - time.monotonic()
+                if patience <= 0 or self.on_their_way() <= len(turns):
+                    return turns, _NOTHING
+                try:
+                    job = self._jobs.get(timeout=patience)
+                except queue.Empty:
+                    return turns, _NOTHING
+            if not isinstance(job, ModelTurn):
+                # order matters: a reset comes after the turns before it and before those after
+                return turns, job
+            turns.append(job)
+        return turns, _NOTHING
+
+    def _answer(self, turns: List[ModelTurn]) -> None:
+        began = time.monotonic()
+        observed: Dict[int, List[Tuple[ModelTurn, Any]]] = {}
+        for turn in turns:
+            try:
+                observed.setdefault(id(turn.root), []).append((turn, turn.observe()))
+            except Exception as error:
+                _fail(turn, error)
+        for batch in observed.values():
+            act_together(batch)
+        self.on_batch(len(turns), time.monotonic() - began)
+
+
+def act_together(batch: List[Tuple[ModelTurn, Any]]) -> None:
+    """
+    Answer a batch; where it fails, halves of it, so that one bad turn spoils no other.
+
+    :param batch: turns of one root, each with what its clone observed
+    """
+    root = batch[0][0].root
+    try:
+        if hasattr(root, "batch_act"):
+            replies = root.batch_act([observation for _, observation in batch])
+        else:
+            (turn, _), *more = batch
+            if more:
+                raise TypeError("this agent answers one at a time")
+            # act() hears its own reply
+            turn.reply = turn.clone.act()
+            turn._end()
+            return
+        if len(replies) != len(batch):
+            raise ValueError(f"batch_act gave {len(replies)} replies to {len(batch)} observations")
+    except Exception as error:
+        if len(batch) == 1:
+            _fail(batch[0][0], error)
+            return
+        act_together(batch[: len(batch) // 2])
+        act_together(batch[len(batch) // 2 :])
+        return
+    for (turn, _), reply in zip(batch, replies):
+        try:
+            turn.answered(reply)
+        except Exception as error:
+            _fail(turn, error)
+
+
+def _fail(turn: ModelTurn, error: Exception) -> None:
+    logs.failure("a turn could not be answered", error)
+    _safely(lambda: turn.failed(error))
+
+
+def _safely(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Exception as error:
+        logs.failure("work on the model thread failed", error)

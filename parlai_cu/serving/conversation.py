@@ -1,0 +1,190 @@
+"""
+A user's conversation: what waits to be read, what waits to be sent, and whether a turn is open.
+
+Messages arrive on the IOLoop's thread and are read by a world on its own; what a world sends goes
+back to the IOLoop. A conversation outlives its connection for a while, and its worlds: what was
+said between one world and the next is read by the next.
+"""
+
+import secrets
+import threading
+import time
+import uuid
+from collections import deque
+from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Protocol, Set, Tuple
+
+from parlai_cu.serving import protocol
+from parlai_cu.serving.protocol import Incoming
+
+# messages kept for a user whose connection was lost
+_BACKLOG = 100
+
+
+class Connection(Protocol):
+    """How a user is reached. Only the IOLoop's thread calls it."""
+
+    address: str
+    # whether it said hello: it then knows `type`, and can take up a lost conversation
+    modern: bool
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Write a message; dropped if the user is gone."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection."""
+
+
+class Conversation:
+    """
+    One user's conversation.
+
+    :param post: runs a function on the IOLoop's thread; may be called from any
+    :param busy: conversations with an open turn; shared by all of a service
+    :param on_answer: told the seconds from a message to its first answer
+    :param clock: seconds of a steady clock
+    """
+
+    def __init__(
+        self,
+        post: Callable[..., Any],
+        busy: Set["Conversation"],
+        on_answer: Callable[[float], None] = lambda seconds: None,
+        clock: Callable[[], float] = time.monotonic,
+        token: Optional[str] = None,
+    ) -> None:
+        self.id = str(uuid.uuid4())
+        self.token = token or secrets.token_urlsafe(24)
+        self.connection: Optional[Connection] = None
+        # the kinds of message that the world now running takes, beside plain ones
+        self.accepts: Tuple[str, ...] = ()
+        self.begun = False
+        # in a pool, until there are enough users for the world
+        self.pooled = False
+        self.last_heard = clock()
+        self.lost_at: Optional[float] = None
+        # plain messages of the user so far; all that arrived for a world; those that one has read
+        self.turn = self.arrived = self.read = 0
+        self.over = False
+        self._clock, self._post, self._busy, self._on_answer = clock, post, busy, on_answer
+        self._unread: Deque[Tuple[Dict[str, Any], float]] = deque()
+        self._unsent: Deque[Mapping[str, Any]] = deque(maxlen=_BACKLOG)
+        self._lock = threading.Lock()
+        self._waker: Optional[Callable[[], None]] = None
+        # of the message that is being answered
+        self._mid: Optional[str] = None
+        self._turn_now = 0
+        self._asked_at: Optional[float] = None
+        self._quiet: Set[Callable[[], None]] = set()
+
+    # -- the user's side: the IOLoop's thread ------------------------------------------------
+
+    def unread(self) -> int:
+        """Messages that no world has read yet."""
+        return len(self._unread)
+
+    def put(self, message: Incoming) -> None:
+        """A message has arrived: let the world that waits for it go on."""
+        act: Dict[str, Any] = {"text": message.text, "payload": message.payload}
+        act.update(episode_done=False, type=message.type, **message.fields)
+        if message.type == "message":
+            self.turn += 1
+            act["turn"] = self.turn
+        self._busy.add(self)
+        with self._lock:
+            self.arrived += 1
+            self._unread.append((act, self._clock()))
+            waker = self._waker
+        if waker is not None:
+            waker()
+
+    def attach(self, connection: Connection) -> None:
+        """The user is there, or there again: what was kept for him is sent."""
+        self.connection, self.lost_at = connection, None
+        while self._unsent:
+            self._write(self._unsent.popleft())
+
+    def detach(self) -> None:
+        """The user's connection is lost; what is said meanwhile is kept."""
+        self.connection, self.lost_at = None, self._clock()
+
+    def end(self) -> None:
+        """Forget what waits to be read. Nothing more is said."""
+        self.over = True
+        self._unread.clear()
+        self._settled(self.arrived)
+
+    def collect(self) -> List[Mapping[str, Any]]:
+        """What waits to be sent, for a user who comes for it himself."""
+        messages = list(self._unsent)
+        self._unsent.clear()
+        return messages
+
+    def when_quiet(self, callback: Callable[[], None]) -> None:
+        """Call back on the IOLoop's thread when all that was said has been answered, once."""
+        self._quiet.add(callback)
+
+    def forget_quiet(self, callback: Callable[[], None]) -> None:
+        """Do not call back any more."""
+        self._quiet.discard(callback)
+
+    # -- the world's side: its own thread ----------------------------------------------------
+
+    def wake_with(self, waker: Optional[Callable[[], None]]) -> None:
+        """What a new message is to call, from the IOLoop's thread; None for nothing."""
+        with self._lock:
+            self._waker = waker
+
+    def take(self) -> Optional[Dict[str, Any]]:
+        """The oldest message that nobody has read, if there is one."""
+        with self._lock:
+            if not self._unread:
+                return None
+            act, self._asked_at = self._unread.popleft()
+        self.read += 1
+        self._mid, self._turn_now = act.get("mid"), act.get("turn", self._turn_now)
+        return act
+
+    def waits(self) -> None:
+        """The world waits for the user: if he has said nothing more, the turn is over."""
+        # what it says from now on answers no message
+        self._mid, self._asked_at = None, None
+        with self._lock:
+            if not self._unread and self in self._busy:
+                self._post(self._settled, self.arrived)
+
+    def show_typing(self) -> None:
+        """Tell a user whose client shows it that a reply is being written. From any thread."""
+        connection = self.connection
+        if connection is not None and connection.modern:
+            self._post(self._write, {"type": "typing", "text": ""})
+
+    def send(self, act: Mapping[str, Any]) -> None:
+        """Send what a world says. From any thread; the order is kept."""
+        message = protocol.outgoing(act)
+        if message["type"] == "message":
+            message.setdefault("turn", self._turn_now)
+            if self._mid is not None:
+                message.setdefault("mid", self._mid)
+            if self._asked_at is not None:
+                self._on_answer(self._clock() - self._asked_at)
+                self._asked_at = None
+        self._post(self._write, message)
+
+    # -- on the IOLoop's thread again --------------------------------------------------------
+
+    def _settled(self, arrived: int) -> None:
+        if arrived != self.arrived:
+            return
+        self._busy.discard(self)
+        callbacks, self._quiet = self._quiet, set()
+        for callback in callbacks:
+            callback()
+
+    def _write(self, message: Mapping[str, Any]) -> None:
+        if self.over:
+            return
+        if self.connection is not None:
+            if self.connection.modern or message["type"] in ("message", "error"):
+                self.connection.send(message)
+        elif message["type"] != "typing":
+            self._unsent.append(message)

@@ -1,0 +1,264 @@
+"""HTTP beside the websocket: health, metrics, a small JSON API, and what only the operator sees."""
+
+import asyncio
+import base64
+import binascii
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
+
+from tornado.web import RequestHandler, StaticFileHandler
+
+from parlai_cu.serving import logs
+from parlai_cu.serving.conversation import Conversation
+from parlai_cu.serving.limits import origin_allowed, same_secret
+from parlai_cu.serving.protocol import Refusal, read_frame
+from parlai_cu.serving.reception import WRONG_COST
+
+if TYPE_CHECKING:
+    from parlai_cu.serving.server import Service
+
+OPENAPI = Path(__file__).parent / "openapi.json"
+# s for an answer by HTTP; what comes later is fetched with the next turn
+_PATIENCE = 60.0
+_STATUS = {"busy": 503, "draining": 503, "rate": 429, "waiting": 409, "too_long": 413}
+# the page needs nothing from elsewhere
+_POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+
+def rules(service: "Service") -> List[Any]:
+    """tornado's rules for what is here."""
+    given = {"service": service}
+    return [
+        (r"/health", Health, given),
+        (r"/ready", Ready, given),
+        (r"/metrics", MetricsText, given),
+        (r"/v1/openapi.json", OpenAPI, given),
+        (r"/v1/conversations", Conversations, given),
+        (r"/v1/conversations/([\w-]{1,64})", OneConversation, given),
+        (r"/v1/conversations/([\w-]{1,64})/turns", Turns, given),
+    ]
+
+
+def log_request(handler: RequestHandler) -> None:
+    """Log that a request failed; its path only, as a query may hold what a user said."""
+    if handler.get_status() >= 500:
+        logs.log.warning(
+            "%s %s %d", handler.request.method, handler.request.path, handler._status_code
+        )
+
+
+class Page(StaticFileHandler):
+    """The browser page."""
+
+    def set_extra_headers(self, path: str) -> None:
+        """Nothing is loaded from elsewhere, and the page is in no frame."""
+        self.set_header("Content-Security-Policy", _POLICY)
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+
+class Handler(RequestHandler):
+    """Base of our handlers: JSON, and errors in JSON."""
+
+    def initialize(self, service: "Service") -> None:
+        """
+        Tornado's constructor.
+
+        :param service: the service it belongs to
+        """
+        self.service = service
+
+    def answer(self, content: Dict[str, Any], status: int = 200) -> None:
+        """
+        End the request with JSON.
+
+        :param content: what to send
+        :param status: of HTTP
+        """
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(json.dumps(content, default=str))
+
+    def refuse(self, refusal: Refusal, status: Optional[int] = None) -> None:
+        """
+        End the request with a refusal.
+
+        :param refusal: why
+        :param status: of HTTP, where it is not the usual one
+        """
+        self.service.metrics.refusal(refusal.code)
+        self.answer(refusal.message(), status or _STATUS.get(refusal.code, 400))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Errors as JSON too."""
+        self.answer({"type": "error", "code": "http", "text": self._reason}, status_code)
+
+    def log_exception(self, *exc_info: Any) -> None:
+        """Without what the exception quotes."""
+        if getattr(exc_info[1], "status_code", 500) >= 500:
+            logs.failure(f"{self.request.method} {self.request.path}", exc_info[1])
+
+    def from_here(self) -> bool:
+        """Whether no other site's page sent the request."""
+        origin = self.request.headers.get("Origin")
+        host = self.request.headers.get("Host", "")
+        return origin_allowed(origin, host, self.service.settings.origins)
+
+    def secret(self) -> Optional[str]:
+        """The bearer token, or the password of basic authentication."""
+        scheme, _, given = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return given.strip()
+        if scheme.lower() == "basic":
+            try:
+                return base64.b64decode(given, validate=True).decode().partition(":")[2]
+            except (binascii.Error, UnicodeDecodeError):
+                return None
+        return None
+
+
+class Health(Handler):
+    """Whether the process is alive."""
+
+    def get(self) -> None:
+        """Always ok."""
+        self.answer({"status": "ok"})
+
+
+class Ready(Handler):
+    """Whether conversations can begin."""
+
+    def get(self) -> None:
+        """503 while the service starts or is about to stop."""
+        ready = self.service.ready()
+        self.answer({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
+
+
+class MetricsText(Handler):
+    """For Prometheus."""
+
+    def get(self) -> None:
+        """All counters."""
+        self.set_header("Content-Type", self.service.metrics.content_type)
+        self.finish(self.service.metrics.text())
+
+
+class OpenAPI(Handler):
+    """What the API is."""
+
+    def get(self) -> None:
+        """The OpenAPI document."""
+        self.answer(json.loads(OPENAPI.read_text()))
+
+
+class AdminHandler(Handler):
+    """Base of what only the operator may see and do."""
+
+    def prepare(self) -> None:
+        """Let in who has the admin token; a wrong one counts against the address."""
+        wanted = self.service.settings.admin_token
+        reception, address = self.service.reception, str(self.request.remote_ip)
+        if wanted is None:
+            self.answer({"type": "error", "code": "off", "text": "Start with --admin-token"}, 403)
+        elif not self.from_here():
+            self.answer({"type": "error", "code": "origin", "text": "Another site's page"}, 403)
+        elif not same_secret(self.secret(), wanted):
+            limited = not reception.allow(address, WRONG_COST)
+            self.service.metrics.refusal("admin")
+            self.set_header("WWW-Authenticate", 'Basic realm="operator", charset="UTF-8"')
+            text = "Too many tries" if limited else "The admin token is needed"
+            told = {"type": "error", "code": "admin", "text": text}
+            self.answer(told, 429 if limited else 401)
+
+
+class _API(Handler):
+    def prepare(self) -> None:
+        limited = not self.service.reception.allow(str(self.request.remote_ip))
+        password = self.service.reception.password
+        if limited:
+            self.refuse(Refusal("rate"))
+        elif not self.from_here():
+            self.service.metrics.refusal("origin")
+            self.answer({"type": "error", "code": "origin", "text": "Another site's page"}, 403)
+        elif password is not None and not same_secret(self.secret(), password):
+            self.set_header("WWW-Authenticate", 'Bearer realm="chat"')
+            self.refuse(Refusal("password"), 401)
+        elif self.service.reception.draining and self.request.method == "POST":
+            self.refuse(Refusal("draining"))
+
+    def conversation(self, name: str) -> Optional[Conversation]:
+        """The conversation of that id; ends the request where there is none."""
+        found = self.service.reception.by_id.get(name)
+        if found is None:
+            told = {"type": "error", "code": "unknown", "text": "No such conversation"}
+            self.answer(told, 404)
+        return found
+
+    async def settle(self, conversation: Conversation) -> Dict[str, Any]:
+        """What is said until the world waits for the user again."""
+        quiet = asyncio.Event()
+        conversation.when_quiet(quiet.set)
+        try:
+            await asyncio.wait_for(quiet.wait(), _PATIENCE)
+            complete = True
+        except asyncio.TimeoutError:
+            complete = False
+        finally:
+            conversation.forget_quiet(quiet.set)
+        return {
+            "id": conversation.id,
+            "messages": conversation.collect(),
+            "complete": complete,
+            "over": conversation.over,
+        }
+
+
+class Conversations(_API):
+    """All conversations."""
+
+    async def post(self) -> None:
+        """Begin one. What the world says first comes with it."""
+        reception = self.service.reception
+        if not reception.room():
+            self.refuse(Refusal("busy", "all places are taken"))
+            return
+        conversation = reception.open(None)
+        reception.busy.add(conversation)  # until the first world waits
+        reception.house.begin(conversation)
+        self.answer(await self.settle(conversation), 201)
+
+
+class OneConversation(_API):
+    """A conversation begun by HTTP, or of a websocket whose id is known."""
+
+    def delete(self, name: str) -> None:
+        """End it."""
+        conversation = self.conversation(name)
+        if conversation is not None:
+            self.service.reception.end(conversation)
+            self.answer({"id": name, "over": True})
+
+
+class Turns(_API):
+    """The turns of a conversation."""
+
+    async def post(self, name: str) -> None:
+        """Say something, and wait for what is answered."""
+        conversation = self.conversation(name)
+        if conversation is None:
+            return
+        try:
+            body = self.request.body.decode()
+        except UnicodeDecodeError:
+            self.refuse(Refusal("malformed", "it is not UTF-8"))
+            return
+        message = read_frame(body, self.service.reception.limits)
+        if isinstance(message, Refusal):
+            self.refuse(message)
+            return
+        refusal = self.service.reception.say(conversation, message)
+        if refusal is not None:
+            self.refuse(refusal)
+            return
+        self.answer(await self.settle(conversation))

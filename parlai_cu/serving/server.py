@@ -1,0 +1,188 @@
+"""
+The shell around the protocol: websocket and HTTP by tornado. Only the IOLoop's thread runs it.
+"""
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Protocol
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, StaticFileHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from parlai_cu.errors import UsageError
+from parlai_cu.serving import http_api
+from parlai_cu.serving.limits import origin_allowed
+from parlai_cu.serving.metrics import Metrics
+from parlai_cu.serving.protocol import encode
+from parlai_cu.serving.reception import POLICY, Guest, Reception
+from parlai_cu.serving.settings import Settings
+
+PAGE = Path(__file__).parent / "page"
+# beyond so many times the limit a frame is not even read
+_HARD = 16
+
+
+class Service(Protocol):
+    """What the shell is a shell of."""
+
+    reception: Reception
+    metrics: Metrics
+    settings: Settings
+
+    def ready(self) -> bool:
+        """Whether conversations can begin."""
+
+    def status(self) -> Dict[str, Any]:
+        """Live figures for the operator."""
+
+    def web_handlers(self) -> List[Any]:
+        """tornado rules beside our own."""
+
+
+class ChatSocket(WebSocketHandler):
+    """A user's websocket."""
+
+    def initialize(self, service: Service) -> None:
+        """
+        Tornado's constructor.
+
+        :param service: the service it belongs to
+        """
+        self.service = service
+        self.reception = service.reception
+        self.address = str(self.request.remote_ip)
+        self.modern = False
+        self.guest: Optional[Guest] = None
+        self._unsent = 0
+
+    def check_origin(self, origin: str) -> bool:
+        """The service's own pages, and those of the origins it was told of."""
+        host = self.request.headers.get("Host", "")
+        allowed = origin_allowed(origin, host, self.service.settings.origins)
+        if not allowed:
+            self.service.metrics.refusal("origin")
+        return allowed
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        """Somebody has connected."""
+        self.set_nodelay(True)
+        self.guest = self.reception.arrive(self)
+        if self.guest is None:
+            self.close(POLICY, "too many connections from your address")
+
+    def on_message(self, message: Any) -> None:
+        """A frame."""
+        if self.guest is not None:
+            self.reception.hear(self.guest, message)
+
+    def on_close(self) -> None:
+        """The user has gone, or was sent away."""
+        guest, self.guest = self.guest, None
+        if guest is not None:
+            self.reception.depart(guest)
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Write a message. A reader so slow that too much waits for him is disconnected."""
+        frame = encode(message)
+        try:
+            written = self.write_message(frame)
+        except WebSocketClosedError:
+            return
+        self._unsent += len(frame)
+        if self._unsent > self.reception.limits.max_unsent:
+            self.service.metrics.refusal("slow_reader")
+            self._drop()
+            return
+        future = asyncio.ensure_future(written)
+        future.add_done_callback(lambda done: self._sent(len(frame), done))
+
+    def _sent(self, size: int, done: "asyncio.Future[None]") -> None:
+        self._unsent -= size
+        if not done.cancelled():
+            done.exception()  # seen: the user had gone
+
+    def _drop(self) -> None:
+        # a close frame would wait behind what he does not read
+        if self.ws_connection is not None:
+            self.ws_connection._abort()
+
+
+class Shell:
+    """
+    A listening service.
+
+    :param service: what it is a shell of
+    """
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        limits, settings = service.reception.limits, service.settings
+        self.application = Application(
+            [
+                (r"/websocket", ChatSocket, {"service": service}),
+                *service.web_handlers(),
+                *http_api.rules(service),
+                (r"/page/(.*)", StaticFileHandler, {"path": str(PAGE)}),
+                (r"/()", http_api.Page, {"path": str(PAGE), "default_filename": "index.html"}),
+            ],
+            websocket_max_message_size=limits.max_frame * _HARD,
+            websocket_ping_interval=limits.ping_seconds,
+            websocket_ping_timeout=limits.ping_seconds,
+            log_function=http_api.log_request,
+            compress_response=True,
+        )
+        self.server = HTTPServer(
+            self.application,
+            ssl_options=_tls(settings),
+            xheaders=settings.behind_proxy,
+            max_body_size=limits.max_frame,
+            idle_connection_timeout=120,
+            # of headers and of one request line
+            max_header_size=16 * 1024,
+        )
+        self.port = settings.port
+
+    def listen(self) -> str:
+        """
+        Begin to listen.
+
+        :return: the service's address, as a browser wants it
+        :raises UsageError: when the address cannot be used
+        """
+        settings = self.service.settings
+        try:
+            sockets = bind_sockets(settings.port, settings.address or None)
+        except OSError as error:
+            raise UsageError(
+                f"--port {settings.port} --address {settings.address or '(all)'}: "
+                f"{error.strerror or error}. Stop what listens there, or choose another port."
+            ) from None
+        self.server.add_sockets(sockets)
+        self.port = sockets[0].getsockname()[1]
+        scheme = "https" if settings.tls_cert else "http"
+        host = settings.address or "0.0.0.0"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    async def close(self) -> None:
+        """Stop listening, and let what is being sent go out."""
+        self.server.stop()
+        await asyncio.wait_for(self.server.close_all_connections(), 5)
+
+
+def _tls(settings: Settings) -> Optional[ssl.SSLContext]:
+    if not settings.tls_cert:
+        if settings.tls_key:
+            raise UsageError("--tls-key needs --tls-cert as well")
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(
+            f"--tls-cert {settings.tls_cert} --tls-key {settings.tls_key}: {error}; "
+            "expected a certificate chain and its key in PEM files"
+        ) from None
+    return context

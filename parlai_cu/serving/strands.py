@@ -1,0 +1,214 @@
+"""
+Functions that wait without holding up a thread: what the worlds run in.
+
+ParlAI's worlds are written for a thread each. A :class:`Strand` runs such a function in a
+greenlet: where it waits (:meth:`Strand.wait`) it is set aside, stack and all, and its thread goes
+on with the others. A strand stays on its thread; a function that blocks, in a file or a sleep,
+holds up only the strands of that thread, and new ones are put elsewhere meanwhile.
+"""
+
+import heapq
+import itertools
+import queue
+import threading
+import time
+from typing import Any, Callable, List, Optional, Tuple
+
+import greenlet
+
+from parlai_cu.serving import logs
+
+# s that a step of a strand may take before new strands are put on another thread
+_HELD_UP = 0.05
+
+
+class Strand:
+    """
+    A function that runs in a greenlet. Made by :meth:`Stages.start`.
+
+    :param stage: the thread it stays on
+    :param function: what it runs
+    :param done: called on that thread, with what the function returned and None, or with None and
+        what it raised (GreenletExit where it was stopped)
+    """
+
+    def __init__(
+        self,
+        stage: "Stage",
+        function: Callable[[], Any],
+        done: Callable[[Any, Optional[BaseException]], None],
+    ) -> None:
+        self.stage = stage
+        self.finished = False
+        # whatever whoever runs in it wants to find again
+        self.local: Any = None
+        self._function, self._done = function, done
+        self._greenlet: Any = None
+        self._stopping = False
+        # which wait it is in, so that timers of earlier ones are told apart
+        self._wait_number = 0
+
+    def wake(self) -> None:
+        """End its :meth:`wait`, or the next one if it is not waiting. From any thread."""
+        self.stage.post(self)
+
+    def stop(self) -> None:
+        """Raise GreenletExit where it waits, now or next. From any thread."""
+        self._stopping = True
+        self.stage.post(self)
+
+    def wait(self, seconds: Optional[float] = None) -> None:
+        """
+        Set this strand aside until :meth:`wake` or for some time. Only from inside.
+
+        It may also return early: what was waited for is to be looked at again.
+
+        :param seconds: the longest it waits; None is for ever
+        :raises greenlet.GreenletExit: when it is stopped
+        """
+        if self._stopping:
+            raise greenlet.GreenletExit
+        self._wait_number += 1
+        if seconds is not None:
+            self.stage.alarm(self, self._wait_number, seconds)
+        self.stage.step_aside()
+        if self._stopping:
+            raise greenlet.GreenletExit
+
+    def _run(self) -> None:
+        result, error = None, None
+        try:
+            if self._stopping:
+                raise greenlet.GreenletExit
+            result = self._function()
+        except BaseException as raised:  # GreenletExit too: whoever started it is to know
+            error = raised
+        self.finished = True
+        try:
+            self._done(result, error)
+        except Exception as failed:
+            logs.failure("what follows a world failed", failed)
+
+    def resume(self) -> None:
+        """Go on from the last wait, or begin. Only by the stage's thread."""
+        if self.finished:
+            return
+        if self._greenlet is None:
+            self._greenlet = greenlet.greenlet(self._run)
+            self._greenlet.strand = self
+        self._greenlet.switch()
+        if self.finished:
+            self._greenlet = None
+
+
+class Stage:
+    """One thread, and the strands that run on it."""
+
+    def __init__(self, name: str) -> None:
+        self._posted: queue.SimpleQueue[Optional[Strand]] = queue.SimpleQueue()
+        self._alarms: List[Tuple[float, int, int, Strand]] = []
+        self._order = itertools.count()
+        # since when the strand that runs now has been running; None when none is
+        self._running_since: Optional[float] = None
+        self._hub: Any = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def post(self, strand: Optional[Strand]) -> None:
+        """Let a strand have its turn; None ends the thread. From any thread."""
+        self._posted.put(strand)
+
+    def alarm(self, strand: Strand, wait_number: int, seconds: float) -> None:
+        """Let a strand have its turn in some time, if it still waits. Only from inside."""
+        at = time.monotonic() + seconds
+        heapq.heappush(self._alarms, (at, next(self._order), wait_number, strand))
+
+    def step_aside(self) -> None:
+        """Give the thread to the other strands. Only from inside."""
+        self._hub.switch()
+
+    def held_up(self) -> float:
+        """For how many seconds a strand has been running without a wait."""
+        since = self._running_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def _run(self) -> None:
+        self._hub = greenlet.getcurrent()
+        while True:
+            try:
+                strand = self._posted.get(timeout=self._until_alarm())
+            except queue.Empty:
+                self._ring()
+                continue
+            if strand is None:
+                return
+            self._turn(strand)
+            if self._alarms and self._until_alarm() == 0.0:
+                self._ring()
+
+    def _until_alarm(self) -> Optional[float]:
+        return max(0.0, self._alarms[0][0] - time.monotonic()) if self._alarms else None
+
+    def _ring(self) -> None:
+        now = time.monotonic()
+        while self._alarms and self._alarms[0][0] <= now:
+            _, _, wait_number, strand = heapq.heappop(self._alarms)
+            if strand._wait_number == wait_number:
+                self._turn(strand)
+
+    def _turn(self, strand: Strand) -> None:
+        self._running_since = time.monotonic()
+        strand.resume()
+        self._running_since = None
+
+
+class Stages:
+    """
+    The world threads. They are started as they are needed.
+
+    :param count: how many there may be
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._stages: List[Stage] = []
+        self._lock = threading.Lock()
+
+    def start(
+        self,
+        function: Callable[[], Any],
+        done: Callable[[Any, Optional[BaseException]], None] = lambda result, error: None,
+    ) -> Strand:
+        """
+        Run a function in a strand. From any thread.
+
+        :param function: what is run; it may call :meth:`Strand.wait` of :func:`current_strand`
+        :param done: called on the strand's thread when it has ended
+        """
+        strand = Strand(self._free_stage(), function, done)
+        strand.stage.post(strand)
+        return strand
+
+    def _free_stage(self) -> Stage:
+        """The first that is not held up: light worlds share one thread, which is fastest."""
+        with self._lock:
+            for stage in self._stages:
+                if stage.held_up() < _HELD_UP:
+                    return stage
+            if len(self._stages) < self.count:
+                self._stages.append(Stage(f"worlds-{len(self._stages)}"))
+                return self._stages[-1]
+            return min(self._stages, key=Stage.held_up)
+
+    def close(self) -> None:
+        """End the threads once what they run now has been set aside."""
+        with self._lock:
+            for stage in self._stages:
+                stage.post(None)
+            self._stages = []
+
+
+def current_strand() -> Optional[Strand]:
+    """The strand that this code runs in; None on an ordinary thread."""
+    strand: Optional[Strand] = getattr(greenlet.getcurrent(), "strand", None)
+    return strand
