@@ -179,12 +179,18 @@ class ServiceManager(ChatServiceManager):
         scheme = "wss" if address.startswith("https") else "ws"
         tail = address.partition("://")[2]
         print(f"Ready: {address} (websocket {scheme}://{tail}/websocket)", flush=True)
+        initialized = self._initialized
+        assert initialized is not None
+        # a world module that cannot set itself up ends the service, with its error
+        initialized.add_done_callback(lambda done: stop.set() if done.exception() else None)
         await stop.wait()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)  # a second one ends it at once
         print("Stopping: turns under way are answered", flush=True)
         await self.stop()
         print("Stopped", flush=True)
+        if initialized.done():
+            initialized.result()
 
     async def start(self) -> str:
         """
@@ -260,7 +266,8 @@ class ServiceManager(ChatServiceManager):
 
     def ready(self) -> bool:
         """Whether conversations can begin."""
-        done = self._initialized is not None and self._initialized.done()
+        begun = self._initialized
+        done = begun is not None and begun.done() and begun.exception() is None
         return done and not self.reception.draining
 
     def status(self) -> Dict[str, Any]:
