@@ -275,7 +275,7 @@ def test_the_gate_is_trained_and_nothing_else(
     old, new = states(deployed(GENERATOR)), states(path)
     assert all(torch.equal(old["model"][name], new["model"][name]) for name in old["model"])
     record = new["kb_augmented"]
-    assert record["gate"]["model.weights"].abs().sum() > 0
+    assert record["gate"]["weights"].abs().sum() > 0
     assert 0 < record["threshold"] <= 1
 
     from parlai.core.agents import create_agent_from_model_file
@@ -319,7 +319,7 @@ def test_gate_and_ranker_are_trained_in_one_go(
         datatype="train",
     )
     record = states(path)["kb_augmented"]
-    assert record["gate"]["model.weights"].abs().sum() > 0
+    assert record["gate"]["weights"].abs().sum() > 0
     assert record["ranker"]["weights.weight"].abs().sum() > 0
 
     from parlai.core.agents import create_agent_from_model_file
@@ -378,17 +378,74 @@ def test_what_a_base_cannot_do_is_refused(
         load(agent, kb="sqlite:///none.db", **settings, **options)
 
 
+def test_the_gate_learns_without_labels(
+    train: Callable[..., Any], deployed: Callable[[str], str], kb: SQLiteFacts, tmp_path: Path
+) -> None:
+    """From questions made of facts against ordinary turns; calibrated on what it did not see."""
+    path = str(tmp_path / "gate" / "model")
+    train(
+        model="kb_augmented",
+        init_model=deployed(GENERATOR),
+        model_file=path,
+        kb=kb.name,
+        kb_gate="classifier",
+        kb_gate_threshold="auto",
+        max_train_steps=40,
+        optimizer=None,
+        learningrate=None,
+    )
+    from parlai.core.agents import create_agent_from_model_file
+
+    agent = create_agent_from_model_file(path, {"no_cuda": True, "loglevel": "error"})
+    question, ordinary = ask(agent, "is there parking at the hotel?", "open the door")
+    assert question["kb_gate"]["score"] > 0.8 and "knowledge" in question
+    assert ordinary.get("kb_gate", {"score": 0.0})["score"] < 0.5
+
+
+def test_score_is_calibrated_by_training(
+    train: Callable[..., Any], deployed: Callable[[str], str], kb: SQLiteFacts, tmp_path: Path
+) -> None:
+    """Its two numbers are learnt, and eval_model reports the calibration error."""
+    from parlai.scripts.eval_model import EvalModel
+
+    path, corpus = str(tmp_path / "gate" / "model"), write_corpus(tmp_path / "dstc11")
+    train(
+        model="kb_augmented",
+        init_model=deployed(GENERATOR),
+        model_file=path,
+        kb=kb.name,
+        kb_gate="score",
+        task="dstc11:detection",
+        dstc11_path=str(corpus),
+        max_train_steps=5,
+        learningrate=None,
+        optimizer=None,
+    )
+    gate = states(path)["kb_augmented"]["gate"]
+    assert gate["trained"] == 1 and gate["slope"] != 1
+    report = EvalModel.main(
+        model_file=path,
+        task="dstc11:detection",
+        dstc11_path=str(corpus),
+        loglevel="error",
+        no_cuda=True,
+    )
+    assert 0 < float(report["gate_ece"]) < 1
+
+
 def test_training_wants_labels_it_knows(
     train: Callable[..., Any], deployed: Callable[[str], str], kb: SQLiteFacts, tmp_path: Path
 ) -> None:
     """Ordinary dialogues have none; a gate without parameters has nothing to learn."""
+    rank: Dict[str, Any] = dict(kb_rank="word_pairs")
     settings: Dict[str, Any] = dict(
         model="kb_augmented",
         init_model=deployed(GENERATOR),
         kb=kb.name,
         model_file=str(tmp_path / "gate" / "model"),
     )
-    with pytest.raises(UsageError, match="found the label .* learns from yes and no"):
-        train(**settings, kb_gate="classifier")
-    with pytest.raises(UsageError, match="--kb-gate score has nothing to learn"):
-        train(**settings)
+    for options in ({"kb_gate": "score"}, {"kb_gate": "classifier", **rank}):
+        with pytest.raises(UsageError, match="found the label .* learns from yes and no"):
+            train(**settings, **options)
+    with pytest.raises(UsageError, match="--kb-gate always has nothing to learn"):
+        train(**settings, kb_gate="always")

@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from parlai_cu import plugin
-from parlai_cu.knowledge.gates.classifier import Classifier, threshold_for
+from parlai_cu.knowledge.gates.calibration import (
+    calibration_error,
+    cooled,
+    temperature_for,
+    threshold_for,
+)
+from parlai_cu.knowledge.gates.classifier import Classifier
 from parlai_cu.knowledge.gates.score import Score
 from parlai_cu.knowledge.gates.uncertainty import Uncertainty
 from parlai_cu.types import Evidence, GateDecision, Turn
@@ -68,8 +74,8 @@ def test_the_classifier_learns_from_words_and_match() -> None:
     turns = [Turn(text) for text in needed + others]
     found: List[Any] = [[evidence(0.9)]] * 3 + [[evidence(0.1)]] * 3
     for _ in range(30):
-        loss = torch.nn.functional.cross_entropy(
-            gate(turns, found), torch.tensor([1, 1, 1, 0, 0, 0])
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            gate(turns, found), torch.tensor([1.0, 1, 1, 0, 0, 0])
         )
         optimizer.zero_grad()
         loss.backward()
@@ -101,3 +107,69 @@ def test_the_threshold_gives_the_wanted_precision(
 ) -> None:
     """The lowest that does; equal scores pass together or not at all."""
     assert threshold_for(judged, precision) == expected
+
+
+def test_runs_of_letters_see_what_is_misspelt() -> None:
+    """A word that was never seen counts by its parts."""
+    gate, optimizer = learning("classifier", 0.05)
+    for _ in range(30):
+        step(gate, optimizer, [Turn("any parking"), Turn("a table")], [0.5, 0.5])
+    assert gate.decide(Turn("paarking"), [evidence(0.5)], None).query
+    assert not gate.decide(Turn("tabbles"), [evidence(0.5)], None).query
+
+
+def learning(name: str, rate: float) -> Any:
+    """A gate, and an optimizer of it."""
+    torch.manual_seed(0)
+    gate = make(name)
+    return gate, torch.optim.Adam(gate.parameters(), lr=rate)
+
+
+def step(gate: Any, optimizer: Any, turns: List[Turn], scores: List[float]) -> None:
+    """One step; the first half of the turns needs knowledge."""
+    logits = gate(turns, [[evidence(score)] for score in scores])
+    wanted = torch.tensor([1.0] * (len(turns) // 2) + [0.0] * (len(turns) - len(turns) // 2))
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def test_score_becomes_a_probability() -> None:
+    """Needed from .6 on, not below: after training .6 is a coin's toss, and the threshold .5."""
+    gate, optimizer = learning("score", 0.03)
+    assert (gate.threshold, gate.decide(Turn("x"), [evidence(0.4)], None).score) == (0.3, 0.4)
+    for _ in range(400):
+        step(gate, optimizer, [Turn("x")] * 4, [0.7, 0.8, 0.5, 0.4])
+    assert gate.threshold == 0.5
+    assert gate.decide(Turn("x"), [evidence(0.6)], None).score == pytest.approx(0.5, abs=0.1)
+    assert gate.decide(Turn("x"), [evidence(0.9)], None).score > 0.9
+    again = make("score")
+    again.load_state_dict(gate.state_dict())
+    assert again.decide(Turn("x"), [evidence(0.9)], None).score > 0.9
+
+
+def test_calibration_error_by_hand() -> None:
+    """Two bins: (.95, .95, 1 right) and (.25, none right): (|1.9 - 1| + |.25 - 0|) / 3."""
+    judged = [(0.95, True), (0.95, False), (0.25, False)]
+    assert calibration_error(judged) == pytest.approx((0.9 + 0.25) / 3)
+    assert calibration_error([]) == 0
+    assert calibration_error([(1.0, True), (0.0, False)]) == 0
+
+
+def test_the_temperature_makes_probabilities_true() -> None:
+    """Sure at .95 but right in 3 of 4: the logit of .75 is what is left of it."""
+    judged = [(0.95, True)] * 30 + [(0.95, False)] * 10 + [(0.05, False)] * 30
+    judged += [(0.05, True)] * 10
+    heat = temperature_for(judged)
+    assert heat == pytest.approx(math.log(19) / math.log(3), rel=1e-3)
+    assert cooled(0.95, heat) == pytest.approx(0.75, abs=1e-3)
+    calm = [(cooled(p, heat), needed) for p, needed in judged]
+    assert calibration_error(calm) < 0.01 < calibration_error(judged)
+    assert temperature_for(calm) == pytest.approx(1.0, rel=1e-2)
+
+
+def test_too_little_to_calibrate_by() -> None:
+    """A few examples, or of one kind only: nothing is changed."""
+    assert temperature_for([(0.9, True)] * 5) == 1.0
+    assert temperature_for([(0.9, True)] * 50) == 1.0

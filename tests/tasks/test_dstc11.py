@@ -142,6 +142,12 @@ def _missing() -> None:
     raise LookupError("wordnet")
 
 
+def test_ordinary_dialogues(folder: Path) -> None:
+    """Each exchange before the last turn, once, without labels of the track."""
+    data = list(agents.DialoguesTeacher.setup_data(None, str(folder / "train")))  # type: ignore
+    assert data == [({"text": "Book it.", "labels": ["Done."]}, True)]
+
+
 @pytest.mark.parametrize("name", ["knowledge.json", "val/logs.json", "val/labels.json"])
 def test_missing_file(folder: Path, name: str) -> None:
     """One line: which file, what to fetch, where to put it."""

@@ -32,7 +32,7 @@ def add(parser: ParlaiParser) -> None:
         type=str,
         default=None,
         help="from which score on, 0 to 1, or 'auto': chosen on validation data for "
-        "--kb-gate-precision (classifier). Default: what suits the gate, or what it was trained to",
+        "--kb-gate-precision, in training. Default: what suits the gate, or what it was trained to",
     )
     group.add_argument(
         "--kb-gate-precision",

@@ -14,7 +14,7 @@ import dataclasses
 import os
 import tempfile
 import time
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 import parlai.utils.logging as logging
 import torch
@@ -28,11 +28,11 @@ from parlai.core.torch_ranker_agent import TorchRankerAgent
 from parlai_cu.agents import deployed_model, model_files, updating_agent
 from parlai_cu.agents.kb_augmented import flags
 from parlai_cu.agents.kb_augmented.fusing import FusingSearch
+from parlai_cu.agents.kb_augmented.gate_training import NEEDED, NOT_NEEDED, GateTraining
 from parlai_cu.agents.kb_augmented.meant import MeantFacts
 from parlai_cu.agents.kb_augmented.model_view import ModelView
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.errors import KnowledgeError, UsageError
-from parlai_cu.knowledge.gates.classifier import threshold_for
 from parlai_cu.knowledge.rankers import word_pairs
 from parlai_cu.types import Evidence, GateDecision, Turn
 
@@ -43,14 +43,12 @@ RECORD = "kb_augmented"
 DEFAULT_EPOCHS = 10
 # what is linear learns fast; the deployed model's rate is for another thing
 LEARNING_RATE = 0.03
-# labels that say whether a turn needs knowledge
-NEEDED, NOT_NEEDED = "yes", "no"
 # a right fact among so many counts for kb_hits@5
 _FIRST = 5
 _NO_BASE = "-m kb_augmented needs --init-model MODEL (the deployed ParlAI model) or -mf MODEL"
 
 
-class KBAugmentedAgent(FusingSearch, UpdatingAgent):
+class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
     """
     A deployed model's own agent, with facts outside its weights.
 
@@ -84,8 +82,6 @@ class KBAugmentedAgent(FusingSearch, UpdatingAgent):
     def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
         self._record: Dict[str, Any] = {}
         self._loaded_from: Optional[str] = None
-        # of validation examples: the gate's probability, and whether knowledge was needed
-        self._judged: List[Tuple[float, bool]] = []
         self._room: Any = None
         trains = shared is None and updating_agent.is_training(opt)
         if shared is None:
@@ -118,11 +114,11 @@ class KBAugmentedAgent(FusingSearch, UpdatingAgent):
         return {name: part for name, part in parts.items() if isinstance(part, torch.nn.Module)}
 
     def _check_before_work(self, opt: Opt) -> None:
-        if opt["kb_gate"] != "classifier" and opt["kb_rank"] == "search":
+        if opt["kb_gate"] not in ("classifier", "score") and opt["kb_rank"] == "search":
             raise UsageError(
                 f"--kb-gate {opt['kb_gate']} has nothing to learn, and the model never does here: "
-                "train with --kb-gate classifier or --kb-rank word_pairs, or only use it "
-                "(interactive, eval_model)"
+                "train with --kb-gate classifier (or score) or --kb-rank word_pairs, or only use "
+                "it (interactive, eval_model)"
             )
         if model_files.same_file(opt.get("model_file"), opt.get("init_model")):
             raise deployed_model.overwritten(opt.get("model_file"))
@@ -156,7 +152,8 @@ class KBAugmentedAgent(FusingSearch, UpdatingAgent):
     def _load_learnt(self) -> None:
         for name, part in self.learners().items():
             part.to(next(self.model.parameters()).device)
-            if name not in self._record:
+            learnt = set(self._record.get(name) or {}) == set(part.state_dict())
+            if not learnt and not getattr(part, "optional", False):
                 flag = {"gate": "--kb-gate classifier", "ranker": "--kb-rank word_pairs"}[name]
                 raise UsageError(
                     f"{flag} has to be trained first: parlai train_model -m kb_augmented {flag} "
@@ -167,9 +164,13 @@ class KBAugmentedAgent(FusingSearch, UpdatingAgent):
     def _restore(self, threshold: bool) -> None:
         """Take over what was learnt, and the gate's threshold where that is wanted."""
         for name, part in self.learners().items():
-            part.load_state_dict(self._record[name])
-        if "gate" in self.learners() and threshold:
-            self.gate.threshold = self._record["threshold"]
+            learnt = self._record.get(name) or {}
+            if set(learnt) != set(part.state_dict()):
+                # nothing, or that of another gate: this one is of use without
+                continue
+            part.load_state_dict(learnt)
+            if name == "gate" and threshold:
+                self.gate.threshold = self._record["threshold"]
 
     def init_optim(self, params: Any, *args: Any, **kwargs: Any) -> bool:
         """An optimizer for our parts alone; every base comes here once its model is loaded."""
@@ -189,31 +190,25 @@ class KBAugmentedAgent(FusingSearch, UpdatingAgent):
         """Teach the gate by yes and no, the ranker by facts; the deployed model is left alone."""
         if self.fast_forward or batch.text_vec is None:
             return None
-        self._judged = []
-        losses = []
+        self.begin_step()
+        losses: List[torch.Tensor] = []
         for seen in batch.observations:
-            turn, labels = self.turn_of(seen), list(seen.get("labels") or [""])
-            teach = self._teach_gate if labels[0] in (NEEDED, NOT_NEEDED) else self._teach_ranker
-            loss = teach(turn, labels, self._ask(turn))
-            losses += [] if loss is None else [loss]
+            losses += self._teach(self.turn_of(seen), list(seen.get("labels") or [""]))
         if losses:
             self.zero_grad()
             self.backward(torch.stack(losses).mean())
             self.update_params()
         return None
 
-    def _teach_gate(
-        self, turn: Turn, labels: Sequence[str], found: Sequence[Evidence]
-    ) -> Optional[torch.Tensor]:
-        if "gate" not in self.learners():
-            return None
-        logits = self.gate([turn], [found[: self.opt["kb_top_k"]]])
-        wanted = torch.tensor([int(labels[0] == NEEDED)]).to(logits.device)
-        loss = torch.nn.functional.cross_entropy(logits, wanted)
-        right = int(logits.argmax() == wanted)
-        self.global_metrics.add("gate_loss", AverageMetric(loss.item()))
-        self.global_metrics.add("gate_acc", AverageMetric(right))
-        return loss
+    def _teach(self, turn: Turn, labels: Sequence[str]) -> List[torch.Tensor]:
+        """The losses on one example, by what its labels are."""
+        if labels[0] in (NEEDED, NOT_NEEDED):
+            loss = self.teach_gate(turn, labels[0] == NEEDED, self.ask(turn))
+        elif self.opt["kb_gate"] == "classifier" and "ranker" not in self.learners():
+            return self.teach_gate_unlabelled(turn)
+        else:
+            loss = self._teach_ranker(turn, labels, self.ask(turn))
+        return [] if loss is None else [loss]
 
     def _teach_ranker(
         self, turn: Turn, labels: Sequence[str], found: Sequence[Evidence]
@@ -221,9 +216,10 @@ class KBAugmentedAgent(FusingSearch, UpdatingAgent):
         meant = self.meant.ids(labels) if "ranker" in self.learners() else set()
         if not meant:
             raise UsageError(
-                f"found the label {labels[0][:60]!r}: --kb-gate classifier learns from {NEEDED} "
-                f"and {NOT_NEEDED}, as of -t dstc11:detection; --kb-rank word_pairs from facts of "
-                "--kb, word for word, as of -t dstc11:selection"
+                f"found the label {labels[0][:60]!r}: --kb-gate {self.opt['kb_gate']} learns from "
+                f"{NEEDED} and {NOT_NEEDED}, as of -t dstc11:detection; --kb-rank word_pairs from "
+                "facts of --kb, word for word, as of -t dstc11:selection; --kb-gate classifier "
+                "alone from any dialogues"
             )
         right = torch.tensor([float(fact.id in meant) for fact in found])
         self.global_metrics.add("kb_found", AverageMetric(int(right.sum() > 0)))
@@ -258,7 +254,7 @@ class KBAugmentedAgent(FusingSearch, UpdatingAgent):
         if observation.get("text_vec") is None:
             return None
         turn = self.turn_of(observation)
-        found = self._ask(turn)
+        found = self.ask(turn)
         gate_alone = self.asks_the_gate(observation)
         # candidates: facts may be meant; to look every label of every task up would cost too much
         if observation.get("eval_labels") and observation.get("label_candidates"):
@@ -270,14 +266,14 @@ class KBAugmentedAgent(FusingSearch, UpdatingAgent):
         """Where a label is a fact: whether it, or another one meant, comes first, and in five."""
         try:
             meant: Set[str] = self.meant.ids(labels)
-        except KnowledgeError:  # was told of in _ask
+        except KnowledgeError:  # was told of in ask
             return
         if meant:
             best = [fact.id in meant for fact in self.ranker.rank(turn, found)[:_FIRST]]
             self.global_metrics.add("kb_hits@1", AverageMetric(int(any(best[:1]))))
             self.global_metrics.add(f"kb_hits@{_FIRST}", AverageMetric(int(any(best))))
 
-    def _ask(self, turn: Turn) -> List[Evidence]:
+    def ask(self, turn: Turn) -> List[Evidence]:
         """What the search finds, in its order; as much as the ranker wants to choose from."""
         wanted = max(self.opt["kb_top_k"], self.ranker.candidates, _FIRST)
         started = time.monotonic()
@@ -301,34 +297,28 @@ class KBAugmentedAgent(FusingSearch, UpdatingAgent):
         top_k = self.opt["kb_top_k"]
         decision: GateDecision = self.gate.decide(turn, found[:top_k], entropy)
         if self.asks_the_gate(observation):
-            return self._gate_reply(observation, decision)
+            reply = self.gate_reply(observation, decision)
+            reply["kb_gate"] = dataclasses.asdict(decision)
+            return reply
         if not decision.query:
             reply = view.message()
         else:
             best = self.ranker.rank(turn, found)[:top_k]
             text = self.integrator.integrate(turn, best, view)
-            reply = view.last if view.last is not None else self._empty_reply()
+            reply = view.last if view.last is not None else self.empty_reply()
             reply.force_set("text", text)
             reply["knowledge"] = [_provenance(evidence) for evidence in best]
         reply["kb_gate"] = dataclasses.asdict(decision)
         self.global_metrics.add("kb_used", AverageMetric(int(decision.query)))
         return reply
 
-    def _empty_reply(self) -> Message:
+    def empty_reply(self) -> Message:
+        """One to be filled."""
         return Message({"id": self.getID(), "episode_done": False})
 
     def asks_the_gate(self, observation: Any) -> bool:
         """Whether a message asks if knowledge is needed: its candidates are yes and no."""
         return set(observation.get("label_candidates") or ()) == {NEEDED, NOT_NEEDED}
-
-    def _gate_reply(self, observation: Any, decision: GateDecision) -> Message:
-        labels = observation.get("eval_labels")
-        if labels:
-            self._judged.append((decision.score, NEEDED in labels))
-        reply = self._empty_reply()
-        reply["text"] = NEEDED if decision.score >= self.gate.threshold else NOT_NEEDED
-        reply["kb_gate"] = dataclasses.asdict(decision)
-        return reply
 
     def turn_of(self, observation: Any) -> Turn:
         """The last utterance and those before it, as the model reads them."""
@@ -343,12 +333,8 @@ class KBAugmentedAgent(FusingSearch, UpdatingAgent):
         states = super().state_dict()
         if "model" not in states or not self.learners():
             return states
-        if self.opt.get("kb_gate_threshold") == "auto" and self._judged:
-            self.gate.threshold = threshold_for(self._judged, self.opt["kb_gate_precision"])
-            logging.info(
-                f"gate threshold {self.gate.threshold:.3f}: precision "
-                f"{self.opt['kb_gate_precision']:.0%} on {len(self._judged)} validation turns"
-            )
+        if "gate" in self.learners():
+            self.settle_gate()
         states[RECORD] = {
             "format": 1,
             **{

@@ -1,83 +1,91 @@
-"""``--kb-gate classifier``: learnt from labels, or from the facts and ordinary turns alone."""
+"""
+``--kb-gate classifier``: learnt from labels, or from the facts and ordinary turns alone.
 
+Logistic regression on the words of the last turn, on runs of up to three of them and on the runs of
+letters in them, each one of a number of hashed weights (Joulin et al. 2017,
+https://arxiv.org/abs/1607.01759, section 2.2): runs of letters see that "internet" and "wi-fi" go
+with "wifi", and misspelt words.
+"""
+
+import functools
 import zlib
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence
 
 import torch
 
 from parlai_cu.knowledge.words import words
-from parlai_cu.token_classifier import TokenClassifier
 from parlai_cu.types import Evidence, GateDecision, Turn
 
 _DEFAULT = 0.5
-# words are told apart by a hash of so many values; 0 is padding
-_BUCKETS = 2**16
+# features share so many weights; 0 is padding
+_BUCKETS = 2**18
 _LONGEST = 64
+# words in a row, letters in a row
+_WORDS, _LETTERS = 3, (2, 6)
+# how far a weight's change moves the sum
+_SCALE = 1.5
 # the best fact's score is one more word, one of so many
 _STEPS = 10
 
 
 class Classifier(torch.nn.Module):
     """
-    Logistic regression on the last turn's words, their pairs, and how well the best fact matches.
+    A linear model of what is said, and of how well the best fact matches.
 
     :param threshold: probability from which on knowledge is used
     """
 
     needs_entropy = False
+    temperature: torch.Tensor
 
     def __init__(self, threshold: Optional[float] = None) -> None:
         super().__init__()
         self.threshold = _DEFAULT if threshold is None else threshold
-        self.model = TokenClassifier(_BUCKETS, 2)
+        # zero: before it has learnt it is undecided
+        self.weights = torch.nn.Parameter(torch.zeros(_BUCKETS))
+        self.bias = torch.nn.Parameter(torch.zeros(()))
+        # of its logits, fit on validation data once it has learnt
+        self.register_buffer("temperature", torch.ones(()))
 
     def forward(
         self, turns: Sequence[Turn], evidence: Sequence[Sequence[Evidence]]
     ) -> torch.Tensor:
         """
-        :return: FloatTensor[turns, 2], logits of no and yes
+        :return: FloatTensor[turns], logits of knowledge being needed
         """
-        rows = [_features(turn, found) for turn, found in zip(turns, evidence)]
-        length = max(len(row) for row in rows)
-        tokens = torch.tensor([row + [0] * (length - len(row)) for row in rows])
-        logits: torch.Tensor = self.model(tokens.to(self.model.bias.device))
-        return logits
+        totals = []
+        for turn, found in zip(turns, evidence):
+            features = torch.tensor(_features(turn, found), device=self.bias.device)
+            # by the root of the count: long turns are surer, but not without bound
+            totals.append(self.weights[features].sum() / len(features) ** 0.5)
+        return (_SCALE * torch.stack(totals) + self.bias) / self.temperature
 
     @torch.no_grad()
     def decide(
         self, turn: Turn, evidence: Sequence[Evidence], entropy: Optional[float]
     ) -> GateDecision:
         """See :class:`~parlai_cu.knowledge.gates.base.Gate`."""
-        score = float(self([turn], [evidence]).softmax(dim=-1)[0, 1])
+        score = float(self.forward([turn], [evidence]).sigmoid()[0])
         return GateDecision(bool(evidence) and score >= self.threshold, score, "classifier")
-
-
-def threshold_for(judged: Sequence[Tuple[float, bool]], precision: float) -> float:
-    """
-    The lowest threshold at which enough of what passes is right; so that most of it passes.
-
-    :param judged: (probability, whether knowledge was needed) of validation examples
-    :param precision: wanted share of right ones among those that pass
-    :return: 1.0 where no threshold gives it
-    """
-    best, right, passed = 1.0, 0, 0
-    ordered = sorted(judged, reverse=True)
-    for i, (score, needed) in enumerate(ordered):
-        right, passed = right + needed, passed + 1
-        tied = i + 1 < len(ordered) and ordered[i + 1][0] == score
-        if not tied and right / passed >= precision:
-            best = score
-    return best
 
 
 def _features(turn: Turn, evidence: Sequence[Evidence]) -> List[int]:
     score = min(max(evidence[0].score if evidence else 0.0, 0.0), 1.0)
     match = f"<match {int(score * _STEPS)}>" if evidence else "<nothing>"
-    asked = ["<?>"] if "?" in turn.text else []
     said = _without_names(words(turn.text), evidence)[-_LONGEST:]
-    return [
-        zlib.crc32(word.encode()) % (_BUCKETS - 1) + 1 for word in [match, *asked, *said, "<end>"]
-    ]
+    said += ["<?>"] if "?" in turn.text else []
+    found = {match}
+    for length in range(1, _WORDS + 1):
+        found.update(" ".join(said[i : i + length]) for i in range(len(said) - length + 1))
+    letters = f" {' '.join(said)} "
+    for length in range(_LETTERS[0], _LETTERS[1] + 1):
+        found.update("#" + letters[i : i + length] for i in range(len(letters) - length + 1))
+    return sorted(_number(feature) for feature in found)
+
+
+@functools.lru_cache(maxsize=200_000)
+def _number(feature: str) -> int:
+    return zlib.crc32(feature.encode()) % _BUCKETS
 
 
 def _without_names(said: List[str], evidence: Sequence[Evidence]) -> List[str]:

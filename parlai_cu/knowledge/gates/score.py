@@ -2,27 +2,65 @@
 
 from typing import Optional, Sequence
 
+import torch
+
 from parlai_cu.types import Evidence, GateDecision, Turn
 
-# half of what the question says is in the fact; less is mostly small talk that shares a word
+# a third of what the question says is in the fact; less is mostly small talk that shares a word
 _DEFAULT = 0.3
+# trained, it is a probability
+_TRAINED = 0.5
+# a score is within 0 and 1, where logits are told apart by tens
+_SCALE = 10.0
 
 
-class Score:
+class Score(torch.nn.Module):
     """
     The score of the best fact, which for the embedded knowledge base is between 0 and 1.
 
-    :param threshold: from which on it is used
+    As it is, that is no probability but the share of what the question says that is in the fact.
+    Trained on turns labelled yes and no it becomes one: the logistic function of the score
+    (Platt 1999), with a slope and an offset that are learnt.
+
+    :param threshold: from which on the fact is used
     """
 
     needs_entropy = False
+    trained: torch.Tensor
+    # it is of use without training
+    optional = True
 
     def __init__(self, threshold: Optional[float] = None) -> None:
+        super().__init__()
+        self._given = threshold
         self.threshold = _DEFAULT if threshold is None else threshold
+        self.slope = torch.nn.Parameter(torch.ones(()))
+        self.offset = torch.nn.Parameter(torch.tensor(-_DEFAULT))
+        self.register_buffer("trained", torch.zeros(()))
 
+    def forward(
+        self, turns: Sequence[Turn], evidence: Sequence[Sequence[Evidence]]
+    ) -> torch.Tensor:
+        """
+        :return: FloatTensor[turns], logits of knowledge being needed
+        """
+        if not self.trained:
+            self.trained.fill_(1)
+            self.threshold = _TRAINED if self._given is None else self._given
+        scores = torch.tensor([_best(found) for found in evidence], device=self.slope.device)
+        logits: torch.Tensor = _SCALE * (self.slope * scores + self.offset)
+        return logits
+
+    @torch.no_grad()
     def decide(
         self, turn: Turn, evidence: Sequence[Evidence], entropy: Optional[float]
     ) -> GateDecision:
         """See :class:`~parlai_cu.knowledge.gates.base.Gate`."""
-        best = evidence[0].score if evidence else 0.0
-        return GateDecision(bool(evidence) and best >= self.threshold, min(best, 1.0), "score")
+        score = min(_best(evidence), 1.0)
+        if self.trained:
+            score = float(self.forward([turn], [evidence]).sigmoid()[0])
+        return GateDecision(bool(evidence) and score >= self.threshold, score, "score")
+
+
+def _best(evidence: Sequence[Evidence]) -> float:
+    return evidence[0].score if evidence else 0.0

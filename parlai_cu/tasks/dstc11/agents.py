@@ -2,7 +2,8 @@
 DSTC11 track 5, task-oriented dialogue with subjective knowledge, from its original files.
 
 ``-t dstc11:detection``: does answering take knowledge? ``-t dstc11:selection``: which snippets?
-``-t dstc11:response`` (the default): the answer. ``--dstc11-path`` names the folder.
+``-t dstc11:response`` (the default): the answer. ``-t dstc11:dialogues``: the dialogues before it.
+``--dstc11-path`` names the folder.
 """
 
 import copy
@@ -154,6 +155,27 @@ class ResponseTeacher(Dstc11Teacher):
             references = [word_tokens(label) for label in labels]
             value = meteor_score(references, word_tokens(model_response["text"]))
             self.metrics.add("meteor", AverageMetric(value))
+
+
+class DialoguesTeacher(Dstc11Teacher):
+    """
+    The exchanges before the turns that are to be answered: ordinary dialogue, without any labels.
+    """
+
+    def setup_data(self, datafile: str) -> Iterator[Tuple[Dict[str, Any], bool]]:
+        """
+        Yield each user turn that the system answered, once, with what was said before.
+
+        :param datafile: the folder, and the split as ParlAI calls it
+        """
+        seen: Set[str] = set()
+        for instance in read(*os.path.split(datafile))[0]:
+            turns = instance.history
+            for i in range(len(turns) - 1):
+                text = "\n".join(said for _, said in turns[: i + 1])
+                if (turns[i][0], turns[i + 1][0]) == ("U", "S") and text not in seen:
+                    seen.add(text)
+                    yield {"text": text, "labels": [turns[i + 1][1]]}, True
 
 
 class DefaultTeacher(ResponseTeacher):

@@ -1,0 +1,154 @@
+"""How the gate of ``-m kb_augmented`` learns: from labels, or from facts and ordinary dialogues."""
+
+import random
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import parlai.utils.logging as logging
+import torch
+from parlai.core.agents import Agent
+from parlai.core.metrics import AverageMetric, Metric
+
+from parlai_cu.knowledge import made_questions
+from parlai_cu.knowledge.gates.calibration import (
+    bin_of,
+    calibration_error,
+    cooled,
+    temperature_for,
+    threshold_for,
+)
+from parlai_cu.types import Evidence, Fact, GateDecision, Turn
+
+# labels that say whether a turn needs knowledge
+NEEDED, NOT_NEEDED = "yes", "no"
+# one in so many turns is kept from learning without labels, to judge by; so many at most
+_HELD_OUT, _MOST_HELD_OUT = 10, 500
+Example = Tuple[Turn, List[Evidence], bool]
+
+
+class CalibrationError(Metric):
+    """
+    Expected calibration error over all that was judged
+    (:func:`~parlai_cu.knowledge.gates.calibration.calibration_error`).
+    """
+
+    __slots__ = ("_bins", "_count")
+
+    @property
+    def macro_average(self) -> bool:
+        """Of several tasks the mean."""
+        return True
+
+    def __init__(self, bins: Dict[int, float], count: int) -> None:
+        self._bins, self._count = bins, count
+
+    @classmethod
+    def of(cls, probability: float, needed: bool) -> "CalibrationError":
+        """That of one example."""
+        return cls({bin_of(probability): probability - needed}, 1)
+
+    def __add__(self, other: Optional["CalibrationError"]) -> "CalibrationError":
+        if other is None:
+            return self
+        bins = dict(self._bins)
+        for place, gap in other._bins.items():
+            bins[place] = bins.get(place, 0.0) + gap
+        return type(self)(bins, self._count + other._count)
+
+    def value(self) -> float:
+        """The gaps of the bins, by how many fell into each."""
+        return sum(map(abs, self._bins.values())) / self._count
+
+
+class GateTraining(Agent):
+    """The part of the agent that teaches its gate. It sits before the base agent in the MRO."""
+
+    # what the agent has
+    gate: Any
+    kb: Any
+
+    def __init__(self, opt: Any, shared: Optional[Dict[str, Any]] = None) -> None:
+        # of validation examples: the gate's probability, and whether knowledge was needed
+        self._judged: List[Tuple[float, bool]] = []
+        self._held_out: List[Example] = []
+        self._facts: List[Fact] = []
+        self._rng = random.Random(opt.get("seed") or 0)
+        super().__init__(opt, shared)
+
+    def teach_gate(
+        self, turn: Turn, needed: bool, found: Sequence[Evidence]
+    ) -> Optional[torch.Tensor]:
+        """The loss on one labelled turn; None for a gate that does not learn."""
+        if not isinstance(self.gate, torch.nn.Module):
+            return None
+        logits = self.gate([turn], [found[: self.opt["kb_top_k"]]])
+        wanted = torch.tensor([float(needed)], device=logits.device)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted)
+        self.global_metrics.add("gate_loss", AverageMetric(loss.item()))
+        self.global_metrics.add("gate_acc", AverageMetric(int((logits.item() > 0) == needed)))
+        return loss
+
+    def teach_gate_unlabelled(self, turn: Turn) -> List[torch.Tensor]:
+        """
+        Losses on an ordinary turn, and on a question made from a fact in its place.
+
+        The fact itself is not among what is found for its question: it would match as well as no
+        fact does when people ask in their own words.
+        """
+        if not self._facts:
+            self._facts = made_questions.sample(self.kb, self._rng)
+            logging.info(
+                f"no labels yes and no: the gate learns from questions made of {len(self._facts)} "
+                "facts against the turns of the dialogues"
+            )
+        fact = self._rng.choice(self._facts)
+        asked = Turn(made_questions.question(fact, self._rng), turn.history)
+        others = [found for found in self.ask(asked) if found.id != fact.id]
+        examples: List[Example] = [(turn, self.ask(turn), False), (asked, others, True)]
+        if self._rng.randrange(_HELD_OUT) == 0 and len(self._held_out) < _MOST_HELD_OUT:
+            self._held_out += examples
+            return []
+        losses = (self.teach_gate(said, needed, found) for said, found, needed in examples)
+        return [loss for loss in losses if loss is not None]
+
+    def begin_step(self) -> None:
+        """What was judged before is of other weights; and a temperature waits for the end."""
+        self._judged = []
+        if hasattr(self.gate, "temperature"):
+            self.gate.temperature.fill_(1)
+
+    def gate_reply(self, observation: Any, decision: GateDecision) -> Any:
+        """The answer to a message that asks if knowledge is needed."""
+        labels = observation.get("eval_labels")
+        if labels:
+            needed = NEEDED in labels
+            self._judged.append((decision.score, needed))
+            self.global_metrics.add("gate_ece", CalibrationError.of(decision.score, needed))
+        reply = self.empty_reply()
+        reply["text"] = NEEDED if decision.score >= self.gate.threshold else NOT_NEEDED
+        return reply
+
+    def settle_gate(self) -> None:
+        """Temperature, and threshold where it is to be chosen, by what was judged last."""
+        if not self._judged:
+            top_k = self.opt["kb_top_k"]
+            self._judged = [
+                (self.gate.decide(turn, found[:top_k], None).score, needed)
+                for turn, found, needed in self._held_out
+            ]
+        judged = self._judged
+        if hasattr(self.gate, "temperature") and judged:
+            heat = temperature_for(judged)
+            self.gate.temperature.mul_(heat)
+            self._judged = [(cooled(probability, heat), needed) for probability, needed in judged]
+            logging.info(
+                f"gate calibrated on {len(judged)} turns: temperature {heat:.2f}, expected "
+                f"calibration error {calibration_error(judged):.3f} -> "
+                f"{calibration_error(self._judged):.3f}"
+            )
+        if self.opt.get("kb_gate_threshold") == "auto" and self._judged:
+            precision = self.opt["kb_gate_precision"]
+            self.gate.threshold = threshold_for(self._judged, precision)
+            logging.info(
+                f"gate threshold {self.gate.threshold:.3f}: precision {precision:.0%} on "
+                f"{len(self._judged)} turns"
+            )

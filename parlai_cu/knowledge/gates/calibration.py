@@ -1,0 +1,101 @@
+"""
+What a gate's probability is worth: threshold, temperature and calibration error.
+
+Guo et al. 2017, "On calibration of modern neural networks" (https://arxiv.org/abs/1706.04599),
+sections 2 and 4.2. Each function takes what a gate judged: (probability, whether knowledge was
+needed).
+"""
+
+import math
+from typing import List, Sequence, Tuple
+
+Judged = Sequence[Tuple[float, bool]]
+
+BINS = 10
+# with fewer examples than this a temperature tells of chance
+_ENOUGH = 20
+_COLDEST, _HOTTEST = 0.1, 10.0
+_STEPS = 60
+_NEARLY = 1e-6
+
+
+def threshold_for(judged: Judged, precision: float) -> float:
+    """
+    The lowest threshold at which enough of what passes is right; so that most of it passes.
+
+    :param precision: wanted share of right ones among those that pass
+    :return: 1.0 where no threshold gives it
+    """
+    best, right, passed = 1.0, 0, 0
+    ordered = sorted(judged, reverse=True)
+    for i, (score, needed) in enumerate(ordered):
+        right, passed = right + needed, passed + 1
+        tied = i + 1 < len(ordered) and ordered[i + 1][0] == score
+        if not tied and right / passed >= precision:
+            best = score
+    return best
+
+
+def bin_of(probability: float) -> int:
+    """Which of the equally wide bins it falls into."""
+    return min(int(probability * BINS), BINS - 1)
+
+
+def calibration_error(judged: Judged) -> float:
+    """
+    Expected calibration error: in each bin, mean probability against share of needed ones.
+
+    :return: 0 where all probabilities are what they say, up to 1
+    """
+    bins: List[List[Tuple[float, bool]]] = [[] for _ in range(BINS)]
+    for probability, needed in judged:
+        bins[bin_of(probability)].append((probability, needed))
+    gaps = (abs(sum(p for p, _ in found) - sum(n for _, n in found)) for found in bins)
+    return sum(gaps) / max(len(judged), 1)
+
+
+def temperature_for(judged: Judged) -> float:
+    """
+    What the logits are to be divided by, so that the probabilities say how often they are right.
+
+    :return: the one of least cross-entropy; 1.0 where there is too little to go by
+    """
+    kinds = {needed for _, needed in judged}
+    if len(judged) < _ENOUGH or len(kinds) < 2:
+        return 1.0
+    logits = [(logit(p), needed) for p, needed in judged]
+
+    def loss(temperature: float) -> float:
+        return sum(_cross_entropy(x / temperature, needed) for x, needed in logits)
+
+    # convex in 1 / temperature: ternary search over its logarithm finds the one minimum
+    low, high = math.log(_COLDEST), math.log(_HOTTEST)
+    for _ in range(_STEPS):
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        if loss(math.exp(left)) < loss(math.exp(right)):
+            high = right
+        else:
+            low = left
+    return math.exp((low + high) / 2)
+
+
+def cooled(probability: float, temperature: float) -> float:
+    """A probability after its logit was divided by a temperature."""
+    return sigmoid(logit(probability) / temperature)
+
+
+def logit(probability: float) -> float:
+    """The inverse of :func:`sigmoid`; of 0 and 1 something large."""
+    bounded = min(max(probability, _NEARLY), 1 - _NEARLY)
+    return math.log(bounded / (1 - bounded))
+
+
+def sigmoid(x: float) -> float:
+    """From logits to probabilities."""
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def _cross_entropy(x: float, needed: bool) -> float:
+    """Of a logit; softplus in a form that does not overflow."""
+    signed = -x if needed else x
+    return max(signed, 0.0) + math.log1p(math.exp(-abs(signed)))
