@@ -72,6 +72,9 @@ def read(path):
         return f.read()
 
 
+# machines for which servers come as wheels
+WHEELS = "sys_platform in 'linux darwin' and platform_machine in 'x86_64 aarch64 arm64'"
+
 version = {}
 exec(read("parlai_cu/version.py"), version)
 
@@ -127,7 +130,7 @@ setup(
         # ParlAI with all its own pins; without these two bounds it does not resolve or start
         "classic": ["parlai==1.7.2", "setuptools<82", "pyarrow<21"],
         "huggingface": ["transformers"],
-        # --kb graph:, sql+..., postgresql://
+        # --kb graph:, sparql+..., sql+..., postgresql://
         "knowledge": ["rdflib", "sqlalchemy>=1.4"],
         # parlai score_parameters: its pictures
         "plots": ["matplotlib"],
@@ -135,11 +138,13 @@ setup(
         "test": [
             "pytest",
             "pytest-xdist",
+            "hypothesis",
             "py-rouge",
             "pandas",
             "rdflib",
             "sqlalchemy",
             "matplotlib",
+            f"oxigraph; {WHEELS}",  # its server
         ],
     },
 )
