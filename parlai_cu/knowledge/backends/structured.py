@@ -1,15 +1,16 @@
 """
-Tables that exist: any SQLAlchemy URL (``postgresql://...``), or ``sql+sqlite:///other.db``.
+Tables that exist: ``sql+`` and any SQLAlchemy URL, as ``sql+sqlite:///other.db``.
 
 What the conversation mentions becomes a parametrised query over one table; user text is only ever
 a parameter. Nothing is written.
 """
 
 import hashlib
+import importlib.util
 import math
 import os
 import threading
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from urllib.parse import unquote
 
 from parlai_cu.errors import KnowledgeError
@@ -63,7 +64,7 @@ class StructuredDatabase(ReadOnly):
         try:
             made = sqlalchemy.engine.make_url(url)
             self.name = made.render_as_string(hide_password=True)
-            self._engine = sqlalchemy.create_engine(_read_only(made), pool_pre_ping=True)
+            self._engine = _engine(made)
         except (SQLAlchemyError, ImportError) as error:
             raise KnowledgeError(f"--kb {uri.split('@')[-1]}: {error}") from error
         self._tables: Dict[str, Any] = {}
@@ -71,6 +72,9 @@ class StructuredDatabase(ReadOnly):
         self._index: Index = {}
         self._counts: Dict[str, int] = {}
         self._snapshot = ""
+        # after a failure the tables may be others
+        self._stale = True
+        self._clock: Any = None
         self._refresh()
         if not self._tables:
             raise KnowledgeError(f"{self.name} holds no table")
@@ -79,6 +83,13 @@ class StructuredDatabase(ReadOnly):
 
     def _refresh(self) -> None:
         """Read schema and values again if anything changed."""
+        if self._engine.dialect.name == "postgresql":
+            # in a transaction of its own: what is read below is not older
+            with self._connection() as db:
+                clock = _postgresql_clock(db)
+            if self._snapshot and clock == self._clock:
+                return
+            self._clock = clock
         with self._lock, self._connection() as db:
             tables = self._reflected(db)
             snapshot = _digest(db, tables)
@@ -93,14 +104,19 @@ class StructuredDatabase(ReadOnly):
             self._snapshot = snapshot
 
     def _reflected(self, db: Any) -> Dict[str, Any]:
-        if self._tables:
+        if self._tables and not self._stale:
             return self._tables
         metadata = sqlalchemy.MetaData()
         metadata.reflect(bind=db, views=True)
+        self._stale = False
         return dict(metadata.tables)
 
     def _connection(self) -> Any:
-        return _Connection(self._engine, self.name)
+        return _Connection(self._engine, self.name, self._forget)
+
+    def _forget(self) -> None:
+        """Read everything anew."""
+        self._stale, self._snapshot = True, ""
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -214,9 +230,9 @@ class StructuredDatabase(ReadOnly):
         """
         Of what the database says of itself.
 
-        SQLite: its change counter, which sees every commit. Others: the number of rows and the
-        largest key of each table; a change of a value alone is not seen in the id, but is in the
-        next reply.
+        SQLite: its change counter, which sees every commit. PostgreSQL: a sum over the rows, made
+        anew when anything was committed. Others: the number of rows and the largest key of each
+        table; a value that is changed is not known by its new name until either is.
         """
         self._refresh()
         return self._snapshot
@@ -229,14 +245,15 @@ class StructuredDatabase(ReadOnly):
 class _Connection:
     """A connection whose errors are ours."""
 
-    def __init__(self, engine: Any, name: str) -> None:
-        self._engine, self._name = engine, name
+    def __init__(self, engine: Any, name: str, failed: Callable[[], None]) -> None:
+        self._engine, self._name, self._failed = engine, name, failed
         self._db: Any = None
 
     def __enter__(self) -> Any:
         try:
             self._db = self._engine.connect()
         except SQLAlchemyError as error:
+            self._failed()
             raise self._named(error) from error
         return self._db
 
@@ -244,16 +261,31 @@ class _Connection:
         self._db.close()
         if isinstance(error, (SQLAlchemyError, OSError)):
             self._engine.dispose()
+            self._failed()
             raise self._named(error) from error
 
     def _named(self, error: BaseException) -> KnowledgeError:
         return KnowledgeError(f"{self._name}: {str(error).splitlines()[0]}")
 
 
+def _engine(url: Any) -> Any:
+    """What opens connections, for reading where the database can be told so."""
+    more: Dict[str, Any] = {}
+    if url.get_backend_name() == "postgresql":
+        more["execution_options"] = {
+            "isolation_level": "REPEATABLE READ",
+            "postgresql_readonly": True,
+        }
+        # of the two drivers the one that our other tables need is as good
+        if "+" not in url.drivername and importlib.util.find_spec("psycopg"):
+            url = url.set(drivername="postgresql+psycopg")
+    elif url.get_backend_name() == "sqlite" and url.database:
+        url = _read_only(url)
+    return sqlalchemy.create_engine(url, pool_pre_ping=True, **more)
+
+
 def _read_only(url: Any) -> Any:
-    """SQLite: a file that is there, and is not written; others have users for that."""
-    if url.get_backend_name() != "sqlite" or not url.database:
-        return url
+    """SQLite: a file that is there, and is not written."""
     place = url.database.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     return url.set(database=f"file:{place}", query={"mode": "ro", "uri": "true"})
 
@@ -267,6 +299,8 @@ def _digest(db: Any, tables: Dict[str, Any]) -> str:
     seen: List[Any] = sorted(tables)
     if db.dialect.name == "sqlite":
         seen.append(_sqlite_state(unquote(str(db.engine.url.database)[len("file:") :])))
+    elif db.dialect.name == "postgresql":
+        seen += [_postgresql_state(db, tables[name]) for name in seen[:]]
     else:
         for name in seen[:]:
             seen.append(_count(db, tables[name]))
@@ -274,6 +308,21 @@ def _digest(db: Any, tables: Dict[str, Any]) -> str:
                 largest = sqlalchemy.select(sqlalchemy.func.max(column))
                 seen.append(str(db.execute(largest).scalar()))
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:12]
+
+
+def _postgresql_state(db: Any, table: Any) -> Tuple[Any, ...]:
+    """How many rows, and the sum of what they hash to."""
+    name = db.dialect.identifier_preparer.format_table(table)
+    sql = f"SELECT count(*), sum(hashtext(t::text)::bigint) FROM {name} AS t"
+    return tuple(db.exec_driver_sql(sql).one())
+
+
+def _postgresql_clock(db: Any) -> Any:
+    """What no commit leaves as it was."""
+    return db.exec_driver_sql(
+        "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
+        "ELSE pg_current_wal_insert_lsn() END::text"
+    ).scalar_one()
 
 
 def _sqlite_state(path: str) -> Tuple[Any, ...]:

@@ -1,16 +1,15 @@
 """
-Which facts of :mod:`parlai_cu.knowledge.backends.sqlite` are worth comparing with a question.
+Which facts are worth comparing with a question.
 
-FTS5 scores every fact in which any word of a question stands; in a million facts that is most of
-them. Here the rarest words are looked up first, and frequent ones only among what those found: the
-order of MaxScore (Turtle and Flood 1995, "Query evaluation: strategies and optimizations"),
-with sums of inverse frequencies as the bound. benchmarks/knowledge_speed.py has the figures.
+Full text indexes score every fact in which any word of a question stands; in a million facts that
+is most of them. Here the rarest words are looked up first, and frequent ones only among what those
+found: the order of MaxScore (Turtle and Flood 1995, "Query evaluation: strategies and
+optimizations"), with sums of inverse frequencies as the bound. benchmarks/knowledge_speed.py has
+the figures.
 """
 
 import heapq
-import json
-import sqlite3
-from typing import Dict, List, Mapping, Sequence
+from typing import Dict, List, Mapping, Protocol, Sequence
 
 # facts read of all rare words together; a word that would exceed it is a frequent one
 _RARE = 5000
@@ -21,9 +20,21 @@ _MOST = 256
 _WANTED, _NEAR = 5, 0.75
 
 
-def best(
-    db: sqlite3.Connection, worth: Mapping[str, float], documents: Mapping[str, int]
-) -> List[int]:
+class Lookup(Protocol):
+    """A full text index."""
+
+    def facts_with(
+        self, all_of: Sequence[str], any_of: Sequence[str] = (), limit: int = -1
+    ) -> List[int]:
+        """
+        The keys of facts that have all of some terms, and any of others if there are others.
+
+        :param limit: how many at most; -1: all
+        """
+        ...
+
+
+def best(index: Lookup, worth: Mapping[str, float], documents: Mapping[str, int]) -> List[int]:
     """
     The keys of the facts whose terms are worth most, in no order.
 
@@ -39,16 +50,16 @@ def best(
         rare.append(term)
     frequent = rarest[len(rare) :]
     if not rare:
-        return _with_all(db, frequent)
+        return _with_all(index, frequent)
     sums: Dict[int, float] = {}
     for term in rare:
-        for key in _facts_with(db, _one(term)):
+        for key in index.facts_with([term]):
             sums[key] = sums.get(key, 0.0) + worth[term]
     for i, term in enumerate(frequent):
         _drop_hopeless(sums, sum(worth[other] for other in frequent[i:]))
         if len(sums) <= _MOST:
             break
-        for key in _facts_with(db, f"({' OR '.join(map(_one, rare))}) AND {_one(term)}"):
+        for key in index.facts_with([term], rare):
             if key in sums:
                 sums[key] += worth[term]
     return heapq.nlargest(_MOST, sums, key=lambda key: (sums[key], -key))
@@ -60,25 +71,11 @@ def _drop_hopeless(sums: Dict[int, float], to_come: float) -> None:
         del sums[key]
 
 
-def _with_all(db: sqlite3.Connection, frequent: Sequence[str]) -> List[int]:
+def _with_all(index: Lookup, frequent: Sequence[str]) -> List[int]:
     """Facts with all of the words; where there are too few, without the most frequent ones."""
     keys: List[int] = []
     for count in range(len(frequent), 0, -1):
-        keys = _facts_with(db, " AND ".join(map(_one, frequent[:count])), _MOST)
+        keys = index.facts_with(frequent[:count], limit=_MOST)
         if len(keys) >= _WANTED:
             break
     return keys
-
-
-def _facts_with(db: sqlite3.Connection, expression: str, limit: int = -1) -> List[int]:
-    # as one string: ten times faster than a row each
-    found = db.execute(
-        "SELECT group_concat(rowid) FROM (SELECT rowid FROM search WHERE search MATCH ? LIMIT ?)",
-        (expression, limit),
-    ).fetchone()[0]
-    return list(json.loads(f"[{found or ''}]"))
-
-
-def _one(term: str) -> str:
-    # terms are letters and digits (words.py), so that nothing in them ends the quotes
-    return f'"{term}"'

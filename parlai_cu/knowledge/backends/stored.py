@@ -1,0 +1,534 @@
+"""
+Facts in a database of our own: what :mod:`sqlite` and :mod:`postgresql` have in common.
+
+A query is of one state of all; a change is of all or nothing, recorded, and can be taken back.
+Nothing that a user says becomes part of an SQL or search expression but words of letters and
+digits.
+"""
+
+import contextlib
+import getpass
+import json
+import logging
+import os
+from datetime import datetime, timezone
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+)
+
+from parlai_cu.errors import KnowledgeError, nearest
+from parlai_cu.knowledge import bm25, candidates
+from parlai_cu.knowledge.encoders import Encoder, load_encoder
+from parlai_cu.knowledge.fusion import reciprocal_ranks
+from parlai_cu.knowledge.question import Question, ask
+from parlai_cu.knowledge.words import terms, words
+from parlai_cu.knowledge.written import id_of, moment, plain
+from parlai_cu.types import Evidence, Fact, Turn
+
+# of one entity so many facts are looked at
+_OF_AN_ENTITY = 256
+# what a fact of another entity than the ones asked about is worth; on DSTC11's training questions
+# anything from 0 to 0.5 finds as much
+_OF_ANOTHER = 0.5
+# facts found by their vectors, where there are any
+_BY_VECTOR = 50
+# texts that are made vectors at once
+_ENCODED = 256
+_COLUMNS = "id, entity, question, text, fields, valid_from, valid_until, terms, entity_key, key"
+_logger = logging.getLogger(__name__)
+
+
+class Store(candidates.Lookup, Protocol):
+    """An open transaction, in SQL with ``?`` for values and rows that are known by name."""
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        """Run a statement; a cursor."""
+        ...
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run it for each row of values."""
+        ...
+
+    def insert(self, values: Mapping[str, Any], found: Sequence[str]) -> int:
+        """
+        Store and index a fact; its key.
+
+        :param values: column -> value
+        :param found: its terms
+        :raises AlreadyThere: when its id is
+        """
+        ...
+
+    def delete(self, key: int, found: str) -> None:
+        """Take a fact, its vector and what the index has of it out."""
+        ...
+
+    def make_vectors(self, size: int) -> None:
+        """Make room for vectors of that size; what was there is gone."""
+        ...
+
+    def put_vectors(self, keys: Sequence[int], vectors: Any) -> None:
+        """Keep facts' vectors."""
+        ...
+
+    def nearest(self, vector: Any, count: int) -> List[Tuple[int, float]]:
+        """The keys of the facts nearest to a vector, with their cosines, nearest first."""
+        ...
+
+
+class AlreadyThere(Exception):
+    """An id that is taken."""
+
+
+class StoredFacts:
+    """
+    The reading and the writing. A variant gives transactions by ``_reading`` and ``_changing``.
+
+    :param name: as it is shown
+    :param writable: whether it may be changed
+    """
+
+    def __init__(self, name: str, writable: bool) -> None:
+        self.name, self.writable = name, writable
+        # encoders that could not be loaded were told of
+        self._told: set = set()
+
+    def _reading(self) -> ContextManager[Store]:
+        """One state of everything, whatever is written meanwhile."""
+        raise NotImplementedError
+
+    def _changing(self) -> ContextManager[Store]:
+        """The one writer there is; kept at the end, or nothing of it where anything is raised."""
+        raise NotImplementedError
+
+    def _bytes(self, store: Store) -> int:
+        """How much room it takes."""
+        raise NotImplementedError
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def query(self, turn: Turn, top_k: int = 5) -> List[Evidence]:
+        """
+        What it knows about a turn, best first; ``score`` is a share of what could match, 0 to 1.
+
+        An entity that was named earlier in the conversation stands in for one that is not named
+        now. Facts that are not valid today are left out. Where facts have vectors, the ranking by
+        words and that by vectors are fused, and the score is the better of share and cosine.
+        """
+        with self._reading() as store:
+            question = ask(turn, lambda names: _known_entities(store, names))
+            if not question.weights:
+                return []
+            state = state_of(store)
+            by_words = self._by_words(store, question, state)
+            by_vectors = self._by_vectors(store, turn, question, state)
+            if not by_vectors:
+                return by_words[:top_k]
+            return _fused(by_words, by_vectors)[:top_k]
+
+    def _by_words(
+        self, store: Store, question: Question, state: Mapping[str, str]
+    ) -> List[Evidence]:
+        documents = _documents(store, question.weights)
+        facts, length = int(state["facts"]), int(state["terms"])
+        frequencies = {
+            term: bm25.inverse_frequency(facts, documents.get(term, 0)) for term in question.weights
+        }
+        worth = {term: weight * frequencies[term] for term, weight in question.weights.items()}
+        keys = candidates.best(store, worth, documents)
+
+        def score(row: Any) -> float:
+            found = row["terms"].split()
+            return bm25.relevance(question.weights, frequencies, found, length / max(facts, 1))
+
+        rows = _candidates(store, question.entities, keys)
+        return self._judged(rows, question, state, score)
+
+    def _by_vectors(
+        self, store: Store, turn: Turn, question: Question, state: Mapping[str, str]
+    ) -> List[Evidence]:
+        encoder = self._encoder(state)
+        if encoder is None:
+            return []
+        (vector,) = encoder.encode([" ".join([turn.text, *question.entities])])
+        cosines = dict(store.nearest(vector, _BY_VECTOR))
+        rows = _candidates(store, [], list(cosines))
+        return self._judged(rows, question, state, lambda row: max(cosines[row["key"]], 0.0))
+
+    def _judged(
+        self,
+        rows: Iterable[Any],
+        question: Question,
+        state: Mapping[str, str],
+        score: Callable[[Any], float],
+    ) -> List[Evidence]:
+        """Those valid now, best first; those of another entity than asked about are worth less."""
+        now = datetime.now(timezone.utc).isoformat()
+        ranked = []
+        for row in rows:
+            if (row["valid_from"] or "") > now or (row["valid_until"] or "~") <= now:
+                continue
+            other = question.entities and row["entity_key"] not in ("", *question.entities)
+            found = min(score(row), 1.0) * (_OF_ANOTHER if other else 1.0)
+            ranked.append((-found, row["id"], row))
+        ranked.sort(key=lambda found: found[:2])
+        return [self._evidence(row, -found, state) for found, _, row in ranked]
+
+    def _encoder(self, state: Mapping[str, str]) -> Optional[Encoder]:
+        name = state.get("encoder", "")
+        if not name or name in self._told:
+            return None
+        try:
+            return load_encoder(name)
+        except KnowledgeError as error:
+            self._told.add(name)
+            _logger.warning("%s: facts are found by their words alone: %s", self.name, error)
+            return None
+
+    def get(self, fact_id: str) -> Optional[Evidence]:
+        """The fact of that id, valid today or not; None if there is none."""
+        with self._reading() as store:
+            row = _row(store, fact_id)
+            return None if row is None else self._evidence(row, 1.0, state_of(store))
+
+    def fact(self, fact_id: str) -> Optional[Fact]:
+        """The fact of that id as it was written, validity included."""
+        with self._reading() as store:
+            row = _row(store, fact_id)
+            return None if row is None else _fact(row)
+
+    def facts(self) -> Iterator[Fact]:
+        """All facts, as written, in the order of their making."""
+        with self._reading() as store:
+            for row in store.execute(f"SELECT {_COLUMNS} FROM facts ORDER BY key"):
+                yield _fact(row)
+
+    def stats(self) -> Dict[str, Any]:
+        """Facts, entities, changes, bytes, the snapshot, and what makes vectors."""
+        with self._reading() as store:
+            state = state_of(store)
+            entities = store.execute("SELECT count(DISTINCT entity_key) AS n FROM facts")
+            changes = store.execute("SELECT count(*) AS n FROM changes")
+            encoder = {"encoder": state["encoder"]} if state.get("encoder") else {}
+            return {
+                "facts": int(state["facts"]),
+                "entities": entities.fetchone()["n"],
+                "changes": changes.fetchone()["n"],
+                "bytes": self._bytes(store),
+                "snapshot": snapshot(state),
+                **encoder,
+            }
+
+    def snapshot_id(self) -> str:
+        """The database's own name and the number of its last change."""
+        with self._reading() as store:
+            return snapshot(state_of(store))
+
+    def history(self, limit: int = 20) -> List[Dict[str, Any]]:
+        """The last changes, newest first: number, time, who, action, id, and what was before."""
+        with self._reading() as store:
+            rows = store.execute(
+                "SELECT batch, at, who, action, id, before FROM changes ORDER BY number DESC "
+                "LIMIT ?",
+                (limit,),
+            )
+            return [dict(row) for row in rows]
+
+    def spent(self) -> Dict[str, float]:
+        """Nothing."""
+        return {}
+
+    def _evidence(self, row: Any, score: float, state: Mapping[str, str]) -> Evidence:
+        return Evidence(
+            id=row["id"],
+            text=row["text"],
+            score=score,
+            source=self.name,
+            snapshot=snapshot(state),
+            entity=row["entity"],
+            question=row["question"],
+            fields=json.loads(row["fields"]),
+        )
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def add(self, facts: Iterable[Fact]) -> List[str]:
+        """Add all or none; a fact without an id gets one made from what it says."""
+        with self._writing("add") as change:
+            return [change.add(fact) for fact in facts]
+
+    def update(self, fact: Fact) -> None:
+        """Put a fact in the place of the one of its id."""
+        if fact.id is None:
+            raise KnowledgeError("a fact to be updated needs the id of the one it replaces")
+        with self._writing("update") as change:
+            change.remove(fact.id, self._nearest)
+            change.add(fact, before=change.removed[-1])
+
+    def remove(self, fact_ids: Iterable[str]) -> None:
+        """Remove all or none."""
+        with self._writing("remove") as change:
+            for fact_id in fact_ids:
+                change.remove(fact_id, self._nearest)
+                change.note(fact_id, change.removed[-1])
+
+    def undo(self) -> int:
+        """
+        Take back the last command that changed anything; undoing that is to redo.
+
+        :return: how many facts changed
+        :raises KnowledgeError: when nothing was ever changed
+        """
+        with self._writing("undo") as change:
+            return change.undo()
+
+    def encode(self, name: str) -> Iterator[int]:
+        """
+        Give every fact a vector, from now on also those that are added; a few at a time.
+
+        What is done stays done: begun again with the same encoder it goes on.
+
+        :param name: of an encoder; empty: no vectors any more
+        :return: numbers of facts, each once those have theirs
+        """
+        encoder = load_encoder(name) if name else None
+        with self._writable() as store:
+            if state_of(store).get("encoder", "") != name:
+                store.execute("DELETE FROM state WHERE name = 'encoder'")
+                store.make_vectors(len(encoder.encode(["size"])[0]) if encoder else 0)
+                if encoder:
+                    store.execute("INSERT INTO state VALUES ('encoder', ?)", (name,))
+        while encoder:
+            with self._writable() as store:
+                rows = store.execute(
+                    f"SELECT {_COLUMNS} FROM facts WHERE key NOT IN (SELECT key FROM vectors) "
+                    "ORDER BY key LIMIT ?",
+                    (_ENCODED,),
+                ).fetchall()
+                if not rows:
+                    return
+                vectors = encoder.encode([_said(_fact(row)) for row in rows])
+                store.put_vectors([row["key"] for row in rows], vectors)
+            yield len(rows)
+
+    def _nearest(self, store: Store, fact_id: str) -> KnowledgeError:
+        ids = [row["id"] for row in store.execute("SELECT id FROM facts LIMIT 10000")]
+        close = nearest(fact_id, ids)
+        hint = f"; nearest: {', '.join(close)}" if close else ""
+        return KnowledgeError(f"{self.name} has no fact {fact_id!r}{hint}")
+
+    @contextlib.contextmanager
+    def _writing(self, action: str) -> Iterator["_Change"]:
+        with self._writable() as store:
+            name = state_of(store).get("encoder", "")
+            change = _Change(store, action, load_encoder(name) if name else None)
+            yield change
+            change.finish()
+
+    @contextlib.contextmanager
+    def _writable(self) -> Iterator[Store]:
+        if not self.writable:
+            raise KnowledgeError(
+                f"{self.name} is open for reading; change it by parlai knowledge_base"
+            )
+        with self._changing() as store:
+            yield store
+
+
+class _Change:
+    """All that one command changes: facts, their index, and the record of it."""
+
+    def __init__(self, store: Store, action: str, encoder: Optional[Encoder]) -> None:
+        self.store, self.action, self.encoder = store, action, encoder
+        self.last = _last_batch(store)
+        self.batch = self.last + 1
+        self.at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.who = _who()
+        self.removed: List[str] = []
+        self.documents: Dict[str, int] = {}
+        self.notes: List[Tuple[Any, ...]] = []
+        self.facts = self.terms = 0
+        # facts without a vector, where they are to have one
+        self.waiting: Dict[int, str] = {}
+
+    def add(self, fact: Fact, before: Optional[str] = None) -> str:
+        """Store one fact; its id."""
+        fact_id = fact.id if fact.id is not None else id_of(fact)
+        found = terms(_said(fact))
+        values = {
+            "id": fact_id,
+            "entity": fact.entity,
+            "question": fact.question,
+            "text": fact.text,
+            "fields": json.dumps(dict(fact.fields), ensure_ascii=False),
+            "valid_from": moment(fact.valid_from),
+            "valid_until": moment(fact.valid_until),
+            "terms": " ".join(found),
+            "entity_key": " ".join(words(fact.entity)),
+        }
+        try:
+            key = self.store.insert(values, found)
+        except AlreadyThere as error:
+            raise KnowledgeError(
+                f"the fact {fact_id!r} is there already; nothing was added. To change it: parlai "
+                "knowledge_base update"
+            ) from error
+        if self.encoder is not None:
+            self.waiting[key] = _said(fact)
+            if len(self.waiting) >= _ENCODED:
+                self._encode()
+        self._count(found, 1)
+        self.note(fact_id, before)
+        return fact_id
+
+    def remove(self, fact_id: str, missing: Any) -> None:
+        """Take one fact out; what it was is the last of ``removed``."""
+        row = _row(self.store, fact_id)
+        if row is None:
+            raise missing(self.store, fact_id)
+        self.removed.append(json.dumps(plain(_fact(row)), ensure_ascii=False))
+        self.waiting.pop(row["key"], None)
+        self.store.delete(row["key"], row["terms"])
+        self._count(row["terms"].split(), -1)
+
+    def undo(self) -> int:
+        """Put back what the last batch changed."""
+        if not self.last:
+            raise KnowledgeError("there is nothing to undo: no fact was ever changed")
+        rows = self.store.execute(
+            "SELECT id, before FROM changes WHERE batch = ? ORDER BY number DESC", (self.last,)
+        ).fetchall()
+        for row in rows:
+            fact_id, before, now = row["id"], row["before"], None
+            if _row(self.store, fact_id) is not None:
+                self.remove(fact_id, None)
+                now = self.removed[-1]
+            if before is not None:
+                self.add(Fact(**json.loads(before)), before=now)
+            else:
+                self.note(fact_id, now)
+        return len(rows)
+
+    def note(self, fact_id: str, before: Optional[str]) -> None:
+        """Record it; ``before`` is the fact that was there, if there was one."""
+        self.notes.append((self.batch, self.at, self.who, self.action, fact_id, before))
+
+    def finish(self) -> None:
+        """Bring the record, counts and vectors up to date."""
+        self._encode()
+        self.store.executemany(
+            "INSERT INTO changes (batch, at, who, action, id, before) VALUES (?, ?, ?, ?, ?, ?)",
+            self.notes,
+        )
+        self.store.executemany(
+            "INSERT INTO terms (term, documents) VALUES (?, ?) ON CONFLICT (term) DO UPDATE "
+            "SET documents = terms.documents + excluded.documents",
+            sorted(self.documents.items()),
+        )
+        for name, more in (("facts", self.facts), ("terms", self.terms)):
+            self.store.execute(
+                "UPDATE state SET value = CAST(CAST(value AS INTEGER) + ? AS TEXT) WHERE name = ?",
+                (more, name),
+            )
+
+    def _encode(self) -> None:
+        if self.waiting and self.encoder is not None:
+            vectors = self.encoder.encode(list(self.waiting.values()))
+            self.store.put_vectors(list(self.waiting), vectors)
+            self.waiting = {}
+
+    def _count(self, found: List[str], sign: int) -> None:
+        self.facts += sign
+        self.terms += sign * len(found)
+        for term in set(found):
+            self.documents[term] = self.documents.get(term, 0) + sign
+
+
+def state_of(store: Store) -> Dict[str, str]:
+    """The counts, the database's own name and the number of the last change."""
+    found = {row["name"]: str(row["value"]) for row in store.execute("SELECT * FROM state")}
+    last = store.execute("SELECT coalesce(max(number), 0) AS last FROM changes").fetchone()
+    return {**found, "last": str(last["last"])}
+
+
+def snapshot(state: Mapping[str, str]) -> str:
+    """The id of a state."""
+    return f"{state['uuid']}:{state['last']}"
+
+
+def _fused(by_words: List[Evidence], by_vectors: List[Evidence]) -> List[Evidence]:
+    """By reciprocal ranks; the score is the better of the two."""
+    gains = reciprocal_ranks([[f.id for f in by_words], [f.id for f in by_vectors]])
+    best: Dict[str, Evidence] = {}
+    for found in (*by_words, *by_vectors):
+        if found.id not in best or found.score > best[found.id].score:
+            best[found.id] = found
+    return sorted(best.values(), key=lambda found: (-gains[found.id], -found.score, found.id))
+
+
+def _said(fact: Fact) -> str:
+    return " ".join((fact.entity, fact.question, fact.text))
+
+
+def _last_batch(store: Store) -> int:
+    row = store.execute("SELECT batch FROM changes ORDER BY number DESC LIMIT 1").fetchone()
+    return row["batch"] if row else 0
+
+
+def _candidates(store: Store, entities: Sequence[str], keys: Sequence[int]) -> Iterable[Any]:
+    """What is to be compared: the facts found by their words, and those of the entities."""
+    rows: List[Any] = []
+    if keys:
+        marks = ", ".join("?" * len(keys))
+        found = store.execute(f"SELECT {_COLUMNS} FROM facts WHERE key IN ({marks})", keys)
+        rows += found.fetchall()
+    for entity in entities:
+        rows += store.execute(
+            f"SELECT {_COLUMNS} FROM facts WHERE entity_key = ? LIMIT ?", (entity, _OF_AN_ENTITY)
+        ).fetchall()
+    return {row["key"]: row for row in rows}.values()
+
+
+def _documents(store: Store, wanted: Iterable[str]) -> Dict[str, int]:
+    """In how many facts each term stands; those in none are left out."""
+    names = list(wanted)
+    marks = ", ".join("?" * len(names))
+    found = store.execute(
+        f"SELECT term, documents FROM terms WHERE documents > 0 AND term IN ({marks})", names
+    )
+    return {row["term"]: row["documents"] for row in found}
+
+
+def _known_entities(store: Store, names: List[str]) -> List[str]:
+    marks = ", ".join("?" * len(names))
+    rows = store.execute(
+        f"SELECT DISTINCT entity_key FROM facts WHERE entity_key IN ({marks})", names
+    )
+    return [row["entity_key"] for row in rows]
+
+
+def _row(store: Store, fact_id: str) -> Any:
+    return store.execute(f"SELECT {_COLUMNS} FROM facts WHERE id = ?", (fact_id,)).fetchone()
+
+
+def _fact(row: Any) -> Fact:
+    names = ("text", "id", "entity", "question", "valid_from", "valid_until")
+    return Fact(fields=json.loads(row["fields"]), **{name: row[name] for name in names})
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user may have no name
+        return str(os.getuid()) if hasattr(os, "getuid") else ""
