@@ -115,7 +115,7 @@ class ChatOverworld(World):
         """Where the user is to go; None while he has not said."""
         if self.again and not self.told:
             self.told = True
-            self.agent.observe({"id": "", "text": AGAIN, "type": "message"})
+            self.agent.observe({"id": "", "text": AGAIN, "type": "notice"})
         act = self.agent.act() if self.again else None
         if self.again and act is None:
             return None

@@ -22,8 +22,11 @@ OPENAPI = Path(__file__).parent / "openapi.json"
 # s for an answer by HTTP; what comes later is fetched with the next turn
 _PATIENCE = 60.0
 _STATUS = {"busy": 503, "draining": 503, "rate": 429, "waiting": 409, "too_long": 413}
-# the page needs nothing from elsewhere
-_POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+# the pages need nothing from elsewhere, and no script or style but their own files
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 def rules(service: "Service") -> List[Any]:
@@ -55,6 +58,9 @@ class Page(StaticFileHandler):
         """Nothing is loaded from elsewhere, and the page is in no frame."""
         self.set_header("Content-Security-Policy", _POLICY)
         self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Referrer-Policy", "no-referrer")
+        # a new release is seen at once; what has not changed is not sent again
+        self.set_header("Cache-Control", "no-cache")
 
 
 class Handler(RequestHandler):

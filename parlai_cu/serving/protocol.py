@@ -12,7 +12,10 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Union
 from parlai_cu.serving.limits import Limits
 
 # what an act may carry to the client beside text, payload and quick_replies
-PASSED_ON = ("type", "id", "knowledge", "version", "turn", "rating", "sources", "history", "failed")
+PASSED_ON = (
+    *("type", "id", "mid", "turn", "version", "knowledge", "sources", "failed"),
+    *("history", "title", "rating", "correction"),
+)
 # what a message may carry to the world beside text and payload
 TAKEN_IN = ("mid", "turn", "rating", "knowledge", "token", "password", "have")
 # characters a text may have though they are control characters

@@ -13,7 +13,7 @@ from tornado.web import Application, StaticFileHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from parlai_cu.errors import UsageError
-from parlai_cu.serving import http_api
+from parlai_cu.serving import http_api, operator
 from parlai_cu.serving.limits import origin_allowed
 from parlai_cu.serving.metrics import Metrics
 from parlai_cu.serving.protocol import encode
@@ -125,7 +125,8 @@ class Shell:
                 (r"/websocket", ChatSocket, {"service": service}),
                 *service.web_handlers(),
                 *http_api.rules(service),
-                (r"/page/(.*)", StaticFileHandler, {"path": str(PAGE)}),
+                *operator.rules(service),
+                (r"/page/(.*)", http_api.Page, {"path": str(PAGE)}),
                 (r"/()", http_api.Page, {"path": str(PAGE), "default_filename": "index.html"}),
             ],
             websocket_max_message_size=limits.max_frame * _HARD,

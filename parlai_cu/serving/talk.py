@@ -69,7 +69,7 @@ class Settings:
     conversations: str = DEFAULT_URL
     keep_days: float = 30
     feedback: str = ""
-    longest: int = 2000
+    longest: int = 4000
     rating_replies: bool = False
 
     @classmethod
@@ -192,6 +192,14 @@ class Talk:
 
         :param act: what he sent; nothing in it is trusted to be of its kind
         """
+        heard = self._hear(act)
+        mid = _mid(act)
+        if mid is not None:
+            for said in heard.say:
+                said.setdefault("mid", mid)  # the client knows that this one is settled
+        return heard
+
+    def _hear(self, act: Mapping[str, Any]) -> Heard:
         text = act.get("text")
         if act.get("type") == RESUMED:
             return Heard([self.opening()])

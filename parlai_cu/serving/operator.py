@@ -1,0 +1,170 @@
+"""
+What the operator sees and may do: live figures, versions, and the way back to the one before.
+
+The page itself (``/operator``) holds nothing secret; what it asks for needs the admin token.
+"""
+
+import asyncio
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional
+
+from parlai_cu.errors import VersionsError
+from parlai_cu.serving import logs
+from parlai_cu.serving.http_api import AdminHandler, Page
+from parlai_cu.versions import channels
+from parlai_cu.versions.store import VersionStore
+
+PAGE = Path(__file__).parent / "page"
+# the newest versions that are listed
+_LISTED = 30
+_LONGEST_REASON = 500  # characters
+
+
+class OperatorPage(Page):
+    """The page; it asks for the token by itself."""
+
+    async def get(self, path: str = "", include_body: bool = True) -> None:
+        """The same file, whatever its address ends with."""
+        await super().get("operator.html", include_body)
+
+
+class Deployment:
+    """
+    A model in service and the versions directory it is from, if it is from one.
+
+    :param name: what config.yml calls it
+    :param agent: the ParlAI agent; ``-m deployed`` has ``store`` and ``channel``
+    """
+
+    def __init__(self, name: str, agent: Any) -> None:
+        self.name, self._agent = name, agent
+        store = getattr(agent, "store", None)
+        self.store: Optional[VersionStore] = store if isinstance(store, VersionStore) else None
+        self.channel = str(getattr(agent, "channel", None) or "live")
+
+    def status(self) -> Dict[str, Any]:
+        """
+        What it serves, what it served before, and what there is.
+
+        :raises VersionsError: when the versions directory cannot be read
+        """
+        told: Dict[str, Any] = {"name": self.name, "version": self._version(), "versions": []}
+        if self.store is None:
+            return told
+        history = self.store.history(self.channel)
+        live = channels.live(history)
+        newest = sorted(self.store.list(pruned=True), key=lambda one: one.number, reverse=True)
+        told.update(
+            channel=self.channel,
+            live=live,
+            previous=channels.before(history),
+            last_change=history[-1]._asdict() if history else None,
+            versions=[
+                {
+                    "id": one.id,
+                    "created": one.created,
+                    "mode": one.mode,
+                    "note": one.note,
+                    "decision": one.decision,
+                    "pruned": one.pruned is not None,
+                    "live": one.id == live,
+                }
+                for one in newest[:_LISTED]
+            ],
+        )
+        return told
+
+    def _version(self) -> Optional[str]:
+        """What this process answers by; for a moment after a promotion not yet the live one."""
+        version = getattr(self._agent, "version", None)
+        return version if isinstance(version, str) else None
+
+    def roll_back(self, expected: Optional[str], who: str, why: str) -> Dict[str, Any]:
+        """
+        Serve what was served before.
+
+        :param expected: what the operator saw as live; None where he did not say
+        :raises VersionsError: when there is nothing to go back to, or another one is live by now
+        """
+        if self.store is None:
+            raise VersionsError(f"{self.name} is not from a versions directory (-m deployed)")
+        live = self.store.channel(self.channel)
+        if expected is not None and expected != live:
+            raise VersionsError(f"{self.channel} serves {live} by now, not {expected}: look again")
+        return self.store.rollback(self.channel, who=who, why=why)._asdict()
+
+
+class _Operator(AdminHandler):
+    def deployments(self) -> Dict[str, Deployment]:
+        models: Mapping[str, Any] = getattr(self.service, "models", {})
+        return {name: Deployment(name, agent) for name, agent in models.items()}
+
+
+class Status(_Operator):
+    """The figures of this moment, as JSON."""
+
+    async def get(self) -> None:
+        """Live figures, and of each model its versions."""
+        figures = self.service.status()
+        deployments = self.deployments().values()
+        # reading a versions directory may take a moment: not on the loop
+        loop = asyncio.get_running_loop()
+        models = await loop.run_in_executor(None, lambda: [_told(one) for one in deployments])
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.answer({"time": now, "figures": figures, "models": models})
+
+
+def _told(deployment: Deployment) -> Dict[str, Any]:
+    try:
+        return deployment.status()
+    except VersionsError as error:
+        return {"name": deployment.name, "version": None, "versions": [], "error": str(error)}
+
+
+class Rollback(_Operator):
+    """Back to the version before."""
+
+    async def post(self) -> None:
+        """``{"model": name, "expected": id, "why": text}``, all of which may be left out."""
+        try:
+            asked = json.loads(self.request.body or b"{}")
+        except ValueError:
+            asked = None
+        if not isinstance(asked, dict):
+            self._refuse(400, "expected a JSON object")
+            return
+        deployments = self.deployments()
+        chosen = [one for one in deployments.values() if one.store is not None]
+        if asked.get("model") is not None:
+            chosen = [one for one in chosen if one.name == asked["model"]]
+        if len(chosen) != 1:
+            names = ", ".join(deployments) or "none"
+            self._refuse(400, f"model: expected one from a versions directory; there are: {names}")
+            return
+        expected, why = asked.get("expected"), str(asked.get("why") or "")[:_LONGEST_REASON]
+        who = f"operator page from {self.request.remote_ip}"
+        loop = asyncio.get_running_loop()
+        try:
+            change = await loop.run_in_executor(
+                None, lambda: chosen[0].roll_back(expected, who, why)
+            )
+        except VersionsError as error:
+            self._refuse(409, str(error))
+            return
+        logs.log.warning("%s was rolled back to %s", chosen[0].name, change["id"])
+        self.answer({"rolled_back": change})
+
+    def _refuse(self, status: int, text: str) -> None:
+        self.answer({"type": "error", "code": "rollback", "text": text}, status)
+
+
+def rules(service: Any) -> List[Any]:
+    """tornado's rules for what is here."""
+    given = {"service": service}
+    return [
+        (r"/operator", OperatorPage, {"path": str(PAGE)}),
+        (r"/operator/status", Status, given),
+        (r"/operator/rollback", Rollback, given),
+    ]
