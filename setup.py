@@ -134,6 +134,8 @@ setup(
         "knowledge": ["rdflib", "sqlalchemy>=1.4", "psycopg[binary]"],
         # parlai score_parameters: its pictures
         "plots": ["matplotlib"],
+        # the pages in a real browser (with chromium and chromium-driver of the system)
+        "browser": ["selenium", "axe-core-python"],
         # py-rouge and pandas: so that the tests of their repairs run
         "test": [
             "pytest",

@@ -184,7 +184,8 @@ class Conversation:
         if self.over:
             return
         if self.connection is not None:
-            if self.connection.modern or message["type"] in ("message", "error"):
+            # a client that knows only ParlAI's format is sent what a person can read
+            if self.connection.modern or message.get("text") or message.get("payload"):
                 self.connection.send(message)
         elif message["type"] != "typing":
             self._unsent.append(message)

@@ -216,6 +216,7 @@ class Reception:
                 "text": "",
                 "token": conversation.token,
                 "resumed": resumed,
+                "max_text": self.limits.max_text,
                 "password": False,
             }
             connection.send(hello)

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Protocol
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
-from tornado.web import Application, StaticFileHandler
+from tornado.web import Application
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from parlai_cu.errors import UsageError

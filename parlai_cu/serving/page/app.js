@@ -18,6 +18,7 @@
   let longest = 0; // characters of a message; 0 where the service has not said
   let judges = false; // whether the world takes ratings
   let ready = false; // whether the conversation has begun on this connection
+  let refusal = ""; // why the service did not let us in
   let elsewhere = false; // whether another tab has taken the chat over
 
   // -- small things ------------------------------------------------------------------------
@@ -263,7 +264,6 @@
   function history(act) {
     judges = true;
     if (act.title) { $("title").textContent = act.title; document.title = act.title; }
-    if (act.longest) limit(act.longest);
     const turns = act.history || [];
     const fresh = !turns.some((turn) => shown.has(turn.turn));
     if (fresh) { // begun, begun anew, or opened again: the page shows what the service knows
@@ -294,6 +294,10 @@
   }
 
   function refused(act) {
+    if (!ready && AGAIN.includes(act.code)) { // not let in now: the next try may find a place
+      refusal = act.text;
+      return socket.close();
+    }
     const sent = act.mid && waiting.get(act.mid);
     const node = put(message("error", "Error", act.text));
     announce(act.text);
@@ -336,7 +340,7 @@
   }
 
   function limit(characters) {
-    longest = longest ? Math.min(longest, characters) : characters;
+    longest = characters;
     grow();
   }
 
@@ -384,7 +388,8 @@
     }
     const most = Math.min(SLOWEST, 500 * 2 ** tries++);
     const pause = most / 2 + Math.random() * most / 2;
-    status("lost", "Connection lost, trying again…");
+    status("lost", refusal || "Connection lost, trying again…");
+    refusal = "";
     timer = setTimeout(connect, pause);
   }
 
