@@ -13,6 +13,8 @@ AGENTS = {
     "cu:distill_student": "parlai_cu.agents.distill_student.distill_student:DistillStudentAgent",
     "kb_augmented": "parlai_cu.agents.kb_augmented.kb_augmented:KBAugmentedAgent",
     "cu:kb_augmented": "parlai_cu.agents.kb_augmented.kb_augmented:KBAugmentedAgent",
+    "deployed": "parlai_cu.agents.deployed.deployed:DeployedAgent",
+    "cu:deployed": "parlai_cu.agents.deployed.deployed:DeployedAgent",
     "domain_adapters": "parlai_cu.agents.domain_adapters.domain_adapters:DomainAdaptersAgent",
     "cu:domain_adapters": "parlai_cu.agents.domain_adapters.domain_adapters:DomainAdaptersAgent",
 }

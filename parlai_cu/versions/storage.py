@@ -74,6 +74,18 @@ class Storage:
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
+    def stamp(self, *names: str) -> Any:
+        """What changes when a small file is written: its inode, size and time, else its text."""
+        if self.remote:
+            return self.read(*names)
+        path = self.path(*names)
+        with told(path):
+            try:
+                status = os.stat(path)
+            except FileNotFoundError:
+                return None
+            return status.st_ino, status.st_size, status.st_mtime_ns
+
     def read_json(self, *names: str) -> Any:
         """
         What a small JSON file holds; None where it is missing.

@@ -260,6 +260,11 @@ class VersionStore:
         channels.check_name(name)
         return self._storage.path(name)
 
+    def stamp(self, name: str = LIVE) -> Any:
+        """What changes with every promotion, cheaply; to be compared with an earlier one."""
+        channels.check_name(name)
+        return self._storage.stamp(name)
+
     def promote(
         self,
         version: str,
@@ -301,15 +306,23 @@ class VersionStore:
         return change
 
     def rollback(
-        self, channel: str = LIVE, *, who: Optional[str] = None, why: str = ""
+        self,
+        channel: str = LIVE,
+        *,
+        to: Optional[str] = None,
+        expected: Optional[str] = _CURRENT,
+        who: Optional[str] = None,
+        why: str = "",
     ) -> Promotion:
         """
         Serve what the channel served before; called again, what it served before that.
 
+        :param to: another version to go back to; one that some channel serves or served
+        :param expected: id of the version that the caller believes is live; see :meth:`promote`
         :raises VersionsError: when there is nothing before, or its files are gone
         """
         history = self.history(channel)
-        back = channels.before(history)
+        back = channels.before(history) if to is None else self._served_before(to)
         if back is None:
             served = f"only ever served {history[-1].id}" if history else "serves nothing"
             raise VersionsError(f"--channel {channel} cannot be rolled back: it {served}")
@@ -325,8 +338,15 @@ class VersionStore:
             forced=False,
             action=channels.ROLLBACK,
         )
-        self._append(channel, change, history[-1].id)
+        self._append(channel, change, channels.live(history) if expected is _CURRENT else expected)
         return change
+
+    def _served_before(self, name: str) -> str:
+        version = self.get(name)
+        served = {change.id for channel in self.channels() for change in self.history(channel)}
+        if version.id not in served:
+            raise VersionsError(f"version {version.id} was never served: promote it instead")
+        return version.id
 
     def _append(self, channel: str, change: Promotion, expected: Optional[str]) -> None:
         with self._storage.locked():
