@@ -132,6 +132,8 @@ setup(
         "huggingface": ["transformers"],
         # --kb graph:, sparql+..., sql+..., postgresql://
         "knowledge": ["rdflib", "sqlalchemy>=1.4", "psycopg[binary]"],
+        # parlai knowledge_base encode
+        "dense": ["sentence-transformers"],
         # parlai score_parameters: its pictures
         "plots": ["matplotlib"],
         # the pages in a real browser (with chromium and chromium-driver of the system)

@@ -5,6 +5,7 @@ A change is in force with the next turn of every conversation, in whatever proce
 """
 
 import dataclasses
+import os
 from typing import Any, Callable, Dict, List
 
 from parlai.core.params import ParlaiParser
@@ -14,7 +15,8 @@ from parlai_cu.errors import UsageError, nearest
 from parlai_cu.types import Fact, Turn
 
 _FACT_FLAGS = ("text", "entity", "question", "valid_from", "valid_until")
-ACTIONS = ("import", "add", "update", "remove", "get", "search", "stats", "history", "undo")
+WRITES = ("import", "add", "update", "remove", "undo", "encode")
+ACTIONS = (*WRITES, "get", "search", "stats", "history")
 
 
 @register_script("knowledge_base")
@@ -41,6 +43,11 @@ class KnowledgeBaseScript(ParlaiScript):
         parser.add_argument("--question", help="add, update: the question that the text answers")
         parser.add_argument("--valid-from", help="add, update: date or time from which it holds")
         parser.add_argument("--valid-until", help="add, update: ... until which it holds")
+        parser.add_argument(
+            "--kb-encoder",
+            help="encode: what makes vectors of the facts, a folder or a name of "
+            "sentence-transformers; none: no vectors any more",
+        )
         parser.add_argument("--top-k", type=int, default=5, help="search, history: how many")
         return parser
 
@@ -60,8 +67,7 @@ class KnowledgeBaseScript(ParlaiScript):
         self._need(action, "kb")
         from parlai_cu.knowledge.opening import open_knowledge_base
 
-        writes = action in ("import", "add", "update", "remove", "undo")
-        base = open_knowledge_base(self.opt["kb"], writable=writes)
+        base = open_knowledge_base(self.opt["kb"], writable=action in WRITES)
         try:
             steps: Dict[str, Callable[[Any], Any]] = {
                 name: getattr(self, f"_{name}") for name in ACTIONS
@@ -130,6 +136,22 @@ class KnowledgeBaseScript(ParlaiScript):
     def _undo(self, base: Any) -> int:
         count: int = base.undo()
         print(f"took back {count:,d} changes, snapshot {base.snapshot_id()}")
+        return count
+
+    def _encode(self, base: Any) -> int:
+        from tqdm import tqdm
+
+        self._need("encode", "kb_encoder")
+        name = self.opt["kb_encoder"]
+        if os.path.isdir(name):
+            # other processes have other working directories
+            name = os.path.abspath(name)
+        count = 0
+        with tqdm(unit=" facts", delay=2.0) as shown:
+            for more in base.encode("" if name == "none" else name):
+                shown.update(more)
+                count += more
+        print(f"encoded {count:,d} facts of {base.name} by {name}")
         return count
 
     def _fact(self, before: Fact) -> Fact:
