@@ -1,6 +1,7 @@
 """Where conversations are kept: a SQLite file by Python's own module, or any SQLAlchemy URL."""
 
 import contextlib
+import importlib.util
 import sqlite3
 import threading
 from typing import Any, Iterator, List, Mapping, Protocol, Tuple
@@ -99,6 +100,14 @@ class _SQLite:
         self._db.close()
 
 
+def _with_driver(url: str) -> str:
+    """``postgresql://`` by psycopg 3 where it is installed, whatever SQLAlchemy's default is."""
+    plain = "postgresql://"
+    if url.startswith(plain) and importlib.util.find_spec("psycopg") is not None:
+        return "postgresql+psycopg://" + url[len(plain) :]
+    return url
+
+
 class _SQLAlchemy:
     """Any database that SQLAlchemy knows."""
 
@@ -113,6 +122,7 @@ class _SQLAlchemy:
         self._sql = sqlalchemy
         try:
             self._name = sqlalchemy.make_url(url).render_as_string(hide_password=True)
+            url = _with_driver(url)
             # a connection that the database dropped meanwhile is opened anew
             self._engine = sqlalchemy.create_engine(url, pool_pre_ping=True)
         except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:

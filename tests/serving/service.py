@@ -7,12 +7,14 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 60.0  # s for a service to be ready, or gone
+TOKEN = "a token that is long enough"
 PARROT = {"model": "tests.serving.parrot:ParrotAgent"}
 
 
@@ -29,8 +31,9 @@ class Service:
 
     :param folder: where its configuration, conversations and output are
     :param model: options of the model that answers
-    :param chat: settings of our world
     :param flags: more of `parlai serve`
+    :param stock: ParlAI's chatbot worlds instead of ours
+    :param chat: settings of our world
     """
 
     def __init__(
@@ -38,21 +41,28 @@ class Service:
         folder: Path,
         model: Optional[Dict[str, Any]] = None,
         flags: Optional[List[str]] = None,
+        stock: bool = False,
         **chat: Any,
     ) -> None:
         self.folder, self.port, self.flags = folder, free_port(), flags or []
         self.process: Optional[subprocess.Popen[bytes]] = None
         folder.mkdir(parents=True, exist_ok=True)
-        world = "parlai_cu.chat_service.worlds"
         task = {"onboard_world": "ChatOnboarding", "task_world": "ChatWorld"}
-        config = {
-            "world_module": world,
+        config: Dict[str, Any] = {
+            "world_module": "parlai_cu.chat_service.worlds",
             "overworld": "ChatOverworld",
             "task_name": "chat",
             "max_workers": 50,
             "tasks": {"default": task},
             "opt": {"is_debug": False, "models": {"parrot": model or PARROT}, "chat": chat},
         }
+        if stock:
+            # ParlAI's world looks for a model of this one name
+            config["opt"] = {"is_debug": False, "models": {"blender_90M": model or PARROT}}
+            config["world_module"] = "parlai.chat_service.tasks.chatbot.worlds"
+            config["overworld"] = "MessengerOverworld"
+            task["onboard_world"] = "MessengerBotChatOnboardWorld"
+            task["task_world"] = "MessengerBotChatTaskWorld"
         (folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML
 
     @property
@@ -97,3 +107,18 @@ class Service:
     def output(self) -> str:
         """What it printed."""
         return (self.folder / "output.txt").read_text(errors="replace")
+
+
+def ask(
+    service: Service, path: str, token: Optional[str] = TOKEN, body: Any = None, **headers: str
+) -> Tuple[int, Dict[str, Any]]:
+    """(HTTP status, JSON) of a request."""
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(service.address + path, data, headers)
+    if token is not None:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)

@@ -9,17 +9,21 @@ import pytest
 
 from parlai_cu.errors import ConversationError
 from parlai_cu.serving.conversations import Conversations, StoredTurn
+from tests.knowledge import postgres
 
 HOSTILE = ["'; DROP TABLE chat_turns; --", "a\0b", "half \ud83d of a pair", "日本語 🙂", "%s :text"]
 
 
-@pytest.fixture(params=["sqlite", "sqlalchemy", "none"])
+@pytest.fixture(params=["sqlite", "sqlalchemy", "none", "postgresql"])
 def store(request: Any, tmp_path: Path) -> Iterator[Conversations]:
-    """A store of each kind that needs no server."""
+    """A store of each kind."""
     urls = {"sqlite": f"sqlite:///{tmp_path}/c.db", "none": "none"}
     if request.param == "sqlalchemy":
         pytest.importorskip("sqlalchemy")
         urls["sqlalchemy"] = f"sqlite+pysqlite:///{tmp_path}/c.db"
+    if request.param == "postgresql":
+        pytest.importorskip("sqlalchemy")
+        urls["postgresql"] = postgres.empty()
     made = Conversations(urls[request.param])
     yield made
     made.close()
@@ -191,3 +195,39 @@ def test_passwords_are_not_told() -> None:
     with pytest.raises(ConversationError) as error:
         Conversations("postgresql+psycopg://me:hidden@127.0.0.1:1/x")
     assert "hidden" not in str(error.value) and "127.0.0.1" in str(error.value)
+
+
+def test_a_database_that_goes_away() -> None:
+    """While it is gone each use is an error of ours without user text; then all is there again."""
+    pytest.importorskip("sqlalchemy")
+    store = Conversations(postgres.empty())
+    conversation, token = store.start()
+    store.add(conversation.id, turn("kept"))
+    with postgres.stopped():
+        with pytest.raises(ConversationError) as error:
+            store.add(conversation.id, turn("what the user wrote"))
+        assert "what the user wrote" not in str(error.value)
+    found = store.resume(token)
+    assert found is not None and [one.text for one in found.turns] == ["kept"]
+    store.close()
+
+
+def test_replicas_that_start_at_once() -> None:
+    """Several processes make the tables at the same time, and each has a store."""
+    pytest.importorskip("sqlalchemy")
+    url, failed = postgres.empty(), []
+
+    def start() -> None:
+        try:
+            store = Conversations(url)
+            store.start()
+            store.close()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed

@@ -1,10 +1,8 @@
 """parlai_cu/serving/operator.py: what the operator sees, may do, and nobody else."""
 
 import json
-import urllib.error
-import urllib.request
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Iterator, List, Tuple
 
 import pytest
 
@@ -12,10 +10,8 @@ from parlai_cu.errors import VersionsError
 from parlai_cu.serving.operator import Deployment
 from parlai_cu.versions.store import VersionStore
 from tests.serving.browser import Tab, open_browser
-from tests.serving.service import Service
+from tests.serving.service import TOKEN, Service, ask
 from tests.versions.models import tiny_model, write_model
-
-TOKEN = "a token that is long enough"
 
 
 def versions(folder: Path) -> Tuple[VersionStore, List[str]]:
@@ -73,21 +69,6 @@ def test_rolling_back(tmp_path: Path) -> None:
     with pytest.raises(VersionsError, match="cannot be rolled back"):
         deployment.roll_back(None, "me", "")
     assert store.channel() == first
-
-
-def ask(
-    service: Service, path: str, token: Optional[str] = TOKEN, body: Any = None, **headers: str
-) -> Tuple[int, Dict[str, Any]]:
-    """(HTTP status, JSON) of a request."""
-    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(service.address + path, data, headers)
-    if token is not None:
-        request.add_header("Authorization", f"Bearer {token}")
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
 
 
 @pytest.fixture(scope="module")
@@ -170,15 +151,3 @@ def test_in_a_browser(service: Service) -> None:
         assert wrong == []
     finally:
         driver.quit()
-
-
-@pytest.mark.slow
-def test_without_a_token(tmp_path: Path) -> None:
-    """Started without --admin-token there is nothing to be had."""
-    service = Service(tmp_path)
-    service.start()
-    try:
-        assert ask(service, "operator/status", "")[0] == 403
-        assert ask(service, "operator/rollback", "", {})[0] == 403
-    finally:
-        service.stop()

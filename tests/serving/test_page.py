@@ -7,7 +7,7 @@ from typing import Any, Iterator, List
 import pytest
 
 from tests.serving.browser import Tab, open_browser
-from tests.serving.service import Service
+from tests.serving.service import Service, ask
 
 pytestmark = pytest.mark.slow
 TAB, ENTER, ESCAPE, SHIFT = "\ue004", "\ue007", "\ue00c", "\ue008"
@@ -201,6 +201,12 @@ def test_for_everybody(page: Tab, scheme: str) -> None:
     assert page.audit() == []
 
 
+def test_no_operator_without_a_token(page: Tab, service: Service) -> None:
+    """Started without --admin-token, the operator's page has nothing to show."""
+    for path, body in (("operator/status", None), ("operator/rollback", {})):
+        assert ask(service, path, "", body)[0] == 403
+
+
 def test_on_a_phone(page: Tab) -> None:
     """Nothing is wider than the narrowest phone, and what one touches is large enough."""
     page.screen(320, 600)
@@ -230,6 +236,32 @@ def test_two_tabs(page: Tab) -> None:
     page.see("#status", "Connected")
     say(page, "two")
     page.see(REPLY, "You said: two")
+
+
+def test_parlais_own_world(browser: Any, tmp_path: Path) -> None:
+    """Its overworld, its chatbot and a password; what it knows nothing of is not offered."""
+    service = Service(tmp_path, flags=["--password", "sesame"], stock=True)
+    service.start()
+    try:
+        page = Tab(browser, service.address)
+        page.screen(1200, 800)
+        page.open()
+        page.see("#status", "Password needed")
+        assert page.focused() == "Password" and not page.all("#composer:not([hidden])")
+        page.keys("simsalabim" + ENTER)
+        page.see(".error", "password-protected")
+        page.click("#password")
+        page.keys("sesame" + ENTER)
+        page.see(REPLY, "Welcome to the overworld")
+        assert page.texts("#replies button") == ["begin", "exit"]
+        page.click("#replies button")
+        page.see(REPLY, "Welcome to the ParlAI Chatbot demo")
+        say(page, "hello")
+        page.see(REPLY, "You said: hello")
+        assert not page.all(".tools") and not page.all(".user .note")
+        assert page.complaints() == []
+    finally:
+        service.stop()
 
 
 def test_a_service_that_restarts(browser: Any, tmp_path: Path) -> None:
