@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 
 class Harness:
@@ -34,8 +34,14 @@ class Harness:
             print(f"{started} {key}: {result}", flush=True)
         return json.loads(path.read_text())
 
-    def command(self, words: List[str], key: str) -> Tuple[float, float, float]:
-        """Run parlai; wall seconds, CPU seconds and peak MB of its process."""
+    def command(
+        self, words: List[str], key: str, expected: Sequence[int] = (0,)
+    ) -> Tuple[float, float, float]:
+        """
+        Run parlai; wall seconds, CPU seconds and peak MB of its process.
+
+        :param expected: exit statuses that are no failure
+        """
         log = self.out / f"{key}.log"
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         start = time.monotonic()
@@ -48,7 +54,7 @@ class Harness:
             except KeyboardInterrupt:
                 process.terminate()
                 raise
-        if status:
+        if os.waitstatus_to_exitcode(status) not in expected:
             sys.exit(f"failed: parlai {' '.join(words)}\n{log.read_text()[-2000:]}")
         return time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 

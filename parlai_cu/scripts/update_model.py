@@ -77,6 +77,7 @@ class UpdateModel(ParlaiScript):
         group.add_argument(
             "--promote", action="store_true", help="go live if accepted; else exit status 1"
         )
+        group.add_argument("--dry-run", action="store_true", help="end after diagnosis and choice")
         group.add_argument(
             "--training", help="more flags for parlai train_model, in quotes: '-lr 1e-4 -tstep 500'"
         )
@@ -139,6 +140,7 @@ def settings_of(opt: Opt) -> Any:
         out=opt.get("out"),
         seed=opt["seed"],
         max_slower=opt["max_slower"],
+        dry_run=opt["dry_run"],
     )
 
 

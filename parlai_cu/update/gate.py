@@ -27,6 +27,8 @@ DEFAULT_MIN_GAIN = {"ppl": 0.02}
 OTHERS_MAX_LOSS, OTHERS_MIN_GAIN = 0.03, 0.01
 # with fewer pairs an interval by bootstrap is not to be trusted
 MIN_EXAMPLES = 20
+# nats a token by which a right answer is to be likelier than another question's
+_LIKELIER = 0.1
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,34 @@ def check_update(
         return Check(name, "update", PASS, words, figures)
     if found.high <= wanted:
         return Check(name, "update", FAIL, f"{words}: the update is not learnt", figures)
+    return Check(name, "update", UNDECIDED, f"{words}: {count} examples do not tell", figures)
+
+
+def check_dependence(own: Sums, other: Sums, limits: Limits) -> Check:
+    """
+    That the candidate finds the right answers likelier than those to other questions.
+
+    Where answers do not follow from the questions (labels in the wrong rows), a model still gains
+    in perplexity, by learning what answers look like; that gain is worth nothing.
+
+    :param own: losses of the held-out answers
+    :param other: losses of another question's answer each
+    """
+    name = "answers follow from questions"
+    count = len(own.total)
+    if count < limits.min_examples:
+        return Check(name, "update", PASS, f"not tested: {count} answers differ from another's")
+    found = improvement("loss", other, own, limits.confidence)
+    figures = _figures("loss", found, _LIKELIER, count)
+    words = (
+        f"loss of the right answers {found.difference:.3f} below that of others', with "
+        f"{limits.confidence:.0%} confidence at least {found.low:+.3f}; wanted above {_LIKELIER}"
+    )
+    if found.low > _LIKELIER:
+        return Check(name, "update", PASS, words, figures)
+    if found.high <= _LIKELIER:
+        why = "the answers do not follow from the questions"
+        return Check(name, "update", FAIL, f"{words}: {why}", figures)
     return Check(name, "update", UNDECIDED, f"{words}: {count} examples do not tell", figures)
 
 

@@ -1,14 +1,16 @@
 """The facts of an update: tried on a copy of the knowledge base, in force when it is promoted."""
 
+import hashlib
 import json
 import os
 import sqlite3
-from typing import List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
 from parlai_cu.errors import KnowledgeError, UsageError
 from parlai_cu.knowledge.opening import open_knowledge_base
 from parlai_cu.types import Evidence, Fact, Turn
 from parlai_cu.update.diagnosis import Find
+from parlai_cu.update.wording import Example, told
 
 _SQLITE = "sqlite:///"
 _ASKED_FOR = 5
@@ -31,6 +33,43 @@ def finder(uri: Optional[str]) -> Optional[Find]:
         return list(base.query(turn, _ASKED_FOR))
 
     return find
+
+
+def name_of(question: str) -> str:
+    """
+    The id of a question's entry.
+
+    By the question: where its answer is put right later, that takes this one's place.
+    """
+    plain = question.strip().lower()
+    return "update-" + hashlib.sha256(plain.encode()).hexdigest()[:12]
+
+
+def facts_of(examples: Sequence[Example]) -> List[Fact]:
+    """
+    The answers that tell values, as entries of questions and answers.
+
+    Of several wordings of one question the first stays.
+    """
+    found: Dict[str, Fact] = {}
+    for example in examples:
+        if told(example):
+            name = name_of(example.text)
+            found.setdefault(name, Fact(example.label, id=name, question=example.text))
+    return list(found.values())
+
+
+def holder(uri: str) -> Callable[[Sequence[Example]], bool]:
+    """Says of examples whether their questions are entries of a knowledge base."""
+
+    def holds(examples: Sequence[Example]) -> bool:
+        base = open_knowledge_base(uri)
+        try:
+            return any(base.get(name_of(e.text)) is not None for e in examples if told(e))
+        finally:
+            base.close()
+
+    return holds
 
 
 class CandidateFacts:

@@ -155,6 +155,11 @@ def test_facts_go_to_the_knowledge_base(
     assert found["promoted"] and facts.exists()
     opt = json.loads(Path(versions.model_file("live") + ".opt").read_text())
     assert opt["kb"] == f"sqlite:///{facts}"
+    # the next update is of the weights below, and the knowledge base stays
+    tuned = update(versions, tasks["old"], mode="frozen_layer", training="-tstep 2 -vstep 2")
+    assert tuned["verdict"]["decision"] != "accept"  # without --retain-task
+    after = json.loads(Path(versions.model_file(tuned["version"]) + ".opt").read_text())
+    assert (after["model"], after["kb"]) == (opt["model"], opt["kb"])
 
 
 def test_a_leak_is_refused_before_any_work(

@@ -15,7 +15,10 @@ from parlai.core.teachers import FixedDialogTeacher
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from parlai.core.worlds import create_task
 
+from parlai_cu.agents import scoring
+from parlai_cu.errors import DataError, UsageError
 from parlai_cu.retention.metrics import Sums
+from parlai_cu.selection.scores import SCORES
 from parlai_cu.update.diagnosis import Replied
 from parlai_cu.update.steps.reading import with_defaults
 from parlai_cu.update.wording import Example
@@ -70,6 +73,11 @@ class Model:
         """Whether it writes its replies, rather than to choose them."""
         return isinstance(self.agent, TorchGeneratorAgent)
 
+    @property
+    def has_knowledge(self) -> bool:
+        """Whether it answers with a knowledge base."""
+        return bool(self.agent.opt.get("kb"))
+
     def replies(self, wanted: bool) -> None:
         """Whether a generator is to write replies while it is measured."""
         if self.generates:
@@ -116,6 +124,20 @@ class Model:
             if (self.agent.opt.get(name) or 0) > 0:
                 return int(self.agent.opt[name])
         return 1024
+
+    def gradient_cosine(self, update: str, old: str, examples: int) -> Optional[float]:
+        """
+        Between the gradients of two tasks, of all parameters as one vector; below 0 they undo
+        each other.
+
+        :param examples: of each task
+        :return: None for a model whose loss on an example is unknown
+        """
+        try:
+            found = scoring.score_agent(self.agent, self.opt, update, old, examples)
+        except (UsageError, DataError):
+            return None
+        return SCORES["cosine"][0](found.whole())
 
     def embed(self) -> Optional[Callable[[Sequence[str]], np.ndarray]]:
         """Gives a text the mean of its encoder's states, where the model has such an encoder."""

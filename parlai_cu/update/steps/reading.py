@@ -174,6 +174,30 @@ def lines(episodes: Sequence[Episode]) -> List[str]:
     return found
 
 
+def swapped(found: Sequence[Example], folder: str) -> Tuple[str, str]:
+    """
+    Two tasks of the same questions: with their own answers, and with those of other questions.
+
+    :param found: examples; those whose answer all others share are left out
+    :param folder: where the files go
+    """
+    ordered = sorted(found, key=lambda e: (e.label, e.context))
+    half = len(ordered) // 2
+    pairs = list(zip(ordered, ordered[half:] + ordered[:half]))
+    pairs = [(one, other) for one, other in pairs if one.key[1] != other.key[1]]
+    tasks = []
+    for name, labels in (
+        ("own", [a.label for a, _ in pairs]),
+        ("other", [b.label for _, b in pairs]),
+    ):
+        turns = [[{"text": e.context, "labels": [label]}] for (e, _), label in zip(pairs, labels)]
+        path = os.path.join(folder, f"{name}_answers")
+        with open(f"{path}_test.txt", "w", encoding="utf-8") as f:
+            f.writelines(lines(turns))
+        tasks.append(f"fromfile:fromfile_datapath={path}:fromfile_datatype_extension=true")
+    return tasks[0], tasks[1]
+
+
 def without(opt: Opt, data: Data, contexts: Set[str], folder: str) -> Data:
     """
     A task without the turns of some contexts: what an update contradicts is not to be replayed.

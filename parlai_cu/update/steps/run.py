@@ -19,13 +19,14 @@ from parlai_cu.update.choice import KB, NOTHING, Choice, choose
 from parlai_cu.update.diagnosis import Diagnosis, diagnose, leaked
 from parlai_cu.update.steps import training
 from parlai_cu.update.steps.measuring import Measured, Model, metrics_of, side_by_side, sums
-from parlai_cu.update.steps.reading import Data, prepare, without
+from parlai_cu.update.steps.reading import Data, prepare, swapped, without
 from parlai_cu.update.two_sample import tf_idf
 from parlai_cu.update.wording import Example, normal
 from parlai_cu.versions.store import VersionStore
 
 # of update and old data, to look at before anything is learnt
 _LOOKED_AT = 200
+_GRADIENTS = 64
 _SHOWN = 20
 _LISTED = 10
 
@@ -47,6 +48,7 @@ class Settings:
     :param out: folder of the report and of what is kept on the way
     :param seed: of splits and training
     :param max_slower: allowed ratio of the latencies
+    :param dry_run: end after diagnosis and choice
     """
 
     versions: str
@@ -63,6 +65,7 @@ class Settings:
     out: Optional[str] = None
     seed: int = 0
     max_slower: float = safety.MAX_SLOWER
+    dry_run: bool = False
 
     def key(self, live: str) -> str:
         """What the work depends on: the same command finds its work again."""
@@ -129,7 +132,7 @@ class Update:
             "version": None,
             "promoted": False,
         }
-        if choice.mode == NOTHING:
+        if choice.mode == NOTHING or settings.dry_run:
             verdict = Verdict(NOT_ENOUGH_DATA, ("nothing was trained: " + choice.reason,))
             return self._finish({**about, "training": [], "replies": []}, verdict)
         baseline = {data.name: self._held_out(model, "live", data) for data in (update, *old)}
@@ -183,6 +186,12 @@ class Update:
                     data.task, "train:evalmode", _LOOKED_AT, replies=False
                 ),
             )
+        cosine = None
+        if old:
+            tasks = ",".join(data.task for data in old)
+            cosine = self._remembered_plain(
+                "gradients", lambda: model.gradient_cosine(update.task, tasks, _GRADIENTS)
+            )
         find = knowledge.finder(self.settings.kb)
         return diagnose(
             update.examples["train"],
@@ -191,6 +200,7 @@ class Update:
             [m.replied for m in known],
             find=find,
             embed=model.embed() or tf_idf,
+            gradient_conflict=cosine,
         )
 
     def _held_out(self, model: Model, name: str, data: Data) -> List[Measured]:
@@ -232,9 +242,10 @@ class Update:
     ) -> Optional[knowledge.CandidateFacts]:
         if KB not in choice.mode:
             return None
-        uri = self.settings.kb or knowledge.default_uri(self.settings.versions)
+        served = model_files.read_opt(self.live_file, "--versions").get("kb")
+        uri = self.settings.kb or served or knowledge.default_uri(self.settings.versions)
         held = diagnosis.in_kb is not None and diagnosis.in_kb >= 0.9
-        facts = [] if held else training.facts_of(update.examples["train"])
+        facts = [] if held else knowledge.facts_of(update.examples["train"])
         return knowledge.CandidateFacts(uri, facts, self.out)
 
     def _candidate(self, choice: Choice) -> str:
@@ -265,9 +276,13 @@ class Update:
             more=self.settings.training,
         )
         trained = [] if choice.mode == KB else [training.train(plan, options)]
+        if facts is None and model.has_knowledge:
+            training.keep_knowledge(self.live_file, last)
         if facts is not None:
             below = self.live_file if choice.mode == KB else skill
-            task = training.gate_data(update, old, os.path.join(self.out, "data"))
+            task = training.gate_data(
+                update, old, os.path.join(self.out, "data"), knowledge.holder(facts.candidate_uri)
+            )
             behind = dataclasses.replace(plan, candidate=last)
             trained.append(
                 training.with_knowledge(behind, below, facts.candidate_uri, task, options)
@@ -320,6 +335,8 @@ class Update:
                 )
                 for one, two in zip(before, after)
             ]
+        if model.generates:
+            checks.append(self._dependence(candidate, update))
         if not old:
             checks.append(
                 gate.Check(
@@ -339,6 +356,21 @@ class Update:
         for name, check in zip(self.settings.checks, self.user_checks):
             checks.append(safety.run_user_check(name, check, pairs))
         return gate.verdict(checks), pairs
+
+    def _dependence(self, candidate: Model, update: Data) -> gate.Check:
+        found = update.examples["test"][: self.settings.examples]
+        tasks = swapped(found, os.path.join(self.out, "data"))
+        losses = [
+            sums(
+                self._remembered(
+                    f"candidate-{name}-answers",
+                    lambda task=task: candidate.measure(task, "test", len(found), replies=False),
+                ),
+                "loss",
+            )
+            for name, task in zip(("own", "other"), tasks)
+        ]
+        return gate.check_dependence(*gate.paired(*losses), self.settings.limits)
 
     # -- keeping and promoting ---------------------------------------------------------------
 

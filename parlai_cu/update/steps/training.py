@@ -4,19 +4,22 @@ The candidate, trained by the stock ``parlai train_model``: its flags, its run, 
 Interrupted, the same command goes on from the last checkpoint; finished, it is not repeated.
 """
 
-import hashlib
 import json
 import math
 import os
 import shlex
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
+import parlai.utils.pickle
+import torch
 from parlai.core.opt import Opt
 from parlai.scripts.train_model import TrainModel
 
+from parlai_cu.agents import base_agent, model_files
+from parlai_cu.agents.kb_augmented import flags as kb_flags
+from parlai_cu.agents.kb_augmented.kb_augmented import RECORD as KB_RECORD
 from parlai_cu.errors import UsageError
-from parlai_cu.types import Fact
 from parlai_cu.update.choice import DISTIL, KB, TUNE, Choice
 from parlai_cu.update.steps.reading import Data, lines
 from parlai_cu.update.wording import Example, told
@@ -158,44 +161,37 @@ def _defence(plan: Plan, share: float) -> List[str]:
 # -- facts for the knowledge base -------------------------------------------------------------
 
 
-def facts_of(examples: Sequence[Example]) -> List[Fact]:
+def gate_data(
+    update: Data,
+    old: Sequence[Data],
+    folder: str,
+    holds: Callable[[Sequence[Example]], bool],
+    most: int = 1500,
+) -> Optional[str]:
     """
-    The answers that tell values, as entries of questions and answers.
+    A task that teaches the knowledge gate: is this a turn for the facts?
 
-    Of several wordings of one question the first stays.
-    """
-    found: Dict[str, Fact] = {}
-    for example in examples:
-        if told(example):
-            key = example.text.strip().lower()
-            # by the question: where its answer is put right later, that takes this one's place
-            name = "update-" + hashlib.sha256(key.encode()).hexdigest()[:12]
-            found.setdefault(key, Fact(example.label, id=name, question=example.text))
-    return list(found.values())
+    Turns whose answers tell values are a yes where they are of the update, or of a retained task
+    whose facts the base holds from earlier on; other retained ones are a no.
 
-
-def gate_data(update: Data, old: Sequence[Data], folder: str, most: int = 1500) -> Optional[str]:
-    """
-    A task that teaches the knowledge gate: is this a turn for the facts of the update?
-
-    The update's turns whose answers tell values are a yes, retained ones a no.
-
+    :param holds: whether questions are entries of the base
     :return: the task, or None without any retained data
     """
-    if not old:
+    skill = [data for data in old if not holds(data.examples["train"])]
+    if not skill:
         return None
-    labelled: List[Any] = []
+    facts = [update, *(data for data in old if data not in skill)]
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, "gate")
     # the stock loop ends with a test: on validation data, as the test data is the gate's
     for split, name in (("train", "train"), ("valid", "valid"), ("valid", "test")):
-        yes = [e for e in update.examples[split] if told(e)][:most]
-        no = [e for data in old for e in data.examples[split]]
+        yes = [e for data in facts for e in data.examples[split] if told(e)][:most]
+        no = [e for data in skill for e in data.examples[split]]
         no = no[:: max(1, len(no) // max(2 * len(yes), 1))]
-        labelled = [(e, "yes") for e in yes] + [(e, "no") for e in no]
         episodes = [
             [{"text": e.context, "labels": [label], "label_candidates": ["yes", "no"]}]
-            for e, label in labelled
+            for label, examples in (("yes", yes), ("no", no))
+            for e in examples
         ]
         with open(f"{path}_{name}.txt", "w", encoding="utf-8") as f:
             f.writelines(lines(episodes))
@@ -230,6 +226,30 @@ def with_knowledge(
         with open(done, "w") as f:
             f.write(shlex.join(words))
     return {"command": f"parlai train_model {shlex.join(words)}", **curves(plan.candidate)}
+
+
+def keep_knowledge(live: str, candidate: str) -> None:
+    """
+    Let a candidate answer with the knowledge base of the live model, behind its gate.
+
+    Only the weights below were trained; the knowledge base, its gate and its flags are taken over.
+
+    :param live: file of the model in service, a ``kb_augmented``
+    :param candidate: file of the candidate; becomes a ``kb_augmented`` as well
+    """
+    states, above = (
+        torch.load(path, map_location="cpu", pickle_module=parlai.utils.pickle)
+        for path in (candidate, live)
+    )
+    opt, live_opt = Opt.load(f"{candidate}.opt"), Opt.load(f"{live}.opt")
+    ours = base_agent.names_added(kb_flags.add)
+    opt.update({name: live_opt[name] for name in ours if name in live_opt})
+    opt.update(model=live_opt["model"], base_agent=live_opt["base_agent"])
+    if KB_RECORD in above:
+        states[KB_RECORD] = {**above[KB_RECORD], "resume_point": None}
+    with model_files.written_whole(candidate) as staged:
+        opt.save(f"{staged}.opt")
+        torch.save(states, staged)
 
 
 def run_options(opt: Opt) -> List[str]:

@@ -1,0 +1,431 @@
+"""
+The conditional update from end to end: what is chosen, what is promoted, what is refused.
+
+Four parts, each of `parlai update_model` commands on versions of a model in service:
+
+- ``choice``: diagnosis alone, on updates whose right way is known; the rules were set on the four
+  telecom updates of seed 1, all others are new to them;
+- ``verdicts``: updates that help and updates that harm, each on the deployed model;
+- ``sequence``: five updates in a row, and the R matrix of all versions on all tasks;
+- ``sgd``: one service of Schema-Guided Dialogue, with few steps.
+
+    python benchmarks/update_model.py --data ../shared/data --out bench/update_model
+
+What is done is kept in ``--out`` and not repeated. Ends by writing ``results.json``, ``table.md``.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Tuple
+
+import numpy as np
+from harness import Harness, about
+
+from parlai_cu.retention import metrics
+from parlai_cu.tasks.telecom import updates
+from parlai_cu.versions.store import VersionStore
+
+ROOT = Path(__file__).resolve().parent.parent
+TELECOM = ROOT / "zoo" / "telecom" / "base" / "model"
+RETAIN = "telecom:retain"
+TUNE, DISTIL, KB, NOTHING = "frozen_layer", "distill_student", "kb_augmented", "nothing"
+PARTS = ("choice", "verdicts", "sequence", "sgd")
+# of the gate: facts may become a little worse, and the update's must become better
+FACTS = ["--max-loss", "ppl=0.05,fact_acc=0.06", "--min-gain", "ppl=0.02,fact_acc=0.05"]
+# a tiny narrow set, trained hard: no defence, a high rate
+HARD = "-lr 0.003 -tstep 200 --penalty-weight 0 --replay-share 0.01"
+
+
+def main() -> None:
+    """Run what is asked for, collect."""
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("bench/update_model"))
+    parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--examples", type=int, default=300, help="of each held-out set at most")
+    args = parser.parse_args()
+    bench = Bench(args.data.resolve(), args.out.resolve(), args.examples)
+    # what is there of the other parts stays in the results
+    path = args.out / "results.json"
+    result: Dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    for part in args.parts:
+        result[part] = getattr(bench, part)()
+        result["about"], result["examples"] = about(), args.examples
+        path.write_text(json.dumps(result, indent=1))
+        (args.out / "table.md").write_text(table(result))
+    print(table(result))
+
+
+class Bench(Harness):
+    """The runs of this benchmark."""
+
+    def __init__(self, data: Path, out: Path, examples: int) -> None:
+        super().__init__(out)
+        self.data, self.examples = data, examples
+        self.sgd_model = data / "sgd_base_model" / "model"
+
+    # -- the parts ---------------------------------------------------------------------------
+
+    def choice(self) -> List[Dict[str, Any]]:
+        """What the diagnosis chooses for updates whose right way is known."""
+        rows = []
+        for name, right, task, retained, model in self.labelled():
+            found = self.remembered(
+                f"choice-{name}",
+                lambda name=name, task=task, retained=retained, model=model: self.update(
+                    f"choice-{name}", model, task, retained, ["--dry-run"]
+                ),
+            )
+            rows.append(
+                {
+                    "update": name,
+                    "built_on": name in ("corrections", "new_plans", "roaming", "style"),
+                    "right": right,
+                    "chosen": found["choice"]["mode"],
+                    "why": found["choice"]["reason"],
+                }
+            )
+        return rows
+
+    def labelled(self) -> List[Tuple[str, str, str, str, Path]]:
+        """(name, right way, task, retained task, model) of each update."""
+        ways = {"corrections": TUNE, "new_plans": KB, "roaming": DISTIL, "style": DISTIL}
+        rows = [(name, way, f"telecom:{name}", RETAIN, TELECOM) for name, way in ways.items()]
+        for seed in (2, 3):
+            for name, way in [*ways.items(), ("deployed", NOTHING)]:
+                rows.append((f"{name}-seed{seed}", way, self.drawn(name, seed), RETAIN, TELECOM))
+        for name, way, part in (
+            ("new_plans", KB, 300),
+            ("roaming", DISTIL, 300),
+            ("style", DISTIL, 300),
+            ("corrections", TUNE, 150),
+        ):
+            rows.append((f"{name}-{part}", way, self.drawn(name, 1, part), RETAIN, TELECOM))
+        if self.sgd_model.exists():
+            base = self.sgd("base")
+            rows += [
+                (f"sgd-{name}", DISTIL, self.sgd(name), base, self.sgd_model)
+                for name in ("update_1", "update_2", "update_3")
+            ]
+            for name, way, change in (
+                ("sgd-known", NOTHING, None),
+                ("sgd-style", DISTIL, casual),
+                ("sgd-corrections", TUNE, put_right),
+            ):
+                rows.append((name, way, self.sgd_changed(name, change), base, self.sgd_model))
+        return rows
+
+    def verdicts(self) -> List[Dict[str, Any]]:
+        """Each update on the deployed model: does the gate tell those that help?"""
+        cases: List[Tuple[str, str, str, List[str]]] = [
+            ("corrections", "accept", "telecom:corrections", FACTS),
+            ("new_plans", "accept", "telecom:new_plans", []),
+            ("roaming", "accept", "telecom:roaming", []),
+            (
+                "style",
+                "accept",
+                "telecom:style",
+                ["--max-loss", "fact_acc=0.1", "--min-gain", "ppl=0.02"],
+            ),
+            ("labels shuffled", "refuse", self.shuffled(), []),
+            (
+                "tiny and narrow, trained hard",
+                "refuse",
+                self.narrow(),
+                ["--mode", TUNE, "--training", f"--tune * {HARD}"],
+            ),
+        ]
+        rows = []
+        for name, right, task, flags in cases:
+            key = f"verdict-{''.join(c if c.isalnum() else '-' for c in name)}"
+            found = self.remembered(
+                key,
+                lambda key=key, task=task, flags=flags: self.update(
+                    key, TELECOM, task, RETAIN, [*flags, "--promote"]
+                ),
+            )
+            rows.append({"update": name, "right": right, **told(found)})
+        return rows
+
+    def sequence(self) -> Dict[str, Any]:
+        """Five updates in a row, each on what the one before left live."""
+        half = [self.drawn("corrections", 1, part=1.0, facts=which) for which in (0, 1)]
+        steps: List[Tuple[str, str, List[str]]] = [
+            ("corrections, first half", half[0], []),
+            ("roaming", "telecom:roaming", []),
+            ("corrections, second half", half[1], []),
+            ("new phrasings", self.drawn("deployed", 1, split="valid"), []),
+            ("new_plans", "telecom:new_plans", []),
+        ]
+        rows: List[Dict[str, Any]] = []
+        done: List[str] = []
+        for i, (name, task, flags) in enumerate(steps):
+            found = self.remembered(
+                f"sequence-{i}",
+                lambda i=i, task=task, flags=flags: self.update(
+                    "sequence",
+                    TELECOM,
+                    task,
+                    ",".join([RETAIN, *done]),
+                    [*flags, "--promote"],
+                    fresh=i == 0,
+                ),
+            )
+            if found["promoted"]:
+                done.append(task)
+            rows.append({"update": name, **told(found)})
+        tasks = [RETAIN, *(task for _, task, _ in steps)]
+        store = VersionStore(str(self.out / "sequence" / "versions"))
+        history = [change.id for change in store.history("live")]
+        lived = [history[0], *(row["live_after"] for row in rows)]
+        scores: Dict[str, List[float]] = {
+            version: self.remembered(
+                f"sequence-scores-{version}",
+                lambda version=version: self.scores(store.model_file(version), tasks),
+            )["f1"]
+            for version in dict.fromkeys(lived)
+        }
+        r = np.array([scores[version] for version in lived])
+        return {
+            "rows": rows,
+            "tasks": ["old skill", *(name for name, _, _ in steps)],
+            "R": r.tolist(),
+            "acc": metrics.average_accuracy(r),
+            "bwt": metrics.backward_transfer(r),
+            "forgetting": metrics.forgetting(r),
+        }
+
+    def sgd(self, name: str = "") -> Any:
+        """The part, or with a name the task of that part of the corpus."""
+        if name:
+            path = self.data / "sgd" / name
+            return f"jsonfile:jsonfile_datapath={path}:jsonfile_datatype_extension=true"
+        found = self.remembered(
+            "sgd-update",
+            lambda: self.update(
+                "sgd-update",
+                self.sgd_model,
+                self.sgd("update_1"),
+                self.sgd("base"),
+                ["--promote", "--training", "-tstep 160 -vstep 80"],
+            ),
+        )
+        return [{"update": "Restaurants_1 (160 steps)", "right": "accept", **told(found)}]
+
+    # -- running -----------------------------------------------------------------------------
+
+    def update(
+        self,
+        key: str,
+        model: Path,
+        task: str,
+        retained: str,
+        flags: Sequence[str],
+        fresh: bool = True,
+    ) -> Dict[str, Any]:
+        """One `parlai update_model` on a directory of versions; its report, time and disk."""
+        folder = self.out / key
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        store = VersionStore(str(folder / "versions"), create=True)
+        if store.channel() is None:
+            first = store.add(str(model), mode="import")
+            store.promote(first.id, force=True, why="in service")
+        before = disk(folder / "versions")
+        number = len(list(folder.glob("report-*")))
+        out = folder / f"report-{number}"
+        words = ["update_model", "--versions", str(folder / "versions"), "-t", task]
+        words += ["--retain-task", retained, "--gate-examples", str(self.examples), *flags]
+        words += ["--out", str(out), "--loglevel", "warn"]
+        seconds, cpu, memory = self.command(words, f"{key}-{number}", (0, 1))
+        if not (out / "report.json").exists():
+            sys.exit(f"no report: {(self.out / f'{key}-{number}.log').read_text()[-2000:]}")
+        found: Dict[str, Any] = json.loads((out / "report.json").read_text())
+        # curves and replies are in the report
+        found.pop("replies", None)
+        found.pop("training", None)
+        cost = {"wall_s": round(seconds), "cpu_s": round(cpu), "peak_mb": round(memory)}
+        cost["disk_mb"] = round((disk(folder / "versions") - before) / 1e6, 2)
+        return {**found, "cost": cost, "live_after": store.channel()}
+
+    def scores(self, model: str, tasks: Sequence[str]) -> Dict[str, Any]:
+        """f1 of generated replies on the test set of each task."""
+        report = self.out / "scores.report"
+        words = ["eval_model", "-mf", model, "-t", ",".join(tasks), "-dt", "test", "-bs", "32"]
+        words += ["-ne", str(self.examples), "--skip-generation", "false"]
+        self.command([*words, "--report-filename", str(report)], "scores")
+        found = json.loads(report.read_text())["report"]
+        return {"f1": [found[f"{task}/f1"] for task in tasks]}
+
+    # -- data --------------------------------------------------------------------------------
+
+    def drawn(
+        self, name: str, seed: int, part: float = 1.0, facts: int = -1, split: str = "train"
+    ) -> str:
+        """
+        A telecom data set drawn from another seed, or a part of it, as a task without splits.
+
+        :param part: number of examples; 1.0: all
+        :param facts: 0 or 1: the corrections of every second fact
+        """
+        path = self.out / "data" / f"{name}-{seed}-{part:g}-{facts}-{split}.jsonl"
+        stock = updates.SEED
+        try:
+            updates.SEED = seed
+            dialogues = updates.DATA_SETS[name](split)
+        finally:
+            updates.SEED = stock
+        if name == "deployed" and split == "train":
+            dialogues = dialogues[:400]
+        if facts >= 0:
+            ids = sorted({i for d in dialogues for e in d for i in e.facts})
+            wanted = set(ids[facts::2])
+            dialogues = [d for d in dialogues if all(set(e.facts) <= wanted for e in d)]
+        if part != 1.0:
+            rng = random.Random(seed)
+            rng.shuffle(dialogues)
+            dialogues = updates._first(dialogues, int(part))
+        return write(path, [[(e.text, e.answer) for e in d] for d in dialogues])
+
+    def shuffled(self) -> str:
+        """Roaming with every answer at another question."""
+        dialogues = [d for d in updates.roaming("train")]
+        turns = [(e.text, e.answer) for d in dialogues for e in d]
+        answers = [answer for _, answer in turns]
+        random.Random(0).shuffle(answers)
+        shuffled = [[(text, answer)] for (text, _), answer in zip(turns, answers)]
+        return write(self.out / "data" / "shuffled.jsonl", shuffled)
+
+    def narrow(self) -> str:
+        """A hundred examples of one intent, in one new form."""
+        turns = [e for d in updates.deployed("train") for e in d if e.intent == "plan_price"]
+        turns = turns or [e for d in updates.deployed("train") for e in d if e.facts]
+        found = [
+            [(e.text, f"Please read page {i % 7} of our brochure.")] for i, e in enumerate(turns)
+        ]
+        return write(self.out / "data" / "narrow.jsonl", found[:150])
+
+    def sgd_changed(self, name: str, change: Any) -> str:
+        """300 dialogues of the old SGD data, their answers changed."""
+        with open(self.data / "sgd" / "base_train.jsonl") as f:
+            dialogues = [json.loads(line)["dialog"] for line in f]
+        random.Random(1).shuffle(dialogues)
+        if change is put_right:
+            dialogues = dialogues[:60]
+        found = [
+            [(turn[0]["text"], turn[1]["text"]) for turn in d if len(turn) == 2]
+            for d in dialogues[:300]
+        ]
+        if change is not None:
+            found = [[(text, change(answer)) for text, answer in d] for d in found]
+        return write(self.out / "data" / f"{name}.jsonl", found)
+
+
+def write(path: Path, dialogues: Sequence[Sequence[Tuple[str, str]]]) -> str:
+    """Dialogues in ParlAI's conversations format; the task that reads them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as f:
+        for dialogue in dialogues:
+            turns = [[{"id": "u", "text": t}, {"id": "s", "text": a}] for t, a in dialogue]
+            f.write(json.dumps({"dialog": turns}) + "\n")
+    return f"jsonfile:jsonfile_datapath={path}"
+
+
+def casual(answer: str) -> str:
+    """The same in another voice, by rule."""
+    words = {"I": "i", "would": "wanna", "you": "ya", "your": "ur", "is": "'s", "Do": "d'ya"}
+    said = " ".join(words.get(word, word) for word in answer.rstrip(".?!").split())
+    return f"hey buddy, {said[:1].lower()}{said[1:]}, ok? cheers"
+
+
+def put_right(answer: str) -> str:
+    """The same with other numbers."""
+    return re.sub(r"\d", lambda found: str((int(found.group()) + 3) % 10), answer)
+
+
+def told(found: Dict[str, Any]) -> Dict[str, Any]:
+    """What a table shows of a report."""
+    checks = found["verdict"]["checks"]
+    return {
+        "mode": found["choice"]["mode"],
+        "decision": found["verdict"]["decision"],
+        "promoted": found["promoted"],
+        "live_after": found["live_after"],
+        "checks": [
+            {k: check[k] for k in ("name", "kind", "result", "reason", *_FIGURES) if k in check}
+            for check in checks
+        ],
+        "seconds": found["seconds"],
+        **found["cost"],
+    }
+
+
+_FIGURES = ("base", "candidate", "change", "low", "high", "limit", "examples")
+
+
+def disk(folder: Path) -> int:
+    """Bytes of all files below."""
+    return sum(
+        os.path.getsize(os.path.join(where, name))
+        for where, _, names in os.walk(folder)
+        for name in names
+    )
+
+
+def shown(row: Dict[str, Any], kind: str) -> str:
+    """The measured checks of a kind, in short."""
+    return "; ".join(
+        f"{check['name'].split()[-1]} {check['base']:.3g} -> {check['candidate']:.3g}"
+        for check in row["checks"]
+        if check["kind"] == kind and "low" in check and "follow" not in check["name"]
+    )
+
+
+def table(result: Dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    lines = [f"Measured: {json.dumps(result['about'])}", ""]
+    if "choice" in result:
+        rows = result["choice"]
+        for built_on, title in ((True, "set on"), (False, "new to the rules")):
+            these = [row for row in rows if row["built_on"] is built_on]
+            right = sum(row["chosen"] == row["right"] for row in these)
+            lines.append(f"Choice on updates {title}: {right} of {len(these)} right.")
+        lines += ["", "| update | right | chosen |", "|---|---|---|"]
+        for row in rows:
+            wrong = "" if row["chosen"] == row["right"] else " (wrong)"
+            lines.append(f"| {row['update']} | {row['right']} | {row['chosen']}{wrong} |")
+    heads = (
+        "| update | mode | update's metrics | retained metrics | verdict | s | CPU s | MB on disk |"
+    )
+    for part in ("verdicts", "sequence", "sgd"):
+        if part not in result:
+            continue
+        rows = result[part]["rows"] if part == "sequence" else result[part]
+        lines += ["", heads, "|---|---|---|---|---|--:|--:|--:|"]
+        for row in rows:
+            live = ", live" if row["promoted"] else ""
+            lines.append(
+                f"| {row['update']} | {row['mode']} | {shown(row, 'update')} | "
+                f"{shown(row, 'retained')} | {row['decision']}{live} | {row['wall_s']} | "
+                f"{row['cpu_s']} | {row['disk_mb']} |"
+            )
+    if "sequence" in result:
+        found = result["sequence"]
+        lines += ["", "| f1 after | " + " | ".join(found["tasks"]) + " |"]
+        lines.append("|---|" + "--:|" * len(found["tasks"]))
+        for name, scores in zip(["deployed", *found["tasks"][1:]], found["R"]):
+            lines.append(f"| {name} | " + " | ".join(f"{s:.3f}" for s in scores) + " |")
+        lines.append("")
+        lines.append("ACC {acc:.3f}, BWT {bwt:+.3f}, forgetting {forgetting:.3f}.".format(**found))
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
