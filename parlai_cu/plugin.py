@@ -86,6 +86,7 @@ TASKS = {
     "telecom": "parlai_cu.tasks.telecom",
     "sgd_service": "parlai_cu.tasks.sgd_service",
     "dstc11": "parlai_cu.tasks.dstc11",
+    "corrections": "parlai_cu.tasks.corrections",
 }
 
 # `zoo:NAME/model`: the package that holds build.py with ParlAI's download(datapath)

@@ -24,6 +24,7 @@ ACTIONS = (
     "prune",
     "verify",
     "export",
+    "review",
 )
 # how many versions an action names
 _NAMES = {"show": 1, "diff": 2, "promote": 1, "export": 1}
@@ -73,6 +74,10 @@ class VersionsScript(ParlaiScript):
         parser.add_argument(
             "-o", "--outfile", help="export: where the plain model is to be written"
         )
+        parser.add_argument("--chatlog", help="review: what the chat service records")
+        parser.add_argument("--accept", help="review: ids of corrections, with commas, or all")
+        parser.add_argument("--reject", help="review: the same")
+        parser.add_argument("--text", help="review: with --accept ID, the right answer instead")
         parser.add_argument("--json", action="store_true", help="list, show, diff: as JSON")
         return parser
 
@@ -93,6 +98,8 @@ class VersionsScript(ParlaiScript):
                 f"parlai versions {action}: expected one of {', '.join(ACTIONS)}; "
                 f"nearest: {', '.join(close)}"
             )
+        if action == "review":
+            return self._review()
         self._need(action, "versions")
         if len(names) != _NAMES.get(action, 0):
             raise UsageError(
@@ -102,8 +109,29 @@ class VersionsScript(ParlaiScript):
         store = VersionStore(
             self.opt["versions"], create=action == "import", path_manager=PathManager
         )
-        steps: Dict[str, Callable[..., Any]] = {name: getattr(self, f"_{name}") for name in ACTIONS}
+        steps: Dict[str, Callable[..., Any]] = {
+            name: getattr(self, f"_{name}") for name in ACTIONS if name != "review"
+        }
         return steps[action](store, *names)
+
+    def _review(self) -> List[str]:
+        """Corrections from live chats: those that wait are listed, or decided on."""
+        from parlai_cu.corrections import review
+
+        self._need("review", "chatlog")
+        path, text = self.opt["chatlog"], self.opt.get("text")
+        decided: List[str] = []
+        for flag in (review.ACCEPT, review.REJECT):
+            ids = (self.opt.get(flag) or "").split(",") if self.opt.get(flag) else []
+            if ids and text and (flag == review.REJECT or len(ids) != 1 or ids == ["all"]):
+                raise UsageError(
+                    "--text is the answer of one correction: --accept ID --text ANSWER"
+                )
+            decided += review.decide(path, ids, flag, text) if ids else []
+        if text and not decided:
+            raise UsageError("--text needs the correction it is for: --accept ID")
+        print(f"{len(decided)} decided" if decided else review.listing(path))
+        return decided
 
     def _need(self, action: str, *flags: str) -> None:
         for flag in flags:

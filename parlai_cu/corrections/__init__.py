@@ -1,0 +1,1 @@
+"""Corrections from live chats: read, masked, reviewed."""

@@ -1,0 +1,173 @@
+"""
+Which corrections may be learnt: decisions of people, kept beside the chat log.
+
+They are lines that are only ever appended, so that several may review at once; the last one on a
+correction is in force.
+"""
+
+import datetime
+import getpass
+import hashlib
+import json
+import os
+from dataclasses import dataclass, replace
+from typing import Dict, List, Optional, Sequence
+
+from parlai_cu.corrections.chatlog import REVIEWED, Judgement, read
+from parlai_cu.errors import DataError, SaveError, UsageError, nearest
+
+ACCEPT, REJECT, PENDING = "accept", "reject", "pending"
+SPLITS = ("train", "valid", "test")
+# of ten questions
+_TEST, _VALID = 2, 1
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """
+    A correction and what was decided.
+
+    :param judgement: with the text that was put in place of the user's, where a reviewer did
+    :param decision: ``accept``, ``reject`` or ``pending``
+    """
+
+    judgement: Judgement
+    decision: str
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """
+    What is to be learnt of one judgement.
+
+    :param context: all that was said before the answer, oldest first
+    :param label: the right answer
+    """
+
+    context: Sequence[str]
+    label: str
+
+
+def reviewed(path: str) -> List[Reviewed]:
+    """The corrections of a chat log, oldest first, each with its decision."""
+    decisions = _decisions(path)
+    found = []
+    for judgement in read(path):
+        if judgement.correction is None:
+            continue
+        made = decisions.get(judgement.id, {})
+        text = made.get("text")
+        kept = replace(judgement, correction=text) if text else judgement
+        found.append(Reviewed(kept, made.get("decision", PENDING)))
+    return found
+
+
+def decide(path: str, ids: Sequence[str], decision: str, text: Optional[str] = None) -> List[str]:
+    """
+    Accept or reject corrections.
+
+    :param ids: of corrections, beginnings suffice; ``all``: those that are pending
+    :param text: accept with this answer instead
+    :return: the ids that were decided on
+    :raises UsageError: when there is no such correction
+    """
+    known = {one.judgement.id: one.decision for one in reviewed(path)}
+    chosen: List[str] = []
+    for name in ids:
+        if name == "all":
+            chosen += [i for i, decided in known.items() if decided == PENDING]
+            continue
+        matching = [i for i in known if i.startswith(name)]
+        if len(matching) != 1:
+            close = matching or nearest(name, known) or list(known)[:3]
+            what = "several corrections" if matching else "no correction"
+            raise UsageError(f"{name}: {what} of {path}; nearest: {', '.join(close) or 'none'}")
+        chosen += matching
+    stamp = {
+        "decision": decision,
+        "text": text,
+        "who": getpass.getuser(),
+        "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+    lines = "".join(json.dumps({"id": name, **stamp}) + "\n" for name in chosen)
+    try:
+        with open(_file(path), "ab") as f:
+            f.write(lines.encode())  # in one go: others may be appending
+    except OSError as error:
+        raise SaveError(f"{_file(path)} could not be written: {error.strerror}") from error
+    return chosen
+
+
+def lessons(path: str, pending: bool = False, rated_up: bool = False) -> List[Lesson]:
+    """
+    What may be learnt, each thing once.
+
+    :param pending: also corrections that nobody has decided on
+    :param rated_up: also replies that users found good
+    """
+    wanted = (ACCEPT, PENDING) if pending else (ACCEPT,)
+    found = [
+        Lesson((*r.judgement.context, r.judgement.text), str(r.judgement.correction))
+        for r in reviewed(path)
+        if r.decision in wanted
+    ]
+    if rated_up:
+        found += [
+            Lesson((*j.context, j.text), j.reply)
+            for j in read(path)
+            if j.rating == "up" and j.correction is None
+        ]
+    once = {(tuple(part.lower() for part in one.context), one.label): one for one in found}
+    return list(once.values())
+
+
+def split_of(lesson: Lesson) -> str:
+    """
+    Which split a lesson belongs to: 7 of 10 train, 1 validates, 2 test.
+
+    It follows from the last question alone, so what was held out once always is, however the log
+    grows, and the same question is never on two sides.
+    """
+    key = lesson.context[-1].strip().lower()
+    number = int(hashlib.sha256(key.encode()).hexdigest(), 16) % 10
+    if number < _TEST:
+        return "test"
+    return "valid" if number < _TEST + _VALID else "train"
+
+
+def listing(path: str, all_of_them: bool = False) -> str:
+    """The corrections that wait for a decision, for the terminal."""
+    found = reviewed(path)
+    lines = []
+    for one in found:
+        if one.decision != PENDING and not all_of_them:
+            continue
+        j = one.judgement
+        lines += [f"{j.id}  {one.decision}  {j.time[:16]}  {j.version or ''}".rstrip()]
+        lines += [f"    ... {said}" for said in j.context[-2:]]
+        lines += [f"    user:     {j.text}", f"    reply:    {j.reply}"]
+        lines += [f"    right is: {j.correction}"]
+    counts = {d: sum(one.decision == d for one in found) for d in (PENDING, ACCEPT, REJECT)}
+    lines.append(", ".join(f"{count} {decision}" for decision, count in counts.items()))
+    return "\n".join(lines)
+
+
+def _file(path: str) -> str:
+    return os.path.join(path, "corrections" + REVIEWED) if os.path.isdir(path) else path + REVIEWED
+
+
+def _decisions(path: str) -> Dict[str, Dict[str, str]]:
+    found: Dict[str, Dict[str, str]] = {}
+    if not os.path.exists(_file(path)):
+        return found
+    with open(_file(path), encoding="utf-8") as f:
+        for number, line in enumerate(f, 1):
+            try:
+                made = json.loads(line)
+                found[made["id"]] = made
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataError(
+                    f"{_file(path)}, line {number}: not a decision ({error}); expected "
+                    '{"id": ..., "decision": "accept"|"reject", "text": ...|null}'
+                ) from None
+    return found

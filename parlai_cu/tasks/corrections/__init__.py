@@ -1,0 +1,1 @@
+"""Corrections that users made in live chats."""
