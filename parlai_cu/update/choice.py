@@ -33,13 +33,26 @@ class Row:
     """
     One way, and what speaks for and against it.
 
+    :param case: of what it is the answer to
     :param fits: whether the diagnosis suits it
     :param why: in words and numbers
     """
 
+    case: str
     mode: str
     fits: bool
     why: str
+
+
+# the cases, in the order in which they are considered
+KNOWN, STYLE, FACTS, BOTH, SUBJECT, FEW_CHANGES = (
+    "known already",
+    "another style",
+    "new facts",
+    "facts and skill",
+    "a subject of its own",
+    "some answers change",
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,7 @@ class Choice:
 
     :param mode: see :data:`MODES`
     :param tune: which parameters learn, for ``frozen_layer``
+    :param case: what the rules take the update for
     :param reason: why, in a sentence
     :param table: all ways
     :param overruled: by ``--mode``: what the rules would have chosen, or None
@@ -56,6 +70,7 @@ class Choice:
 
     mode: str
     tune: Optional[str]
+    case: str
     reason: str
     table: Tuple[Row, ...]
     overruled: Optional[str] = None
@@ -78,9 +93,9 @@ def choose(diagnosis: Diagnosis, mode: str = "auto", has_kb: bool = False) -> Ch
     rows = table(diagnosis, has_kb)
     best = next(row for row in rows if row.fits)
     if mode in ("auto", best.mode):
-        return Choice(best.mode, _tune(best.mode, diagnosis), best.why, tuple(rows))
+        return Choice(best.mode, _tune(best.mode, diagnosis), best.case, best.why, tuple(rows))
     why = f"--mode {mode}; by the diagnosis it would be {best.mode}: {best.why}"
-    return Choice(mode, _tune(mode, diagnosis), why, tuple(rows), best.mode)
+    return Choice(mode, _tune(mode, diagnosis), best.case, why, tuple(rows), best.mode)
 
 
 def table(diagnosis: Diagnosis, has_kb: bool = False) -> List[Row]:
@@ -96,7 +111,9 @@ def table(diagnosis: Diagnosis, has_kb: bool = False) -> List[Row]:
 
 def _nothing(d: Diagnosis) -> Row:
     if d.distance is None:
-        return Row(NOTHING, False, "without old data nobody can say whether it is known already")
+        return Row(
+            KNOWN, NOTHING, False, "without old data nobody can say whether it is known already"
+        )
     tells = d.told_already is None or d.told_already >= 0.8
     near = d.distance <= _NEAR and not d.conflicts
     why = f"loss on the update {d.loss_update:.2f}, on old data {d.loss_old:.2f}"
@@ -104,11 +121,13 @@ def _nothing(d: Diagnosis) -> Row:
         why += f"; the live model tells {d.told_already:.0%} of the answers' values already"
     if d.conflicts:
         why += f"; {len(d.conflicts)} old answers are contradicted"
-    return Row(NOTHING, near and (tells or d.distance <= 0), why)
+    return Row(KNOWN, NOTHING, near and (tells or d.distance <= 0), why)
 
 
 def _style(d: Diagnosis) -> Row:
+    asked = d.question_shift
     same_questions = d.known_questions is None or d.known_questions >= _AS_EVER
+    same_questions |= asked is not None and asked.accuracy <= _ALIKE
     shift = d.answer_shift
     told_apart = shift is not None and shift.p_value < 0.01 and shift.accuracy >= _SHIFTED
     fits = (
@@ -123,10 +142,12 @@ def _style(d: Diagnosis) -> Row:
         why += f", of the questions' {d.known_questions:.0%}"
     if shift is not None:
         why += f"; a classifier tells new answers from old ones in {shift.accuracy:.0%}"
+    if asked is not None:
+        why += f", new questions in {asked.accuracy:.0%}"
+    if d.told_already is not None:
+        why += f"; {d.told_already:.0%} of the values are told already"
     why += f"; new names in {d.new_names:.0%}"
-    if fits:
-        why = f"the same is said in another style: {why}"
-    return Row(DISTIL, fits, why)
+    return Row(STYLE, DISTIL, fits, why)
 
 
 def _facts(d: Diagnosis, has_kb: bool) -> List[Row]:
@@ -141,10 +162,9 @@ def _facts(d: Diagnosis, has_kb: bool) -> List[Row]:
     )
     if d.in_kb is not None:
         why += f"; the knowledge base has {d.in_kb:.0%} of the values"
-    rows = [Row(KB, alone, f"new facts, told as ever: {why}" if alone else why)]
+    rows = [Row(FACTS, KB, alone, why)]
     both = not alone and has_kb and held and d.fact_like >= _FACTS
-    skill = "facts for the knowledge base, a new way to ask or answer for the weights"
-    rows.append(Row(COMBINED, both, f"{skill}: {why}" if both else f"{why}" + _ask_for_kb(d, held)))
+    rows.append(Row(BOTH, COMBINED, both, why + _ask_for_kb(d, held)))
     return rows
 
 
@@ -167,7 +187,7 @@ def _new_skill(d: Diagnosis) -> Row:
         f"{d.new_words:.0%} of the words are new, {d.known_answers:.0%} of the answers' wording is "
         f"known{asked}; {d.examples} examples"
     )
-    return Row(DISTIL, fits, f"a subject of its own: {why}" if fits else why)
+    return Row(SUBJECT, DISTIL, fits, why)
 
 
 def _tuning(d: Diagnosis) -> Row:
@@ -176,7 +196,7 @@ def _tuning(d: Diagnosis) -> Row:
     )
     if d.conflicts:
         why += f"; {len(d.conflicts)} old answers are put right"
-    return Row(TUNE, True, why)
+    return Row(FEW_CHANGES, TUNE, True, why)
 
 
 def _tune(mode: str, d: Diagnosis) -> Optional[str]:

@@ -84,19 +84,20 @@ def choice_text(choice: Choice, diagnosis: Diagnosis, listed: int) -> str:
     lines += ["", "-- choice (overrule it with --mode)"]
     for row in choice.table:
         mark = "*" if row.mode == choice.mode and row.fits else " "
-        lines.append(f"{mark} {row.mode:<30} {'fits' if row.fits else '-':<5} {row.why}")
+        fits = "fits" if row.fits else "-"
+        lines.append(f"{mark} {row.case:<20} {row.mode:<28} {fits:<5} {row.why}")
     tune = f" --tune '{choice.tune}'" if choice.tune else ""
-    return "\n".join([*lines, f"chosen: {choice.mode}{tune}: {choice.reason}"])
+    chosen = f"chosen: {choice.mode}{tune} ({choice.case}): {choice.reason}"
+    return "\n".join([*lines, chosen])
 
 
 def verdict_text(about: Mapping[str, Any]) -> str:
     """The verdict for the terminal."""
     verdict = about["verdict"]
-    lines = [f"-- {verdict['decision'].upper()}"]
+    trained = bool(about["training"])
+    lines = [f"-- {verdict['decision'].upper() if trained else 'nothing was trained'}"]
     for check in verdict["checks"]:
         lines.append(f"  {check['result']:<16} {check['name']}: {check['reason']}")
-    if not verdict["checks"]:
-        lines += [f"  {reason}" for reason in verdict["reasons"]]
     if about["version"]:
         state = "is live" if about["promoted"] else f"is kept, {about['live']} stays live"
         lines.append(f"version {about['version']} {state}")

@@ -20,7 +20,7 @@ from parlai_cu.agents import base_agent, model_files
 from parlai_cu.agents.kb_augmented import flags as kb_flags
 from parlai_cu.agents.kb_augmented.kb_augmented import RECORD as KB_RECORD
 from parlai_cu.errors import UsageError
-from parlai_cu.update.choice import DISTIL, KB, TUNE, Choice
+from parlai_cu.update.choice import DISTIL, KB, STYLE, TUNE, Choice
 from parlai_cu.update.steps.reading import Data, lines
 from parlai_cu.update.wording import Example, told
 
@@ -140,8 +140,7 @@ def _is_shown(key: str) -> bool:
 
 
 def _replay_share(plan: Plan) -> float:
-    is_style = plan.choice.mode.startswith(DISTIL) and "style" in plan.choice.reason
-    return STYLE_REPLAY_SHARE if is_style else REPLAY_SHARE
+    return STYLE_REPLAY_SHARE if plan.choice.case == STYLE else REPLAY_SHARE
 
 
 def _defence(plan: Plan, share: float) -> List[str]:
