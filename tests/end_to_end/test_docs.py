@@ -11,6 +11,7 @@ from typing import Callable, List
 
 import pytest
 
+from tests.corrections.test_review import log, record
 from tests.tasks.test_dstc11 import write_corpus
 from tests.tasks.test_sgd_service import write_original
 
@@ -44,6 +45,7 @@ def test_commands_run_as_shown(
     (tmp_path / "facts.csv").write_text("id,text\nparking,Parking is free at the hotel.\n")
     write_original(tmp_path / "sgd")
     write_corpus(tmp_path / "dstc11")
+    log(tmp_path / "chatlog.jsonl", [record(i) for i in range(20)])
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for command in shown:
         if "--lora-rank" in command:
