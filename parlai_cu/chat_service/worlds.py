@@ -173,6 +173,8 @@ class ChatWorld(World):
             log=_feedback(settings),
             version=_version(model),
         )
+        if hasattr(model, "set_conversation"):  # -m deployed
+            model.set_conversation(talk.conversation.id)
         return ChatWorld(opt, agent, model, talk)
 
     @staticmethod
@@ -192,6 +194,7 @@ class ChatWorld(World):
         heard = self.talk.hear(act)
         if heard.reset:
             self.model.reset()
+        self._pass_on(heard.say)
         self._send(heard.say)
         if heard.ask is not None:
             self._send(self._answer(heard.ask))
@@ -211,6 +214,14 @@ class ChatWorld(World):
             logging.error(f"a turn got an apology: {kind} at {where.filename}:{where.lineno}")
             self._remember()
             return self.talk.failed()
+
+    def _pass_on(self, said: List[Act]) -> None:
+        """Tell a model that wants to know (``-m deployed``) how a reply of its was rated."""
+        for act in said:
+            if act.get("type") == "feedback" and act.get("rating") and hasattr(self.model, "rate"):
+                versions = {turn.turn: turn.version for turn in self.talk.conversation.turns}
+                up = act["rating"] == "up"
+                self.model.rate(self.talk.conversation.id, up, versions.get(act["turn"]))
 
     def _remember(self) -> None:
         """Give the model the history that counts, without asking it anything."""

@@ -121,6 +121,9 @@ def _fill(folder: str, version: Version, part: Part, find: Find) -> None:
     target = os.path.join(folder, MODEL)
     if version.delta_of is None:
         source = os.path.abspath(part(version, MODEL))
+        # ParlAI is going to unpickle it: not before it was read safely
+        held = tensors.take_apart(tensors.read_states(source))
+        _compare(version, held.tensors, held.frame)
         try:
             os.symlink(source, target)
         except OSError:  # no links here
@@ -135,13 +138,17 @@ def _apply(version: Version, target: str, part: Part, find: Find) -> None:
     held = read_tensors(version, part, find)
     with open(part(version, CONTENTS)) as f:
         frame = json.load(f)["frame"]
+    _compare(version, held, frame)
+    torch.save(tensors.put_together(tensors.Contents(held, frame)), target)
+
+
+def _compare(version: Version, held: Dict[str, torch.Tensor], frame: Any) -> None:
     found = tensors.content_hash(tensors.hashes(held), frame)
     if found != version.content:
         raise VersionsError(
-            f"version {version.id}: put together from its deltas it is {found[:12]}, expected "
-            f"{version.content[:12]}"
+            f"version {version.id}: put together it is {found[:12]}, expected "
+            f"{version.content[:12]}: it is not what was added"
         )
-    torch.save(tensors.put_together(tensors.Contents(held, frame)), target)
 
 
 def _is_whole(folder: str) -> bool:

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import getpass
 import importlib.metadata
+import os
 import platform
 import socket
 from typing import Any, Dict, Mapping, NamedTuple, Optional
@@ -123,7 +124,7 @@ def from_json(held: Mapping[str, Any], path: str) -> Version:
     """
     values = {f.name: held[f.name] for f in dataclasses.fields(Version) if f.name in held}
     try:
-        values["files"] = {name: StoredFile(**file) for name, file in values["files"].items()}
+        values["files"] = {_inside(n): StoredFile(**file) for n, file in values["files"].items()}
         if values["verdict"] is not None:
             verdict = dict(values["verdict"])
             verdict = {name: tuple(v) if name != "decision" else v for name, v in verdict.items()}
@@ -131,6 +132,12 @@ def from_json(held: Mapping[str, Any], path: str) -> Version:
         return Version(**values)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise VersionsError(f"{path} is not what parlai-cu wrote: {error}") from None
+
+
+def _inside(name: str) -> str:
+    if not name or os.path.basename(name) != name or name in (".", ".."):
+        raise ValueError(f"{name!r} is no file's name")
+    return name
 
 
 def now() -> str:

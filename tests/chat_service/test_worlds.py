@@ -188,6 +188,24 @@ def test_coming_back(worlds: Any, websocket: Callable[..., Any]) -> None:
     assert back.model.history == ["one", "one"]
 
 
+def test_ratings_reach_the_model(
+    worlds: Any, websocket: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that wants to know is told which conversation it is in, and how it was rated."""
+    told: List[Any] = []
+    monkeypatch.setattr(
+        Parrot, "set_conversation", lambda self, name: told.append(name), raising=False
+    )
+    monkeypatch.setattr(Parrot, "rate", lambda self, *rating: told.append(rating), raising=False)
+    world = chat(worlds, websocket("secret token"))
+    say(world, "hello")
+    world.waiting.append({"type": "rating", "rating": "down", "turn": 1, "text": ""})
+    world.parley()
+    say(world, "hello again")
+    name = world.talk.conversation.id
+    assert told == [name, (name, False, "v3")]
+
+
 def test_messenger(worlds: Any) -> None:
     """Messenger's users are known by their id, see that an answer is written, and no prefix."""
     from parlai.chat_service.services.messenger.agents import MessengerAgent

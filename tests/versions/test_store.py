@@ -11,6 +11,7 @@ import torch
 
 from parlai_cu.errors import ModelFileError, VersionsError
 from parlai_cu.types import Verdict
+from parlai_cu.versions.storage import file_hash
 from parlai_cu.versions.store import VersionStore
 from tests.versions.models import change, loaded, tiny_model, write_model
 
@@ -248,6 +249,30 @@ def test_what_could_run_code_is_refused(store: VersionStore, tmp_path: Path) -> 
         store.add(source, mode="import")
     assert store.list() == []
     assert os.listdir(os.path.join(store.path, "versions")) == []
+
+
+def test_a_store_that_somebody_forged(store: VersionStore, tmp_path: Path) -> None:
+    """A record that leads out of the folder, and a model that was exchanged with its hash."""
+    version = store.add(write_model(tmp_path / "m" / "model"), mode="import")
+    folder = Path(store.path) / "versions" / version.id
+    record = json.loads((folder / "version.json").read_text())
+    forged = write_model(tmp_path / "n" / "model", harm=Harm(str(tmp_path / "harmed")))
+    (folder / "model").write_bytes(Path(forged).read_bytes())
+    record["files"]["model"]["sha256"] = file_hash(forged)
+    (folder / "version.json").write_text(json.dumps(record))
+    with pytest.raises(ModelFileError, match="objects, whose loading could run code"):
+        store.model_file(version.id)
+    other = write_model(tmp_path / "o" / "model", tiny_model(seed=9))
+    (folder / "model").write_bytes(Path(other).read_bytes())
+    record["files"]["model"]["sha256"] = file_hash(other)
+    (folder / "version.json").write_text(json.dumps(record))
+    with pytest.raises(VersionsError, match="it is not what was added"):
+        store.model_file(version.id)
+    record["files"]["model.x/../../../../../out"] = record["files"].pop("model.opt")
+    (folder / "version.json").write_text(json.dumps(record))
+    with pytest.raises(VersionsError, match="is no file's name"):
+        store.get(version.id)
+    assert not (tmp_path / "harmed").exists()
 
 
 class Harm:

@@ -90,7 +90,7 @@ class DeployedAgent(Agent):
         super().__init__(opt, shared)
         self.id = "Deployed"
         self.service: Service = shared["service"] if shared else _start(opt)
-        # what it is called in logs and ratings; whoever serves may set it before the first turn
+        # what it is called in logs and ratings; whoever serves may name it
         self.conversation = uuid.uuid4().hex
         # the version of the first turn; the model it is on, and its clone, where it is on one
         self.begun_on: Optional[str] = None
@@ -124,6 +124,14 @@ class DeployedAgent(Agent):
     def status(self) -> Dict[str, Any]:
         """What is served, loaded, on trial; what failed to load. Plain values."""
         return self.service.status()
+
+    def set_conversation(self, conversation: str) -> None:
+        """
+        Name the conversation, before its first turn.
+
+        :param conversation: the id that decides whether the canary answers it
+        """
+        self.conversation = conversation
 
     def rate(self, conversation: str, up: bool, version: Optional[str] = None) -> None:
         """
