@@ -63,6 +63,8 @@ def after(module: Any) -> None:
                     raise
                 _save_interrupted(self)
                 raise SystemExit(130) from None
+        if hasattr(self.agent, "training_is_done"):
+            self.agent.training_is_done()
 
     module.TrainLoop.__init__ = __init__
     module.TrainLoop.train_steps = train_steps

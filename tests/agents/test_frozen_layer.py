@@ -173,8 +173,9 @@ def test_flags_of_the_base_are_in_the_help(deployed: Callable[[str], str]) -> No
         {"lora_rank": 2},
         {"dynamic_batching": "full", "text_truncate": 16},
         {"dropout": 0.3},
+        {"tune": "decoder.layers[-1]", "cache_frozen": "auto"},
     ],
-    ids=["plain", "accumulation", "lora", "dynamic batching", "dropout"],
+    ids=["plain", "accumulation", "lora", "dynamic batching", "dropout", "cache"],
 )
 def test_resume_after_interrupt_is_exact(
     options: Dict[str, Any],
@@ -183,7 +184,7 @@ def test_resume_after_interrupt_is_exact(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Ctrl-C, then the same command: the same losses and weights as without."""
-    settings = dict(options, tune="decoder", max_train_steps=8, log_every_n_steps=1)
+    settings = {"tune": "decoder", **options, "max_train_steps": 8, "log_every_n_steps": 1}
     whole = tune(model_file=str(tmp_path / "whole" / "model"), seed=3, **settings)
 
     stock = FrozenLayerAgent.backward

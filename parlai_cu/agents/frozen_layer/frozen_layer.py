@@ -29,6 +29,8 @@ from parlai_cu.agents import (
     updating_agent,
 )
 from parlai_cu.agents.batches import TaskRoles
+from parlai_cu.agents.frozen_layer import cached_prefix
+from parlai_cu.agents.frozen_layer.cached_prefix import CachedPrefix
 from parlai_cu.agents.soft_rows import SoftRows
 from parlai_cu.agents.teacher import Teacher
 from parlai_cu.agents.updating_agent import UpdatingAgent
@@ -106,6 +108,7 @@ class FrozenLayerAgent(UpdatingAgent):
             help="agent to freeze layers of, as for -m; only where there is no --init-model "
             "whose .opt says it, e.g. hugging_face/gpt2",
         )
+        cached_prefix.add_flags(group)
         replay.add_flags(parser)
         if not deployed_model.inherit(parser, partial, "frozen_layer"):
             updating_agent.add_flags_once_known(
@@ -130,6 +133,7 @@ class FrozenLayerAgent(UpdatingAgent):
         self._loaded: Dict[str, Any] = {}
         self._loaded_from: Optional[str] = None
         self._soft_rows: Optional[SoftRows] = None
+        self._prefix: Optional[CachedPrefix] = None
         if shared is None and opt.get("init_model"):
             opt["init_model"] = updating_agent.model_path(opt, "init_model")
         if shared is None and updating_agent.is_training(opt):
@@ -154,6 +158,7 @@ class FrozenLayerAgent(UpdatingAgent):
             )
         replay.check(opt)
         scoring.check_auto(opt)
+        cached_prefix.check(opt)
         if opt.get("lora_rank", 0) < 0:
             raise UsageError(f"--lora-rank {opt['lora_rank']}: expected 0 (off) or more")
         model_file = opt.get("model_file")
@@ -234,7 +239,7 @@ class FrozenLayerAgent(UpdatingAgent):
                 lora.load_factors(self.model, previous["lora"]["factors"])
             # of the model itself nothing learns then
             selection = Selection(selection.tensors, frozenset(), selection.tune, selection.freeze)
-        parameters, _ = freeze(self.model, learning)
+        parameters, frozen = freeze(self.model, learning)
         self.selection = selection
         self._adapted = adapted
         self._guard = FrozenGuard(
@@ -245,6 +250,7 @@ class FrozenLayerAgent(UpdatingAgent):
         self.resume_point = (previous or {}).get("resume_point")
         self._log_selection(sum(p.numel() for p in parameters), bool(previous))
         self._loaded = {}
+        self._prefix = cached_prefix.attach(self, frozen)
         return super().init_optim(parameters, *args, **kwargs)
 
     def _lora_alpha(self) -> float:
@@ -298,6 +304,18 @@ class FrozenLayerAgent(UpdatingAgent):
             adapted=[t.name for t in self._adapted] or None,
         )
         logging.info(table)
+
+    def train_step(self, batch: Any) -> Any:
+        """One step of the base; what the frozen prefix gives may come from a cache."""
+        if self._prefix is None or self.fast_forward:
+            return super().train_step(batch)
+        with self._prefix.reading(batch):
+            return super().train_step(batch)
+
+    def training_is_done(self) -> None:
+        """Remove what was kept for this run only (called by the training loop)."""
+        if is_primary_worker():
+            cached_prefix.clean_up(self.opt)
 
     # -- learning without forgetting ---------------------------------------------------------
 

@@ -1,0 +1,346 @@
+"""
+What freezing saves: examples a second and peak memory, side by side.
+
+Each contestant is a process of its own on the same model, data and batch size: stock full
+fine-tuning, ``-m frozen_layer`` on the last decoder block without cache, with the encoder's
+outputs cached, with the whole frozen prefix cached, and PyTorch loops written by hand that do
+the latter two's work. They take turns of a few batches, so that all see the same machine.
+
+    python benchmarks/frozen_speed.py --data ../shared/data --out bench/frozen_speed
+
+Models: ``sgd_base_model`` (192 wide, 3 + 3 layers), and a made-up one (512 wide, 8 + 8 layers,
+random weights) on which an encoder's share is as in models in use. Ends by writing
+``results.json`` and ``table.md``.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Tuple
+
+from harness import about, stock_flags
+
+FROZEN = ["-m", "frozen_layer", "--tune", "decoder.layers[-1]"]
+STOCK = "stock, all parameters"
+CONTESTANTS: Dict[str, List[str]] = {
+    STOCK: [],
+    "last block": FROZEN,
+    "last block, encoder cached": [*FROZEN, "--cache-frozen", "CACHE"],
+    "last block, prefix cached": [
+        *FROZEN,
+        *["--cache-frozen", "CACHE", "--cache-frozen-exact", "false"],
+    ],
+    "by hand, encoder cached": [],
+    "by hand, prefix cached": [],
+}
+# name -> batch size, examples of the update, batches a turn
+MODELS = {"sgd_base_model": (32, 256, 4), "made up": (16, 96, 2)}
+MADE_UP = dict(embedding_size=512, ffn_size=2048, n_heads=8, n_encoder_layers=8, n_decoder_layers=8)
+
+
+def main() -> None:
+    """Start the contestants, let them take turns, collect."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("bench/frozen_speed"))
+    parser.add_argument("--models", nargs="*", default=list(MODELS))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", nargs="*", default=list(CONTESTANTS), help="contestants")
+    parser.add_argument("--contestant", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.contestant:
+        take_turns(args)
+        return
+    if not (args.data / "sgd_base_model" / "model").exists():
+        sys.exit(f"--data {args.data}: no sgd_base_model/model there")
+    args.out.mkdir(parents=True, exist_ok=True)
+    rows = [row for model in args.models for row in compare(args, model)]
+    result = {"about": about(), "rows": rows}
+    (args.out / "results.json").write_text(json.dumps(result, indent=2))
+    text = table(result)
+    (args.out / "table.md").write_text(text)
+    print(text)
+
+
+# -- the referee -----------------------------------------------------------------------------
+
+
+class Contestant:
+    """
+    A process that trains when it is told to.
+
+    :param name: of :data:`CONTESTANTS`
+    """
+
+    def __init__(self, args: argparse.Namespace, model: str, name: str) -> None:
+        self.name = name
+        log = open(args.out / f"{model}-{name}.log".replace(" ", "_"), "w")
+        command = [sys.executable, __file__, "--data", str(args.data), "--out", str(args.out)]
+        self.process = subprocess.Popen(
+            [*command, "--models", model, "--contestant", name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        self.turns: List[float] = []
+
+    def ask(self, question: str) -> Any:
+        """Send a line, and wait for the answer."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(question + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("ANSWER "):
+                return json.loads(line[len("ANSWER ") :])
+        sys.exit(f"{self.name} has ended; see its log in --out")
+
+
+def compare(args: argparse.Namespace, model: str) -> List[Dict[str, Any]]:
+    """One model's rows."""
+    batch_size, examples, batches = MODELS[model]
+    folder = args.out / model.replace(" ", "_")
+    prepare(args.data, folder, model, examples)
+    contestants = []
+    for name in args.only:
+        contestant = Contestant(args, model, name)
+        contestants.append(contestant)
+        first = contestant.ask("warm up")
+        print(f"{time.strftime('%H:%M:%S')} {model}: {name}: ready {first}", flush=True)
+    for number in range(args.rounds):
+        for contestant in contestants:
+            contestant.turns.append(contestant.ask(f"train {batches}"))
+        print(f"{time.strftime('%H:%M:%S')} {model}: round {number + 1}", flush=True)
+    rows = []
+    for contestant in contestants:
+        rows.append(
+            {
+                "model": model,
+                "name": contestant.name,
+                "batch_size": batch_size,
+                "examples_s": batch_size * batches / statistics.median(contestant.turns),
+                "turns_s": [round(turn, 3) for turn in contestant.turns],
+                **contestant.ask("memory"),
+            }
+        )
+        contestant.process.kill()
+    stock = rows[0]
+    for row in rows:
+        # of each round, as they saw the machine in the same state
+        row["speed_ratio"] = statistics.median(
+            theirs / own for theirs, own in zip(stock["turns_s"], row["turns_s"])
+        )
+        row["memory_ratio"] = row["peak_mb"] / stock["peak_mb"]
+        row["own_memory_ratio"] = own_memory(row) / own_memory(stock)
+    return rows
+
+
+def own_memory(row: Dict[str, Any]) -> float:
+    """Peak memory without that of Python, torch and ParlAI, in MB."""
+    return float(row["peak_mb"] - row["imports_mb"])
+
+
+def prepare(data: Path, folder: Path, model: str, examples: int) -> None:
+    """The model's files, and the first so many examples of the update."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    kept: List[str] = []
+    count = 0
+    for line in (data / "sgd" / "update_1_train.jsonl").read_text().splitlines():
+        if count >= examples:
+            break
+        count += len(json.loads(line)["dialog"])
+        kept.append(line)
+    (folder / "update_train.jsonl").write_text("\n".join(kept) + "\n")
+    deployed = data / "sgd_base_model" / "model"
+    if model != "made up":
+        for path in deployed.parent.glob("model*"):
+            shutil.copy(path, folder / path.name)
+        return
+    from parlai.core.agents import create_agent
+    from parlai.core.opt import Opt
+
+    opt = Opt(json.loads(Path(f"{deployed}.opt").read_text()))
+    opt.update(MADE_UP, dict_file=f"{deployed}.dict", model_file=str(folder / "model"))
+    opt.update(datatype="train", init_model=None, override={}, no_cuda=True, datapath=str(folder))
+    create_agent(opt).save(str(folder / "model"))
+
+
+# -- a contestant ----------------------------------------------------------------------------
+
+
+def take_turns(args: argparse.Namespace) -> None:
+    """Train as the referee says, and tell how long it took and how much memory."""
+    import torch
+    from parlai.scripts.train_model import TrainLoop  # noqa: F401  what all contestants import
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    imports = peak_mb()
+    (model,) = args.models
+    batch_size, examples, _ = MODELS[model]
+    folder = args.out / model.replace(" ", "_")
+    loop = by_hand if args.contestant.startswith("by hand") else by_parlai
+    step, seen = loop(args.contestant, folder, batch_size)
+    for question in sys.stdin:
+        word, *count = question.split()
+        if word == "warm":
+            first = seconds(step, 3)
+            # examples are drawn with replacement: after six times as many all but 0.3 % were seen
+            rest = 6 * examples // batch_size if "cached" in args.contestant else 3
+            seconds(step, rest)
+            answer: Any = {"first": round(first / 3, 3), "batches": 3 + rest, **seen()}
+        elif word == "train":
+            answer = seconds(step, int(count[0]))
+        else:
+            answer = {"peak_mb": peak_mb(), "imports_mb": imports}
+        print("ANSWER " + json.dumps(answer), flush=True)
+
+
+def seconds(step: Callable[[], None], batches: int) -> float:
+    """CPU seconds of so many batches: others use this machine too."""
+    start = time.process_time()
+    for _ in range(batches):
+        step()
+    return time.process_time() - start
+
+
+def peak_mb() -> float:
+    """The most memory this process had so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def by_parlai(name: str, folder: Path, batch_size: int) -> Tuple[Any, Any]:
+    """A stock training loop: one batch a step."""
+    from parlai.scripts.train_model import TrainLoop, setup_args
+
+    cache = folder / name.replace(" ", "_")
+    flags = [str(cache) if flag == "CACHE" else flag for flag in CONTESTANTS[name]]
+    task = f"-t jsonfile --jsonfile-datatype-extension true --jsonfile-datapath {folder}/update"
+    opt = setup_args().parse_args(
+        [
+            *(flags or stock_flags(folder / "model")),
+            *["--init-model", str(folder / "model"), *task.split(), "-bs", str(batch_size)],
+            *"-lr 0.0005 --optimizer adam --seed 0 --skip-generation true --no-cuda".split(),
+        ]
+    )
+    loop = TrainLoop(opt)
+    prefix = getattr(loop.agent, "_prefix", None)
+
+    def seen() -> Dict[str, Any]:
+        if prefix is None:
+            return {}
+        return {"found": prefix.found, "computed": prefix.computed, "bytes": prefix.cache.size()}
+
+    return loop.world.parley, seen
+
+
+def by_hand(name: str, folder: Path, batch_size: int) -> Tuple[Any, Any]:
+    """
+    The same work in plain PyTorch: frozen outputs in a list, the last block trained.
+
+    The modules, dropout and arithmetic are the model's; tokens are made before the clock runs.
+    """
+    import random
+
+    import torch
+    from parlai.core.agents import create_agent_from_model_file
+
+    agent = create_agent_from_model_file(str(folder / "model"), {"datatype": "valid"})
+    model, padding = agent.model, agent.NULL_IDX
+    examples = list(tokens(agent, folder / "update_train.jsonl"))
+    whole = "prefix" in name
+    last = model.decoder.layers[-1]
+    model.requires_grad_(False)
+    learning = list(last.requires_grad_(True).parameters())
+    optimizer = torch.optim.Adam(learning, lr=0.0005)
+    criterion = torch.nn.CrossEntropyLoss(ignore_index=padding, reduction="sum")
+    model.eval()
+    start = torch.tensor([agent.START_IDX])
+    frozen = []
+    with torch.no_grad():
+        for text, label in examples:
+            encoded, mask = model.encoder(text.unsqueeze(0))
+            given = torch.cat([start, label[:-1]])
+            if whole:
+                decoder = model.decoder
+                given = decoder.forward_embedding(
+                    given.unsqueeze(0), torch.arange(len(given)).unsqueeze(0)
+                )
+                for layer in decoder.layers[:-1]:
+                    given, _ = layer(given, encoded, mask)
+                given = given[0]
+            frozen.append((encoded[0], given, label))
+    last.train()
+
+    def padded(parts: Any, value: Any = 0) -> Any:
+        return torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=value)
+
+    def step() -> None:
+        encoded, given, labels = zip(*(random.choice(frozen) for _ in range(batch_size)))
+        lengths = torch.tensor([len(part) for part in encoded])
+        mask = torch.arange(int(lengths.max())).unsqueeze(0) < lengths.unsqueeze(1)
+        wanted = padded(labels, padding)
+        optimizer.zero_grad()
+        if whole:
+            hidden, _ = last(padded(given), padded(encoded), mask)
+            hidden = model.decoder.norm_embeddings(hidden)
+        else:
+            model.decoder.dropout.train()
+            hidden, _ = model.decoder(padded(given, padding), (padded(encoded), mask))
+        scores = model.output(hidden)
+        loss = criterion(scores.view(-1, scores.size(-1)), wanted.view(-1))
+        loss = loss / wanted.ne(padding).sum()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learning, agent.opt["gradient_clip"])
+        optimizer.step()
+
+    return step, lambda: {"bytes": sum(4 * part.numel() for row in frozen for part in row[:2])}
+
+
+def tokens(agent: Any, path: Path) -> Iterator[Any]:
+    """Text and label of each example, as the agent reads them."""
+    for line in path.read_text().splitlines():
+        agent.reset()
+        for user, system in json.loads(line)["dialog"]:
+            seen = agent.observe(
+                {"text": user["text"], "labels": [system["text"]], "episode_done": False}
+            )
+            yield seen["text_vec"].clone(), seen["labels_vec"].clone()
+            agent.self_observe({"text": system["text"]})
+
+
+# -- the table -------------------------------------------------------------------------------
+
+
+def table(result: Dict[str, Any]) -> str:
+    """The figures as Markdown, one table a model."""
+    lines = [f"Measured: {json.dumps(result['about'])}", ""]
+    for model in dict.fromkeys(row["model"] for row in result["rows"]):
+        rows = [row for row in result["rows"] if row["model"] == model]
+        lines += [
+            f"**{model}**, batches of {rows[0]['batch_size']}",
+            "",
+            "| what learns | examples/s | ratio | peak MB | ratio | without imports | ratio |",
+            "|---|--:|--:|--:|--:|--:|--:|",
+        ]
+        for row in rows:
+            lines.append(
+                f"| {row['name']} | {row['examples_s']:.1f} | {row['speed_ratio']:.2f} "
+                f"| {row['peak_mb']:.0f} | {row['memory_ratio']:.2f} "
+                f"| {own_memory(row):.0f} | {row['own_memory_ratio']:.2f} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,466 @@
+"""
+``--cache-frozen``: what the frozen layers below the lowest that learns give for an example is
+computed once, kept on disk and read from there in later epochs.
+
+Kept are the outputs of encoders that are frozen as a whole, and the hidden states behind the
+first frozen layers of a transformer of which later ones learn. A frozen module runs as in
+evaluation (``selection/freeze.py``), so both are the same in every epoch. One thing is not: in
+training a transformer drops parts of its embedded input, also where its first layers are frozen.
+With such dropout those states are kept only where ``--cache-frozen-exact false`` turns it off.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+import shutil
+import weakref
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import parlai.utils.logging as logging
+import torch
+from parlai.agents.transformer.modules import TransformerEncoder
+from parlai.agents.transformer.modules.decoder import BaseTransformerDecoder
+from parlai.core.message import Message
+from parlai.core.opt import Opt
+from parlai.core.torch_agent import Batch
+from parlai.core.torch_generator_agent import TorchGeneratorModel
+
+from parlai_cu.agents import base_agent
+from parlai_cu.errors import DataError, UsageError
+from parlai_cu.selection import guard
+from parlai_cu.selection.activation_cache import ActivationCache
+from parlai_cu.selection.row_memo import NotByRow, RowMemo, Rows, leaves, probe
+
+DEFAULT_GIGABYTES = 4.0
+# what each stack's class itself does with its layers; a subclass that does else is left alone
+_STACKS = (TransformerEncoder, BaseTransformerDecoder)
+
+
+def add_flags(group: Any) -> None:
+    """The flags of the cache."""
+    group.add_argument(
+        "--cache-frozen",
+        type="nonestr",
+        default=None,
+        help="keep what the frozen layers below the lowest that learns give for each example in "
+        "this folder, and compute it once instead of in every epoch; 'auto': beside the "
+        "candidate while it trains, where that pays",
+    )
+    group.add_argument(
+        "--cache-frozen-size",
+        type=float,
+        default=DEFAULT_GIGABYTES,
+        help="bound on that folder, in GB",
+    )
+    group.add_argument(
+        "--cache-frozen-exact",
+        type="bool",
+        default=True,
+        help="keep nothing that dropout would change from epoch to epoch; false: turn off the "
+        "dropout before the first frozen layers of a transformer of which later ones learn, and "
+        "keep what these give too",
+    )
+
+
+def check(opt: Opt) -> None:
+    """
+    Refuse what cannot work.
+
+    :raises UsageError: naming the flag, what was found and what was expected
+    """
+    if opt.get("cache_frozen") and opt["cache_frozen_size"] <= 0:
+        raise UsageError(f"--cache-frozen-size {opt['cache_frozen_size']}: expected more than 0 GB")
+    if opt.get("cache_frozen") == "auto" and not opt.get("model_file"):
+        raise UsageError("--cache-frozen auto keeps it beside the candidate: give -mf, or a folder")
+
+
+def own_folder(opt: Opt) -> Optional[str]:
+    """The folder of ``--cache-frozen auto``, which goes when the run is done; else None."""
+    if opt.get("cache_frozen") != "auto" or not opt.get("model_file"):
+        return None
+    return f"{os.path.abspath(opt['model_file'])}.activations"
+
+
+def clean_up(opt: Opt) -> None:
+    """Remove what ``--cache-frozen auto`` kept, at the end of a run."""
+    folder = own_folder(opt)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def attach(agent: Any, frozen: Sequence[str]) -> Optional["CachedPrefix"]:
+    """
+    Let the frozen prefix of an agent's model be computed once, where the options say so.
+
+    :param agent: built, loaded and frozen
+    :param frozen: paths of the largest modules that are frozen as a whole
+    :return: None where there is no cache
+    :raises UsageError: when the model has nothing that can be kept, except under ``auto``
+    """
+    asked = agent.opt.get("cache_frozen")
+    if not asked:
+        return None
+    if asked == "auto":
+        why_not = _would_not_pay(agent)
+        if why_not:
+            logging.info(f"--cache-frozen auto: nothing is kept, {why_not}")
+            return None
+    try:
+        return CachedPrefix(agent, *_find(agent, frozen))
+    except UsageError as error:
+        if asked != "auto":
+            raise
+        logging.info(f"--cache-frozen auto: nothing is kept. {error}")
+        return None
+
+
+def _would_not_pay(agent: Any) -> Optional[str]:
+    if agent.use_cuda:
+        return "that it pays on a GPU is not known (name a folder to try it)"
+    epochs = agent.opt.get("num_epochs") or -1
+    if 0 < epochs <= 1:
+        return "each example is seen once"
+    return None
+
+
+class _Part(NamedTuple):
+    """
+    What is kept of one module.
+
+    :param path: of the module
+    :param module: itself
+    :param layers: how many of its first layers; 0: all of the module
+    :param call: the module on made-up rows
+    """
+
+    path: str
+    module: torch.nn.Module
+    layers: int
+    call: Any
+
+
+def _find(agent: Any, frozen: Sequence[str]) -> Tuple[List[_Part], List[str]]:
+    """
+    What can be kept, and of what else why not.
+
+    :raises UsageError: when it is nothing
+    """
+    model = agent.model
+    is_generator = isinstance(model, TorchGeneratorModel)
+    encoder = getattr(model, "encoder", None) if is_generator else None
+    parts: List[_Part] = []
+    reasons: List[str] = []
+    whole: List[torch.nn.Module] = []
+    for path, module in model.named_modules():
+        is_stack = isinstance(module, _STACKS)
+        if not (is_stack or module is encoder) or any(_holds(m, module) for m in whole):
+            continue
+        if _is_under(path, frozen) and not isinstance(module, BaseTransformerDecoder):
+            call = functools.partial(_encode, agent) if module is encoder else module
+            parts.append(_Part(path, module, 0, call))
+            whole.append(module)
+        elif is_stack:
+            layers = _first_frozen(module, path, frozen)
+            reason = _why_not(agent, module, path, frozen, layers)
+            if isinstance(module, BaseTransformerDecoder) and not (
+                is_generator and any(m is encoder for m in whole)
+            ):
+                reason = reason or "the encoder it listens to learns"
+            if reason:
+                reasons.append(f"{path}: {reason}")
+            else:
+                parts.append(_Part(path, module, layers, None))
+        else:
+            reasons.append(f"{path}: some of it learns")
+    if not parts:
+        why = "; ".join(reasons) or "it has neither an encoder nor a transformer of ParlAI's"
+        raise UsageError(
+            f"--cache-frozen {agent.opt['cache_frozen']}: {agent.opt.get('base_agent')} with this "
+            f"selection has nothing that can be kept: {why}. Expected: an encoder, or the first "
+            "layers of a transformer, in which nothing learns; or leave the flag away"
+        )
+    return parts, reasons
+
+
+def _first_frozen(module: Any, path: str, frozen: Sequence[str]) -> int:
+    """How many of the first layers are frozen."""
+    count = 0
+    while count < len(module.layers) and _is_under(f"{path}.layers.{count}", frozen):
+        count += 1
+    return count
+
+
+def _why_not(
+    agent: Any, module: Any, path: str, frozen: Sequence[str], layers: int
+) -> Optional[str]:
+    """Why the first layers of a transformer cannot be kept."""
+    kind = next(kind for kind in _STACKS if isinstance(module, kind))
+    if type(module).forward_layers is not kind.forward_layers or getattr(
+        module.layers, "is_model_parallel", False
+    ):
+        return "its layers do not run as ParlAI's transformer runs them"
+    if not layers:
+        return "its first layer learns"
+    for name, child in module.named_children():
+        if child is not module.layers and [*child.parameters(), *child.buffers()]:
+            if not _is_under(f"{path}.{name}", frozen):
+                return f"{name} learns"
+    if module.dropout.p and agent.opt["cache_frozen_exact"]:
+        return (
+            f"its input has dropout {module.dropout.p:g}, so its {layers} frozen layers give "
+            "something else each time (--cache-frozen-exact false turns it off, and so does "
+            "--dropout 0)"
+        )
+    return None
+
+
+class CachedPrefix:
+    """
+    The cache of an agent in training; entered for each training step.
+
+    :param agent: whose model's modules are to read from it
+    :param parts: what is kept
+    :param reasons: why not more is
+    """
+
+    def __init__(self, agent: Any, parts: Sequence[_Part], reasons: Sequence[str]) -> None:
+        self.active = False
+        folder = own_folder(agent.opt) or agent.opt["cache_frozen"]
+        try:
+            self.cache = ActivationCache(
+                folder, max_bytes=int(agent.opt["cache_frozen_size"] * 1e9), warn=logging.warning
+            )
+        except DataError as error:
+            raise DataError(f"--cache-frozen: {error}") from None
+        self._padding = agent.NULL_IDX
+        # of the latest outputs of frozen encoders: decoders are found by what they listen to
+        self._heard: Any = None
+        self._labels: Optional[torch.Tensor] = None
+        self._memos: Dict[str, RowMemo] = {}
+        self._warned = False
+        whole = [part for part in parts if not part.layers]
+        for part in whole:
+            self._keep_module(agent, part)
+        encoders = b"".join(self._identity(agent, part) for part in whole)
+        for part in parts:
+            if part.layers:
+                self._keep_layers(part, self._identity(agent, part) + encoders)
+        said = [f"{p.path}.layers[:{p.layers}]" if p.layers else p.path for p in parts]
+        more = f" (not kept: {'; '.join(reasons)})" if reasons else ""
+        logging.info(
+            f"{folder} keeps what {', '.join(said)} give, {len(self.cache):,d} entries so far{more}"
+        )
+
+    @contextlib.contextmanager
+    def reading(self, batch: Batch) -> Iterator[None]:
+        """
+        Let the modules read from the cache, and add to it.
+
+        :param batch: which they are about to be given
+        """
+        self.active, self._labels = True, batch.label_vec
+        try:
+            yield
+        finally:
+            self.active, self._labels, self._heard = False, None, None
+
+    @property
+    def found(self) -> int:
+        """How many rows were read so far."""
+        return sum(memo.found for memo in self._memos.values())
+
+    @property
+    def computed(self) -> int:
+        """How many rows were computed so far."""
+        return sum(memo.computed for memo in self._memos.values())
+
+    # -- whole modules -----------------------------------------------------------------------
+
+    def _keep_module(self, agent: Any, part: _Part) -> None:
+        module, owner = part.module, self._identity(agent, part)
+        stock = module.forward
+        device = next(module.parameters()).device
+        try:
+            with torch.no_grad():
+                module.eval()
+                example, along = probe(part.call, _tokens(agent), self._padding, device)
+        except NotByRow as error:
+            raise UsageError(
+                f"--cache-frozen: {part.path} of {agent.opt.get('base_agent')} cannot be kept row "
+                f"by row: {error}; leave the flag away"
+            ) from error
+        except Exception as error:
+            raise UsageError(
+                f"--cache-frozen: {part.path} of {agent.opt.get('base_agent')} needs more than "
+                f"rows of tokens ({error}); leave the flag away"
+            ) from error
+        memo = self._memos[part.path] = RowMemo(self.cache, example, along)
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            rows = self._rows(args, kwargs) if self.active else None
+            if rows is None:
+                return stock(*args, **kwargs)
+            keys = rows.keys(owner)
+
+            def compute(which: Optional[torch.Tensor]) -> Any:
+                if which is None:
+                    return stock(*args, **kwargs)
+                few = [_some(value, which) for value in args]
+                return stock(*few, **{k: _some(value, which) for k, value in kwargs.items()})
+
+            outputs = memo(keys, rows, device, compute)
+            self._heard = (weakref.ref(leaves(outputs)[0]), keys)
+            return outputs
+
+        module.forward = forward
+
+    def _rows(self, args: Any, kwargs: Any) -> Optional[Rows]:
+        """What a module is given, if that is rows of tokens of one shape."""
+        values = [*args, *(kwargs[name] for name in sorted(kwargs))]
+        # no images are a list of Nones
+        values = [None if _is_nothing(value) else value for value in values]
+        tensors = [value for value in values if torch.is_tensor(value)]
+        if (
+            not tensors
+            or not torch.is_tensor(values[0])
+            or any(t.dim() != 2 or t.shape != tensors[0].shape for t in tensors)
+            or any(t.is_floating_point() for t in tensors)
+            or any(value is not None and not torch.is_tensor(value) for value in values)
+        ):
+            if not self._warned:
+                self._warned = True
+                logging.warning(
+                    "--cache-frozen: a frozen module was given more than rows of tokens; what it "
+                    "gives then is computed every time"
+                )
+            return None
+        return Rows(values, self._padding)
+
+    # -- first layers ------------------------------------------------------------------------
+
+    def _keep_layers(self, part: _Part, owner: bytes) -> None:
+        module: Any = part.module
+        is_decoder = isinstance(module, BaseTransformerDecoder)
+        stock = module.forward_layers
+        memo = self._memos[part.path] = RowMemo(self.cache, module.embeddings.weight, [True])
+        now: List[Any] = [None]
+
+        def before(_: Any, args: Any, kwargs: Any) -> None:
+            now[0] = None
+            if not self.active:
+                return
+            # without effect where there is no dropout or where it is to be exact
+            module.dropout.eval()
+            if is_decoder:
+                now[0] = self._decoder_rows(owner, *args, **kwargs)
+            else:
+                rows = self._rows(args, kwargs)
+                now[0] = rows and (rows, rows.keys(owner))
+
+        def forward_layers(tensor: Any, *extra: Any, **kwargs: Any) -> Any:
+            known, now[0] = now[0], None
+            if known is None or any(kwargs.values()):
+                return stock(tensor, *extra, **kwargs)
+            rows, keys = known
+
+            def compute(which: Optional[torch.Tensor]) -> torch.Tensor:
+                hidden, *rest = (_some(value, which) for value in (tensor, *extra))
+                for layer in module.layers[: part.layers]:
+                    hidden = _first(layer(hidden, *rest))
+                return hidden
+
+            hidden = memo(keys, rows, tensor.device, compute)
+            states = {}
+            for i, layer in enumerate(module.layers[part.layers :], start=part.layers):
+                hidden = layer(hidden, *extra)
+                if is_decoder:
+                    hidden, states[i] = hidden
+            return (hidden, states) if is_decoder else hidden
+
+        module.register_forward_pre_hook(before, with_kwargs=True)
+        module.forward_layers = forward_layers
+
+    def _decoder_rows(
+        self, owner: bytes, tokens: torch.Tensor, encoder_state: Any, *more: Any, **others: Any
+    ) -> Any:
+        """Rows and keys of a decoder's input, where it listens to an encoder that is kept."""
+        if self._heard is None or any(x is not None for x in (*more, *others.values())):
+            return None
+        heard, keys = self._heard
+        if heard() is not leaves(encoder_state)[0] or len(keys) != len(tokens):
+            return None
+        # they are the labels moved by one, of which the last place of the longest is cut off: by
+        # the labels themselves a row is the same in every batch
+        labels = self._labels
+        alike = labels if labels is not None and labels.shape == tokens.shape else None
+        rows = Rows([tokens], self._padding, alike)
+        return rows, rows.keys(owner, keys)
+
+    # -- identity ----------------------------------------------------------------------------
+
+    def _identity(self, agent: Any, part: _Part) -> bytes:
+        """Stands for all that outputs depend on but the tokens: weights and architecture."""
+        names = base_agent.ARCHITECTURE_OPTIONS & set(agent.opt)
+        hashed = hashlib.sha256(
+            repr(
+                (
+                    agent.opt.get("base_agent"),
+                    part.path,
+                    part.layers,
+                    sorted((name, repr(agent.opt[name])) for name in names),
+                )
+            ).encode()
+        )
+        module = part.module
+        tensors = [*module.named_parameters(), *module.named_buffers()]
+        for name, tensor in sorted(tensors, key=lambda pair: pair[0]):
+            if (
+                part.layers
+                and name.startswith("layers.")
+                and (int(name.split(".")[1]) >= part.layers)
+            ):
+                continue
+            hashed.update(f"{name}:{guard.digest(tensor)}".encode())
+        return hashed.digest()
+
+
+def _tokens(agent: Any) -> List[int]:
+    """A few tokens that are nothing special."""
+    special = {agent.NULL_IDX, agent.START_IDX, agent.END_IDX}
+    few = [i for i in range(min(len(agent.dict), 64)) if i not in special]
+    return (few * 7)[:7]
+
+
+def _encode(agent: Any, tokens: torch.Tensor) -> Any:
+    """The encoder's outputs for made-up rows, as the agent puts a batch together for training."""
+    label = torch.tensor([agent.END_IDX])
+    rows = [Message(text_vec=row[row.ne(agent.NULL_IDX)].cpu(), labels_vec=label) for row in tokens]
+    batch = agent.batchify(rows)
+    if tokens.is_cuda:
+        batch = batch.to(tokens.device.index)
+    return agent.model.encoder(*agent._encoder_input(batch))
+
+
+def _is_under(path: str, frozen: Sequence[str]) -> bool:
+    return any(top == "" or path == top or path.startswith(f"{top}.") for top in frozen)
+
+
+def _holds(module: torch.nn.Module, other: torch.nn.Module) -> bool:
+    return any(part is other for part in module.modules())
+
+
+def _is_nothing(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(part is None for part in value)
+
+
+def _some(value: Any, which: Optional[torch.Tensor]) -> Any:
+    if which is None or value is None:
+        return value
+    if isinstance(value, (list, tuple)):
+        return [value[i] for i in which.tolist()]
+    return value[which]
+
+
+def _first(outputs: Any) -> torch.Tensor:
+    return outputs[0] if isinstance(outputs, tuple) else outputs
