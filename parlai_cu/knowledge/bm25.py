@@ -5,8 +5,7 @@ Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework: BM25 and Be
 """
 
 import math
-from collections import Counter
-from typing import Dict, Mapping, Sequence
+from typing import Mapping, Sequence
 
 # the usual constants: how soon repetition stops to count, and how much length does
 K1, B = 1.2, 0.75
@@ -22,30 +21,45 @@ def inverse_frequency(facts: int, documents: int) -> float:
     return math.log1p((facts - documents + 0.5) / (documents + 0.5))
 
 
+class Relevance:
+    """
+    How well facts match one query, from 0 to 1.
+
+    :param query: term -> how much it counts; what counts less than 1 was said before, and only
+        adds
+    :param frequencies: term -> inverse frequency
+    :param average_length: terms of a fact, in the mean
+    """
+
+    def __init__(
+        self, query: Mapping[str, float], frequencies: Mapping[str, float], average_length: float
+    ) -> None:
+        self._average = max(average_length, 1e-9)
+        self._worth = [(t, weight * frequencies[t] * (K1 + 1)) for t, weight in query.items()]
+        self._bound = sum(frequencies[t] for t, weight in query.items() if weight == 1) * (K1 + 1)
+
+    def of(self, terms: Sequence[str]) -> float:
+        """
+        BM25 of a fact, divided by its bound for what is said now.
+
+        :param terms: the fact's
+        """
+        if not self._bound:
+            return 0.0
+        norm = K1 * (1 - B + B * len(terms) / self._average)
+        total = 0.0
+        for term, worth in self._worth:
+            if term in terms:
+                times = terms.count(term)
+                total += worth * times / (times + norm)
+        return min(total / self._bound, 1.0)
+
+
 def relevance(
     query: Mapping[str, float],
     frequencies: Mapping[str, float],
     terms: Sequence[str],
     average_length: float,
 ) -> float:
-    """
-    How well a fact matches a query, from 0 to 1.
-
-    :param query: term -> how much it counts; what counts less than 1 was said before, and only
-        adds
-    :param frequencies: term -> inverse frequency
-    :param terms: the fact's
-    :param average_length: terms of a fact, in the mean
-    :return: BM25 divided by its bound for what is said now
-    """
-    bound = sum(frequencies[term] for term, weight in query.items() if weight == 1) * (K1 + 1)
-    if not bound:
-        return 0.0
-    counts: Dict[str, int] = Counter(terms)
-    norm = K1 * (1 - B + B * len(terms) / max(average_length, 1e-9))
-    total = sum(
-        weight * frequencies[term] * counts[term] * (K1 + 1) / (counts[term] + norm)
-        for term, weight in query.items()
-        if term in counts
-    )
-    return min(total / bound, 1.0)
+    """How well one fact matches one query: see :class:`Relevance`."""
+    return Relevance(query, frequencies, average_length).of(terms)

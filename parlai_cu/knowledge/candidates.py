@@ -8,28 +8,30 @@ optimizations"), with sums of inverse frequencies as the bound. benchmarks/knowl
 the figures.
 """
 
-import heapq
-from typing import Dict, List, Mapping, Protocol, Sequence
+from typing import Any, List, Mapping, Protocol, Sequence, Tuple
+
+import numpy as np
 
 # facts read of all rare words together; a word that would exceed it is a frequent one
-_RARE = 5000
+_RARE = 2000
 # facts returned at most, to be compared by all their words
-_MOST = 256
+_MOST = 192
 # a fact is kept while it may come near the fifth best; nearer than this no sum of inverse
 # frequencies tells which is better, as it knows neither repetition nor length
 _WANTED, _NEAR = 5, 0.75
+# words that are worth less than this beside the fifth best are not looked up
+_LITTLE = 0.2
 
 
 class Lookup(Protocol):
     """A full text index."""
 
-    def facts_with(
-        self, all_of: Sequence[str], any_of: Sequence[str] = (), limit: int = -1
-    ) -> List[int]:
+    def facts_with(self, all_of: Sequence[str], any_of: Sequence[str] = (), limit: int = -1) -> Any:
         """
         The keys of facts that have all of some terms, and any of others if there are others.
 
         :param limit: how many at most; -1: all
+        :return: a sequence or an array of numbers, each once
         """
         ...
 
@@ -51,31 +53,44 @@ def best(index: Lookup, worth: Mapping[str, float], documents: Mapping[str, int]
     frequent = rarest[len(rare) :]
     if not rare:
         return _with_all(index, frequent)
-    sums: Dict[int, float] = {}
-    for term in rare:
-        for key in index.facts_with([term]):
-            sums[key] = sums.get(key, 0.0) + worth[term]
+    keys, sums = _summed([(index.facts_with([term]), worth[term]) for term in rare])
     for i, term in enumerate(frequent):
-        _drop_hopeless(sums, sum(worth[other] for other in frequent[i:]))
-        if len(sums) <= _MOST:
+        to_come, best_five = sum(worth[other] for other in frequent[i:]), _fifth(sums)
+        near = sums + to_come >= _NEAR * best_five
+        keys, sums = keys[near], sums[near]
+        # what is still to come and small moves nobody to the front
+        if len(keys) <= _MOST or to_come < _LITTLE * best_five:
             break
-        for key in index.facts_with([term], rare):
-            if key in sums:
-                sums[key] += worth[term]
-    return heapq.nlargest(_MOST, sums, key=lambda key: (sums[key], -key))
+        found = np.asarray(index.facts_with([term], rare), dtype=np.int64)
+        sums = sums + worth[term] * np.isin(keys, found, assume_unique=True)
+    return [int(key) for key in keys[np.lexsort((keys, -sums))[:_MOST]]]
 
 
-def _drop_hopeless(sums: Dict[int, float], to_come: float) -> None:
-    enough = min(heapq.nlargest(_WANTED, sums.values()), default=0.0) * _NEAR
-    for key in [key for key, found in sums.items() if found + to_come < enough]:
-        del sums[key]
+def _summed(parts: Sequence[Tuple[Any, float]]) -> Tuple[np.ndarray, np.ndarray]:
+    """Each key once, and what the terms it stands in are worth together."""
+    found = [np.asarray(keys, dtype=np.int64) for keys, _ in parts]
+    keys, places = np.unique(np.concatenate(found), return_inverse=True)
+    worth = np.repeat([gain for _, gain in parts], [len(some) for some in found])
+    return keys, np.bincount(places.ravel(), weights=worth, minlength=len(keys))
+
+
+def _fifth(sums: np.ndarray) -> float:
+    """The fifth best; 0 where there are not so many."""
+    return float(np.sort(sums)[-_WANTED]) if len(sums) >= _WANTED else 0.0
 
 
 def _with_all(index: Lookup, frequent: Sequence[str]) -> List[int]:
-    """Facts with all of the words; where there are too few, without the most frequent ones."""
+    """
+    Facts with all of the words; where there are too few, without the most frequent ones.
+
+    Begins with the rarest two: a look-up that finds enough ends early, one of many words does not.
+    """
     keys: List[int] = []
-    for count in range(len(frequent), 0, -1):
-        keys = index.facts_with(frequent[:count], limit=_MOST)
-        if len(keys) >= _WANTED:
+    for count in range(2 if len(frequent) > 1 else 1, len(frequent) + 1):
+        found = [int(key) for key in index.facts_with(frequent[:count], limit=_MOST + 1)]
+        if len(found) < _WANTED:
+            return [*found, *(key for key in keys if key not in found)][:_MOST]
+        keys = found
+        if len(keys) <= _MOST:
             break
-    return keys
+    return keys[:_MOST]

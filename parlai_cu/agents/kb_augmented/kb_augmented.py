@@ -33,6 +33,7 @@ from parlai_cu.agents.kb_augmented.meant import MeantFacts
 from parlai_cu.agents.kb_augmented.model_view import ModelView
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.errors import KnowledgeError, UsageError
+from parlai_cu.knowledge.narrowing import narrowed
 from parlai_cu.knowledge.rankers import word_pairs
 from parlai_cu.types import Evidence, GateDecision, Turn
 
@@ -303,7 +304,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
         if not decision.query:
             reply = view.message()
         else:
-            best = self.ranker.rank(turn, found)[:top_k]
+            best = [narrowed(turn, fact) for fact in self.ranker.rank(turn, found)[:top_k]]
             text = self.integrator.integrate(turn, best, view)
             reply = view.last if view.last is not None else self.empty_reply()
             reply.force_set("text", text)

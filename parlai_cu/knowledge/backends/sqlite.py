@@ -130,9 +130,7 @@ class _File:
         self._db.execute("DELETE FROM facts WHERE key = ?", (key,))
         self._db.execute("DELETE FROM vectors WHERE key = ?", (key,))
 
-    def facts_with(
-        self, all_of: Sequence[str], any_of: Sequence[str] = (), limit: int = -1
-    ) -> List[int]:
+    def facts_with(self, all_of: Sequence[str], any_of: Sequence[str] = (), limit: int = -1) -> Any:
         # terms are letters and digits (words.py), so that nothing in them ends the quotes
         parts = [f'"{term}"' for term in all_of]
         if any_of:
@@ -144,7 +142,9 @@ class _File:
             "LIMIT ?)",
             (" AND ".join(parts), limit),
         ).fetchone()[0]
-        return list(json.loads(f"[{found or ''}]"))
+        if not found:
+            return numpy.empty(0, dtype=numpy.int64)
+        return numpy.fromstring(found, dtype=numpy.int64, sep=",")
 
     def make_vectors(self, size: int) -> None:
         self._db.execute("DELETE FROM vectors")

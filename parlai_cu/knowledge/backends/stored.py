@@ -45,8 +45,14 @@ _OF_ANOTHER = 0.5
 _BY_VECTOR = 50
 # texts that are made vectors at once
 _ENCODED = 256
+# what facts are compared by; the rest is read of the best alone
+_COMPARED = "key, id, terms, entity_key, valid_from, valid_until"
 _COLUMNS = "id, entity, question, text, fields, valid_from, valid_until, terms, entity_key, key"
 _logger = logging.getLogger(__name__)
+
+
+# minus the score, so that sorting puts the best first; id, key
+Ranked = Tuple[float, str, int]
 
 
 class Store(candidates.Lookup, Protocol):
@@ -131,14 +137,15 @@ class StoredFacts:
             if not question.weights:
                 return []
             state = state_of(store)
-            by_words = self._by_words(store, question, state)
-            by_vectors = self._by_vectors(store, turn, question, state)
-            if not by_vectors:
-                return by_words[:top_k]
+            encoder = self._encoder(state)
+            if encoder is None:
+                return self._by_words(store, question, state, top_k)
+            by_words = self._by_words(store, question, state, _BY_VECTOR)
+            by_vectors = self._by_vectors(store, turn, question, state, encoder)
             return _fused(by_words, by_vectors)[:top_k]
 
     def _by_words(
-        self, store: Store, question: Question, state: Mapping[str, str]
+        self, store: Store, question: Question, state: Mapping[str, str], most: int
     ) -> List[Evidence]:
         documents = _documents(store, question.weights)
         facts, length = int(state["facts"]), int(state["terms"])
@@ -148,42 +155,32 @@ class StoredFacts:
         worth = {term: weight * frequencies[term] for term, weight in question.weights.items()}
         keys = candidates.best(store, worth, documents)
 
-        def score(row: Any) -> float:
-            found = row["terms"].split()
-            return bm25.relevance(question.weights, frequencies, found, length / max(facts, 1))
-
+        relevance = bm25.Relevance(question.weights, frequencies, length / max(facts, 1))
         rows = _candidates(store, question.entities, keys)
-        return self._judged(rows, question, state, score)
+        ranked = _ranked(rows, question, lambda row: relevance.of(row["terms"].split()))
+        return self._evidences(store, ranked[:most], state)
 
     def _by_vectors(
-        self, store: Store, turn: Turn, question: Question, state: Mapping[str, str]
+        self,
+        store: Store,
+        turn: Turn,
+        question: Question,
+        state: Mapping[str, str],
+        encoder: Encoder,
     ) -> List[Evidence]:
-        encoder = self._encoder(state)
-        if encoder is None:
-            return []
         (vector,) = encoder.encode([" ".join([turn.text, *question.entities])])
         cosines = dict(store.nearest(vector, _BY_VECTOR))
         rows = _candidates(store, [], list(cosines))
-        return self._judged(rows, question, state, lambda row: max(cosines[row["key"]], 0.0))
+        ranked = _ranked(rows, question, lambda row: max(cosines[row["key"]], 0.0))
+        return self._evidences(store, ranked, state)
 
-    def _judged(
-        self,
-        rows: Iterable[Any],
-        question: Question,
-        state: Mapping[str, str],
-        score: Callable[[Any], float],
+    def _evidences(
+        self, store: Store, ranked: Sequence[Ranked], state: Mapping[str, str]
     ) -> List[Evidence]:
-        """Those valid now, best first; those of another entity than asked about are worth less."""
-        now = datetime.now(timezone.utc).isoformat()
-        ranked = []
-        for row in rows:
-            if (row["valid_from"] or "") > now or (row["valid_until"] or "~") <= now:
-                continue
-            other = question.entities and row["entity_key"] not in ("", *question.entities)
-            found = min(score(row), 1.0) * (_OF_ANOTHER if other else 1.0)
-            ranked.append((-found, row["id"], row))
-        ranked.sort(key=lambda found: found[:2])
-        return [self._evidence(row, -found, state) for found, _, row in ranked]
+        """In their order."""
+        keys = [key for _, _, key in ranked]
+        rows = {row["key"]: row for row in _with_keys(store, _COLUMNS, keys)}
+        return [self._evidence(rows[key], -found, state) for found, _, key in ranked]
 
     def _encoder(self, state: Mapping[str, str]) -> Optional[Encoder]:
         name = state.get("encoder", "")
@@ -488,16 +485,33 @@ def _last_batch(store: Store) -> int:
 
 def _candidates(store: Store, entities: Sequence[str], keys: Sequence[int]) -> Iterable[Any]:
     """What is to be compared: the facts found by their words, and those of the entities."""
-    rows: List[Any] = []
-    if keys:
-        marks = ", ".join("?" * len(keys))
-        found = store.execute(f"SELECT {_COLUMNS} FROM facts WHERE key IN ({marks})", keys)
-        rows += found.fetchall()
+    rows = _with_keys(store, _COMPARED, keys)
     for entity in entities:
         rows += store.execute(
-            f"SELECT {_COLUMNS} FROM facts WHERE entity_key = ? LIMIT ?", (entity, _OF_AN_ENTITY)
+            f"SELECT {_COMPARED} FROM facts WHERE entity_key = ? LIMIT ?", (entity, _OF_AN_ENTITY)
         ).fetchall()
     return {row["key"]: row for row in rows}.values()
+
+
+def _with_keys(store: Store, columns: str, keys: Sequence[int]) -> List[Any]:
+    if not keys:
+        return []
+    marks = ", ".join("?" * len(keys))
+    statement = f"SELECT {columns} FROM facts WHERE key IN ({marks})"
+    return list(store.execute(statement, keys).fetchall())
+
+
+def _ranked(rows: Iterable[Any], question: Question, score: Callable[[Any], float]) -> List[Ranked]:
+    """Those valid now, best first; those of another entity than asked about are worth less."""
+    now = datetime.now(timezone.utc).isoformat()
+    ranked = []
+    for row in rows:
+        if (row["valid_from"] or "") > now or (row["valid_until"] or "~") <= now:
+            continue
+        other = question.entities and row["entity_key"] not in ("", *question.entities)
+        found = min(score(row), 1.0) * (_OF_ANOTHER if other else 1.0)
+        ranked.append((-found, row["id"], row["key"]))
+    return sorted(ranked)
 
 
 def _documents(store: Store, wanted: Iterable[str]) -> Dict[str, int]:

@@ -1,0 +1,85 @@
+"""
+A row tells only what was asked for: of "the phone number of the Oak Inn", its phone number.
+
+What names a column is the words of its name, or how people ask for it ("how much", "where"). A
+column whose value is said itself is no question: "something cheap".
+"""
+
+import dataclasses
+from typing import Dict, List, Set, Tuple
+
+from parlai_cu.knowledge.reading import told
+from parlai_cu.knowledge.words import STOP_WORDS, stem, words
+from parlai_cu.types import Evidence, Turn
+
+# words of a question -> words of the columns that answer it; the first that fits counts
+_ASKED_AS: Tuple[Tuple[str, str], ...] = (
+    ("how much", "price cost fare rent fee charge amount"),
+    ("how expensive", "price cost fare rent fee charge amount"),
+    ("cost", "price fare rent fee charge"),
+    ("pay", "price cost fare rent fee charge"),
+    ("price", "cost fare rent fee charge"),
+    ("how long", "duration minutes time"),
+    ("where", "address street location area city place"),
+    ("located", "address street location area"),
+    ("call", "phone telephone"),
+    ("number", "phone telephone"),
+    ("open", "opens hours"),
+    ("close", "closes hours"),
+    ("what time", "time opens closes hours departure leaving"),
+    ("zip", "postcode"),
+    ("postal code", "postcode"),
+)
+
+
+def narrowed(turn: Turn, fact: Evidence) -> Evidence:
+    """
+    A row with the columns that the turn names alone; other facts, and where none is named, as is.
+
+    :param turn: the question
+    :param fact: what was found for it
+    """
+    columns = asked_columns(turn.text, fact)
+    if not columns:
+        return fact
+    shown = {column: fact.fields[column] for column in columns}
+    return dataclasses.replace(fact, text=told(shown, fact.entity))
+
+
+def asked_columns(text: str, fact: Evidence) -> List[str]:
+    """The columns of a row that a question names best, in their order; only what the row tells."""
+    said = [stem(word) for word in words(text)]
+    heard = set(said) - STOP_WORDS - {stem(word) for word in words(fact.entity)}
+    shares: Dict[str, float] = {}
+    for column, value in fact.fields.items():
+        is_told = value and f"{column.replace('_', ' ')} {value}" in fact.text
+        if is_told and not _says(heard, value):
+            shares[column] = _share(column, heard)
+    best = max(shares.values(), default=0.0)
+    if best >= 0.5:
+        return [column for column, share in shares.items() if share == best]
+    return _otherwise_asked(f" {' '.join(said)} ", list(shares))
+
+
+def _share(column: str, heard: Set[str]) -> float:
+    """How much of a column's name is heard."""
+    name = {stem(word) for word in words(column.replace("_", " "))} - STOP_WORDS
+    return len(name & heard) / len(name) if name else 0.0
+
+
+def _says(heard: Set[str], value: str) -> bool:
+    """Whether all of a value is said; a yes or a no never is."""
+    parts = {stem(word) for word in words(value)} - STOP_WORDS
+    return bool(parts) and parts <= heard
+
+
+def _otherwise_asked(said: str, columns: List[str]) -> List[str]:
+    for words_of_question, words_of_column in _ASKED_AS:
+        asked = " ".join(stem(word) for word in words(words_of_question))
+        if f" {asked} " not in said:
+            continue
+        names = {stem(word) for word in words_of_column.split()}
+        found = [c for c in columns if names & {stem(w) for w in words(c.replace("_", " "))}]
+        if found:
+            return found
+    return []

@@ -1,0 +1,54 @@
+"""A row tells only what was asked for."""
+
+from typing import List
+
+import pytest
+
+from parlai_cu.knowledge.narrowing import asked_columns, narrowed
+from parlai_cu.knowledge.reading import told
+from parlai_cu.types import Evidence, Turn
+
+FIELDS = {
+    "price_range": "cheap",
+    "phone_number": "01223 351000",
+    "number_of_stars": "4",
+    "address": "1 Mill Road",
+    "opens": "10 am",
+    "internet": "yes",
+}
+ROW = Evidence("1", told(FIELDS, "Oak Inn"), 0.9, "s", "1", entity="Oak Inn", fields=FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("what is the phone number of the Oak Inn?", ["phone_number"]),
+        ("and its phone?", ["phone_number"]),
+        ("how many stars does it have?", ["number_of_stars"]),
+        ("How much is the Oak Inn?", ["price_range"]),
+        ("where is it?", ["address"]),
+        ("when does the Oak Inn open?", ["opens"]),
+        ("do they have internet?", ["internet"]),
+        ("I want the address and the phone number.", ["phone_number", "address"]),
+        ("something in a cheap price range", []),
+        ("tell me about the Oak Inn", []),
+        ("", []),
+    ],
+)
+def test_columns_that_are_asked_for(text: str, columns: List[str]) -> None:
+    """By their names or as people ask; a value that is said is no question."""
+    assert asked_columns(text, ROW) == columns
+
+
+def test_only_these_are_told() -> None:
+    """The rest of the fact, its provenance above all, stays."""
+    found = narrowed(Turn("what is its phone number?"), ROW)
+    assert found.text == "Oak Inn: phone number 01223 351000."
+    assert (found.id, found.score, found.fields) == (ROW.id, ROW.score, ROW.fields)
+    assert narrowed(Turn("what is it like?"), ROW) is ROW
+
+
+def test_a_sentence_is_told_whole() -> None:
+    """Also where it comes with columns: nobody wrote it from them."""
+    fact = Evidence("1", "Call us any time.", 0.9, "s", "1", fields={"phone": "5"})
+    assert narrowed(Turn("what is the phone?"), fact) is fact
