@@ -17,9 +17,9 @@ Shifts" (https://arxiv.org/abs/2210.11466, section 4), the third is that of Sung
 Fisher information is :math:`F` and mean gradient :math:`r`:
 
 ============ =================================================================================
-``conflict`` :math:`\sum F / \sum|\bar g|`: what old skill loses, to second order, for what is
-             gained on the update, to first order, when each element makes a step of the same
-             size, as Adam's are at first. The less the better
+``conflict`` :math:`\sum |\bar g| \sqrt F \,/\, (\|\bar g\| \|\sqrt F\|)`, from 0 to 1: how much
+             the update's gradient uses the very elements that old skill depends on. Where it is
+             low the update can be learnt beside old skill. The less the better
 ``cosine``   between :math:`\bar g` and :math:`r`; below 0 the update undoes old skill
 ============ =================================================================================
 
@@ -52,25 +52,24 @@ class GradientSums:
     :param numel: how many elements
     :param weight: of the squared weights
     :param gradient: of the squared mean gradient of the update
-    :param magnitude: of the absolute mean gradient of the update
     :param snr: of the squared mean gradient over the gradient's variance
     :param fisher: of the update's Fisher information
     :param retained_gradient: of the squared mean gradient of the retained data
     :param retained_fisher: of the retained data's Fisher information
     :param product: of the two mean gradients multiplied
-    :param along: of the squared mean gradient of the update times the retained Fisher information
+    :param overlap: of the absolute mean gradient of the update times the root of the retained
+        Fisher information
     """
 
     numel: int = 0
     weight: float = 0.0
     gradient: float = 0.0
-    magnitude: float = 0.0
     snr: float = 0.0
     fisher: float = 0.0
     retained_gradient: float = 0.0
     retained_fisher: float = 0.0
     product: float = 0.0
-    along: float = 0.0
+    overlap: float = 0.0
 
     def __add__(self, other: "GradientSums") -> "GradientSums":
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other))
@@ -83,7 +82,7 @@ def _rgn(s: GradientSums) -> float:
 
 
 def _conflict(s: GradientSums) -> float:
-    return s.retained_fisher / max(s.magnitude, _TINY)
+    return s.overlap / max(math.sqrt(s.gradient * s.retained_fisher), _TINY)
 
 
 def _cosine(s: GradientSums) -> float:
@@ -244,7 +243,6 @@ def _sums(
         "numel": parameter.numel(),
         "weight": _total(parameter.detach().float() ** 2),
         "gradient": _total(power),
-        "magnitude": _total(mean.abs()),
         "snr": _total(power / variance),
         "fisher": _total(square),
     }
@@ -254,7 +252,7 @@ def _sums(
         sums["retained_gradient"] = _total(before * before)
         sums["retained_fisher"] = _total(fisher)
         sums["product"] = _total(mean * before)
-        sums["along"] = _total(power * fisher)
+        sums["overlap"] = _total(mean.abs() * fisher.sqrt())
     return GradientSums(**sums)  # type: ignore[arg-type]
 
 

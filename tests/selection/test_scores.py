@@ -71,9 +71,21 @@ def test_by_hand() -> None:
     assert found["rgn"] == pytest.approx(2 / 2)
     assert found["snr"] == pytest.approx(4 / 1)
     assert found["fisher"] == pytest.approx((1 + 9) / 2)
-    assert found["conflict"] == pytest.approx(((4 + 16) / 2) / 2)
+    assert found["conflict"] == pytest.approx(1.0)
     assert found["cosine"] == pytest.approx(-1.0)
     assert (scores.draws, scores.retained_draws) == (2, 2)
+
+
+def test_conflict_by_hand() -> None:
+    """The update needs the first weight most, old skill the second: 3 x 1 + 1 x 2 over norms."""
+    linear = nn.Linear(2, 1, bias=False)
+
+    def slope(*values: float) -> Callable[[], torch.Tensor]:
+        return lambda: linear(torch.tensor([values])).sum()
+
+    scores = score_parameters(linear, [slope(3.0, -1.0)], [slope(1.0, 2.0), slope(1.0, -2.0)])
+    expected = (3 * 1 + 1 * 2) / math.sqrt((9 + 1) * (1 + 4))
+    assert scores.as_dict()["tensors"][0]["conflict"] == pytest.approx(expected)
 
 
 def test_groups_are_the_tensors_laid_end_to_end(model: Tied) -> None:

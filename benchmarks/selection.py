@@ -1,0 +1,433 @@
+"""
+Which parameters should learn: what each choice gains on an update and forgets, at equal gain.
+
+Every choice is trained in this process, the same steps on the same examples, by `frozen_layer`'s
+own freezing, at some learning rates; so each gives a curve of gain on the update's test set
+against forgetting on the old data's, and curves are compared where they gain the same: by
+interpolation, in shares of what full fine-tuning gains at its middle rate. All figures are
+differences of log-perplexity from the deployed model. Choices by score use the training data
+only, those that are random change with the seed.
+
+    python benchmarks/selection.py --data ../shared/data --out bench/selection
+
+Runs that are done are kept in ``--out`` and not repeated, so it can be interrupted. Ends by
+writing ``results.json``, ``table.md`` and, with matplotlib there, ``selection.png``.
+"""
+
+import argparse
+import copy
+import json
+import math
+import random
+import statistics
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import torch
+from harness import Harness, about, pyplot
+from parlai.core.agents import create_agent_from_model_file
+from parlai.core.opt import Opt
+from parlai.core.teachers import create_task_agent_from_taskname
+
+from parlai_cu.agents import example_losses, scoring
+from parlai_cu.selection import lora
+from parlai_cu.selection.auto import Auto, choose
+from parlai_cu.selection.catalogue import list_tensors
+from parlai_cu.selection.freeze import freeze
+from parlai_cu.selection.patterns import select
+from parlai_cu.selection.scores import GradientSums, Scores, TensorScores
+
+ALL = "all"
+# name -> patterns (tune, freeze), or (score, fraction), or a fraction at random
+CHOICES: Dict[str, Any] = {
+    ALL: ("*", None),
+    "first block": ("encoder.layers[0]", None),
+    "middle block": ("decoder.layers[0]", None),
+    "last block": ("decoder.layers[-1]", None),
+    "decoder": ("decoder", "@embeddings"),
+    "encoder": ("encoder", "@embeddings"),
+    "ffn": ("@ffn", None),
+    "attention": ("@attention", None),
+    "embeddings": ("@embeddings", None),
+    "all but embeddings": ("*", "@embeddings"),
+    "LoRA r=8": ("@attention,@ffn", None),
+    "random 0.3": 0.3,
+    "auto:rgn:0.3": Auto("rgn", 0.3),
+    "auto:snr:0.3": Auto("snr", 0.3),
+    "auto:fisher:0.3": Auto("fisher", 0.3),
+    "auto:conflict:0.3": Auto("conflict", 0.3),
+}
+LORA = "LoRA r=8"
+# the learning rate of all parameters; of a share s it is this times s ** -0.5, of LoRA see below
+RATE = 2e-4
+LORA_RATE = 2e-3
+STEPS, BATCH = 80, 8
+# of what all parameters gain at the middle rate
+LEVELS = (0.6, 0.8)
+SGD = ("update_1", "update_2", "update_3")
+TELECOM = ("telecom:new_plans", "telecom:roaming", "telecom:style")
+# two-sided 95 % of Student's t, by degrees of freedom
+T95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78}
+
+
+def main() -> None:
+    """Run all choices, collect."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("bench/selection"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--updates", nargs="*", default=["update_1"])
+    parser.add_argument("--choices", nargs="*", default=list(CHOICES))
+    parser.add_argument("--rates", nargs="*", type=float, default=[0.5, 1.0, 2.0])
+    parser.add_argument("--split", default="test", help="valid: to find a rule without the tests")
+    parser.add_argument("--examples", type=int, default=192, help="of each evaluated set")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    bench = Bench(args.data.resolve(), args.out.resolve(), args.split, args.examples)
+    runs = [
+        bench.run(update, name, factor, seed)
+        for seed in seeds
+        for update in args.updates
+        for name in args.choices
+        for factor in args.rates
+    ]
+    result = {
+        "about": about(),
+        "settings": {
+            **{"steps": STEPS, "batch": BATCH, "rates": args.rates, "split": args.split},
+            **{"examples": args.examples, "text_truncate": TEXT, "seeds": len(seeds)},
+        },
+        "runs": runs,
+    }
+    (args.out / "results.json").write_text(json.dumps(result, indent=1))
+    text = table(result)
+    (args.out / "table.md").write_text(text)
+    print(text)
+    plot(result, args.out / "selection.png")
+
+
+# tokens of the dialogue that are read, the last ones: twice as fast as all 128
+TEXT = 64
+
+
+class Corpus:
+    """A deployed model, an update, and what must not be forgotten."""
+
+    def __init__(self, data: Path, update: str, split: str, examples: int) -> None:
+        telecom = update.startswith("telecom")
+        deployed = "zoo:telecom/base" if telecom else str(data / "sgd_base_model" / "model")
+        settings = {"no_cuda": True, "datatype": "valid", "text_truncate": TEXT, "truncate": TEXT}
+        self.agent = create_agent_from_model_file(deployed, settings)
+        self.update = update if telecom else sgd_task(data, update)
+        self.old = "telecom:retain" if telecom else sgd_task(data, "base")
+        self.start = self.agent.model
+        self.train = self.read(self.update, "train")
+        self.judged = {
+            name: self.batches(sorted(self.read(task, split, examples), key=text_length), 32)
+            for name, task in (("update", self.update), ("old", self.old))
+        }
+        self.before = {name: self.loss(self.start, name) for name in self.judged}
+        self.scores: Dict[int, Scores] = {}
+
+    def read(self, task: str, split: str, count: int = 0) -> List[Any]:
+        """Examples of a task as the agent observes them; ``count`` of them, dialogues shuffled."""
+        datatype = "train:evalmode" if split == "train" else split
+        opt = Opt({**self.agent.opt, "task": task, "datatype": datatype, "batchsize": 1})
+        (teacher,) = create_task_agent_from_taskname(opt)
+        turns = iter(lambda: None if teacher.epoch_done() else teacher.act(), None)
+        episodes = list(example_losses._episodes(turns))
+        random.Random(0).shuffle(episodes)
+        found: List[Any] = []
+        for observation in example_losses.observed(self.agent, episodes):
+            found.append(observation)
+            if len(found) == count:
+                break
+        return found
+
+    def batches(self, examples: Sequence[Any], size: int) -> List[Any]:
+        """As the agent makes them."""
+        return [
+            self.agent.batchify(list(examples[i : i + size])) for i in range(0, len(examples), size)
+        ]
+
+    @torch.no_grad()
+    def loss(self, model: torch.nn.Module, name: str) -> float:
+        """The mean negative log-likelihood of a token of the evaluated set."""
+        model.eval()
+        total = count = 0.0
+        for batch in self.judged[name]:
+            tokens = float(batch.label_vec.ne(self.agent.NULL_IDX).sum())
+            total += self.loss_of(model, batch).item() * tokens
+            count += tokens
+        return total / count
+
+    def loss_of(self, model: torch.nn.Module, batch: Any) -> torch.Tensor:
+        """The agent's own loss of a batch."""
+        self.agent.model = model
+        self.agent._local_metrics.clear()
+        loss: torch.Tensor = self.agent.compute_loss(batch)
+        return loss
+
+    def scored(self, seed: int) -> Scores:
+        """The scores of the deployed model's parameters, from training data."""
+        if seed not in self.scores:
+            self.agent.model = self.start
+            self.scores[seed] = scoring.score_agent(
+                self.agent, self.agent.opt, self.update, self.old, SCORED, seed
+            )
+        return self.scores[seed]
+
+
+# examples of each task from which scores are made
+SCORED = 128
+
+
+def sgd_task(data: Path, name: str) -> str:
+    """One corpus of Schema-Guided Dialogue, as `-t` takes it."""
+    path = data / "sgd" / name
+    return f"jsonfile:jsonfile_datapath={path}:jsonfile_datatype_extension=true"
+
+
+def text_length(observation: Any) -> int:
+    """How many tokens a dialogue has."""
+    return len(observation["text_vec"])
+
+
+class Bench(Harness):
+    """The runs of this benchmark."""
+
+    def __init__(self, data: Path, out: Path, split: str, examples: int) -> None:
+        super().__init__(out)
+        self.data, self.split, self.examples = data, split, examples
+        self.corpora: Dict[str, Corpus] = {}
+
+    def corpus(self, update: str) -> Corpus:
+        """Read when it is first asked for."""
+        if update not in self.corpora:
+            self.corpora[update] = Corpus(self.data, update, self.split, self.examples)
+        return self.corpora[update]
+
+    def run(self, update: str, name: str, factor: float, seed: int) -> Dict[str, Any]:
+        """One choice at one learning rate."""
+        key = f"{update}-{name}-{factor:g}-{seed}-{self.split}"
+        key = "".join(c if c.isalnum() or c in "-." else "_" for c in key)
+        return self.remembered(key, lambda: self._run(update, name, factor, seed))
+
+    def _run(self, update: str, name: str, factor: float, seed: int) -> Dict[str, Any]:
+        corpus = self.corpus(update)
+        model = copy.deepcopy(corpus.start)
+        line, parameters = prepare(corpus, model, name, seed)
+        share = sum(p.numel() for p in parameters) / sum(
+            p.numel() for p in corpus.start.parameters() if p.requires_grad
+        )
+        rate = factor * (LORA_RATE if name == LORA else RATE * share**-0.5)
+        started = time.process_time()
+        train(corpus, model, parameters, rate, seed)
+        seconds = time.process_time() - started
+        after = {what: corpus.loss(model, what) for what in corpus.judged}
+        return {
+            **{"update": update, "choice": name, "factor": factor, "seed": seed},
+            **{"tune": line, "share": share, "rate": rate, "train_cpu_s": round(seconds, 1)},
+            "update_before": math.exp(corpus.before["update"]),
+            "old_before": math.exp(corpus.before["old"]),
+            "gain": corpus.before["update"] - after["update"],
+            "forgotten": after["old"] - corpus.before["old"],
+        }
+
+
+def prepare(
+    corpus: Corpus, model: torch.nn.Module, name: str, seed: int
+) -> Tuple[str, List[torch.nn.Parameter]]:
+    """Freeze all but what the choice means; the patterns and the parameters that learn."""
+    tensors = list_tensors(model)
+    kind = CHOICES[name]
+    if isinstance(kind, Auto):
+        line = choose(corpus.scored(seed), kind, tensors).tune
+        selection = select(tensors, line)
+    elif isinstance(kind, float):
+        line = at_random(corpus.scored(seed), kind, tensors, seed)
+        selection = select(tensors, line)
+    else:
+        selection = select(tensors, *kind)
+        line = selection.describe()
+    names = [alias for t in selection.learning for alias in t.names]
+    if name == LORA:
+        adapted = lora.inject(model, selection.learning, 8, 16.0, seed)
+        names = [factor for weight in adapted for factor in lora.factor_names(weight)]
+    parameters, _ = freeze(model, names)
+    return line, parameters
+
+
+def at_random(scores: Scores, fraction: float, tensors: List[Any], seed: int) -> str:
+    """Groups in random order that fit in the fraction: the same rule with a score that is noise."""
+    rng = random.Random(f"random {seed}")
+    noise = {key: rng.random() for key in scores.groups()}
+    noisy = tuple(
+        TensorScores(
+            t.tensor,
+            t.kind,
+            GradientSums(t.tensor.numel, fisher=noise[t.block, t.kind] * t.tensor.numel),
+        )
+        for t in scores.tensors
+    )
+    return choose(Scores(noisy, 1), Auto("fisher", fraction), tensors).tune
+
+
+def train(
+    corpus: Corpus,
+    model: torch.nn.Module,
+    parameters: List[torch.nn.Parameter],
+    rate: float,
+    seed: int,
+) -> None:
+    """As `parlai train_model --lr-scheduler linear` does: Adam, gradients clipped at 0.1."""
+    torch.manual_seed(seed)
+    optimizer = torch.optim.Adam(parameters, lr=rate, amsgrad=True)
+    for step, batch in enumerate(batches_of(corpus, seed)):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min((step + 1) / 8, 1 - step / STEPS)
+        model.train()
+        optimizer.zero_grad()
+        corpus.loss_of(model, batch).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 0.1)
+        optimizer.step()
+
+
+def batches_of(corpus: Corpus, seed: int) -> Iterator[Any]:
+    """The same batches for every choice, in an order from the seed."""
+    rng = random.Random(seed)
+    order: List[int] = []
+    for _ in range(STEPS):
+        if len(order) < BATCH:
+            order = rng.sample(range(len(corpus.train)), len(corpus.train))
+        yield corpus.agent.batchify([corpus.train[order.pop()] for _ in range(BATCH)])
+
+
+def forgotten_at(points: List[Tuple[float, float]], gain: float) -> Optional[float]:
+    """What is forgotten where this is gained: between the runs, which begin at (0, 0)."""
+    points = [(0.0, 0.0), *sorted(points)]
+    for (g0, f0), (g1, f1) in zip(points, points[1:]):
+        if g0 <= gain <= g1:
+            return f0 + (f1 - f0) * (gain - g0) / (g1 - g0)
+    return None
+
+
+def compared(result: Dict[str, Any], update: str) -> List[Dict[str, Any]]:
+    """One row a choice: what it forgets at equal gain, and that against all parameters."""
+    runs = [run for run in result["runs"] if run["update"] == update]
+    middle = sorted(result["settings"]["rates"])[len(result["settings"]["rates"]) // 2]
+    curves: Dict[Tuple[str, int], List[Tuple[float, float]]] = {}
+    for run in runs:
+        curves.setdefault((run["choice"], run["seed"]), []).append((run["gain"], run["forgotten"]))
+    full = {r["seed"]: r["gain"] for r in runs if r["choice"] == ALL and r["factor"] == middle}
+    rows = []
+    for name in dict.fromkeys(run["choice"] for run in runs):
+        mine = [run for run in runs if run["choice"] == name]
+        row: Dict[str, Any] = {
+            "choice": name,
+            "share": statistics.mean(run["share"] for run in mine),
+            "tunes": sorted({run["tune"] for run in mine}),
+            "most": statistics.mean(
+                max(g for g, _ in points) for (c, _), points in curves.items() if c == name
+            ),
+            "cpu_s": statistics.mean(run["train_cpu_s"] for run in mine),
+        }
+        for level in LEVELS:
+            pairs = [
+                (forgotten_at(curves[name, s], level * g), forgotten_at(curves[ALL, s], level * g))
+                for s, g in full.items()
+            ]
+            known = [(mine, whole) for mine, whole in pairs if mine is not None and whole]
+            row[f"forgotten@{level:g}"] = interval([mine for mine, _ in known])
+            row[f"ratio@{level:g}"] = interval([mine / whole for mine, whole in known])
+            row[f"reached@{level:g}"] = len(known)
+        rows.append(row)
+    return rows
+
+
+def interval(values: List[float]) -> Optional[Tuple[float, float]]:
+    """Mean, and half of its 95 % interval by Student's t (0 for one value)."""
+    if not values:
+        return None
+    spread = 0.0
+    if len(values) > 1:
+        spread = T95[len(values) - 1] * statistics.stdev(values) / math.sqrt(len(values))
+    return statistics.mean(values), spread
+
+
+def table(result: Dict[str, Any]) -> str:
+    """The figures as Markdown, one table an update."""
+    lines = [
+        f"Measured: {json.dumps(result['about'])}",
+        f"Settings: {json.dumps(result['settings'])}",
+    ]
+    for update in dict.fromkeys(run["update"] for run in result["runs"]):
+        first = next(run for run in result["runs"] if run["update"] == update)
+        lines += [
+            "",
+            f"**{update}**. Before: update {first['update_before']:.1f} ppl, old "
+            f"{first['old_before']:.2f} ppl.",
+            "",
+            "| choice | parameters | "
+            + " | ".join(f"forgotten at {level:.0%} | against all" for level in LEVELS)
+            + " | gain at most | CPU s |",
+            "|---|--:|" + "--:|" * (2 * len(LEVELS) + 2),
+        ]
+        for row in compared(result, update):
+            cells = [f"{row['share']:.1%}"]
+            for level in LEVELS:
+                cells.append(_cell(row[f"forgotten@{level:g}"], 3))
+                cells.append(_cell(row[f"ratio@{level:g}"], 2))
+            cells += [f"{row['most']:.2f}", f"{row['cpu_s']:.0f}"]
+            lines.append(f"| {row['choice']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: Optional[Sequence[float]], digits: int) -> str:
+    if value is None:
+        return "not reached"
+    spread = f" ± {value[1]:.{digits}f}" if value[1] else ""
+    return f"{value[0]:.{digits}f}{spread}"
+
+
+def plot(result: Dict[str, Any], path: Path) -> None:
+    """Gain against forgetting, a panel an update, a line a choice, its learning rates along it."""
+    plt = pyplot()
+    if plt is None:
+        return
+    updates = list(dict.fromkeys(run["update"] for run in result["runs"]))
+    figure, panels = plt.subplots(
+        1, len(updates), figsize=(5.5 * len(updates), 5), squeeze=False, layout="constrained"
+    )
+    names = list(dict.fromkeys(run["choice"] for run in result["runs"]))
+    for axes, update in zip(panels[0], updates):
+        for i, name in enumerate(names):
+            points: Dict[float, List[Tuple[float, float]]] = {}
+            for run in result["runs"]:
+                if run["update"] == update and run["choice"] == name:
+                    points.setdefault(run["factor"], []).append((run["forgotten"], run["gain"]))
+            means = [
+                tuple(statistics.mean(values) for values in zip(*points[factor]))
+                for factor in sorted(points)
+            ]
+            if means:
+                style = "-" if name == ALL or name.startswith("auto") else ":"
+                axes.plot(
+                    *zip((0.0, 0.0), *means),
+                    style,
+                    marker="osD^vP*X"[i % 8],
+                    color=f"C{i % 10}",
+                    label=name,
+                )
+        axes.set_title(update)
+        axes.set_xlabel("forgotten of the old data (log-perplexity)")
+        axes.set_ylabel("gained on the update (log-perplexity)")
+    panels[0][-1].legend(fontsize=7)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
