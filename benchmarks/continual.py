@@ -43,6 +43,7 @@ METHODS: Dict[str, Any] = {
     "EWC": ([*ALL, "--penalty", "ewc", "--penalty-weight", "5"], 2e-4, NO_MIX),
     "LwF": ([*ALL, *LWF, "1"], 2e-4, None),
     "last decoder block": (["--tune", "decoder.layers[-1]"], 5e-4, None),
+    "frozen auto": (["--tune", "auto"], 2.3e-4, None),
     "LoRA": (LORA, 2e-3, None),
     "replay": (ALL, 2e-4, REPLAY),
     "replay + LwF": ([*ALL, *LWF, "5"], 2e-4, REPLAY),

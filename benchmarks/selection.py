@@ -2,11 +2,12 @@
 Which parameters should learn: what each choice gains on an update and forgets, at equal gain.
 
 Every choice is trained in this process, the same steps on the same examples, by `frozen_layer`'s
-own freezing, at some learning rates; so each gives a curve of gain on the update's test set
-against forgetting on the old data's, and curves are compared where they gain the same: by
-interpolation, in shares of what full fine-tuning gains at its middle rate. All figures are
-differences of log-perplexity from the deployed model. Choices by score use the training data
-only, those that are random change with the seed.
+own freezing. A choice that learns less also forgets less, so what counts is the forgetting at
+equal gain: all that a run learnt is scaled, theta0 + alpha (theta - theta0), which gives a curve of
+gain on the update's test set against forgetting on the old data's, and curves are compared where
+they gain the same, in shares of what full fine-tuning gains. Figures are differences of
+log-perplexity from the deployed model. Choices by score use training data only; those that are
+random change with the seed.
 
     python benchmarks/selection.py --data ../shared/data --out bench/selection
 
@@ -42,31 +43,30 @@ ALL = "all"
 # name -> patterns (tune, freeze), or (score, fraction), or a fraction at random
 CHOICES: Dict[str, Any] = {
     ALL: ("*", None),
-    "first block": ("encoder.layers[0]", None),
-    "middle block": ("decoder.layers[0]", None),
+    "auto:rgn:0.75": Auto("rgn", 0.75),
+    "random 0.75": 0.75,
     "last block": ("decoder.layers[-1]", None),
     "decoder": ("decoder", "@embeddings"),
-    "encoder": ("encoder", "@embeddings"),
-    "ffn": ("@ffn", None),
-    "attention": ("@attention", None),
-    "embeddings": ("@embeddings", None),
-    "all but embeddings": ("*", "@embeddings"),
     "LoRA r=8": ("@attention,@ffn", None),
-    "random 0.3": 0.3,
-    "auto:rgn:0.3": Auto("rgn", 0.3),
-    "auto:snr:0.3": Auto("snr", 0.3),
-    "auto:fisher:0.3": Auto("fisher", 0.3),
-    "auto:conflict:0.3": Auto("conflict", 0.3),
+    "embeddings + last": ("@embeddings,decoder.layers[-1]", None),
+    "auto:conflict:0.5": Auto("conflict", 0.5),
+    "auto:rgn:0.5": Auto("rgn", 0.5),
+    "auto:snr:0.75": Auto("snr", 0.75),
+    "auto:fisher:0.75": Auto("fisher", 0.75),
+    "auto:conflict:0.75": Auto("conflict", 0.75),
+    "ffn": ("@ffn", None),
+    "middle block": ("decoder.layers[0]", None),
+    "first block": ("encoder.layers[0]", None),
 }
 LORA = "LoRA r=8"
-# the learning rate of all parameters; of a share s it is this times s ** -0.5, of LoRA see below
-RATE = 2e-4
-LORA_RATE = 2e-3
-STEPS, BATCH = 80, 8
-# of what all parameters gain at the middle rate
+# the learning rate of all parameters; of a share s it is this times s ** -0.5
+RATE = 3e-4
+LORA_RATE = 3e-3
+STEPS, BATCH = 60, 8
+# how much of what was learnt is kept, besides all of it
+ALPHAS = (0.4, 0.6, 0.8)
+# of what all parameters gain
 LEVELS = (0.6, 0.8)
-SGD = ("update_1", "update_2", "update_3")
-TELECOM = ("telecom:new_plans", "telecom:roaming", "telecom:style")
 # two-sided 95 % of Student's t, by degrees of freedom
 T95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78}
 
@@ -80,24 +80,22 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--updates", nargs="*", default=["update_1"])
     parser.add_argument("--choices", nargs="*", default=list(CHOICES))
-    parser.add_argument("--rates", nargs="*", type=float, default=[0.5, 1.0, 2.0])
     parser.add_argument("--split", default="test", help="valid: to find a rule without the tests")
-    parser.add_argument("--examples", type=int, default=192, help="of each evaluated set")
+    parser.add_argument("--examples", type=int, default=128, help="of each evaluated set")
     args = parser.parse_args()
     torch.set_num_threads(1)
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     bench = Bench(args.data.resolve(), args.out.resolve(), args.split, args.examples)
     runs = [
-        bench.run(update, name, factor, seed)
+        bench.run(update, name, seed)
         for seed in seeds
         for update in args.updates
         for name in args.choices
-        for factor in args.rates
     ]
     result = {
         "about": about(),
         "settings": {
-            **{"steps": STEPS, "batch": BATCH, "rates": args.rates, "split": args.split},
+            **{"steps": STEPS, "batch": BATCH, "rate": RATE, "split": args.split},
             **{"examples": args.examples, "text_truncate": TEXT, "seeds": len(seeds)},
         },
         "runs": runs,
@@ -171,6 +169,20 @@ class Corpus:
         loss: torch.Tensor = self.agent.compute_loss(batch)
         return loss
 
+    def judge(self, model: torch.nn.Module, alpha: float) -> List[float]:
+        """Alpha, gain and forgetting with that much of what a model learnt."""
+        scaled = copy.deepcopy(model)
+        if any(name.endswith(".lora") for name, _ in model.named_modules()):
+            for module in scaled.modules():
+                if isinstance(module, lora.LowRankFactors):
+                    module.scale *= alpha
+        else:
+            with torch.no_grad():
+                for p, start in zip(scaled.parameters(), self.start.parameters()):
+                    p.lerp_(start, 1 - alpha)
+        gain = self.before["update"] - self.loss(scaled, "update")
+        return [alpha, gain, self.loss(scaled, "old") - self.before["old"]]
+
     def scored(self, seed: int) -> Scores:
         """The scores of the deployed model's parameters, from training data."""
         if seed not in self.scores:
@@ -210,31 +222,29 @@ class Bench(Harness):
             self.corpora[update] = Corpus(self.data, update, self.split, self.examples)
         return self.corpora[update]
 
-    def run(self, update: str, name: str, factor: float, seed: int) -> Dict[str, Any]:
-        """One choice at one learning rate."""
-        key = f"{update}-{name}-{factor:g}-{seed}-{self.split}"
+    def run(self, update: str, name: str, seed: int) -> Dict[str, Any]:
+        """One choice, trained once."""
+        key = f"{update}-{name}-{seed}-{self.split}"
         key = "".join(c if c.isalnum() or c in "-." else "_" for c in key)
-        return self.remembered(key, lambda: self._run(update, name, factor, seed))
+        return self.remembered(key, lambda: self._run(update, name, seed))
 
-    def _run(self, update: str, name: str, factor: float, seed: int) -> Dict[str, Any]:
+    def _run(self, update: str, name: str, seed: int) -> Dict[str, Any]:
         corpus = self.corpus(update)
         model = copy.deepcopy(corpus.start)
         line, parameters = prepare(corpus, model, name, seed)
         share = sum(p.numel() for p in parameters) / sum(
             p.numel() for p in corpus.start.parameters() if p.requires_grad
         )
-        rate = factor * (LORA_RATE if name == LORA else RATE * share**-0.5)
+        rate = LORA_RATE if name == LORA else RATE * share**-0.5
         started = time.process_time()
         train(corpus, model, parameters, rate, seed)
         seconds = time.process_time() - started
-        after = {what: corpus.loss(model, what) for what in corpus.judged}
         return {
-            **{"update": update, "choice": name, "factor": factor, "seed": seed},
-            **{"tune": line, "share": share, "rate": rate, "train_cpu_s": round(seconds, 1)},
+            **{"update": update, "choice": name, "seed": seed, "tune": line, "share": share},
+            **{"rate": rate, "train_cpu_s": round(seconds, 1)},
             "update_before": math.exp(corpus.before["update"]),
             "old_before": math.exp(corpus.before["old"]),
-            "gain": corpus.before["update"] - after["update"],
-            "forgotten": after["old"] - corpus.before["old"],
+            "points": [corpus.judge(model, alpha) for alpha in (*ALPHAS, 1.0)],
         }
 
 
@@ -318,11 +328,11 @@ def forgotten_at(points: List[Tuple[float, float]], gain: float) -> Optional[flo
 def compared(result: Dict[str, Any], update: str) -> List[Dict[str, Any]]:
     """One row a choice: what it forgets at equal gain, and that against all parameters."""
     runs = [run for run in result["runs"] if run["update"] == update]
-    middle = sorted(result["settings"]["rates"])[len(result["settings"]["rates"]) // 2]
-    curves: Dict[Tuple[str, int], List[Tuple[float, float]]] = {}
-    for run in runs:
-        curves.setdefault((run["choice"], run["seed"]), []).append((run["gain"], run["forgotten"]))
-    full = {r["seed"]: r["gain"] for r in runs if r["choice"] == ALL and r["factor"] == middle}
+    curves = {
+        (run["choice"], run["seed"]): [(gain, lost) for _, gain, lost in run["points"]]
+        for run in runs
+    }
+    full = {run["seed"]: run["points"][-1][1] for run in runs if run["choice"] == ALL}
     rows = []
     for name in dict.fromkeys(run["choice"] for run in runs):
         mine = [run for run in runs if run["choice"] == name]
@@ -330,15 +340,15 @@ def compared(result: Dict[str, Any], update: str) -> List[Dict[str, Any]]:
             "choice": name,
             "share": statistics.mean(run["share"] for run in mine),
             "tunes": sorted({run["tune"] for run in mine}),
-            "most": statistics.mean(
-                max(g for g, _ in points) for (c, _), points in curves.items() if c == name
-            ),
+            "gain": interval([run["points"][-1][1] for run in mine]),
+            "forgotten": interval([run["points"][-1][2] for run in mine]),
             "cpu_s": statistics.mean(run["train_cpu_s"] for run in mine),
         }
         for level in LEVELS:
             pairs = [
                 (forgotten_at(curves[name, s], level * g), forgotten_at(curves[ALL, s], level * g))
                 for s, g in full.items()
+                if (name, s) in curves
             ]
             known = [(mine, whole) for mine, whole in pairs if mine is not None and whole]
             row[f"forgotten@{level:g}"] = interval([mine for mine, _ in known])
@@ -373,15 +383,15 @@ def table(result: Dict[str, Any]) -> str:
             "",
             "| choice | parameters | "
             + " | ".join(f"forgotten at {level:.0%} | against all" for level in LEVELS)
-            + " | gain at most | CPU s |",
-            "|---|--:|" + "--:|" * (2 * len(LEVELS) + 2),
+            + " | gain | forgotten | CPU s |",
+            "|---|--:|" + "--:|" * (2 * len(LEVELS) + 3),
         ]
         for row in compared(result, update):
             cells = [f"{row['share']:.1%}"]
             for level in LEVELS:
                 cells.append(_cell(row[f"forgotten@{level:g}"], 3))
                 cells.append(_cell(row[f"ratio@{level:g}"], 2))
-            cells += [f"{row['most']:.2f}", f"{row['cpu_s']:.0f}"]
+            cells += [_cell(row["gain"], 2), _cell(row["forgotten"], 3), f"{row['cpu_s']:.0f}"]
             lines.append(f"| {row['choice']} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -394,7 +404,7 @@ def _cell(value: Optional[Sequence[float]], digits: int) -> str:
 
 
 def plot(result: Dict[str, Any], path: Path) -> None:
-    """Gain against forgetting, a panel an update, a line a choice, its learning rates along it."""
+    """Gain against forgetting, a panel an update, a line a choice, along it how much is kept."""
     plt = pyplot()
     if plt is None:
         return
@@ -405,13 +415,11 @@ def plot(result: Dict[str, Any], path: Path) -> None:
     names = list(dict.fromkeys(run["choice"] for run in result["runs"]))
     for axes, update in zip(panels[0], updates):
         for i, name in enumerate(names):
-            points: Dict[float, List[Tuple[float, float]]] = {}
-            for run in result["runs"]:
-                if run["update"] == update and run["choice"] == name:
-                    points.setdefault(run["factor"], []).append((run["forgotten"], run["gain"]))
+            mine = [r for r in result["runs"] if r["update"] == update and r["choice"] == name]
+            # the mean curve of the seeds: alphas are the same
             means = [
-                tuple(statistics.mean(values) for values in zip(*points[factor]))
-                for factor in sorted(points)
+                tuple(statistics.mean(values) for values in zip(*((f, g) for _, g, f in points)))
+                for points in zip(*(run["points"] for run in mine))
             ]
             if means:
                 style = "-" if name == ALL or name.startswith("auto") else ":"

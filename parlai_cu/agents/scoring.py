@@ -15,7 +15,6 @@ from parlai_cu.errors import UsageError
 from parlai_cu.selection.auto import Auto, choose, find_auto, replace_auto
 from parlai_cu.selection.catalogue import list_tensors
 from parlai_cu.selection.patterns import select
-from parlai_cu.selection.score_table import progress
 from parlai_cu.selection.scores import Scores, score_parameters
 
 # of each task
@@ -114,6 +113,8 @@ def settle_auto(
 
 
 def _settle(opt: Opt, model: torch.nn.Module, auto: Auto) -> Dict[str, Any]:
+    from parlai_cu.selection.score_table import progress
+
     tensors = list_tensors(model)
     eligible = select(tensors, None, opt["freeze"]).selected if opt.get("freeze") else None
     sample = replay.sample_file(opt)

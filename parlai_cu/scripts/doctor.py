@@ -52,6 +52,8 @@ OPTIONAL = {
     "rouge": ("py-rouge", "--metrics rouge"),
     "torchvision": ("torchvision", "tasks with images"),
     "subword_nmt": ("subword-nmt", "--dict-tokenizer bpe"),
+    "rich": ("rich", "parlai score_parameters, --tune auto"),
+    "matplotlib": ("matplotlib", "pictures of parlai score_parameters"),
 }
 # a repair that is active because of something the user can put right -> how
 ADVICE = {

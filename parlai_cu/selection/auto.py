@@ -12,7 +12,7 @@ from parlai_cu.selection.scores import NEED_RETAINED, SCORES, Scores
 
 WORD = "auto"
 DEFAULT_SCORE = "rgn"
-DEFAULT_FRACTION = 0.3
+DEFAULT_FRACTION = 0.75
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +111,8 @@ def choose(
     """
     The best groups (a block's tensors of one kind) that together fit in the fraction.
 
-    From the best one down; a group that no longer fits is passed over.
+    From the best one down until one no longer fits, so that none is left out for a worse one. Only
+    a group that is larger than the whole fraction is passed over.
 
     :param scores: of the model
     :param auto: by which score, and how much
@@ -127,9 +128,12 @@ def choose(
     sizes: List[int] = []
     for key, sums in dataclasses.replace(scores, tensors=tuple(scored)).ranked(auto.score):
         sizes.append(sums.numel)
-        if sums.numel <= room:
-            chosen.add(key)
-            room -= sums.numel
+        if sums.numel > auto.fraction * total:
+            continue
+        if sums.numel > room:
+            break
+        chosen.add(key)
+        room -= sums.numel
     if not chosen:
         raise PatternError(
             f"--tune {WORD}:{auto.score}:{auto.fraction:g}: no group of tensors is that small; the "
