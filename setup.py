@@ -131,7 +131,7 @@ setup(
         "classic": ["parlai==1.7.2", "setuptools<82", "pyarrow<21"],
         "huggingface": ["transformers"],
         # --kb graph:, sparql+..., sql+..., postgresql://
-        "knowledge": ["rdflib", "sqlalchemy>=1.4", "psycopg[binary]"],
+        "knowledge": ["rdflib", "sqlalchemy>=1.4", "rapidfuzz", "psycopg[binary]"],
         # parlai knowledge_base encode
         "dense": ["sentence-transformers"],
         # parlai score_parameters: its pictures
@@ -147,6 +147,7 @@ setup(
             "pandas",
             "rdflib",
             "sqlalchemy",
+            "rapidfuzz",
             "matplotlib",
             f"oxigraph; {WHEELS}",  # its server
             # a PostgreSQL server with pgvector

@@ -6,13 +6,18 @@ What is said later about a column replaces what was said before.
 
 import re
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
+from parlai_cu.knowledge.dates import with_dates
+from parlai_cu.knowledge.spelling import Spelling
 from parlai_cu.knowledge.words import STOP_WORDS, stem, words
 from parlai_cu.types import Turn
 
-# no value has more words
-_LONGEST = 8
+# no value has more words; and none that is spelt wrong
+_LONGEST, _LONGEST_WRONG = 8, 3
+# of an utterance so much is looked at
+_LETTERS = 2000
 _SAID = 200
 TRUE, FALSE = {"true", "yes", "1", "t", "y"}, {"false", "no", "0", "f", "n"}
 _NUMBER = r"(?:[$£€]\s*)?(\d+(?:\.\d+)?)"
@@ -65,7 +70,17 @@ class Column:
         return {stem(word) for word in words(self.name.replace("_", " "))} - {"ha", "is", "has"}
 
 
-Index = Dict[str, List[Tuple[Column, Any]]]
+@dataclass(frozen=True)
+class Index:
+    """
+    What values are called.
+
+    :param values: the words of each -> the columns that have it, and how it is stored there
+    :param spelling: of what people talk about and may spell wrong
+    """
+
+    values: Dict[str, List[Tuple[Column, Any]]]
+    spelling: Spelling
 
 
 @dataclass(frozen=True)
@@ -81,16 +96,20 @@ class Constraint:
     value: Any
 
 
-def constraints(turn: Turn, columns: Sequence[Column], index: Index) -> List[Constraint]:
+def constraints(
+    turn: Turn, columns: Sequence[Column], index: Index, today: date
+) -> List[Constraint]:
     """
     What the whole conversation asks for, the latest last.
 
     :param columns: of all tables; what several of them could mean is told for each
     :param index: their :func:`value_index`
+    :param today: from where "tomorrow" is counted
     """
     found: Dict[Tuple[str, str, str], Constraint] = {}
     for said in [*turn.history, turn.text]:
-        for constraint in [*_values(said, index), *_numbers(said, columns), *_flags(said, columns)]:
+        values = _values(with_dates(said[:_LETTERS], today), index)
+        for constraint in [*values, *_numbers(said, columns), *_flags(said, columns)]:
             column = constraint.column
             if constraint.operator == "=":
                 for operator in ("<=", ">="):
@@ -111,29 +130,40 @@ def asked_columns(text: str, columns: Iterable[Column]) -> List[str]:
 
 
 def value_index(columns: Sequence[Column]) -> Index:
-    """The words of each value -> the columns that have it, and how it is stored there."""
-    index: Index = {}
+    """What the values of columns are called."""
+    values: Dict[str, List[Tuple[Column, Any]]] = {}
     for column in columns:
         for called, value in column.values.items():
-            index.setdefault(called, []).append((column, value))
-    return index
+            values.setdefault(called, []).append((column, value))
+    others = {
+        " ".join(words(name.replace("_", " "))) for c in columns for name in (c.table, c.name)
+    }
+    return Index(values, Spelling([*values], others))
 
 
 def _values(said: str, index: Index) -> List[Constraint]:
-    """Longest first; no word belongs to two values."""
+    """Longest first; no word belongs to two values. What is right goes before what is near."""
     heard = words(said)[:_SAID]
     taken: Set[int] = set()
     found: List[Tuple[int, Constraint]] = []
-    for length in range(min(_LONGEST, len(heard)), 0, -1):
-        for i in range(len(heard) - length + 1):
-            places = set(range(i, i + length))
-            called = " ".join(heard[i : i + length])
-            if places & taken or called in STOP_WORDS or called not in index:
-                continue
-            taken |= places
-            meant = _in_its_role(index[called], heard[max(i - 2, 0) : i])
-            found += [(i, Constraint(column, "=", value)) for column, value in meant]
+    for meant_by, longest in ((_exactly, _LONGEST), (index.spelling.meant, _LONGEST_WRONG)):
+        for length in range(min(longest, len(heard)), 0, -1):
+            for i in range(len(heard) - length + 1):
+                places = set(range(i, i + length))
+                said_here = " ".join(heard[i : i + length])
+                if places & taken or said_here in STOP_WORDS:
+                    continue
+                called = meant_by(said_here)
+                if called not in index.values:
+                    continue
+                taken |= places
+                meant = _in_its_role(index.values[called], heard[max(i - 2, 0) : i])
+                found += [(i, Constraint(column, "=", value)) for column, value in meant]
     return [constraint for _, constraint in sorted(found, key=lambda pair: pair[0])]
+
+
+def _exactly(said: str) -> str:
+    return said
 
 
 def _in_its_role(

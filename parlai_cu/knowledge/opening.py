@@ -1,12 +1,19 @@
 """From what a user types after ``--kb`` to a knowledge base."""
 
 import importlib
+import logging
 from typing import Any, Dict, List, Sequence
 
 from parlai_cu import plugin
 from parlai_cu.errors import KnowledgeError, nearest
 from parlai_cu.knowledge.backends.base import KnowledgeBase, ReadOnly
+from parlai_cu.knowledge.fusion import reciprocal_ranks
+from parlai_cu.knowledge.words import words
 from parlai_cu.types import Evidence, Turn
+
+# --kb-combine
+COMBINED = ("merged", "priority")
+_logger = logging.getLogger(__name__)
 
 
 def open_knowledge_base(uri: str, writable: bool = False) -> KnowledgeBase:
@@ -40,34 +47,45 @@ def open_knowledge_base(uri: str, writable: bool = False) -> KnowledgeBase:
 
 class SeveralKnowledgeBases:
     """
-    Several knowledge bases asked at once; what one finds stands before what a later one finds.
+    Several knowledge bases asked at once.
 
     :param bases: by priority
+    :param combine: ``merged``: their rankings in one, by reciprocal ranks, of equal rank the
+        higher score first; ``priority``: all that one finds stands before what a later one finds
     """
 
-    def __init__(self, bases: Sequence[KnowledgeBase]) -> None:
+    def __init__(self, bases: Sequence[KnowledgeBase], combine: str = "merged") -> None:
         self.bases = list(bases)
+        self.combine = combine
         self.name = ",".join(base.name for base in bases)
 
     def query(self, turn: Turn, top_k: int = 5) -> List[Evidence]:
         """
-        The best of each, those of the first first.
+        The best of all; one that cannot be asked is left out, with a line in the log.
 
         :raises KnowledgeError: when none of them could be asked
         """
-        found: List[Evidence] = []
+        found: List[List[Evidence]] = []
         failed: List[KnowledgeError] = []
         for base in self.bases:
             try:
-                found += base.query(turn, top_k)
+                found.append(base.query(turn, top_k))
             except KnowledgeError as error:
                 failed.append(error)
-        if len(failed) == len(self.bases):
+        if not found and failed:
             raise failed[0]
-        return found[:top_k]
+        for failure in failed:
+            _logger.error("the conversation goes on without one of its sources: %s", failure)
+        if self.combine == "priority":
+            return [fact for facts in found for fact in facts][:top_k]
+        return _merged(found)[:top_k]
 
     def snapshot_id(self) -> str:
-        """Those of all."""
+        """
+        Those of all.
+
+        :raises KnowledgeError: when one of them cannot be asked
+        """
         return ",".join(base.snapshot_id() for base in self.bases)
 
     def spent(self) -> Dict[str, float]:
@@ -82,3 +100,16 @@ class SeveralKnowledgeBases:
         """Close all."""
         for base in self.bases:
             base.close()
+
+
+def _merged(rankings: Sequence[Sequence[Evidence]]) -> List[Evidence]:
+    """What two of them say in the same words counts as found by both."""
+    told = {id(fact): " ".join(words(fact.text)) for facts in rankings for fact in facts}
+    gains = reciprocal_ranks([told[id(fact)] for fact in facts] for facts in rankings)
+    best: Dict[str, Evidence] = {}
+    for facts in rankings:
+        for fact in facts:
+            text = told[id(fact)]
+            if text not in best or fact.score > best[text].score:
+                best[text] = fact
+    return [best[text] for text in sorted(best, key=lambda t: (-gains[t], -best[t].score))]

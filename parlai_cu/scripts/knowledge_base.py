@@ -43,6 +43,7 @@ class KnowledgeBaseScript(ParlaiScript):
         parser.add_argument("--question", help="add, update: the question that the text answers")
         parser.add_argument("--valid-from", help="add, update: date or time from which it holds")
         parser.add_argument("--valid-until", help="add, update: ... until which it holds")
+        parser.add_argument("--kb-synonyms", help="search: as of -m kb_augmented")
         parser.add_argument(
             "--kb-encoder",
             help="encode: what makes vectors of the facts, a folder or a name of "
@@ -116,7 +117,11 @@ class KnowledgeBaseScript(ParlaiScript):
         return found
 
     def _search(self, base: Any) -> List[Any]:
+        from parlai_cu.knowledge.synonyms import InOtherWords, read_synonyms
+
         self._need("search", "text")
+        if self.opt.get("kb_synonyms"):
+            base = InOtherWords(base, read_synonyms(self.opt["kb_synonyms"]))
         found = base.query(Turn(self.opt["text"]), self.opt["top_k"])
         _show(found)
         return list(found)

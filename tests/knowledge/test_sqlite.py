@@ -133,17 +133,33 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
         open_knowledge_base("sqlite:facts.db")
 
 
-def test_several_by_priority(uri: str, tmp_path: Path) -> None:
-    """What the first finds stands first; one that is gone does not silence the other."""
+def test_several(uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Merged, or by priority; one that is gone does not silence the other, and is logged."""
     second = SQLiteFacts(f"sqlite:///{tmp_path / 'second.db'}", writable=True)
     second.add([Fact("Breakfast is served until ten.", id="until")])
-    both = SeveralKnowledgeBases([second, SQLiteFacts(uri)])
-    assert [found.id for found in both.query(Turn("breakfast"))] == ["until", "breakfast"]
+    second.add([Fact("Breakfast costs 12 pounds.", id="again")])
+    first = SQLiteFacts(uri)
+
+    def found(text: str, combine: str) -> List[str]:
+        both = SeveralKnowledgeBases([second, first], combine)
+        return [fact.id for fact in both.query(Turn(text))]
+
+    asked = "parking a night at the red lion"
+    second.add([Fact("The night is young.", id="night")])
+    assert found(asked, "priority")[:2] == ["night", "lion-park"]
+    assert found(asked, "merged")[:2] == ["lion-park", "night"]
+    # what both know in the same words comes first, once, as the one that matches better
+    assert found("breakfast", "merged")[0] in ("again", "breakfast")
+    assert len(found("breakfast", "merged")) == 2 < len(found("breakfast", "priority"))
     second.close()
     for name in tmp_path.glob("second.db*"):
         name.unlink()
     second.writable = False
-    assert [found.id for found in both.query(Turn("breakfast"))] == ["breakfast"]
+    assert found("breakfast", "merged") == ["breakfast"]
+    assert "goes on without one of its sources: sqlite" in caplog.text
+    first.path = second.path
+    with pytest.raises(KnowledgeError, match="no such file"):
+        found("breakfast", "merged")
 
 
 def test_another_process_is_seen_at_once(base: SQLiteFacts, uri: str) -> None:

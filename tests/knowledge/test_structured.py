@@ -1,6 +1,7 @@
 """Tables that exist: what is understood, what is carried over, what never happens to them."""
 
 import sqlite3
+from datetime import date
 from pathlib import Path
 from typing import List
 
@@ -109,6 +110,37 @@ def test_roles_dates_and_times(tmp_path: Path) -> None:
     assert rows("a bus from Ely to York on March 3rd") == ["buses:1"]
     assert rows("to Ely from York at 1:30 pm") == ["buses:2"]
     assert rows("from Ely on the 12th of March at 9 am") == ["buses:3"]
+
+
+def test_days_as_people_say_them(tmp_path: Path) -> None:
+    """Counted from a day; the same year's, where two have one of that name."""
+    db = sqlite3.connect(tmp_path / "trips.db")
+    db.executescript(
+        "CREATE TABLE trips (id INTEGER PRIMARY KEY, goal TEXT, day TEXT); INSERT INTO trips VALUES"
+        "(1, 'Ely', '2018-03-07'), (2, 'Ely', '2019-03-02'), (3, 'Ely', '2019-03-07'), "
+        "(4, 'York', '2019-03-08'), (5, 'Ely', '2019-04-07')"
+    )
+    db.close()
+    town = StructuredDatabase(
+        f"sql+sqlite:///{tmp_path / 'trips.db'}", today=lambda: date(2019, 3, 1)
+    )
+
+    def rows(text: str, *history: str) -> List[str]:
+        return [found.id for found in town.query(Turn(text, history)) if found.score == 1.0]
+
+    assert rows("to Ely tomorrow") == ["trips:2"]
+    assert rows("to Ely on the 7th of this month please") == ["trips:3"]
+    assert rows("the 7th of next month, to Ely") == ["trips:5"]
+    assert rows("to York", "next friday", "Where to?") == ["trips:4"]
+
+
+def test_values_that_are_spelt_wrong(town: StructuredDatabase) -> None:
+    """One letter or two; but not where another word is meant."""
+    assert names(town, "a vietnamise place in the north") == ["Saigon"]
+    assert names(town, "tell me about curry gardne") == ["Curry Garden"]
+    assert names(town, "indain food in the centre please") == ["Curry Garden"]
+    assert best(town, "a vote for norse food") == ""
+    assert best(town, "about the mills") == ""
 
 
 def test_what_is_asked_comes_first(town: StructuredDatabase) -> None:

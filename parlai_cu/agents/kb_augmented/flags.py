@@ -1,7 +1,7 @@
 """The flags of ``-m kb_augmented``, and what they make."""
 
 import importlib
-from typing import Any, List
+from typing import Any, Collection, Dict, List
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -12,7 +12,8 @@ from parlai_cu import plugin
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.knowledge.backends.base import KnowledgeBase
 from parlai_cu.knowledge.integrators.fuse import WEIGHT
-from parlai_cu.knowledge.opening import SeveralKnowledgeBases, open_knowledge_base
+from parlai_cu.knowledge.opening import COMBINED, SeveralKnowledgeBases, open_knowledge_base
+from parlai_cu.knowledge.synonyms import InOtherWords, read_synonyms
 
 
 def add(parser: ParlaiParser) -> None:
@@ -20,7 +21,18 @@ def add(parser: ParlaiParser) -> None:
     group = parser.add_argument_group("Knowledge Base Arguments")
     group.add_argument(
         "--kb",
-        help="where the facts are: sqlite:///facts.db; several, comma-separated, by priority",
+        help="where the facts are: sqlite:///facts.db; several, comma-separated",
+    )
+    group.add_argument(
+        "--kb-combine",
+        default=COMBINED[0],
+        help="what several --kb find: merged, by rank and then by score; or by priority, all of "
+        "the first before all of the next",
+    )
+    group.add_argument(
+        "--kb-synonyms",
+        help="a .csv file with the header said,meant: what people say, and what the knowledge base "
+        "calls it",
     )
     group.add_argument(
         "--kb-gate",
@@ -69,8 +81,13 @@ def check(opt: Opt) -> None:
 
     :raises UsageError: naming the flag, what was found and what was expected
     """
-    kinds = ("kb_gate", plugin.GATES), ("kb_rank", plugin.RANKERS)
-    for flag, known in (*kinds, ("kb_integrate", plugin.INTEGRATORS)):
+    kinds: Dict[str, Collection[str]] = {
+        "kb_gate": plugin.GATES,
+        "kb_rank": plugin.RANKERS,
+        "kb_integrate": plugin.INTEGRATORS,
+        "kb_combine": COMBINED,
+    }
+    for flag, known in kinds.items():
         if opt[flag] not in known:
             close = nearest(opt[flag], known) or list(known)
             raise UsageError(
@@ -126,8 +143,10 @@ def threshold(opt: Opt) -> Any:
 
 def knowledge_base(opt: Opt) -> KnowledgeBase:
     """The knowledge base, or the several that are one."""
+    synonyms = read_synonyms(opt["kb_synonyms"]) if opt.get("kb_synonyms") else None
     bases: List[Any] = [open_knowledge_base(uri) for uri in opt["kb"].split(",")]
-    return bases[0] if len(bases) == 1 else SeveralKnowledgeBases(bases)  # type: ignore
+    made = bases[0] if len(bases) == 1 else SeveralKnowledgeBases(bases, opt["kb_combine"])
+    return InOtherWords(made, synonyms) if synonyms else made  # type: ignore
 
 
 def gate(opt: Opt) -> Any:

@@ -10,6 +10,7 @@ import importlib.util
 import math
 import os
 import threading
+from datetime import date
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from urllib.parse import unquote
 
@@ -20,7 +21,6 @@ from parlai_cu.knowledge.mentions import (
     TRUE,
     Column,
     Constraint,
-    Index,
     asked_columns,
     constraints,
     spoken,
@@ -49,18 +49,20 @@ class StructuredDatabase(ReadOnly):
     Rows of ordinary tables.
 
     :param uri: an SQLAlchemy URL, or ``sql+`` and one
+    :param today: from where "tomorrow" is counted
     :raises KnowledgeError: when it cannot be opened, or holds no table
     """
 
     how_to_write = "the programs that keep it"
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, today: Callable[[], date] = date.today) -> None:
         if sqlalchemy is None:
             raise KnowledgeError(
                 f'--kb {uri}: tables need SQLAlchemy: pip install "parlai-cu[knowledge]"'
             )
         url = uri[len("sql+") :] if uri.startswith("sql+") else uri
         self._lock = threading.Lock()
+        self._today = today
         try:
             made = sqlalchemy.engine.make_url(url)
             self.name = made.render_as_string(hide_password=True)
@@ -69,7 +71,7 @@ class StructuredDatabase(ReadOnly):
             raise KnowledgeError(f"--kb {uri.split('@')[-1]}: {error}") from error
         self._tables: Dict[str, Any] = {}
         self._columns: List[Column] = []
-        self._index: Index = {}
+        self._index = value_index([])
         self._counts: Dict[str, int] = {}
         self._snapshot = ""
         # after a failure the tables may be others
@@ -127,7 +129,7 @@ class StructuredDatabase(ReadOnly):
         ``score`` is the share of what was asked for, by how much each thing tells.
         """
         self._refresh()
-        wanted = constraints(turn, self._columns, self._index)
+        wanted = constraints(turn, self._columns, self._index, self._today())
         table = self._best_table(turn, wanted)
         if table is None:
             return []

@@ -1,0 +1,63 @@
+"""The name that somebody meant who did not spell it right."""
+
+from typing import Dict, Iterable, List, Optional, Set, Tuple
+
+from sklearn.feature_extraction.text import (  # type: ignore[import-untyped]
+    ENGLISH_STOP_WORDS,
+)
+
+from parlai_cu.errors import KnowledgeError
+from parlai_cu.knowledge.words import STOP_WORDS
+
+try:
+    from rapidfuzz import process
+    from rapidfuzz.distance import OSA
+except ImportError:  # an extra
+    process = None  # type: ignore[assignment]
+
+# shorter ones are too near to one another; of longer ones two letters may be wrong
+_SHORT, _LONG = 5, 9
+
+
+class Spelling:
+    """
+    Names that are known.
+
+    A name is what is meant by what differs from it by one letter, put in, left out, exchanged or
+    swapped with the next (optimal string alignment distance), by two if it is long; if no other
+    name is as near, it begins with the same letter, and no word of it is one that is known.
+
+    :param names: as words with a blank between
+    :param words: what else is known and is no misspelt name
+    """
+
+    def __init__(self, names: Iterable[str], words: Iterable[str] = ()) -> None:
+        if process is None:
+            raise KnowledgeError(
+                'values that are spelt wrong need rapidfuzz: pip install "parlai-cu[knowledge]"'
+            )
+        self._known: Set[str] = {word for text in words for word in text.split()}
+        self._known |= STOP_WORDS | ENGLISH_STOP_WORDS
+        # first letter, length -> names; what is compared must be few
+        self._names: Dict[Tuple[str, int], List[str]] = {}
+        for name in names:
+            self._known.update(name.split())
+            if len(name) >= _SHORT and not any(letter.isdigit() for letter in name):
+                self._names.setdefault((name[0], len(name)), []).append(name)
+
+    def meant(self, said: str) -> Optional[str]:
+        """The name that is meant by some words, if any."""
+        if len(said) < _SHORT or all(word in self._known for word in said.split()):
+            return None
+        most = 1 if len(said) < _LONG else 2
+        near = [
+            name
+            for length in range(len(said) - most, len(said) + most + 1)
+            for name in self._names.get((said[0], length), ())
+        ]
+        found = process.extract(
+            said, near, scorer=OSA.distance, score_cutoff=most, limit=2, processor=None
+        )
+        if not found or (len(found) > 1 and found[0][1] == found[1][1]):
+            return None
+        return str(found[0][0])
