@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import parlai.chat_service.utils.misc as utils
 from parlai.chat_service.core.chat_service_manager import AgentState, ChatServiceManager
-from parlai.core.agents import create_agent
+from parlai.core.agents import add_datapath_and_model_args, create_agent
 
 from parlai_cu.chat_service import flags
 from parlai_cu.chat_service.agent import ServedAgent
@@ -158,6 +158,8 @@ class ServiceManager(ChatServiceManager):
             if isinstance(model_opt.get("override"), list):
                 # ParlAI's own example configurations write it so
                 model_opt["override"] = model_opt["override"][0]
+            if self.opt.get("datapath"):
+                model_opt.setdefault("datapath", self.opt["datapath"])
             root = self.batcher.call(lambda given=model_opt: _load(given, threads))
             self.models[name] = root
             shared[name] = shared_with_worlds(root, self.batcher, self.metrics.failure)
@@ -369,6 +371,8 @@ def _load(model_opt: Dict[str, Any], threads: int) -> Any:
 
     if threads:
         torch.set_num_threads(threads)
+    # ParlAI fills in the agent's defaults only where the datapath is missing, too late for zoo:
+    add_datapath_and_model_args(model_opt)
     root = create_agent(model_opt)
     _bound_context(root)
     return root

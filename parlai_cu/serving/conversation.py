@@ -70,6 +70,8 @@ class Conversation:
         self._unsent: Deque[Mapping[str, Any]] = deque(maxlen=_BACKLOG)
         self._lock = threading.Lock()
         self._waker: Optional[Callable[[], None]] = None
+        # whether the user sees that a reply is being written
+        self._typing = False
         # of the message that is being answered
         self._mid: Optional[str] = None
         self._turn_now = 0
@@ -155,12 +157,14 @@ class Conversation:
     def show_typing(self) -> None:
         """Tell a user whose client shows it that a reply is being written. From any thread."""
         connection = self.connection
-        if connection is not None and connection.modern:
+        if connection is not None and connection.modern and not self._typing:
+            self._typing = True
             self._post(self._write, {"type": "typing", "text": ""})
 
     def send(self, act: Mapping[str, Any]) -> None:
         """Send what a world says. From any thread; the order is kept."""
         message = protocol.outgoing(act)
+        self._typing = False
         if message["type"] == "message":
             message.setdefault("turn", self._turn_now)
             if self._mid is not None:
