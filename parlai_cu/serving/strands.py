@@ -42,7 +42,8 @@ class Strand:
         self.finished = False
         # whatever whoever runs in it wants to find again
         self.local: Any = None
-        self._function, self._done = function, done
+        self._function: Any = function
+        self._done: Any = done
         self._greenlet: Any = None
         self._stopping = False
         # which wait it is in, so that timers of earlier ones are told apart
@@ -88,6 +89,8 @@ class Strand:
             self._done(result, error)
         except Exception as failed:
             logs.failure("what follows a world failed", failed)
+        # alarms that have not rung yet still know this strand: it is not to hold anything
+        self.local = self._function = self._done = None
 
     def resume(self) -> None:
         """Go on from the last wait, or begin. Only by the stage's thread."""

@@ -1,0 +1,222 @@
+"""
+Many users on a chat service's websocket: a load generator of its own process, only on loopback.
+
+It is used by chat_service.py. The frames are written by hand: a library's client would use up the
+core that is being measured.
+"""
+
+import asyncio
+import json
+import struct
+import sys
+import time
+from typing import Any, Dict, List, Optional
+
+QUESTIONS = (
+    "what plans do you have ?",
+    "how do i reset my voicemail ?",
+    "where is your nearest shop ?",
+    "how long is the contract ?",
+    "is there a fee for paying late ?",
+    "what does the big plan cost ?",
+    "can i use my phone in norway ?",
+    "there is no signal in my street",
+)
+IN_THE_OVERWORLD, IN_THE_CHAT = "overworld", "Chatbot demo"
+
+
+class User:
+    """
+    One conversation.
+
+    :param port: of the service, on loopback
+    :param name: tells its turns from all others'
+    """
+
+    def __init__(self, port: int, name: int) -> None:
+        self.port, self.name = port, name
+        self.reader: Any = None
+        self.writer: Any = None
+
+    async def connect(self) -> None:
+        """Shake hands."""
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.writer.write(
+            b"GET /websocket HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            b"Sec-WebSocket-Version: 13\r\n\r\n" % self.port
+        )
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        if b" 101 " not in head:
+            raise ConnectionError(head.decode())
+
+    def say(self, text: str) -> None:
+        """Send a message."""
+        self.frame(0x1, json.dumps({"text": text}).encode())
+
+    def frame(self, opcode: int, content: bytes) -> None:
+        """Send a frame; the mask is zeros, which leaves the content as it is."""
+        size = len(content)
+        head = struct.pack("!BB", 0x80 | opcode, 0x80 | (size if size < 126 else 126))
+        if size >= 126:
+            head += struct.pack("!H", size)
+        self.writer.write(head + b"\0\0\0\0" + content)
+
+    async def hear(self) -> Optional[str]:
+        """The text of the next message; None when the service has closed."""
+        while True:
+            first, second = await self.reader.readexactly(2)
+            size = second & 0x7F
+            if size >= 126:
+                size = int.from_bytes(await self.reader.readexactly(2 if size == 126 else 8), "big")
+            content = await self.reader.readexactly(size)
+            opcode = first & 0xF
+            if opcode == 0x8:
+                return None
+            if opcode == 0x9:
+                self.frame(0xA, content)
+            elif opcode == 0x1:
+                return str(json.loads(content)["text"])
+
+    async def enter(self, patience: float) -> bool:
+        """Into the chat, whether the service counts the first message or not."""
+        try:
+            return await asyncio.wait_for(self._enter(), patience)
+        except (asyncio.TimeoutError, OSError, asyncio.IncompleteReadError):
+            return False
+
+    async def begin_again(self, patience: float) -> bool:
+        """From the overworld into the chat, on the same connection."""
+        try:
+            return await asyncio.wait_for(self._begin(), patience)
+        except (asyncio.TimeoutError, OSError, asyncio.IncompleteReadError):
+            return False
+
+    async def _enter(self) -> bool:
+        await self.connect()
+        return await self._begin()
+
+    async def _begin(self) -> bool:
+        self.say("begin")
+        while True:
+            try:
+                heard = await asyncio.wait_for(self.hear(), 2.0)
+            except asyncio.TimeoutError:
+                # stock has swallowed it, or lost its answer
+                self.say("begin")
+                continue
+            if heard is None:
+                return False
+            if IN_THE_CHAT in heard:
+                return True
+
+    def close(self) -> None:
+        """Hang up."""
+        if self.writer is not None:
+            self.writer.close()
+
+
+class Count:
+    """What became of the turns."""
+
+    def __init__(self) -> None:
+        self.seconds: List[float] = []
+        self.sent = self.wrong = self.late = self.notices = 0
+
+
+async def talk(user: User, until: float, turns: int, patience: float, count: Count) -> None:
+    """Take turns, the next on the answer to the last; those begun before ``until`` count."""
+    for turn in range(turns):
+        mark = f"#{user.name}-{turn}"
+        began = time.perf_counter()
+        if began >= until:
+            return
+        count.sent += 1
+        try:
+            user.say(f"{QUESTIONS[(user.name + turn) % len(QUESTIONS)]} {mark}")
+            heard = await asyncio.wait_for(user.hear(), patience)
+        except (asyncio.TimeoutError, OSError, asyncio.IncompleteReadError):
+            heard = None
+        if heard is None:
+            return  # nobody waits longer
+        if heard.endswith(mark):
+            count.seconds.append(time.perf_counter() - began)
+        elif "#" in heard:
+            count.wrong += f"#{user.name}-" not in heard
+            count.late += f"#{user.name}-" in heard
+        else:
+            # an apology, or "this world closed": a patient user begins again
+            count.notices += 1
+            if not await user.begin_again(patience):
+                return
+
+
+async def load(port: int, users: int, lasting: float, patience: float, entering: float) -> Any:
+    """
+    Users who all talk at once.
+
+    :param lasting: s in which they begin turns
+    :param patience: s for an answer
+    :param entering: s for all to be let in
+    """
+    crowd = [User(port, name) for name in range(users)]
+    began = time.perf_counter()
+    entered = await asyncio.gather(*(user.enter(entering) for user in crowd))
+    inside = [user for user, ok in zip(crowd, entered) if ok]
+    entering = time.perf_counter() - began
+    count = Count()
+    began = time.perf_counter()
+    until = began + lasting
+    await asyncio.gather(*(talk(user, until, sys.maxsize, patience, count) for user in inside))
+    seconds = time.perf_counter() - began
+    for user in crowd:
+        user.close()
+    return {
+        "users": users,
+        "turns": count.sent,
+        "entered": len(inside),
+        "seconds_to_enter": round(entering, 3),
+        "answered": len(count.seconds),
+        "wrong": count.wrong,
+        "seconds": round(seconds, 3),
+        "turns_per_second": round(len(count.seconds) / seconds, 1) if seconds else 0.0,
+        **percentiles(count.seconds),
+    }
+
+
+def percentiles(seconds: List[float]) -> Dict[str, Optional[float]]:
+    """p50, p95 and p99 in ms."""
+    ranked = sorted(seconds)
+    return {
+        f"p{share}": round(1000 * ranked[min(len(ranked) - 1, len(ranked) * share // 100)], 2)
+        if ranked
+        else None
+        for share in (50, 95, 99)
+    }
+
+
+async def come_and_go(port: int, conversations: int, at_once: int) -> Any:
+    """Conversations of one turn each, one after the other, some at once."""
+    count, left = Count(), iter(range(conversations))
+
+    async def one_after_the_other() -> None:
+        for name in left:
+            user = User(port, name)
+            if await user.enter(60):
+                await talk(user, float("inf"), 1, 60, count)
+            user.close()
+
+    await asyncio.gather(*(one_after_the_other() for _ in range(at_once)))
+    answered = len(count.seconds)
+    return {"conversations": conversations, "answered": answered, "wrong": count.wrong}
+
+
+def main() -> None:
+    """Arguments: load PORT USERS SECONDS PATIENCE ENTERING, or come_and_go PORT N AT_ONCE."""
+    what, *numbers = sys.argv[1:]
+    port, *rest = (int(number) for number in numbers)
+    print(json.dumps(asyncio.run({"load": load, "come_and_go": come_and_go}[what](port, *rest))))
+
+
+if __name__ == "__main__":
+    main()
