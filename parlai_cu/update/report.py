@@ -87,7 +87,8 @@ def choice_text(choice: Choice, diagnosis: Diagnosis, listed: int) -> str:
         fits = "fits" if row.fits else "-"
         lines.append(f"{mark} {row.case:<20} {row.mode:<28} {fits:<5} {row.why}")
     tune = f" --tune '{choice.tune}'" if choice.tune else ""
-    chosen = f"chosen: {choice.mode}{tune} ({choice.case}): {choice.reason}"
+    case = "" if choice.overruled else f" ({choice.case})"
+    chosen = f"chosen: {choice.mode}{tune}{case}: {choice.reason}"
     return "\n".join([*lines, chosen])
 
 

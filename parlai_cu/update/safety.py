@@ -10,8 +10,8 @@ from parlai_cu.errors import UsageError
 from parlai_cu.update.gate import FAIL, PASS, Check
 from parlai_cu.update.wording import tokens
 
-# by how much the share of broken replies may rise: a reply in fifty
-_MORE_BROKEN = 0.02
+# by how much the share of broken replies may rise: a reply in fifty, or two
+_MORE_BROKEN, _MORE_REPLIES = 0.02, 2
 MAX_SLOWER = 1.5
 MAX_LARGER = 1.2
 
@@ -67,8 +67,9 @@ def check_replies(pairs: Sequence[Pair]) -> List[Check]:
 def _broken(name: str, is_broken: Callable[[str], bool], pairs: Sequence[Pair]) -> Check:
     before = sum(is_broken(pair.before) for pair in pairs) / len(pairs)
     after = sum(is_broken(pair.after) for pair in pairs) / len(pairs)
-    words = f"{after:.1%}, of the live model's {before:.1%}; allowed {before + _MORE_BROKEN:.1%}"
-    return Check(name, "safety", PASS if after <= before + _MORE_BROKEN else FAIL, words)
+    allowed = before + max(_MORE_BROKEN, _MORE_REPLIES / len(pairs))
+    words = f"{after:.1%}, of the live model's {before:.1%}; allowed {allowed:.1%}"
+    return Check(name, "safety", PASS if after <= allowed + 1e-9 else FAIL, words)
 
 
 def _commonest(replies: Sequence[str]) -> float:

@@ -29,8 +29,10 @@ GOOD = [f"That makes {i} dollars." for i in range(40)]
     ],
 )
 def test_broken_replies_fail(broken: str, name: str) -> None:
-    """Two in forty are more than is allowed; the other checks pass."""
-    found = safety.check_replies(pairs([broken, broken, *GOOD[2:]]))
+    """Three in forty are more than is allowed, two are not; the other checks pass."""
+    two = safety.check_replies(pairs([broken, broken, *GOOD[2:]]))
+    assert not [check for check in two if check.result == "fail"]
+    found = safety.check_replies(pairs([broken, broken, broken, *GOOD[3:]]))
     assert [check.name for check in found if check.result == "fail"] == [name]
     assert not [c for c in safety.check_replies(pairs(GOOD)) if c.result == "fail"]
 

@@ -118,8 +118,8 @@ class StyleTeacher(TelecomTeacher):
     """
     The old content in another voice.
 
-    Mode: ``frozen_layer`` on the decoder's last blocks, with replay of no old answers. What is
-    said stays, how it is said changes everywhere, so the old wording is what has to go.
+    Mode: ``distill_student`` with little of the old data. What is said stays, how it is said
+    changes everywhere, so the old wording is what has to go.
     """
 
     data_set = "style"

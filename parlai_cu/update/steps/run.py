@@ -18,10 +18,11 @@ from parlai_cu.update import gate, knowledge, report, safety
 from parlai_cu.update.choice import KB, NOTHING, Choice, choose
 from parlai_cu.update.diagnosis import Diagnosis, diagnose, leaked
 from parlai_cu.update.steps import training
+from parlai_cu.update.steps.kept import Kept
 from parlai_cu.update.steps.measuring import Measured, Model, metrics_of, side_by_side, sums
 from parlai_cu.update.steps.reading import Data, prepare, swapped, without
 from parlai_cu.update.two_sample import tf_idf
-from parlai_cu.update.wording import Example, normal
+from parlai_cu.update.wording import contradictions, normal
 from parlai_cu.versions.store import VersionStore
 
 # of update and old data, to look at before anything is learnt
@@ -96,7 +97,7 @@ class Update:
         self.live_file = self.store.model_file(live)
         self.out = self._folder()
         self.seconds: Dict[str, float] = {}
-        os.makedirs(self.out, exist_ok=True)
+        self.kept = Kept(self.out)
 
     def _folder(self) -> str:
         if self.settings.out:
@@ -143,7 +144,7 @@ class Update:
         tried_on = facts.candidate_uri if facts else None
         candidate = Model(self.opt, self._candidate(choice), tried_on)
         verdict, pairs = self._timed(
-            "gate", lambda: self._gate(model, candidate, baseline, update, old, limits)
+            "gate", lambda: self._gate(choice, model, candidate, baseline, update, old, limits)
         )
         about.update(training=trained, replies=report.most_changed(pairs, _SHOWN))
         about["metrics"] = [dict(check) for check in verdict.checks]
@@ -174,13 +175,13 @@ class Update:
                 )
 
     def _diagnose(self, model: Model, update: Data, old: Sequence[Data]) -> Diagnosis:
-        replied = self._remembered(
+        replied = self.kept.measured(
             "live-update-train",
             lambda: model.measure(update.task, "train:evalmode", _LOOKED_AT, replies=True),
         )
         known: List[Measured] = []
         for i, data in enumerate(old):
-            known += self._remembered(
+            known += self.kept.measured(
                 f"live-old{i}-train",
                 lambda data=data: model.measure(
                     data.task, "train:evalmode", _LOOKED_AT, replies=False
@@ -189,7 +190,7 @@ class Update:
         cosine = None
         if old:
             tasks = ",".join(data.task for data in old)
-            cosine = self._remembered_plain(
+            cosine = self.kept.plain(
                 "gradients", lambda: model.gradient_cosine(update.task, tasks, _GRADIENTS)
             )
         find = knowledge.finder(self.settings.kb)
@@ -207,7 +208,7 @@ class Update:
         """Answers to the held-out examples that training does not hold."""
         task = hashlib.sha256(data.name.encode()).hexdigest()[:6]
         say(f"{name} model on held-out {data.short}")
-        found = self._remembered(
+        found = self.kept.measured(
             f"{name}-{task}-test",
             lambda: model.measure(data.task, "test", self.settings.examples),
         )
@@ -290,13 +291,11 @@ class Update:
         return trained
 
     def _choosing_metric(self, model: Model, update: Data) -> str:
-        found = metrics_of(self._remembered("live-update-train", list))
+        found = metrics_of(self.kept.measured("live-update-train", list))
         return next(name for name in gate.PREFERRED if name in found)
 
     def _replayed(self, update: Data, old: Sequence[Data]) -> List[Data]:
         """The retained tasks without what the update contradicts."""
-        from parlai_cu.update.wording import contradictions
-
         kept = []
         for data in old:
             wrong = contradictions(data.examples["train"], update.examples["train"])
@@ -312,6 +311,7 @@ class Update:
 
     def _gate(
         self,
+        choice: Choice,
         model: Model,
         candidate: Model,
         baseline: Dict[str, List[Measured]],
@@ -335,7 +335,7 @@ class Update:
                 )
                 for one, two in zip(before, after)
             ]
-        if model.generates:
+        if model.generates and choice.mode != KB:
             checks.append(self._dependence(candidate, update))
         if not old:
             checks.append(
@@ -347,7 +347,7 @@ class Update:
                 )
             )
         checks += safety.check_replies(pairs)
-        times = self._remembered_plain(
+        times = self.kept.plain(
             "latencies",
             lambda: side_by_side(model, candidate, [pair.context for pair in pairs]),
         )
@@ -362,7 +362,7 @@ class Update:
         tasks = swapped(found, os.path.join(self.out, "data"))
         losses = [
             sums(
-                self._remembered(
+                self.kept.measured(
                     f"candidate-{name}-answers",
                     lambda task=task: candidate.measure(task, "test", len(found), replies=False),
                 ),
@@ -383,12 +383,9 @@ class Update:
         facts: Optional[knowledge.CandidateFacts],
     ) -> str:
         """Put the candidate among the versions, whatever the verdict; its id."""
-        path = os.path.join(self.out, "version.json")
-        if os.path.exists(path):
-            with open(path) as f:
-                known = json.load(f)
-            if known["decision"] == verdict.decision:
-                return str(known["id"])
+        known = self.kept.read("version.json")
+        if known is not None and known["decision"] == verdict.decision:
+            return str(known["id"])
         version = self.store.add(
             self._candidate(choice),
             mode=choice.mode,
@@ -400,13 +397,15 @@ class Update:
             kb_snapshot=facts.snapshot if facts else None,
             note=f"report: {os.path.join(self.out, 'report.html')}",
         )
-        self._write("version.json", {"id": version.id, "decision": verdict.decision})
+        self.kept.write("version.json", {"id": version.id, "decision": verdict.decision})
         return version.id
 
     def _promote(self, version: str, facts: Optional[knowledge.CandidateFacts]) -> bool:
-        if facts is not None:
+        now = self.store.channel(self.settings.channel)
+        # somebody else's version went live meanwhile: promote() says so, and no fact is published
+        if facts is not None and now in (self.live, version):
             facts.publish()
-        if self.store.channel(self.settings.channel) != version:
+        if now != version:
             self.store.promote(
                 version, self.settings.channel, expected=self.live, why=self.settings.task
             )
@@ -416,11 +415,8 @@ class Update:
         about["verdict"] = dataclasses.asdict(verdict)
         about["confidence"] = self.settings.limits.confidence
         about["seconds"] = {name: round(value, 1) for name, value in self.seconds.items()}
-        self._write("report.json", about)
-        path = os.path.join(self.out, "report.html")
-        with model_files.whole_file(path) as aside:
-            with open(aside, "w", encoding="utf-8") as f:
-                f.write(report.html(about))
+        self.kept.write("report.json", about)
+        path = self.kept.write_text("report.html", report.html(about))
         say(report.verdict_text(about))
         say(f"report: {path}")
         return about
@@ -429,43 +425,12 @@ class Update:
         count = {split: len(examples) for split, examples in data.examples.items()}
         return {"name": data.name, "own_splits": data.own_splits, **count}
 
-    # -- what is kept on the way -------------------------------------------------------------
-
     def _timed(self, name: str, work: Callable[[], Any]) -> Any:
         say(f"-- {name}")
         started = time.monotonic()
         found = work()
         self.seconds[name] = time.monotonic() - started
         return found
-
-    def _remembered(self, name: str, work: Callable[[], List[Measured]]) -> List[Measured]:
-        held = self._remembered_plain(name, lambda: [dataclasses.asdict(m) for m in work()])
-        return [
-            Measured(
-                Example(
-                    row["example"]["text"],
-                    row["example"]["label"],
-                    tuple(row["example"]["history"]),
-                ),
-                row["reply"],
-                row["sums"],
-            )
-            for row in held
-        ]
-
-    def _remembered_plain(self, name: str, work: Callable[[], Any]) -> Any:
-        path = os.path.join(self.out, f"{name}.json")
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as f:
-                return json.load(f)
-        found = work()
-        self._write(f"{name}.json", found)
-        return found
-
-    def _write(self, name: str, value: Any) -> None:
-        with model_files.whole_file(os.path.join(self.out, name)) as aside:
-            with open(aside, "w", encoding="utf-8") as f:
-                json.dump(value, f, indent=1)
 
 
 def say(text: str) -> None:
