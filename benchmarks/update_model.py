@@ -50,8 +50,10 @@ def main() -> None:
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS)
     parser.add_argument("--examples", type=int, default=200, help="of each held-out set at most")
     parser.add_argument("--steps", type=int, default=200, help="of each training")
+    parser.add_argument("--collect", action="store_true", help="only show what is done already")
     args = parser.parse_args()
     bench = Bench(args.data.resolve(), args.out.resolve(), args.examples, args.steps)
+    bench.only_collects = args.collect
     # what is there of the other parts stays in the results
     path = args.out / "results.json"
     result: Dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
@@ -70,7 +72,14 @@ class Bench(Harness):
     def __init__(self, data: Path, out: Path, examples: int, steps: int) -> None:
         super().__init__(out)
         self.data, self.examples, self.steps = data, examples, steps
+        self.only_collects = False
         self.sgd_model = data / "sgd_base_model" / "model"
+
+    def remembered(self, key: str, work: Any) -> Dict[str, Any]:
+        """As ever; with --collect nothing is done, and nothing told, of what is not there."""
+        if self.only_collects and not (self.out / f"{key}.json").exists():
+            return {}
+        return super().remembered(key, work)
 
     # -- the parts ---------------------------------------------------------------------------
 
@@ -84,6 +93,8 @@ class Bench(Harness):
                     f"choice-{name}", model, task, retained, ["--dry-run"]
                 ),
             )
+            if not found:
+                continue
             rows.append(
                 {
                     "update": name,
@@ -126,6 +137,13 @@ class Bench(Harness):
         """Each update on the deployed model: does the gate tell those that help?"""
         cases: List[Tuple[str, str, str, List[str]]] = [
             ("corrections", "accept", "telecom:corrections", FACTS),
+            ("labels shuffled", "refuse", self.shuffled(), []),
+            (
+                "tiny and narrow, trained hard",
+                "refuse",
+                self.narrow(),
+                ["--mode", TUNE, "--training", f"--tune * {HARD}"],
+            ),
             ("new_plans", "accept", "telecom:new_plans", []),
             ("roaming", "accept", "telecom:roaming", []),
             (
@@ -133,13 +151,6 @@ class Bench(Harness):
                 "accept",
                 "telecom:style",
                 ["--max-loss", "fact_acc=0.1", "--min-gain", "ppl=0.02"],
-            ),
-            ("labels shuffled", "refuse", self.shuffled(), []),
-            (
-                "tiny and narrow, trained hard",
-                "refuse",
-                self.narrow(),
-                ["--mode", TUNE, "--training", f"--tune * {HARD}"],
             ),
         ]
         rows = []
@@ -151,17 +162,18 @@ class Bench(Harness):
                     key, TELECOM, task, RETAIN, [*flags, "--promote"]
                 ),
             )
-            rows.append({"update": name, "right": right, **told(found)})
+            if found:
+                rows.append({"update": name, "right": right, **told(found)})
         return rows
 
     def sequence(self) -> Dict[str, Any]:
         """Five updates in a row, each on what the one before left live."""
-        half = [self.drawn("corrections", 1, part=1.0, facts=which) for which in (0, 1)]
+        half = [self.half_of_corrections(which) for which in (0, 1)]
         steps: List[Tuple[str, str, List[str]]] = [
             ("corrections, first half", half[0], []),
             ("roaming", "telecom:roaming", []),
             ("corrections, second half", half[1], []),
-            ("new phrasings", self.drawn("deployed", 1, split="valid"), []),
+            ("new phrasings", self.new_phrasings(), []),
             ("new_plans", "telecom:new_plans", []),
         ]
         rows: List[Dict[str, Any]] = []
@@ -178,9 +190,14 @@ class Bench(Harness):
                     fresh=i == 0,
                 ),
             )
+            if not found:
+                break
             if found["promoted"]:
                 done.append(task)
             rows.append({"update": name, **told(found)})
+        steps = steps[: len(rows)]
+        if not rows:
+            return {}
         tasks = [RETAIN, *(task for _, task, _ in steps)]
         store = VersionStore(str(self.out / "sequence" / "versions"))
         history = [change.id for change in store.history("live")]
@@ -192,7 +209,7 @@ class Bench(Harness):
             )["f1"]
             for version in dict.fromkeys(lived)
         }
-        r = np.array([scores[version] for version in lived])
+        r = np.array([scores[version][: len(tasks)] for version in lived])
         return {
             "rows": rows,
             "tasks": ["old skill", *(name for name, _, _ in steps)],
@@ -217,7 +234,7 @@ class Bench(Harness):
                 ["--promote"],
             ),
         )
-        return [{"update": "Restaurants_1", "right": "accept", **told(found)}]
+        return [{"update": "Restaurants_1", "right": "accept", **told(found)}] if found else []
 
     # -- running -----------------------------------------------------------------------------
 
@@ -269,33 +286,53 @@ class Bench(Harness):
 
     # -- data --------------------------------------------------------------------------------
 
-    def drawn(
-        self, name: str, seed: int, part: float = 1.0, facts: int = -1, split: str = "train"
-    ) -> str:
+    def drawn(self, name: str, seed: int, part: int = 0) -> str:
         """
         A telecom data set drawn from another seed, or a part of it, as a task without splits.
 
-        :param part: number of examples; 1.0: all
-        :param facts: 0 or 1: the corrections of every second fact
+        :param part: number of examples; 0: all
         """
-        path = self.out / "data" / f"{name}-{seed}-{part:g}-{facts}-{split}.jsonl"
+        path = self.out / "data" / f"{name}-{seed}-{part}.jsonl"
         stock = updates.SEED
         try:
             updates.SEED = seed
-            dialogues = updates.DATA_SETS[name](split)
+            dialogues = updates.DATA_SETS[name]("train")
         finally:
             updates.SEED = stock
-        if name == "deployed" and split == "train":
+        if name == "deployed":
             dialogues = dialogues[:400]
-        if facts >= 0:
-            ids = sorted({i for d in dialogues for e in d for i in e.facts})
-            wanted = set(ids[facts::2])
-            dialogues = [d for d in dialogues if all(set(e.facts) <= wanted for e in d)]
-        if part != 1.0:
-            rng = random.Random(seed)
-            rng.shuffle(dialogues)
-            dialogues = updates._first(dialogues, int(part))
+        if part:
+            random.Random(seed).shuffle(dialogues)
+            dialogues = updates._first(dialogues, part)
         return write(path, [[(e.text, e.answer) for e in d] for d in dialogues])
+
+    def half_of_corrections(self, which: int) -> str:
+        """The corrections of every second fact; the test asks in wordings that training has not."""
+        parts = {split: updates.corrections(split) for split in ("train", "valid", "test")}
+        ids = sorted({i for d in parts["train"] for e in d for i in e.facts})
+        wanted = set(ids[which::2])
+        parts = {
+            split: [d for d in found if all(e.facts and set(e.facts) <= wanted for e in d)]
+            for split, found in parts.items()
+        }
+        return self.with_splits(f"corrections-{which}", parts)
+
+    def new_phrasings(self) -> str:
+        """What is known, asked in words that the deployed model was not trained on."""
+        dialogues = updates.deployed("valid")
+        random.Random(0).shuffle(dialogues)
+        third = len(dialogues) // 3
+        parts = {"train": dialogues[third:], "valid": dialogues[: third // 3]}
+        return self.with_splits("phrasings", {**parts, "test": dialogues[third // 3 : third]})
+
+    def with_splits(self, name: str, parts: Dict[str, Any]) -> str:
+        """Three files of dialogues; of the test those that do not begin as one in training."""
+        asked = {d[0].text for d in parts["train"]}
+        parts["test"] = [d for d in parts["test"] if d[0].text not in asked]
+        for split, dialogues in parts.items():
+            found = [[(e.text, e.answer) for e in d] for d in dialogues]
+            task = write(self.out / "data" / f"{name}_{split}.jsonl", found)
+        return f"{task[: -len('_test.jsonl')]}:jsonfile_datatype_extension=true"
 
     def shuffled(self) -> str:
         """Roaming with every answer at another question."""
@@ -395,7 +432,7 @@ def table(result: Dict[str, Any]) -> str:
     """The figures as Markdown."""
     lines = [f"Measured: {json.dumps(result['about'])}"]
     lines += [f"Settings: {json.dumps(result['settings'])}", ""]
-    if "choice" in result:
+    if result.get("choice"):
         rows = result["choice"]
         for built_on, title in ((True, "set on"), (False, "new to the rules")):
             these = [row for row in rows if row["built_on"] is built_on]
@@ -409,7 +446,7 @@ def table(result: Dict[str, Any]) -> str:
         "| update | mode | update's metrics | retained metrics | verdict | s | CPU s | MB on disk |"
     )
     for part in ("verdicts", "sequence", "sgd"):
-        if part not in result:
+        if not result.get(part):
             continue
         rows = result[part]["rows"] if part == "sequence" else result[part]
         lines += ["", heads, "|---|---|---|---|---|--:|--:|--:|"]
@@ -420,7 +457,7 @@ def table(result: Dict[str, Any]) -> str:
                 f"{shown(row, 'retained')} | {row['decision']}{live} | {row['wall_s']} | "
                 f"{row['cpu_s']} | {row['disk_mb']} |"
             )
-    if "sequence" in result:
+    if result.get("sequence"):
         found = result["sequence"]
         lines += ["", "| f1 after | " + " | ".join(found["tasks"]) + " |"]
         lines.append("|---|" + "--:|" * len(found["tasks"]))

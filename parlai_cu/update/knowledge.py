@@ -10,10 +10,12 @@ from parlai_cu.errors import KnowledgeError, UsageError
 from parlai_cu.knowledge.opening import open_knowledge_base
 from parlai_cu.types import Evidence, Fact, Turn
 from parlai_cu.update.diagnosis import Find
-from parlai_cu.update.wording import Example, told
+from parlai_cu.update.wording import Example, told, values
 
 _SQLITE = "sqlite:///"
 _ASKED_FOR = 5
+# enough of a task to tell by whether its facts are in a base
+_LOOKED_UP = 200
 
 
 def default_uri(versions: str) -> str:
@@ -49,23 +51,26 @@ def facts_of(examples: Sequence[Example]) -> List[Fact]:
     """
     The answers that tell values, as entries of questions and answers.
 
-    Of several wordings of one question the first stays.
+    Of several wordings of one question the first stays. What was asked later in a conversation is
+    an entry only if it names what it is about: "and the price?" alone asks nothing.
     """
     found: Dict[str, Fact] = {}
     for example in examples:
-        if told(example):
+        if told(example) and (not example.history or values(example.text)):
             name = name_of(example.text)
             found.setdefault(name, Fact(example.label, id=name, question=example.text))
     return list(found.values())
 
 
 def holder(uri: str) -> Callable[[Sequence[Example]], bool]:
-    """Says of examples whether their questions are entries of a knowledge base."""
+    """Says of examples whether the questions of most are entries of a knowledge base."""
 
     def holds(examples: Sequence[Example]) -> bool:
         base = open_knowledge_base(uri)
         try:
-            return any(base.get(name_of(e.text)) is not None for e in examples if told(e))
+            asked = [e for e in examples if told(e)][:_LOOKED_UP]
+            held = sum(base.get(name_of(e.text)) is not None for e in asked)
+            return held > len(asked) / 2
         finally:
             base.close()
 
