@@ -10,7 +10,7 @@ as fields.
 import csv
 import json
 import os
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 from parlai_cu.errors import DataError
 from parlai_cu.knowledge.written import moment
@@ -39,11 +39,11 @@ def read_facts(path: str) -> Iterator[Fact]:
         raise DataError(
             f"--file {path}: expected .csv, .tsv or .jsonl, found {kind or 'no ending'}"
         )
-    entity_column: Optional[str] = None
+    about: Optional[str] = None
     for line, row in rows:
-        if entity_column is None:
-            entity_column = _entity_column(list(row))
-        yield _fact(path, line, row, entity_column)
+        if about is None:
+            about = entity_column(list(row))
+        yield fact_of(path, line, row, about)
 
 
 def told(row: Dict[str, str], entity: str) -> str:
@@ -58,29 +58,37 @@ def told(row: Dict[str, str], entity: str) -> str:
     return f"{entity}: {said}." if entity and said else f"{entity or said}."
 
 
-def _fact(path: str, line: int, row: Dict[str, str], entity_column: str) -> Fact:
+def fact_of(place: str, line: int, row: Dict[str, str], about: str) -> Fact:
+    """
+    The fact of a row.
+
+    :param place: file or table, for messages
+    :param row: column -> value; its own columns are taken as such
+    :param about: the column that names what it is about; empty: none
+    :raises DataError: when it says nothing
+    """
     own = {name: row[name] for name in _OWN if row.get(name)}
     for name, meant in _OTHER_NAMES.items():
         if row.get(name):
             own.setdefault(meant, row[name])
-    if not own.get("entity") and row.get(entity_column):
-        own["entity"] = row[entity_column]
+    if not own.get("entity") and row.get(about):
+        own["entity"] = row[about]
     taken = {*_OWN, *_OTHER_NAMES}
     fields = {name: value for name, value in row.items() if name not in taken and value}
     if not own.get("text"):
-        shown = {name: value for name, value in fields.items() if name != entity_column}
+        shown = {name: value for name, value in fields.items() if name != about}
         if not shown:
-            raise DataError(f"{path}:{line}: found no text and no other column that says anything")
+            raise DataError(f"{place}:{line}: found no text and no other column that says anything")
         own["text"] = told(shown, own.get("entity", ""))
     for name in ("valid_from", "valid_until"):
         try:
             moment(own.get(name))
         except DataError as error:
-            raise DataError(f"{path}:{line}: {name}: {error}") from error
+            raise DataError(f"{place}:{line}: {name}: {error}") from error
     return Fact(fields=fields, **own)
 
 
-def _entity_column(columns: List[str]) -> str:
+def entity_column(columns: Sequence[str]) -> str:
     """The column that names what a row is about: the first that is called so."""
     for column in columns:
         if column.lower().split("_")[-1] in ("name", "title", "entity"):

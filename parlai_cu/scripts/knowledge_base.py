@@ -35,6 +35,11 @@ class KnowledgeBaseScript(ParlaiScript):
         parser.add_argument("action", nargs="?", help=", ".join(ACTIONS))
         parser.add_argument("--kb", help="the knowledge base, e.g. sqlite:///facts.db")
         parser.add_argument("--file", help="import: .csv with a header, or .jsonl")
+        parser.add_argument(
+            "--from-url",
+            help="import: a database with tables, e.g. sql+sqlite:///hotels.db, instead of --file",
+        )
+        parser.add_argument("--table", help="import --from-url: which, comma-separated; else all")
         parser.add_argument("--id", help="add, update, remove, get: the fact's id")
         parser.add_argument(
             "--text", help="add, update: the fact in words. search: what somebody might say"
@@ -84,9 +89,15 @@ class KnowledgeBaseScript(ParlaiScript):
 
     def _import(self, base: Any) -> int:
         from parlai_cu.knowledge.reading import read_facts
+        from parlai_cu.knowledge.reading_tables import read_tables
 
-        self._need("import", "file")
-        count = len(base.add(_counted(read_facts(self.opt["file"]))))
+        if self.opt.get("from_url"):
+            tables = (self.opt.get("table") or "").split(",")
+            facts = read_tables(self.opt["from_url"], [name for name in tables if name])
+        else:
+            self._need("import", "file")
+            facts = read_facts(self.opt["file"])
+        count = len(base.add(_counted(facts)))
         print(f"imported {count:,d} facts into {base.name}, snapshot {base.snapshot_id()}")
         return count
 

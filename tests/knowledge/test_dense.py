@@ -116,7 +116,7 @@ def test_encoding_goes_on_where_it_stopped(
     base: StoredFacts, encoders: Dict[str, Topics], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is done is not done again; another encoder begins anew."""
-    monkeypatch.setattr("parlai_cu.knowledge.backends.stored._ENCODED", 3)
+    monkeypatch.setattr("parlai_cu.knowledge.backends.stored.ENCODED", 3)
     steps = base.encode("other")
     assert next(steps) == 3
     steps.close()  # type: ignore[attr-defined]

@@ -13,7 +13,8 @@ from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from parlai_cu.errors import KnowledgeError
-from parlai_cu.knowledge.backends.stored import AlreadyThere, Store, StoredFacts
+from parlai_cu.knowledge.backends.store import AlreadyThere, Store
+from parlai_cu.knowledge.backends.stored import StoredFacts
 
 try:
     import psycopg
@@ -176,7 +177,7 @@ class PostgresFacts(StoredFacts):
 
 
 class _Tables:
-    """A transaction; see :class:`~parlai_cu.knowledge.backends.stored.Store`."""
+    """A transaction; see :class:`~parlai_cu.knowledge.backends.store.Store`."""
 
     def __init__(self, db: Any) -> None:
         self._db = db

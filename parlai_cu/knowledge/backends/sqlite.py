@@ -16,7 +16,8 @@ import numpy
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.backends import sqlite_file
-from parlai_cu.knowledge.backends.stored import AlreadyThere, Store, StoredFacts
+from parlai_cu.knowledge.backends.store import AlreadyThere, Store
+from parlai_cu.knowledge.backends.stored import StoredFacts
 
 
 class SQLiteFacts(StoredFacts):
@@ -102,7 +103,7 @@ class SQLiteFacts(StoredFacts):
 
 
 class _File:
-    """A transaction; see :class:`~parlai_cu.knowledge.backends.stored.Store`."""
+    """A transaction; see :class:`~parlai_cu.knowledge.backends.store.Store`."""
 
     def __init__(self, db: sqlite3.Connection, vectors: "_Vectors") -> None:
         self._db, self._vectors = db, vectors

@@ -7,10 +7,8 @@ digits.
 """
 
 import contextlib
-import getpass
 import json
 import logging
-import os
 from datetime import datetime, timezone
 from typing import (
     Any,
@@ -22,18 +20,24 @@ from typing import (
     List,
     Mapping,
     Optional,
-    Protocol,
     Sequence,
     Tuple,
 )
 
 from parlai_cu.errors import KnowledgeError, nearest
 from parlai_cu.knowledge import bm25, candidates
+from parlai_cu.knowledge.backends.store import (
+    COLUMNS,
+    ENCODED,
+    Change,
+    Store,
+    fact_in,
+    row_of,
+    said_of,
+)
 from parlai_cu.knowledge.encoders import Encoder, load_encoder
 from parlai_cu.knowledge.fusion import reciprocal_ranks
 from parlai_cu.knowledge.question import Question, ask
-from parlai_cu.knowledge.words import terms, words
-from parlai_cu.knowledge.written import id_of, moment, plain
 from parlai_cu.types import Evidence, Fact, Turn
 
 # of one entity so many facts are looked at
@@ -43,58 +47,13 @@ _OF_AN_ENTITY = 256
 _OF_ANOTHER = 0.5
 # facts found by their vectors, where there are any
 _BY_VECTOR = 50
-# texts that are made vectors at once
-_ENCODED = 256
 # what facts are compared by; the rest is read of the best alone
 _COMPARED = "key, id, terms, entity_key, valid_from, valid_until"
-_COLUMNS = "id, entity, question, text, fields, valid_from, valid_until, terms, entity_key, key"
 _logger = logging.getLogger(__name__)
 
 
 # minus the score, so that sorting puts the best first; id, key
 Ranked = Tuple[float, str, int]
-
-
-class Store(candidates.Lookup, Protocol):
-    """An open transaction, in SQL with ``?`` for values and rows that are known by name."""
-
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> Any:
-        """Run a statement; a cursor."""
-        ...
-
-    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Run it for each row of values."""
-        ...
-
-    def insert(self, values: Mapping[str, Any], found: Sequence[str]) -> int:
-        """
-        Store and index a fact; its key.
-
-        :param values: column -> value
-        :param found: its terms
-        :raises AlreadyThere: when its id is
-        """
-        ...
-
-    def delete(self, key: int, found: str) -> None:
-        """Take a fact, its vector and what the index has of it out."""
-        ...
-
-    def make_vectors(self, size: int) -> None:
-        """Make room for vectors of that size; what was there is gone."""
-        ...
-
-    def put_vectors(self, keys: Sequence[int], vectors: Any) -> None:
-        """Keep facts' vectors."""
-        ...
-
-    def nearest(self, vector: Any, count: int) -> List[Tuple[int, float]]:
-        """The keys of the facts nearest to a vector, with their cosines, nearest first."""
-        ...
-
-
-class AlreadyThere(Exception):
-    """An id that is taken."""
 
 
 class StoredFacts:
@@ -179,7 +138,7 @@ class StoredFacts:
     ) -> List[Evidence]:
         """In their order."""
         keys = [key for _, _, key in ranked]
-        rows = {row["key"]: row for row in _with_keys(store, _COLUMNS, keys)}
+        rows = {row["key"]: row for row in _with_keys(store, COLUMNS, keys)}
         return [self._evidence(rows[key], -found, state) for found, _, key in ranked]
 
     def _encoder(self, state: Mapping[str, str]) -> Optional[Encoder]:
@@ -196,20 +155,20 @@ class StoredFacts:
     def get(self, fact_id: str) -> Optional[Evidence]:
         """The fact of that id, valid today or not; None if there is none."""
         with self._reading() as store:
-            row = _row(store, fact_id)
+            row = row_of(store, fact_id)
             return None if row is None else self._evidence(row, 1.0, state_of(store))
 
     def fact(self, fact_id: str) -> Optional[Fact]:
         """The fact of that id as it was written, validity included."""
         with self._reading() as store:
-            row = _row(store, fact_id)
-            return None if row is None else _fact(row)
+            row = row_of(store, fact_id)
+            return None if row is None else fact_in(row)
 
     def facts(self) -> Iterator[Fact]:
         """All facts, as written, in the order of their making."""
         with self._reading() as store:
-            for row in store.execute(f"SELECT {_COLUMNS} FROM facts ORDER BY key"):
-                yield _fact(row)
+            for row in store.execute(f"SELECT {COLUMNS} FROM facts ORDER BY key"):
+                yield fact_in(row)
 
     def stats(self) -> Dict[str, Any]:
         """Facts, entities, changes, bytes, the snapshot, and what makes vectors."""
@@ -309,13 +268,13 @@ class StoredFacts:
         while encoder:
             with self._writable() as store:
                 rows = store.execute(
-                    f"SELECT {_COLUMNS} FROM facts WHERE key NOT IN (SELECT key FROM vectors) "
+                    f"SELECT {COLUMNS} FROM facts WHERE key NOT IN (SELECT key FROM vectors) "
                     "ORDER BY key LIMIT ?",
-                    (_ENCODED,),
+                    (ENCODED,),
                 ).fetchall()
                 if not rows:
                     return
-                vectors = encoder.encode([_said(_fact(row)) for row in rows])
+                vectors = encoder.encode([said_of(fact_in(row)) for row in rows])
                 store.put_vectors([row["key"] for row in rows], vectors)
             yield len(rows)
 
@@ -326,10 +285,10 @@ class StoredFacts:
         return KnowledgeError(f"{self.name} has no fact {fact_id!r}{hint}")
 
     @contextlib.contextmanager
-    def _writing(self, action: str) -> Iterator["_Change"]:
+    def _writing(self, action: str) -> Iterator["Change"]:
         with self._writable() as store:
             name = state_of(store).get("encoder", "")
-            change = _Change(store, action, load_encoder(name) if name else None)
+            change = Change(store, action, load_encoder(name) if name else None)
             yield change
             change.finish()
 
@@ -341,115 +300,6 @@ class StoredFacts:
             )
         with self._changing() as store:
             yield store
-
-
-class _Change:
-    """All that one command changes: facts, their index, and the record of it."""
-
-    def __init__(self, store: Store, action: str, encoder: Optional[Encoder]) -> None:
-        self.store, self.action, self.encoder = store, action, encoder
-        self.last = _last_batch(store)
-        self.batch = self.last + 1
-        self.at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        self.who = _who()
-        self.removed: List[str] = []
-        self.documents: Dict[str, int] = {}
-        self.notes: List[Tuple[Any, ...]] = []
-        self.facts = self.terms = 0
-        # facts without a vector, where they are to have one
-        self.waiting: Dict[int, str] = {}
-
-    def add(self, fact: Fact, before: Optional[str] = None) -> str:
-        """Store one fact; its id."""
-        fact_id = fact.id if fact.id is not None else id_of(fact)
-        found = terms(_said(fact))
-        values = {
-            "id": fact_id,
-            "entity": fact.entity,
-            "question": fact.question,
-            "text": fact.text,
-            "fields": json.dumps(dict(fact.fields), ensure_ascii=False),
-            "valid_from": moment(fact.valid_from),
-            "valid_until": moment(fact.valid_until),
-            "terms": " ".join(found),
-            "entity_key": " ".join(words(fact.entity)),
-        }
-        try:
-            key = self.store.insert(values, found)
-        except AlreadyThere as error:
-            raise KnowledgeError(
-                f"the fact {fact_id!r} is there already; nothing was added. To change it: parlai "
-                "knowledge_base update"
-            ) from error
-        if self.encoder is not None:
-            self.waiting[key] = _said(fact)
-            if len(self.waiting) >= _ENCODED:
-                self._encode()
-        self._count(found, 1)
-        self.note(fact_id, before)
-        return fact_id
-
-    def remove(self, fact_id: str, missing: Any) -> None:
-        """Take one fact out; what it was is the last of ``removed``."""
-        row = _row(self.store, fact_id)
-        if row is None:
-            raise missing(self.store, fact_id)
-        self.removed.append(json.dumps(plain(_fact(row)), ensure_ascii=False))
-        self.waiting.pop(row["key"], None)
-        self.store.delete(row["key"], row["terms"])
-        self._count(row["terms"].split(), -1)
-
-    def undo(self) -> int:
-        """Put back what the last batch changed."""
-        if not self.last:
-            raise KnowledgeError("there is nothing to undo: no fact was ever changed")
-        rows = self.store.execute(
-            "SELECT id, before FROM changes WHERE batch = ? ORDER BY number DESC", (self.last,)
-        ).fetchall()
-        for row in rows:
-            fact_id, before, now = row["id"], row["before"], None
-            if _row(self.store, fact_id) is not None:
-                self.remove(fact_id, None)
-                now = self.removed[-1]
-            if before is not None:
-                self.add(Fact(**json.loads(before)), before=now)
-            else:
-                self.note(fact_id, now)
-        return len(rows)
-
-    def note(self, fact_id: str, before: Optional[str]) -> None:
-        """Record it; ``before`` is the fact that was there, if there was one."""
-        self.notes.append((self.batch, self.at, self.who, self.action, fact_id, before))
-
-    def finish(self) -> None:
-        """Bring the record, counts and vectors up to date."""
-        self._encode()
-        self.store.executemany(
-            "INSERT INTO changes (batch, at, who, action, id, before) VALUES (?, ?, ?, ?, ?, ?)",
-            self.notes,
-        )
-        self.store.executemany(
-            "INSERT INTO terms (term, documents) VALUES (?, ?) ON CONFLICT (term) DO UPDATE "
-            "SET documents = terms.documents + excluded.documents",
-            sorted(self.documents.items()),
-        )
-        for name, more in (("facts", self.facts), ("terms", self.terms)):
-            self.store.execute(
-                "UPDATE state SET value = CAST(CAST(value AS INTEGER) + ? AS TEXT) WHERE name = ?",
-                (more, name),
-            )
-
-    def _encode(self) -> None:
-        if self.waiting and self.encoder is not None:
-            vectors = self.encoder.encode(list(self.waiting.values()))
-            self.store.put_vectors(list(self.waiting), vectors)
-            self.waiting = {}
-
-    def _count(self, found: List[str], sign: int) -> None:
-        self.facts += sign
-        self.terms += sign * len(found)
-        for term in set(found):
-            self.documents[term] = self.documents.get(term, 0) + sign
 
 
 def state_of(store: Store) -> Dict[str, str]:
@@ -472,15 +322,6 @@ def _fused(by_words: List[Evidence], by_vectors: List[Evidence]) -> List[Evidenc
         if found.id not in best or found.score > best[found.id].score:
             best[found.id] = found
     return sorted(best.values(), key=lambda found: (-gains[found.id], -found.score, found.id))
-
-
-def _said(fact: Fact) -> str:
-    return " ".join((fact.entity, fact.question, fact.text))
-
-
-def _last_batch(store: Store) -> int:
-    row = store.execute("SELECT batch FROM changes ORDER BY number DESC LIMIT 1").fetchone()
-    return row["batch"] if row else 0
 
 
 def _candidates(store: Store, entities: Sequence[str], keys: Sequence[int]) -> Iterable[Any]:
@@ -530,19 +371,3 @@ def _known_entities(store: Store, names: List[str]) -> List[str]:
         f"SELECT DISTINCT entity_key FROM facts WHERE entity_key IN ({marks})", names
     )
     return [row["entity_key"] for row in rows]
-
-
-def _row(store: Store, fact_id: str) -> Any:
-    return store.execute(f"SELECT {_COLUMNS} FROM facts WHERE id = ?", (fact_id,)).fetchone()
-
-
-def _fact(row: Any) -> Fact:
-    names = ("text", "id", "entity", "question", "valid_from", "valid_until")
-    return Fact(fields=json.loads(row["fields"]), **{name: row[name] for name in names})
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user may have no name
-        return str(os.getuid()) if hasattr(os, "getuid") else ""

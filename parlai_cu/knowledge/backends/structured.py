@@ -6,7 +6,6 @@ a parameter. Nothing is written.
 """
 
 import hashlib
-import importlib.util
 import math
 import os
 import threading
@@ -27,12 +26,12 @@ from parlai_cu.knowledge.mentions import (
     value_index,
 )
 from parlai_cu.knowledge.reading import told
+from parlai_cu.knowledge.tables import Connection, open_database
 from parlai_cu.knowledge.words import stem, words
 from parlai_cu.types import Evidence, Turn
 
 try:
     import sqlalchemy
-    from sqlalchemy.exc import SQLAlchemyError
 except ImportError:  # an extra
     sqlalchemy = None  # type: ignore[assignment]
 
@@ -56,19 +55,9 @@ class StructuredDatabase(ReadOnly):
     how_to_write = "the programs that keep it"
 
     def __init__(self, uri: str, today: Callable[[], date] = date.today) -> None:
-        if sqlalchemy is None:
-            raise KnowledgeError(
-                f'--kb {uri}: tables need SQLAlchemy: pip install "parlai-cu[knowledge]"'
-            )
-        url = uri[len("sql+") :] if uri.startswith("sql+") else uri
         self._lock = threading.Lock()
         self._today = today
-        try:
-            made = sqlalchemy.engine.make_url(url)
-            self.name = made.render_as_string(hide_password=True)
-            self._engine = _engine(made)
-        except (SQLAlchemyError, ImportError) as error:
-            raise KnowledgeError(f"--kb {uri.split('@')[-1]}: {error}") from error
+        self.name, self._engine = open_database(uri)
         self._tables: Dict[str, Any] = {}
         self._columns: List[Column] = []
         self._index = value_index([])
@@ -114,7 +103,7 @@ class StructuredDatabase(ReadOnly):
         return dict(metadata.tables)
 
     def _connection(self) -> Any:
-        return _Connection(self._engine, self.name, self._forget)
+        return Connection(self._engine, self.name, self._forget)
 
     def _forget(self) -> None:
         """Read everything anew."""
@@ -242,54 +231,6 @@ class StructuredDatabase(ReadOnly):
     def close(self) -> None:
         """Let go of the connections."""
         self._engine.dispose()
-
-
-class _Connection:
-    """A connection whose errors are ours."""
-
-    def __init__(self, engine: Any, name: str, failed: Callable[[], None]) -> None:
-        self._engine, self._name, self._failed = engine, name, failed
-        self._db: Any = None
-
-    def __enter__(self) -> Any:
-        try:
-            self._db = self._engine.connect()
-        except SQLAlchemyError as error:
-            self._failed()
-            raise self._named(error) from error
-        return self._db
-
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        self._db.close()
-        if isinstance(error, (SQLAlchemyError, OSError)):
-            self._engine.dispose()
-            self._failed()
-            raise self._named(error) from error
-
-    def _named(self, error: BaseException) -> KnowledgeError:
-        return KnowledgeError(f"{self._name}: {str(error).splitlines()[0]}")
-
-
-def _engine(url: Any) -> Any:
-    """What opens connections, for reading where the database can be told so."""
-    more: Dict[str, Any] = {}
-    if url.get_backend_name() == "postgresql":
-        more["execution_options"] = {
-            "isolation_level": "REPEATABLE READ",
-            "postgresql_readonly": True,
-        }
-        # of the two drivers the one that our other tables need is as good
-        if "+" not in url.drivername and importlib.util.find_spec("psycopg"):
-            url = url.set(drivername="postgresql+psycopg")
-    elif url.get_backend_name() == "sqlite" and url.database:
-        url = _read_only(url)
-    return sqlalchemy.create_engine(url, pool_pre_ping=True, **more)
-
-
-def _read_only(url: Any) -> Any:
-    """SQLite: a file that is there, and is not written."""
-    place = url.database.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    return url.set(database=f"file:{place}", query={"mode": "ro", "uri": "true"})
 
 
 def _count(db: Any, table: Any) -> int:

@@ -1,0 +1,201 @@
+"""
+The place where facts of our own are kept, as an open transaction, and all that a command changes.
+
+See :mod:`parlai_cu.knowledge.backends.stored`.
+"""
+
+import getpass
+import json
+import os
+from datetime import datetime, timezone
+from typing import Any, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
+
+from parlai_cu.errors import KnowledgeError
+from parlai_cu.knowledge.candidates import Lookup
+from parlai_cu.knowledge.encoders import Encoder
+from parlai_cu.knowledge.words import terms, words
+from parlai_cu.knowledge.written import id_of, moment, plain
+from parlai_cu.types import Fact
+
+COLUMNS = "id, entity, question, text, fields, valid_from, valid_until, terms, entity_key, key"
+# texts that are made vectors at once
+ENCODED = 256
+
+
+class Store(Lookup, Protocol):
+    """An open transaction, in SQL with ``?`` for values and rows that are known by name."""
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        """Run a statement; a cursor."""
+        ...
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run it for each row of values."""
+        ...
+
+    def insert(self, values: Mapping[str, Any], found: Sequence[str]) -> int:
+        """
+        Store and index a fact; its key.
+
+        :param values: column -> value
+        :param found: its terms
+        :raises AlreadyThere: when its id is
+        """
+        ...
+
+    def delete(self, key: int, found: str) -> None:
+        """Take a fact, its vector and what the index has of it out."""
+        ...
+
+    def make_vectors(self, size: int) -> None:
+        """Make room for vectors of that size; what was there is gone."""
+        ...
+
+    def put_vectors(self, keys: Sequence[int], vectors: Any) -> None:
+        """Keep facts' vectors."""
+        ...
+
+    def nearest(self, vector: Any, count: int) -> List[Tuple[int, float]]:
+        """The keys of the facts nearest to a vector, with their cosines, nearest first."""
+        ...
+
+
+class AlreadyThere(Exception):
+    """An id that is taken."""
+
+
+class Change:
+    """All that one command changes: facts, their index, and the record of it."""
+
+    def __init__(self, store: Store, action: str, encoder: Optional[Encoder]) -> None:
+        self.store, self.action, self.encoder = store, action, encoder
+        self.last = _last_batch(store)
+        self.batch = self.last + 1
+        self.at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.who = _who()
+        self.removed: List[str] = []
+        self.documents: Dict[str, int] = {}
+        self.notes: List[Tuple[Any, ...]] = []
+        self.facts = self.terms = 0
+        # facts without a vector, where they are to have one
+        self.waiting: Dict[int, str] = {}
+
+    def add(self, fact: Fact, before: Optional[str] = None) -> str:
+        """Store one fact; its id."""
+        fact_id = fact.id if fact.id is not None else id_of(fact)
+        found = terms(said_of(fact))
+        values = {
+            "id": fact_id,
+            "entity": fact.entity,
+            "question": fact.question,
+            "text": fact.text,
+            "fields": json.dumps(dict(fact.fields), ensure_ascii=False),
+            "valid_from": moment(fact.valid_from),
+            "valid_until": moment(fact.valid_until),
+            "terms": " ".join(found),
+            "entity_key": " ".join(words(fact.entity)),
+        }
+        try:
+            key = self.store.insert(values, found)
+        except AlreadyThere as error:
+            raise KnowledgeError(
+                f"the fact {fact_id!r} is there already; nothing was added. To change it: parlai "
+                "knowledge_base update"
+            ) from error
+        if self.encoder is not None:
+            self.waiting[key] = said_of(fact)
+            if len(self.waiting) >= ENCODED:
+                self._encode()
+        self._count(found, 1)
+        self.note(fact_id, before)
+        return fact_id
+
+    def remove(self, fact_id: str, missing: Any) -> None:
+        """Take one fact out; what it was is the last of ``removed``."""
+        row = row_of(self.store, fact_id)
+        if row is None:
+            raise missing(self.store, fact_id)
+        self.removed.append(json.dumps(plain(fact_in(row)), ensure_ascii=False))
+        self.waiting.pop(row["key"], None)
+        self.store.delete(row["key"], row["terms"])
+        self._count(row["terms"].split(), -1)
+
+    def undo(self) -> int:
+        """Put back what the last batch changed."""
+        if not self.last:
+            raise KnowledgeError("there is nothing to undo: no fact was ever changed")
+        rows = self.store.execute(
+            "SELECT id, before FROM changes WHERE batch = ? ORDER BY number DESC", (self.last,)
+        ).fetchall()
+        for row in rows:
+            fact_id, before, now = row["id"], row["before"], None
+            if row_of(self.store, fact_id) is not None:
+                self.remove(fact_id, None)
+                now = self.removed[-1]
+            if before is not None:
+                self.add(Fact(**json.loads(before)), before=now)
+            else:
+                self.note(fact_id, now)
+        return len(rows)
+
+    def note(self, fact_id: str, before: Optional[str]) -> None:
+        """Record it; ``before`` is the fact that was there, if there was one."""
+        self.notes.append((self.batch, self.at, self.who, self.action, fact_id, before))
+
+    def finish(self) -> None:
+        """Bring the record, counts and vectors up to date."""
+        self._encode()
+        self.store.executemany(
+            "INSERT INTO changes (batch, at, who, action, id, before) VALUES (?, ?, ?, ?, ?, ?)",
+            self.notes,
+        )
+        self.store.executemany(
+            "INSERT INTO terms (term, documents) VALUES (?, ?) ON CONFLICT (term) DO UPDATE "
+            "SET documents = terms.documents + excluded.documents",
+            sorted(self.documents.items()),
+        )
+        for name, more in (("facts", self.facts), ("terms", self.terms)):
+            self.store.execute(
+                "UPDATE state SET value = CAST(CAST(value AS INTEGER) + ? AS TEXT) WHERE name = ?",
+                (more, name),
+            )
+
+    def _encode(self) -> None:
+        if self.waiting and self.encoder is not None:
+            vectors = self.encoder.encode(list(self.waiting.values()))
+            self.store.put_vectors(list(self.waiting), vectors)
+            self.waiting = {}
+
+    def _count(self, found: List[str], sign: int) -> None:
+        self.facts += sign
+        self.terms += sign * len(found)
+        for term in set(found):
+            self.documents[term] = self.documents.get(term, 0) + sign
+
+
+def said_of(fact: Fact) -> str:
+    """All of its words that a search may find."""
+    return " ".join((fact.entity, fact.question, fact.text))
+
+
+def row_of(store: Store, fact_id: str) -> Any:
+    """Its row; None where there is none."""
+    return store.execute(f"SELECT {COLUMNS} FROM facts WHERE id = ?", (fact_id,)).fetchone()
+
+
+def fact_in(row: Any) -> Fact:
+    """The fact as it was written."""
+    names = ("text", "id", "entity", "question", "valid_from", "valid_until")
+    return Fact(fields=json.loads(row["fields"]), **{name: row[name] for name in names})
+
+
+def _last_batch(store: Store) -> int:
+    row = store.execute("SELECT batch FROM changes ORDER BY number DESC LIMIT 1").fetchone()
+    return row["batch"] if row else 0
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user may have no name
+        return str(os.getuid()) if hasattr(os, "getuid") else ""
