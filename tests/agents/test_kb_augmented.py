@@ -92,6 +92,20 @@ def test_a_fact_where_there_is_one(load: Callable[..., Any], kb: SQLiteFacts) ->
     assert phone["knowledge"][0]["id"] == "phone"
 
 
+def test_abstains_where_the_best_fact_does_not_answer(load: Callable[..., Any]) -> None:
+    """Knowledge of the right thing that says nothing of what is asked: the model's own reply."""
+    asked = "is there a pool at the blue harbour hotel?"
+    agent = load(kb_gate_threshold="0.01")
+    clone = agent.clone()
+    clone.observe({"id": "user", "text": asked, "episode_done": False})
+    reply = clone.act()
+    assert "knowledge" not in reply and not reply["kb_gate"]["query"]
+    assert float(clone.report()["kb_abstained"]) == 1
+    assert reply["text"] == ask(load(kb_gate="never"), asked)[0]["text"]
+    assert "knowledge" in ask(agent, ASKED)[0]
+    assert "knowledge" in ask(load(kb_gate="always"), asked)[0]
+
+
 def test_without_facts_the_reply_is_the_deployed_models(
     load: Callable[..., Any], deployed: Callable[[str], str]
 ) -> None:
@@ -200,6 +214,27 @@ def test_prompt_lets_the_model_read_the_fact(
     told = agent.dict.txt2vec("Parking is free at the hotel.")
     assert vector[: len(told)] == told and vector[-len(context) :] == context
     assert len(vector) <= agent.text_truncate
+
+
+def test_prompt_between_markers(
+    load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, kb: SQLiteFacts
+) -> None:
+    """The end marker stays where the fact is cut; the fields of the message tell it as well."""
+    kb.update(Fact("hello there " * 50, id="park", entity="Blue Harbour Hotel", question=ASKED))
+    agent = load(kb_integrate="prompt", kb_prompt_format="marked", kb_top_k=1)
+    seen: List[Any] = []
+    stock = type(agent).batchify
+    monkeypatch.setattr(
+        type(agent), "batchify", lambda self, obs, *a, **k: seen.append(obs) or stock(self, obs)
+    )
+    ask(agent, ASKED)
+    message = seen[-1][0]
+    end = agent.dict.txt2vec(" __endknowledge__\n" + ASKED)
+    vector = message["text_vec"].tolist()
+    assert vector[-len(end) :] == end and len(vector) <= agent.text_truncate
+    assert vector[: len(agent.dict.txt2vec("__knowledge__"))] == agent.dict.txt2vec("__knowledge__")
+    assert message["title"] == "Blue Harbour Hotel"
+    assert message["checked_sentence"].startswith("hello there")
 
 
 def test_uncertainty_asks_the_model(load: Callable[..., Any]) -> None:

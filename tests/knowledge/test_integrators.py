@@ -7,6 +7,7 @@ import pytest
 
 from parlai_cu import plugin
 from parlai_cu.errors import UsageError
+from parlai_cu.knowledge.integrators import prompt
 from parlai_cu.knowledge.integrators.rerank import Rerank
 from parlai_cu.knowledge.integrators.template import Template
 from parlai_cu.types import Evidence, Turn
@@ -23,10 +24,11 @@ class Parrot:
     def __init__(self) -> None:
         self.read: List[str] = []
 
-    def reply(self, knowledge: str = "") -> str:
+    def reply(self, knowledge: Sequence[Evidence] = ()) -> str:
         """What it read."""
-        self.read.append(knowledge)
-        return f"I read: {knowledge}" if knowledge else "Hm."
+        said = "\n".join(fact.text for fact in knowledge)
+        self.read.append(said)
+        return f"I read: {said}" if said else "Hm."
 
     def scores(self, replies: Sequence[str]) -> List[float]:
         """The shorter the better."""
@@ -77,7 +79,7 @@ def test_rerank_may_choose_a_fact() -> None:
     """When the model finds it likelier than its own words."""
 
     class Talker(Parrot):
-        def reply(self, knowledge: str = "") -> str:
+        def reply(self, knowledge: Sequence[Evidence] = ()) -> str:
             return "Let me think about that for a very long while."
 
     assert Rerank().integrate(Turn("parking?"), FACTS, Talker()) == "Parking is free."
@@ -95,3 +97,34 @@ def test_templates_name_what_there_is() -> None:
         Template("{text")
     with pytest.raises(UsageError, match="is none of"):
         Template("{text.__class__}")
+
+
+def test_facts_as_models_are_trained_to_read_them() -> None:
+    """A line each; between markers, which are never cut; in the fields of Wizard of Wikipedia."""
+    both = "Parking is free.\nParking is at the back."
+    assert prompt.written(FACTS, "lines") == ("", both, "")
+    begin, middle, end = prompt.written(FACTS, "marked")
+    assert f"{begin}{middle}{end}" == (
+        "__knowledge__ Parking is free. Parking is at the back. __endknowledge__"
+    )
+    assert prompt.written(FACTS, "fields") == ("", "", "")
+    assert prompt.fields(FACTS) == {
+        "knowledge": "Lion __knowledge__ Parking is free.\n __knowledge__ Parking is at the back.",
+        "checked_sentence": "Parking is free.",
+        "title": "Lion",
+    }
+
+
+@pytest.mark.parametrize(
+    ("agent", "settings", "markers", "expected"),
+    [
+        ("transformer/generator", {}, False, "lines"),
+        ("transformer/generator", {}, True, "marked"),
+        ("transformer/generator", {"prepend_gold_knowledge": True}, False, "marked"),
+        ("projects:wizard_of_wikipedia:generator/end2end", {}, True, "fields"),
+        ("projects.wizard_of_wikipedia.generator.agents:TwoStageAgent", {}, True, "marked"),
+    ],
+)
+def test_the_format_that_fits(agent: str, settings: Any, markers: bool, expected: str) -> None:
+    """By agent, options and dictionary."""
+    assert prompt.format_for(agent, settings, markers) == expected

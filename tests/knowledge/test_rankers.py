@@ -63,3 +63,30 @@ def test_names_of_what_is_asked_about_are_no_words_of_the_question() -> None:
     assert word_pairs._pairs(turn, fact("Oak Inn is loud.", 0.5)).tolist() == (
         word_pairs._pairs(Turn("is it quiet?"), fact("It is loud.", 0.5)).tolist()
     )
+
+
+@pytest.mark.parametrize("name", plugin.RANKERS)
+@pytest.mark.parametrize(
+    ("text", "found", "expected"),
+    [
+        ("does the Oak Inn have a pool?", fact("Parking is free.", 0.4), False),
+        ("does the Oak Inn have parking?", fact("Parking is free.", 0.4), True),
+        ("is there a pool?", fact("Yes.", 0.4, question="Do you have a pool?"), True),
+        ("tell me about the Oak Inn", fact("Parking is free.", 0.4), True),
+    ],
+)
+def test_whether_a_fact_answers_at_all(
+    name: str, text: str, found: Evidence, expected: bool
+) -> None:
+    """It says something of what is asked, beside the name."""
+    assert made(name).answers(Turn(text), found) == expected
+
+
+def test_what_was_learnt_to_go_together_answers() -> None:
+    """Without a word in common."""
+    ranker = made("word_pairs")
+    loud = fact("Loud at night.", 0.1)
+    assert not ranker.answers(Turn("is it quiet?"), loud)
+    with torch.no_grad():
+        ranker.weights.weight[word_pairs._pairs(Turn("is it quiet?"), loud)] = 0.1
+    assert ranker.answers(Turn("is it quiet?"), loud)

@@ -12,6 +12,7 @@ from parlai_cu import plugin
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.knowledge.backends.base import KnowledgeBase
 from parlai_cu.knowledge.integrators.fuse import WEIGHT
+from parlai_cu.knowledge.integrators.prompt import FORMATS
 from parlai_cu.knowledge.opening import COMBINED, SeveralKnowledgeBases, open_knowledge_base
 from parlai_cu.knowledge.synonyms import InOtherWords, read_synonyms
 
@@ -65,6 +66,14 @@ def add(parser: ParlaiParser) -> None:
     )
     group.add_argument(
         "--kb-template", default="{text}", help="the sentence of --kb-integrate template"
+    )
+    group.add_argument(
+        "--kb-prompt-format",
+        default="auto",
+        choices=["auto", *FORMATS],
+        help="with --kb-integrate prompt: how the model was trained to read facts: each a line, "
+        "between __knowledge__ and __endknowledge__, or in the message's fields knowledge, "
+        "checked_sentence and title; auto: what its agent, options and dictionary tell",
     )
     group.add_argument(
         "--kb-fuse-weight",

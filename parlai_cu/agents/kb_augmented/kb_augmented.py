@@ -301,10 +301,16 @@ class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
             reply = self.gate_reply(observation, decision)
             reply["kb_gate"] = dataclasses.asdict(decision)
             return reply
+        ranked = self.ranker.rank(turn, found)[:top_k] if decision.query else []
+        if ranked and self.gate.may_abstain:
+            # there may be no answer among them
+            answers = self.ranker.answers(turn, ranked[0])
+            decision = dataclasses.replace(decision, query=answers)
+            self.global_metrics.add("kb_abstained", AverageMetric(int(not answers)))
         if not decision.query:
             reply = view.message()
         else:
-            best = [narrowed(turn, fact) for fact in self.ranker.rank(turn, found)[:top_k]]
+            best = [narrowed(turn, fact) for fact in ranked]
             text = self.integrator.integrate(turn, best, view)
             reply = view.last if view.last is not None else self.empty_reply()
             reply.force_set("text", text)

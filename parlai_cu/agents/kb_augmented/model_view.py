@@ -10,6 +10,8 @@ from parlai.core.torch_ranker_agent import TorchRankerAgent
 
 from parlai_cu.agents.kb_augmented.fusing import Fusing
 from parlai_cu.errors import UsageError
+from parlai_cu.knowledge.integrators import prompt
+from parlai_cu.types import Evidence
 
 # at most this share of what the model can read is knowledge
 _SHARE = 0.5
@@ -27,11 +29,11 @@ class ModelView:
         self.last: Optional[Message] = None
         self._own: Optional[Message] = None
 
-    def reply(self, knowledge: str = "") -> str:
+    def reply(self, knowledge: Sequence[Evidence] = ()) -> str:
         """The model's reply; its own is computed once."""
         return str(self.message(knowledge).get("text") or "")
 
-    def message(self, knowledge: str = "") -> Message:
+    def message(self, knowledge: Sequence[Evidence] = ()) -> Message:
         """The whole act of the reply."""
         if not knowledge:
             if self._own is None:
@@ -111,21 +113,33 @@ class ModelView:
         }
         return Message({**kept, **changes})
 
-    def _with_knowledge(self, knowledge: str) -> Message:
+    def _with_knowledge(self, knowledge: Sequence[Evidence]) -> Message:
         """The turn with knowledge before its context; both are cut to what the model can read."""
         agent, context = self.agent, self.observation["text_vec"]
         if not torch.is_tensor(context):
             context = torch.tensor(list(context), dtype=torch.long)
-        told = torch.tensor(
-            agent.dict.txt2vec(knowledge + agent.history.delimiter), dtype=torch.long
-        ).to(context)
+        begin, middle, end = prompt.written(knowledge, self._format())
+        begin_vec, middle_vec = agent.dict.txt2vec(begin), agent.dict.txt2vec(middle)
+        end_vec = agent.dict.txt2vec(end + agent.history.delimiter) if middle else []
         limit = agent.text_truncate
         if limit > 0:
-            told = told[: int(limit * _SHARE)]
-            context = context[-(limit - len(told)) :]
+            room = int(limit * _SHARE) - len(begin_vec) - len(end_vec)
+            middle_vec = middle_vec[: max(room, 0)]
+            context = context[-(limit - len(begin_vec + middle_vec + end_vec)) :]
+        told = torch.tensor(begin_vec + middle_vec + end_vec, dtype=torch.long).to(context)
         seen = Message({**self.observation})
         seen.force_set("text_vec", torch.cat([told, context]))
-        seen.force_set("full_text", f"{knowledge}\n{self.observation.get('full_text', '')}")
+        text = str(self.observation.get("full_text", ""))
+        seen.force_set("full_text", f"{begin}{middle}{end}\n{text}" if middle else text)
         # it is what the gate and the integrator made of it
-        seen.force_set("knowledge", knowledge)
+        for name, value in prompt.fields(knowledge).items():
+            seen.force_set(name, value)
         return seen
+
+    def _format(self) -> str:
+        agent = self.agent
+        given = agent.opt["kb_prompt_format"]
+        if given != "auto":
+            return str(given)
+        known = prompt.BEGIN in getattr(agent.dict, "tok2ind", {})
+        return prompt.format_for(str(agent.opt["base_agent"]), agent.opt, known)

@@ -9,6 +9,7 @@ class Always:
     """Yes, when anything was found at all."""
 
     needs_entropy = False
+    may_abstain = False
 
     def __init__(self, threshold: Optional[float] = None) -> None:
         self.threshold = 0.0

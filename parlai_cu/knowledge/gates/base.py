@@ -14,6 +14,8 @@ class Gate(Protocol):
 
     # whether it has to be told how unsure the model is of its own reply
     needs_entropy: bool
+    # whether what it lets pass is used only if the best fact answers at all
+    may_abstain: bool
     threshold: float
 
     def decide(

@@ -36,6 +36,7 @@ class Classifier(torch.nn.Module):
     """
 
     needs_entropy = False
+    may_abstain = True
     temperature: torch.Tensor
 
     def __init__(self, threshold: Optional[float] = None) -> None:

@@ -9,6 +9,7 @@ class Never:
     """No."""
 
     needs_entropy = False
+    may_abstain = False
 
     def __init__(self, threshold: Optional[float] = None) -> None:
         self.threshold = 1.0

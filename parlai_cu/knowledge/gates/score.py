@@ -26,6 +26,7 @@ class Score(torch.nn.Module):
     """
 
     needs_entropy = False
+    may_abstain = True
     trained: torch.Tensor
     # it is of use without training
     optional = True

@@ -20,6 +20,7 @@ class Uncertainty:
     """
 
     needs_entropy = True
+    may_abstain = True
 
     def __init__(self, threshold: Optional[float] = None) -> None:
         self.threshold = _DEFAULT if threshold is None else threshold

@@ -8,11 +8,11 @@ from parlai_cu.types import Evidence, Turn
 class Model(Protocol):
     """What an integrator may ask of the model, for one turn."""
 
-    def reply(self, knowledge: str = "") -> str:
+    def reply(self, knowledge: Sequence[Evidence] = ()) -> str:
         """
         The model's reply.
 
-        :param knowledge: to be read before the conversation
+        :param knowledge: to be read before the conversation, best first
         """
         ...
 

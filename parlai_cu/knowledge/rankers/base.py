@@ -19,3 +19,7 @@ class Ranker(Protocol):
     def rank(self, turn: Turn, evidence: Sequence[Evidence]) -> List[Evidence]:
         """The same facts, best first; their scores stay those of the search."""
         ...
+
+    def answers(self, turn: Turn, fact: Evidence) -> bool:
+        """Whether a fact is an answer at all."""
+        ...

@@ -2,6 +2,7 @@
 
 from typing import List, Sequence
 
+from parlai_cu.knowledge.gates import abstaining
 from parlai_cu.types import Evidence, Turn
 
 
@@ -13,3 +14,7 @@ class Search:
     def rank(self, turn: Turn, evidence: Sequence[Evidence]) -> List[Evidence]:
         """See :class:`~parlai_cu.knowledge.rankers.base.Ranker`."""
         return list(evidence)
+
+    def answers(self, turn: Turn, fact: Evidence) -> bool:
+        """When they share a word beside the name."""
+        return abstaining.answers(turn, fact)

@@ -14,6 +14,7 @@ from typing import List, Sequence
 import torch
 from torch import nn
 
+from parlai_cu.knowledge.gates import abstaining
 from parlai_cu.knowledge.words import terms
 from parlai_cu.types import Evidence, Turn
 
@@ -63,6 +64,12 @@ class WordPairs(nn.Module):
             return []
         order = self(turn, evidence).argsort(descending=True, stable=True)
         return [evidence[i] for i in order.tolist()]
+
+    @torch.no_grad()
+    def answers(self, turn: Turn, fact: Evidence) -> bool:
+        """When they share a word beside the name, or words that were learnt to go together."""
+        learnt = self(turn, [fact])[0] - self.trust * fact.score
+        return bool(learnt > 0) or abstaining.answers(turn, fact)
 
 
 def loss(logits: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

@@ -138,7 +138,8 @@ class ResponseTeacher(Dstc11Teacher):
 
     Official metrics: ParlAI's own, with ``--metrics bleu,rouge`` (``bleu-4``, ``rouge_1``,
     ``rouge_2``, ``rouge_L``), and ``meteor`` (Banerjee & Lavie 2005, by NLTK), which needs data
-    that no pip package brings: where ``nltk.download("wordnet")`` was never run, a line says so.
+    that no pip package brings: where ``nltk.download("wordnet")`` was never run, a line says so,
+    and ``meteor_no_synonyms`` (words and stems alone) stands in for it; they cannot be compared.
     """
 
     def example(self, instance: Instance, knowledge: Knowledge) -> Optional[Dict[str, Any]]:
@@ -150,11 +151,13 @@ class ResponseTeacher(Dstc11Teacher):
     def custom_evaluation(
         self, teacher_action: Message, labels: Optional[Sequence[str]], model_response: Message
     ) -> None:
-        """Add METEOR, where its data is there."""
-        if labels and model_response.get("text") and _has_wordnet():
-            references = [word_tokens(label) for label in labels]
-            value = meteor_score(references, word_tokens(model_response["text"]))
-            self.metrics.add("meteor", AverageMetric(value))
+        """Add METEOR; without its data that of words and stems."""
+        if not labels or not model_response.get("text"):
+            return
+        references = [word_tokens(label) for label in labels]
+        name, more = ("meteor", {}) if _has_wordnet() else ("meteor_no_synonyms", _NO_SYNONYMS)
+        value = meteor_score(references, word_tokens(model_response["text"]), **more)
+        self.metrics.add(name, AverageMetric(value))
 
 
 class DialoguesTeacher(Dstc11Teacher):
@@ -180,6 +183,17 @@ class DialoguesTeacher(Dstc11Teacher):
 
 class DefaultTeacher(ResponseTeacher):
     """The same as ``dstc11:response``."""
+
+
+class _NoSynonyms:
+    """In the place of WordNet."""
+
+    def synsets(self, word: str) -> List[Any]:
+        """None."""
+        return []
+
+
+_NO_SYNONYMS: Dict[str, Any] = {"wordnet": _NoSynonyms()}
 
 
 @functools.cache
