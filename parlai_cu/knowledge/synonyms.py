@@ -85,8 +85,12 @@ class InOtherWords:
 
     def query(self, turn: Turn, top_k: int = 5) -> List[Evidence]:
         """What the base knows about the turn."""
+        return self._base.query(self.meant(turn), top_k)
+
+    def meant(self, turn: Turn) -> Turn:
+        """The turn with what is meant after what is said."""
         expand = self._synonyms.expand
-        return self._base.query(Turn(expand(turn.text), tuple(map(expand, turn.history))), top_k)
+        return Turn(expand(turn.text), tuple(map(expand, turn.history)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._base, name)

@@ -484,3 +484,19 @@ def test_training_wants_labels_it_knows(
             train(**settings, **options)
     with pytest.raises(UsageError, match="--kb-gate always has nothing to learn"):
         train(**settings, kb_gate="always")
+
+
+def test_what_is_meant_counts_as_said(
+    load: Callable[..., Any], kb: SQLiteFacts, tmp_path: Path
+) -> None:
+    """A fact in the words of the synonyms answers, and the column they name is told."""
+    fields = {"fee": "9 pounds", "opens": "10 am"}
+    told = "Oak Inn: fee 9 pounds, opens 10 am."
+    kb.add([Fact("A garage.", id="garage", entity="Elm Inn"), Fact(told, "oak", "Oak Inn")])
+    kb.update(Fact(told, "oak", "Oak Inn", fields=fields))
+    path = tmp_path / "synonyms.csv"
+    path.write_text("said,meant\ntariff,fee\ncarport,garage\n")
+    agent = load(kb_synonyms=str(path), kb_gate_threshold="0.01")
+    assert ask(agent, "the tariff of the Oak Inn?")[0]["text"] == "Oak Inn: fee 9 pounds."
+    assert ask(agent, "a carport at the Elm Inn?")[0]["text"] == "A garage."
+    assert "knowledge" not in ask(load(kb_gate_threshold="0.01"), "a carport at the Elm Inn?")[0]

@@ -304,13 +304,13 @@ class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
         ranked = self.ranker.rank(turn, found)[:top_k] if decision.query else []
         if ranked and self.gate.may_abstain:
             # there may be no answer among them
-            answers = self.ranker.answers(turn, ranked[0])
+            answers = self.ranker.answers(self._meant(turn), ranked[0])
             decision = dataclasses.replace(decision, query=answers)
             self.global_metrics.add("kb_abstained", AverageMetric(int(not answers)))
         if not decision.query:
             reply = view.message()
         else:
-            best = [narrowed(turn, fact) for fact in ranked]
+            best = [narrowed(self._meant(turn), fact) for fact in ranked]
             text = self.integrator.integrate(turn, best, view)
             reply = view.last if view.last is not None else self.empty_reply()
             reply.force_set("text", text)
@@ -318,6 +318,11 @@ class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
         reply["kb_gate"] = dataclasses.asdict(decision)
         self.global_metrics.add("kb_used", AverageMetric(int(decision.query)))
         return reply
+
+    def _meant(self, turn: Turn) -> Turn:
+        """In the words of the knowledge base, where there are ``--kb-synonyms``."""
+        meant: Turn = self.kb.meant(turn) if hasattr(self.kb, "meant") else turn
+        return meant
 
     def empty_reply(self) -> Message:
         """One to be filled."""
