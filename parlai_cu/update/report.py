@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import os
+import textwrap
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from parlai_cu.update.choice import Choice
@@ -11,6 +12,7 @@ from parlai_cu.update.safety import Pair
 from parlai_cu.update.wording import Example, tokens
 
 _TEMPLATE = "report.html"
+_COLUMNS = 100
 _WIDTH, _HEIGHT = 460, 190
 _LEFT, _BOTTOM = 46, 24
 # field of the diagnosis -> what people call it
@@ -84,12 +86,13 @@ def choice_text(choice: Choice, diagnosis: Diagnosis, listed: int) -> str:
     lines += ["", "-- choice (overrule it with --mode)"]
     for row in choice.table:
         mark = "*" if row.mode == choice.mode and row.fits else " "
-        fits = "fits" if row.fits else "-"
-        lines.append(f"{mark} {row.case:<20} {row.mode:<28} {fits:<5} {row.why}")
+        fits = "fits" if row.fits else "does not fit"
+        lines.append(f"{mark} if {row.case}: {row.mode} ({fits})")
+        lines += _wrapped(row.why, "      ")
     tune = f" --tune '{choice.tune}'" if choice.tune else ""
     case = "" if choice.overruled else f" ({choice.case})"
     chosen = f"chosen: {choice.mode}{tune}{case}: {choice.reason}"
-    return "\n".join([*lines, chosen])
+    return "\n".join([*lines, *_wrapped(chosen, "")])
 
 
 def verdict_text(about: Mapping[str, Any]) -> str:
@@ -98,11 +101,24 @@ def verdict_text(about: Mapping[str, Any]) -> str:
     trained = bool(about["training"])
     lines = [f"-- {verdict['decision'].upper() if trained else 'nothing was trained'}"]
     for check in verdict["checks"]:
-        lines.append(f"  {check['result']:<16} {check['name']}: {check['reason']}")
+        lines += _wrapped(f"{check['result']:<15} {check['name']}: {check['reason']}", "  ")
     if about["version"]:
         state = "is live" if about["promoted"] else f"is kept, {about['live']} stays live"
         lines.append(f"version {about['version']} {state}")
     return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: str) -> List[str]:
+    """Lines that a terminal shows whole."""
+    return textwrap.wrap(
+        text,
+        _COLUMNS,
+        initial_indent=indent,
+        subsequent_indent=indent + "    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
 
 
 def most_changed(pairs: Sequence[Pair], count: int) -> List[Dict[str, Any]]:
