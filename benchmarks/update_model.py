@@ -60,7 +60,9 @@ def main() -> None:
     for part in args.parts:
         result[part] = getattr(bench, part)()
         result["about"] = about()
-        result["settings"] = {"examples": args.examples, "steps": args.steps}
+        if not args.collect:
+            settings = {"examples": args.examples, "steps": args.steps}
+            result.setdefault("settings", {})[part] = settings
         path.write_text(json.dumps(result, indent=1))
         (args.out / "table.md").write_text(table(result))
     print(table(result))
@@ -431,7 +433,7 @@ def shown(row: Dict[str, Any], kind: str) -> str:
 def table(result: Dict[str, Any]) -> str:
     """The figures as Markdown."""
     lines = [f"Measured: {json.dumps(result['about'])}"]
-    lines += [f"Settings: {json.dumps(result['settings'])}", ""]
+    lines += [f"Settings: {json.dumps(result.get('settings'))}", ""]
     if result.get("choice"):
         rows = result["choice"]
         for built_on, title in ((True, "set on"), (False, "new to the rules")):

@@ -168,6 +168,26 @@ def test_facts_go_to_the_knowledge_base(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "agent, task, metric",
+    [
+        ("transformer/classifier", "integration_tests:classifier", "accuracy"),
+        ("transformer/polyencoder", "integration_tests:candidate", "accuracy"),
+    ],
+)
+def test_models_that_choose_their_replies(
+    agent: str, task: str, metric: str, deployed: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Classifiers and rankers are updated and gated as well, by the metric that suits them."""
+    store = VersionStore(str(tmp_path / "versions"), create=True)
+    store.promote(store.add(deployed(agent), mode="import").id, force=True)
+    found = update(store, task, mode="frozen_layer", training="-tstep 2 -vme 8", gate_examples=40)
+    (gain,) = [row for row in found["verdict"]["checks"] if row["kind"] == "update"]
+    assert gain["name"] == f"{task} {metric}" and gain["examples"] > 0
+    assert found["verdict"]["decision"] != "accept"  # two steps teach nothing
+
+
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(
     versions: VersionStore, tasks: Dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,13 +103,20 @@ class Model:
         self.agent.reset()
         return found[:limit]
 
-    def latencies(self, contexts: Sequence[str]) -> Iterator[float]:
-        """Seconds for each reply, one after the other."""
+    def latencies(self, contexts: Sequence[str], candidates: Sequence[str]) -> Iterator[float]:
+        """
+        Seconds for each reply, one after the other.
+
+        :param candidates: replies that a ranker may choose from
+        """
         self.replies(True)
         for context in contexts:
+            said: Dict[str, Any] = {"id": "user", "text": context, "episode_done": True}
+            if not self.generates:
+                said["label_candidates"] = list(candidates)
             self.agent.reset()
             started = time.monotonic()
-            self.agent.observe({"id": "user", "text": context, "episode_done": True})
+            self.agent.observe(said)
             self.agent.act()
             yield time.monotonic() - started
 
@@ -160,10 +167,12 @@ class Model:
         return embedded
 
 
-def side_by_side(one: Model, other: Model, contexts: Sequence[str]) -> List[List[float]]:
+def side_by_side(
+    one: Model, other: Model, contexts: Sequence[str], candidates: Sequence[str]
+) -> List[List[float]]:
     """Seconds of both models' replies, in turns, so that what else runs here slows both."""
-    chosen = list(contexts)[:_LATENCIES]
-    found = list(zip(one.latencies(chosen), other.latencies(chosen)))
+    chosen, offered = list(contexts)[:_LATENCIES], list(candidates)[:_LATENCIES]
+    found = list(zip(one.latencies(chosen, offered), other.latencies(chosen, offered)))
     return [list(times) for times in zip(*found)]
 
 

@@ -349,7 +349,9 @@ class Update:
         checks += safety.check_replies(pairs)
         times = self.kept.plain(
             "latencies",
-            lambda: side_by_side(model, candidate, [pair.context for pair in pairs]),
+            lambda: side_by_side(
+                model, candidate, [pair.context for pair in pairs], [pair.label for pair in pairs]
+            ),
         )
         checks.append(safety.check_latency(times[0], times[1], self.settings.max_slower))
         checks.append(safety.check_size(model.size(), candidate.size(), safety.MAX_LARGER))
