@@ -18,7 +18,7 @@ from parlai.core.opt import Opt
 from parlai.core.worlds import World
 
 from parlai_cu.errors import UsageError, nearest
-from parlai_cu.serving.conversations import Conversations
+from parlai_cu.serving.conversations import Conversations, StoredTurn
 from parlai_cu.serving.feedback import FeedbackLog
 from parlai_cu.serving.talk import CORRECTION, RATING, RESUMED, Act, Settings, Talk
 
@@ -194,8 +194,9 @@ class ChatWorld(World):
         heard = self.talk.hear(act)
         if heard.reset:
             self.model.reset()
-        self._pass_on(heard.say)
         self._send(heard.say)
+        if heard.rated is not None:
+            self._tell_model(heard.rated)
         if heard.ask is not None:
             self._send(self._answer(heard.ask))
         self.over = self.over or heard.done
@@ -215,13 +216,11 @@ class ChatWorld(World):
             self._remember()
             return self.talk.failed()
 
-    def _pass_on(self, said: List[Act]) -> None:
-        """Tell a model that wants to know (``-m deployed``) how a reply of its was rated."""
-        for act in said:
-            if act.get("type") == "feedback" and act.get("rating") and hasattr(self.model, "rate"):
-                versions = {turn.turn: turn.version for turn in self.talk.conversation.turns}
-                up = act["rating"] == "up"
-                self.model.rate(self.talk.conversation.id, up, versions.get(act["turn"]))
+    def _tell_model(self, turn: StoredTurn) -> None:
+        """Ratings count in the trial of a canary (``-m deployed``)."""
+        rate = getattr(self.model, "rate", None)
+        if callable(rate) and turn.rating is not None:
+            rate(self.talk.conversation.id, turn.rating == "up", turn.version)
 
     def _remember(self) -> None:
         """Give the model the history that counts, without asking it anything."""

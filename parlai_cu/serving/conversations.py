@@ -19,8 +19,8 @@ from parlai_cu.serving.database import MEMORY, Row, Rows, Taken, open_rows
 DEFAULT_URL = "sqlite:///conversations.db"
 # turns of a conversation that are read back: more than any model's history holds
 MOST_TURNS = 100
-# two replicas that number a turn at once: the loser tries again
-_TRIES = 8
+# writers of one conversation at once (two tabs, on two replicas): who loses tries again
+_TRIES = 100
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS chat_conversations (

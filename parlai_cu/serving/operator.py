@@ -17,6 +17,8 @@ from parlai_cu.versions import channels
 from parlai_cu.versions.store import VersionStore
 
 PAGE = Path(__file__).parent / "page"
+# of what a deployed model says of itself, what is shown
+_SHOWN = ("canary", "canary_share", "pin", "trouble", "load_errors", "swaps")
 # the newest versions that are listed
 _LISTED = 30
 _LONGEST_REASON = 500  # characters
@@ -53,6 +55,8 @@ class Deployment:
         told: Dict[str, Any] = {"name": self.name, "version": self._version(), "versions": []}
         if self.store is None:
             return told
+        of_itself = self._agent.status() if hasattr(self._agent, "status") else {}
+        told.update({name: of_itself[name] for name in _SHOWN if of_itself.get(name)})
         history = self.store.history(self.channel)
         live = channels.live(history)
         newest = sorted(self.store.list(pruned=True), key=lambda one: one.number, reverse=True)

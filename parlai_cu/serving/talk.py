@@ -41,6 +41,7 @@ NO_TEXT = "I can read text only. Please write something."
 TOO_LONG = "That is too long for me: {found} characters, {limit} are the most."
 # types of messages that are not for the model
 RATING, CORRECTION, RESUMED = "rating", "correction", "resumed"
+_MOST_SOURCES = 3  # that are told in words; the act has them all
 _LONGEST_NAME = 200  # characters of a client's own name for a turn
 
 
@@ -121,12 +122,14 @@ class Heard:
     :param ask: text for the model, whose reply goes to :meth:`Talk.answered`
     :param reset: the model is to forget its history
     :param done: the conversation is over
+    :param rated: the turn of which the user has just said that it was good or bad
     """
 
     say: List[Act] = field(default_factory=list)
     ask: Optional[str] = None
     reset: bool = False
     done: bool = False
+    rated: Optional[StoredTurn] = None
 
 
 class Talk:
@@ -322,7 +325,8 @@ class Talk:
             _log.error("a judgement was lost: %s", error)
             return self._error("Sorry, I could not keep that. Please try again later.")
         told = self._say(THANKS if right is None else NOTED, type="feedback", rating=turn.rating)
-        return Heard([{**told, "turn": turn.turn, "correction": turn.correction}])
+        act = {**told, "turn": turn.turn, "correction": turn.correction}
+        return Heard([act], rated=turn)
 
     def _feedback(self, turn: StoredTurn) -> Feedback:
         before = [one for one in self.conversation.turns if one.turn < turn.turn]
@@ -398,7 +402,9 @@ def _sources(turn: StoredTurn) -> str:
     version = f", version {turn.version}" if turn.version else ""
     if not turn.knowledge:
         return f"From the model itself{version}: I looked nothing up for that."
-    facts = "; ".join(_source(fact) for fact in turn.knowledge)
+    # the model may be given more facts than its reply is made of
+    said = [fact for fact in turn.knowledge if fact.get("text") and fact["text"] in turn.reply]
+    facts = "; ".join(_source(fact) for fact in (said or turn.knowledge)[:_MOST_SOURCES])
     return f"From {facts}."
 
 

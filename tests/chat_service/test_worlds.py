@@ -155,6 +155,24 @@ def test_nothing_to_hear(worlds: Any, websocket: Callable[..., Any]) -> None:
     assert world.agent.manager.sent == ["Hi!"]
 
 
+def test_ratings_reach_the_model(
+    worlds: Any, websocket: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that wants to know is told which conversation it is in, and how it was rated."""
+    told: List[Any] = []
+    monkeypatch.setattr(
+        Parrot, "set_conversation", lambda self, name: told.append(name), raising=False
+    )
+    monkeypatch.setattr(Parrot, "rate", lambda self, *rating: told.append(rating), raising=False)
+    world = chat(worlds, websocket("secret token"))
+    say(world, "hello")
+    world.waiting.append({"type": "rating", "rating": "down", "turn": 1, "text": ""})
+    world.parley()
+    say(world, "hello again")
+    name = world.talk.conversation.id
+    assert told == [name, (name, False, "v3")]
+
+
 def test_reset_reaches_the_model(worlds: Any, websocket: Callable[..., Any]) -> None:
     """What was said before [RESET] is not in the model's history any more."""
     world = chat(worlds, websocket())
@@ -186,24 +204,6 @@ def test_coming_back(worlds: Any, websocket: Callable[..., Any]) -> None:
     back = chat(worlds, websocket("secret token"))
     assert back.agent.manager.sent == ["Welcome back. We go on where we stopped."]
     assert back.model.history == ["one", "one"]
-
-
-def test_ratings_reach_the_model(
-    worlds: Any, websocket: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A model that wants to know is told which conversation it is in, and how it was rated."""
-    told: List[Any] = []
-    monkeypatch.setattr(
-        Parrot, "set_conversation", lambda self, name: told.append(name), raising=False
-    )
-    monkeypatch.setattr(Parrot, "rate", lambda self, *rating: told.append(rating), raising=False)
-    world = chat(worlds, websocket("secret token"))
-    say(world, "hello")
-    world.waiting.append({"type": "rating", "rating": "down", "turn": 1, "text": ""})
-    world.parley()
-    say(world, "hello again")
-    name = world.talk.conversation.id
-    assert told == [name, (name, False, "v3")]
 
 
 def test_messenger(worlds: Any) -> None:

@@ -30,6 +30,26 @@ def commands(page: Path) -> List[str]:
     return found
 
 
+def serve(command: str, folder: Path) -> None:
+    """Run a service until it says that it is ready, and end it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *shlex.split(command)],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    # ends with the process where that never gets ready
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("Ready: "):
+            process.terminate()
+    assert process.wait(60) == 0 and any(line.startswith("Ready: ") for line in said), said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_run_as_shown(
@@ -43,6 +63,7 @@ def test_commands_run_as_shown(
     for name in ("old.jsonl", "old_test.jsonl"):
         shutil.copy(data / "old.jsonl", tmp_path / name)
     (tmp_path / "facts.csv").write_text("id,text\nparking,Parking is free at the hotel.\n")
+    shutil.copy(ROOT / "parlai_cu" / "chat_service" / "config.yml", tmp_path)
     write_original(tmp_path / "sgd")
     write_corpus(tmp_path / "dstc11")
     log(tmp_path / "chatlog.jsonl", [record(i) for i in range(20)])
@@ -51,6 +72,9 @@ def test_commands_run_as_shown(
         if "--lora-rank" in command:
             # another selection for the same -mf is refused, as it should be
             shutil.rmtree(tmp_path / "candidate", ignore_errors=True)
+        if command.startswith("parlai serve"):
+            serve(command, tmp_path)
+            continue
         done = subprocess.run(
             [sys.executable, "-m", *shlex.split(command)],
             input="open the door\n[EXIT]\n",

@@ -124,6 +124,9 @@ def test_where_it_is_from(store: Conversations) -> None:
     talk.failed()
     turn(talk, "cost?", "5 euros", version="v2", knowledge=[FACT])
     assert told(talk, "Where is that from?") == 'From fee in facts.db: "It costs 5 euros".'
+    other = {"id": "door", "text": "It has a door.", "source": "facts.db"}
+    turn(talk, "cost?", "It costs 5 euros.", knowledge=[other, FACT])
+    assert told(talk, "Where is that from?") == 'From fee in facts.db: "It costs 5 euros".'
     turn(talk, "hello", "hi")
     said = told(talk, "[SOURCE]")
     assert said == "From the model itself, version v2: I looked nothing up for that."

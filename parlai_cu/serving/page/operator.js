@@ -98,6 +98,11 @@
     const what = change.action === "rollback" ? "Rolled back " : change.forced ? "Promoted by force " : "Promoted ";
     const made = [element("small", "", what + when(change.time) + " by " + change.who)];
     if (change.why) made.push(element("small", "", change.why));
+    if (model.live !== model.version) made.push(element("small", "", "changing over to " + model.live));
+    if (model.canary) {
+      const share = Math.round(100 * (model.canary_share || 0)) + " % of the conversations";
+      made.push(element("small", "", "On trial: " + model.canary + ", " + share));
+    }
     return made;
   }
 
@@ -108,6 +113,8 @@
     made.setAttribute("aria-labelledby", title.id);
     top.append(title);
     made.append(top);
+    for (const words of [model.trouble, ...(model.load_errors || [])].filter(Boolean))
+      made.append(element("p", "told bad", typeof words === "string" ? words : JSON.stringify(words)));
     if (model.error) made.append(element("p", "told bad", model.error));
     if (!model.versions.length) return model.error ? made : null;
     const back = element("button", "danger", model.previous ? "Roll back to " + model.previous : "Nothing to roll back to");
