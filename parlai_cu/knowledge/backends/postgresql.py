@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.backends.store import AlreadyThere, Store
 from parlai_cu.knowledge.backends.stored import StoredFacts
+from parlai_cu.types import Evidence
 
 try:
     import psycopg
@@ -85,6 +86,10 @@ class PostgresFacts(StoredFacts):
         with self._reading():
             pass
 
+    def get(self, fact_id: str) -> Optional[Evidence]:
+        """The fact of that id, valid today or not; None if there is none."""
+        return None if "\x00" in fact_id else super().get(fact_id)
+
     def close(self) -> None:
         """Let go of the connection."""
         with self._lock:
@@ -124,6 +129,8 @@ class PostgresFacts(StoredFacts):
                 except BaseException:
                     self._roll_back(db)
                     raise
+            except UnicodeEncodeError as error:
+                raise KnowledgeError(f"{self.name}: half a character cannot be stored") from error
             except psycopg.Error as error:
                 if self._connection is not None and self._connection.broken:
                     # the next call connects anew

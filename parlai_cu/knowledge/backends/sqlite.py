@@ -75,6 +75,8 @@ class SQLiteFacts(StoredFacts):
     def _named_errors(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeEncodeError as error:
+            raise KnowledgeError(f"{self.name}: half a character cannot be stored") from error
         except (sqlite3.Error, OSError) as error:
             # the next call opens the file anew
             self.close()

@@ -180,6 +180,8 @@ def said_of(fact: Fact) -> str:
 
 def row_of(store: Store, fact_id: str) -> Any:
     """Its row; None where there is none."""
+    if fact_id.encode("utf-8", "replace").decode("utf-8") != fact_id:
+        return None  # half a character is nothing that was stored
     return store.execute(f"SELECT {COLUMNS} FROM facts WHERE id = ?", (fact_id,)).fetchone()
 
 
