@@ -1,0 +1,188 @@
+"""
+Which of ParlAI's agents do what, with and without this package: nothing here is written by hand.
+
+Every agent that ParlAI ships and that can be made tiny without a download is trained by the stock
+command, and put through everything of ours. A cell says ``yes``, or in a footnote what the command
+answered.
+
+    python benchmarks/compatibility.py --out bench/compatibility
+
+Ends by writing ``results.json`` and ``table.md``. Each cell runs in a process of its own, forked
+from one that has loaded torch and ParlAI.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import multiprocessing
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from harness import about
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+# the agents, and what makes each tiny, are those of the tests
+from tests.compat import test_stock_agents as stock  # noqa: E402
+from tests.compat.tiny_checkpoints import make_gpt2, make_t5  # noqa: E402
+
+COLUMNS = ("train", "eval", "interactive", "frozen_layer", "teacher", "student", "kb base")
+CHAT = "hello\nhow are you\n[EXIT]\n"
+LIMIT = 300.0  # s, of one cell
+OK = "yes"
+
+
+def main() -> None:
+    """All agents, all columns."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument("--out", type=Path, default=Path("bench/compatibility"))
+    parser.add_argument("--agents", nargs="*", default=list(stock.TRAIN))
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for agent in args.agents:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append({"agent": agent, **Cells(agent, Path(folder)).all()})
+        print(rows[-1], flush=True)
+    result = {"about": about(), "rows": rows}
+    (args.out / "results.json").write_text(json.dumps(result, indent=2))
+    (args.out / "table.md").write_text(table(result))
+    print(table(result))
+
+
+class Cells:
+    """
+    What one agent does.
+
+    :param folder: an empty one, for its models and data
+    """
+
+    def __init__(self, agent: str, folder: Path) -> None:
+        self.agent, self.folder = agent, folder
+        self.task = ["-t", stock.TASKS.get(agent, "jsonfile")]
+        if agent not in stock.TASKS:
+            self.task += ["--jsonfile-datapath", "talk.jsonl"]
+        self.use = stock.USE.get(agent, [])
+        turns = [[{"id": "a", "text": q}, {"id": "b", "text": r}] for q, r in stock.TALK]
+        with open(folder / "talk.jsonl", "w") as f:
+            f.writelines(json.dumps({"dialog": turns}) + "\n" for _ in range(8))
+        facts = "id,text\nparking,Parking is free.\nhello,Hello is a greeting.\n"
+        (folder / "facts.csv").write_text(facts)
+
+    def all(self) -> Dict[str, str]:
+        """column -> yes, or what the command answered."""
+        cells = {"train": self.train()}
+        model = ["-m", self.agent] if stock.TRAIN[self.agent] is None else ["-mf", "model"]
+        use = [*model, *self.use]
+        cells["eval"] = self.parlai("eval_model", *use, *self.task, "-ne", "4")
+        cells["interactive"] = self.parlai("interactive", *use)
+        if stock.TRAIN[self.agent] is None:
+            return cells
+        steps = [*self.task, "--max-train-steps", "2", "-vme", "4", "-bs", "2"]
+        tuned = ["-m", "frozen_layer", "--init-model", "model", "--tune", "*", "-mf", "tuned"]
+        cells["frozen_layer"] = self.parlai("train_model", *tuned, *steps)
+        taught = ["-m", "distill_student", "--teacher-model", "model", "-mf", "student"]
+        cells["teacher"] = self.parlai("train_model", *taught, *steps)
+        if cells["teacher"] == OK:
+            cells["student"] = self.parlai("eval_model", "-mf", "student", *self.task, "-ne", "4")
+        kb = ["--kb", "sqlite:///facts.db"]
+        self.parlai("knowledge_base", "import", *kb, "--file", "facts.csv")
+        base = ["-m", "kb_augmented", "--init-model", "model", *kb, *self.task, "-ne", "4"]
+        cells["kb base"] = self.parlai("eval_model", *base)
+        return cells
+
+    def train(self) -> str:
+        """Train the tiny model at ``model``."""
+        if stock.TRAIN[self.agent] is None:
+            return "has nothing to train"
+        if self.agent == "hugging_face/gpt2":
+            make_gpt2(self.folder / "gpt2")
+        elif self.agent == "hugging_face/t5":
+            make_t5(self.folder / "t5-small")
+        elif self.agent == "bart":
+            init = ["-m", "transformer/generator", "-mf", "bart_init", "-vme", "2"]
+            self.parlai("train_model", *init, *self.task, *stock.BART, "--max-train-steps", "1")
+        words = ["-m", self.agent, "-mf", "model", *self.task, *stock.TRAIN[self.agent]]
+        return self.parlai("train_model", *words)
+
+    def parlai(self, *words: str) -> str:
+        """Run one command; yes, or its error."""
+        context = multiprocessing.get_context("fork")
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=command, args=(list(words), str(self.folder), theirs))
+        process.start()
+        theirs.close()
+        answer = "no answer within its time"
+        if ours.poll(LIMIT):
+            with contextlib.suppress(EOFError):
+                answer = ours.recv()
+        process.kill()
+        process.join()
+        return str(answer)
+
+
+def command(words: List[str], folder: str, answer: Any) -> None:
+    """In a process of its own: run parlai, and send how it ended."""
+    from parlai.core.script import superscript_main
+
+    os.chdir(folder)
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    # the log was opened before the fork
+    with open("log.txt", "a") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    sys.stdin = io.StringIO(CHAT)
+    output = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            data = [] if words[0] == "knowledge_base" else ["--datapath", "data"]
+            superscript_main([*words, *data])
+        ended = "CHAT DONE" in output.getvalue() or words[0] != "interactive"
+        answer.send(OK if ended else "the chat did not end")
+    except BaseException as error:
+        answer.send(shortened(error))
+
+
+def shortened(error: BaseException) -> str:
+    """An error as one line."""
+    said = " ".join(str(error).split()) or "no words"
+    kind = type(error).__name__
+    return re.sub(r"/\S*/", "", f"{kind}: {said}")[:220]
+
+
+def table(result: Dict[str, Any]) -> str:
+    """The matrix as Markdown, with what commands answered as numbered notes."""
+    columns = [name for name in COLUMNS if any(name in row for row in result["rows"])]
+    lines = [
+        f"Measured: {json.dumps(result['about'])}",
+        "",
+        "| agent | " + " | ".join(columns) + " |",
+        "|---|" + "---|" * len(columns),
+    ]
+    notes: List[str] = []
+
+    def cell(answer: Optional[str]) -> str:
+        if answer is None or answer == OK:
+            return answer or ""
+        if answer not in notes:
+            notes.append(answer)
+        return f"no ({notes.index(answer) + 1})"
+
+    for row in result["rows"]:
+        cells = [cell(row.get(name)) for name in columns]
+        lines.append(f"| `{row['agent']}` | " + " | ".join(cells) + " |")
+    numbered: List[Tuple[int, str]] = list(enumerate(notes, 1))
+    return "\n".join([*lines, "", *(f"{i}. {note}" for i, note in numbered)]) + "\n"
+
+
+if __name__ == "__main__":
+    import parlai.scripts.eval_model  # noqa: F401  loaded once, for all that are forked
+    import parlai.scripts.train_model  # noqa: F401
+
+    main()
