@@ -54,7 +54,9 @@ def test_everything_is_recorded(store: VersionStore, tmp_path: Path) -> None:
     assert store.get(second.id) == second
     assert second.parent == first.id and second.verdict == ACCEPTED and second.seed == 7
     assert second.metrics == {"ppl": 3.5} and second.kb_snapshot == "d68:26"
-    assert second.data["examples"] == 10 and second.packages["torch"] == torch.__version__
+    assert second.data["examples"] == 10
+    # the build may add where it runs: 2.14.1+cu130
+    assert torch.__version__.startswith(second.packages["torch"])
     assert "@" in second.who and second.created.endswith("+00:00")
     assert set(first.files) == {"model", "model.opt", "model.dict", "contents.json"}
     assert [version.id for version in store.list()] == [first.id, second.id]
