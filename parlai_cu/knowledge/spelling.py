@@ -24,8 +24,9 @@ class Spelling:
     Names that are known.
 
     A name is what is meant by what differs from it by one letter, put in, left out, exchanged or
-    swapped with the next (optimal string alignment distance), by two if it is long; if no other
-    name is as near, it begins with the same letter, and no word of it is one that is known.
+    swapped with the next (optimal string alignment distance), by two if it is long, and each of
+    its words likewise; if no other name is as near, it begins with the same letter, and what was
+    said is not made of known words.
 
     :param names: as words with a blank between
     :param words: what else is known and is no misspelt name
@@ -60,4 +61,17 @@ class Spelling:
         )
         if not found or (len(found) > 1 and found[0][1] == found[1][1]):
             return None
-        return str(found[0][0])
+        name = str(found[0][0])
+        return name if _word_by_word(said, name) else None
+
+
+def _word_by_word(said: str, name: str) -> bool:
+    """Whether each word is near by itself: "the total" is not the oval."""
+    pairs = list(zip(said.split(), name.split()))
+    if len(said.split()) != len(name.split()):
+        return True
+    return all(
+        one == other
+        or (len(one) >= _SHORT and OSA.distance(one, other) <= (1 if len(one) < _LONG else 2))
+        for one, other in pairs
+    )

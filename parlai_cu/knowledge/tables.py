@@ -12,6 +12,10 @@ except ImportError:  # an extra
     sqlalchemy = None  # type: ignore[assignment]
 
 
+# how long a question waits for a writer of a SQLite file
+_WAIT_S = 1.0
+
+
 def open_database(uri: str) -> Tuple[str, Any]:
     """
     Its name without a password, and an engine.
@@ -73,6 +77,7 @@ def _engine(url: Any) -> Any:
             url = url.set(drivername="postgresql+psycopg")
     elif url.get_backend_name() == "sqlite" and url.database:
         url = _read_only(url)
+        more["connect_args"] = {"timeout": _WAIT_S}
     return sqlalchemy.create_engine(url, pool_pre_ping=True, **more)
 
 

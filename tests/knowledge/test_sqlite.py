@@ -106,6 +106,20 @@ def test_a_file_that_goes_and_comes_back(uri: str, base: SQLiteFacts, tmp_path: 
     assert ids(reader, "breakfast") == ["breakfast"]
 
 
+def test_a_file_that_is_locked(uri: str, base: SQLiteFacts) -> None:
+    """By somebody who keeps it for himself: a clear error; and found again when it is free."""
+    base.close()
+    reader = SQLiteFacts(uri)
+    reader.close()
+    other = sqlite3.connect(base.path)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(KnowledgeError, match="locked"):
+        reader.query(Turn("breakfast"))
+    other.close()
+    assert ids(reader, "breakfast") == ["breakfast"]
+
+
 def test_a_foreign_database_is_left_alone(tmp_path: Path) -> None:
     """Other people's tables are neither read as ours nor written."""
     path = tmp_path / "other.db"

@@ -221,6 +221,29 @@ def test_a_database_that_goes_and_comes_back(town: StructuredDatabase, path: Pat
     assert names(town, "vietnamese food") == ["Saigon"]
 
 
+def test_a_database_that_is_locked_or_damaged(town: StructuredDatabase, path: Path) -> None:
+    """A clear error, and found again when it is whole and free."""
+    db = sqlite3.connect(path)
+    db.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(KnowledgeError, match="database is locked"):
+        town.query(Turn("indian food"))
+    db.rollback()
+    assert names(town, "vietnamese food") == ["Saigon"]
+    db.execute("DROP TABLE hotels")
+    db.execute("ALTER TABLE restaurants RENAME TO places")
+    db.commit()
+    db.close()
+    with pytest.raises(KnowledgeError, match="no such table"):
+        town.query(Turn("indian food"))
+    assert names(town, "vietnamese food") == ["Saigon"], "as the tables are now"
+    whole = path.read_bytes()
+    path.write_bytes(b"not a database, but long enough to be one" * 100)
+    with pytest.raises(KnowledgeError, match="not a database|malformed"):
+        town.query(Turn("indian food"))
+    path.write_bytes(whole)
+    assert names(town, "vietnamese food") == ["Saigon"]
+
+
 def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
     """A missing file, no tables, a driver that is not there; never the password."""
     with pytest.raises(KnowledgeError, match=r"none\.db"):

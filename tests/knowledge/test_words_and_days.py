@@ -77,11 +77,15 @@ def test_months_end() -> None:
         ("garden", None),  # part of a name, and right
         ("jello", None),  # as near to two
         ("xhinese", None),  # begins otherwise
+        ("the total", None),  # two letters of a short word
+        ("a trip", None),
+        ("currygarden", "curry garden"),
     ],
 )
 def test_spelling(said: str, meant: Any) -> None:
     """What is near enough, and to one name only."""
     names = ["chinese", "mediterranean", "thai", "palace", "curry garden", "jelly", "jells"]
+    names += ["the oval", "a trio"]
     assert Spelling(names, ["place"]).meant(said) == meant
 
 

@@ -9,8 +9,8 @@ from parlai_cu.errors import KnowledgeError
 # in the file's header, so that nobody takes another database for ours
 APPLICATION = 0x70637566
 VERSION = 1
-# how long a writer waits for another
-_WAIT_S = 5.0
+# how long a writer waits for another; and a question, for somebody who locked the whole file
+_WAIT_S, _ASK_WAIT_S = 5.0, 1.0
 _VECTORS = """
 CREATE TABLE IF NOT EXISTS vectors (
     number INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL UNIQUE, vector BLOB NOT NULL
@@ -71,14 +71,17 @@ def connect(path: str, name: str, writable: bool) -> sqlite3.Connection:
     """
     if writable:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        db = _connection(f"{path}", uri=False)
+        db = _connection(path, uri=False, wait_s=_WAIT_S)
     else:
         place = "file:" + os.path.abspath(path).replace("%", "%25").replace("?", "%3f")
         place = place.replace("#", "%23")
         db = _connection(f"{place}?mode=ro", uri=True)
         try:
             db.execute("SELECT count(*) FROM sqlite_master")
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                db.close()
+                raise
             # a log cannot be shared where nothing may be written, and nothing changes there
             db.close()
             db = _connection(f"{place}?immutable=1", uri=True)
@@ -90,9 +93,9 @@ def connect(path: str, name: str, writable: bool) -> sqlite3.Connection:
     return db
 
 
-def _connection(place: str, uri: bool) -> sqlite3.Connection:
+def _connection(place: str, uri: bool, wait_s: float = _ASK_WAIT_S) -> sqlite3.Connection:
     db = sqlite3.connect(
-        place, uri=uri, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
+        place, uri=uri, timeout=wait_s, isolation_level=None, check_same_thread=False
     )
     db.row_factory = sqlite3.Row
     return db
