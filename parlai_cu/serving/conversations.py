@@ -161,8 +161,9 @@ class Conversations:
 
     def add(self, conversation: str, turn: StoredTurn) -> StoredTurn:
         """
-        Keep a turn, and give it its number.
+        Keep a turn.
 
+        :param turn: with the number it should have; the next free one where that is taken
         :return: the turn as it is kept; the earlier one where its ``mid`` was answered before
         :raises ConversationError: when it cannot be written
         """
@@ -173,37 +174,30 @@ class Conversations:
             "text": _storable(turn.text),
             "reply": _storable(turn.reply),
             "version": turn.version,
-            "knowledge": None
-            if turn.knowledge is None
-            else json.dumps(turn.knowledge, default=str),
+            "knowledge": json.dumps(turn.knowledge, default=str) if turn.knowledge else None,
         }
         for _ in range(_TRIES):
             try:
                 self._rows.write(
                     "INSERT INTO chat_turns "
-                    "(conversation, turn, mid, at, text, reply, version, knowledge) "
-                    "SELECT :id, COALESCE(MAX(turn), 0) + 1, CAST(:mid AS TEXT), :now, :text, "
-                    ":reply, CAST(:version AS TEXT), CAST(:knowledge AS TEXT) "
-                    "FROM chat_turns WHERE conversation = :id",
-                    values,
+                    "(conversation, turn, mid, at, text, reply, version, knowledge) VALUES "
+                    "(:id, :turn, :mid, :now, :text, :reply, :version, :knowledge)",
+                    {**values, "turn": turn.turn},
                 )
+                return turn
             except Taken:
                 known = self.answered(conversation, turn.mid)
                 if known is not None:
                     return known
-                continue
-            return self._last(conversation, turn)
+                turn.turn = self._last(conversation) + 1
         raise ConversationError(f"conversation {conversation}: a turn could not be numbered")
 
-    def _last(self, conversation: str, turn: StoredTurn) -> StoredTurn:
-        kept = self.answered(conversation, turn.mid)
-        if kept is not None:
-            return kept
+    def _last(self, conversation: str) -> int:
         (number,) = self._rows.read(
-            "SELECT MAX(turn) FROM chat_turns WHERE conversation = :id", {"id": conversation}
+            "SELECT COALESCE(MAX(turn), 0) FROM chat_turns WHERE conversation = :id",
+            {"id": conversation},
         )[0]
-        turn.turn = number
-        return turn
+        return int(number)
 
     def answered(self, conversation: str, mid: Optional[str]) -> Optional[StoredTurn]:
         """The turn that a client called ``mid``, if it was answered before."""

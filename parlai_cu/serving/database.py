@@ -124,7 +124,10 @@ class _SQLAlchemy:
             self._name = sqlalchemy.make_url(url).render_as_string(hide_password=True)
             url = _with_driver(url)
             # a connection that the database dropped meanwhile is opened anew
-            self._engine = sqlalchemy.create_engine(url, pool_pre_ping=True)
+            # every statement of ours stands alone, so none needs a transaction's round trips
+            self._engine = sqlalchemy.create_engine(
+                url, pool_pre_ping=True, isolation_level="AUTOCOMMIT"
+            )
         except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
             scheme = url.partition(":")[0]
             raise ConversationError(f"conversations: {scheme}://...: {error}") from error
@@ -132,7 +135,7 @@ class _SQLAlchemy:
     @contextlib.contextmanager
     def _told(self) -> Iterator[Any]:
         try:
-            with self._engine.begin() as connection:
+            with self._engine.connect() as connection:
                 yield connection
         except self._sql.exc.IntegrityError as error:
             raise Taken from error

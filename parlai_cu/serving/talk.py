@@ -213,7 +213,7 @@ class Talk:
         if len(text) > self.settings.longest:
             return self._error(TOO_LONG.format(found=len(text), limit=self.settings.longest))
         mid = _mid(act)
-        known = self._kept(lambda: self.store.answered(self.conversation.id, mid), None)
+        known = next((turn for turn in self.conversation.turns if mid and turn.mid == mid), None)
         if known is not None:
             return Heard([self._reply(known)])
         heard = self._for_the_service(text)
@@ -383,7 +383,8 @@ class Talk:
 
 def _mid(act: Mapping[str, Any]) -> Optional[str]:
     mid = act.get("mid")
-    return mid if isinstance(mid, str) and 0 < len(mid) <= _LONGEST_NAME else None
+    is_name = isinstance(mid, str) and 0 < len(mid) <= _LONGEST_NAME and mid.isprintable()
+    return mid if is_name else None
 
 
 def _facts(knowledge: Any) -> Optional[List[Dict[str, Any]]]:

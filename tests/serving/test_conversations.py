@@ -30,8 +30,8 @@ def store(request: Any, tmp_path: Path) -> Iterator[Conversations]:
 
 
 def turn(text: str, **more: Any) -> StoredTurn:
-    """A turn whose reply is its text backwards."""
-    return StoredTurn(0, text, text[::-1], **more)
+    """A first turn, as whoever keeps it believes, whose reply is its text backwards."""
+    return StoredTurn(1, text, text[::-1], **more)
 
 
 def test_what_was_said_is_there_again(store: Conversations) -> None:
@@ -83,7 +83,7 @@ def test_a_turn_sent_twice_is_kept_once(store: Conversations) -> None:
     conversation, _ = store.start()
     other, _ = store.start()
     first = store.add(conversation.id, turn("hello", mid="m1"))
-    again = store.add(conversation.id, StoredTurn(0, "hello", "another answer", "m1"))
+    again = store.add(conversation.id, StoredTurn(1, "hello", "another answer", "m1"))
     assert again == first and store.answered(conversation.id, "m1") == first
     assert store.answered(other.id, "m1") is None
     assert store.answered(conversation.id, None) is None
@@ -112,7 +112,7 @@ def test_two_writers_of_one_conversation(store: Conversations) -> None:
 def test_any_text_is_only_text(store: Conversations, text: str) -> None:
     """What a database refuses is left out, all else comes back as it was."""
     conversation, token = store.start()
-    kept = store.add(conversation.id, StoredTurn(0, text, text, mid="m"))
+    kept = store.add(conversation.id, StoredTurn(1, text, text, mid="m"))
     store.judge(conversation.id, kept.turn, "down", text)
     found = store.resume(token)
     expected = text.replace("\0", "").replace("\ud83d", "?")

@@ -9,6 +9,7 @@ from typing import Any, Dict, List
 
 import pytest
 
+from parlai_cu.corrections.chatlog import read as read_log
 from parlai_cu.errors import ConversationError
 from parlai_cu.serving import feedback
 from parlai_cu.serving.feedback import Feedback, FeedbackLog
@@ -52,6 +53,19 @@ def test_a_record(tmp_path: Path) -> None:
         "correction": "6 euros \ud83d",
         "knowledge": [{"id": "fee"}],
     }
+
+
+def test_the_teacher_reads_it(tmp_path: Path) -> None:
+    """`-t corrections` finds what was logged, the later of two records of a turn."""
+    path = tmp_path / "f.jsonl"
+    log = FeedbackLog(str(path))
+    log.append(record(1, rating="up", correction=None))
+    log.append(record(2, text="one", reply="two", correction="three"))
+    log.append(record(1, text="hello", reply="bye", correction="hello!"))
+    found = {
+        (one.turn, one.text, one.reply, one.rating, one.correction) for one in read_log(str(path))
+    }
+    assert found == {(2, "one", "two", "down", "three"), (1, "hello", "bye", "down", "hello!")}
 
 
 def test_others_cannot_read_it(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def test_what_cannot_be_used(store: Conversations, act: Dict[str, Any], expected
     assert start(store).opening()["history"][0].get("rating") is None
 
 
-@pytest.mark.parametrize("mid", [5, "", "x" * 201, ["m"]])
+@pytest.mark.parametrize("mid", [5, "", "x" * 201, ["m"], "a\0b", "\ud83d"])
 def test_odd_names_of_turns(store: Conversations, mid: Any) -> None:
     """What is no name is left out."""
     talk = start(store)
