@@ -33,11 +33,12 @@ PATIENCE = 60.0  # s, for one message; a lost one is lost for good
 
 
 @contextlib.contextmanager
-def serving(folder: Path, **model: Any) -> Iterator[str]:
+def serving(folder: Path, front_end: str = "websocket", **model: Any) -> Iterator[str]:
     """
-    Run ParlAI's websocket service with ParlAI's chatbot world.
+    Run one of ParlAI's services with ParlAI's chatbot world.
 
     :param folder: where configuration and output go
+    :param front_end: which of parlai.chat_service.services
     :param model: options of the model that answers
     :return: the service's address
     """
@@ -49,7 +50,7 @@ def serving(folder: Path, **model: Any) -> Iterator[str]:
     arguments = ["--config-path", "config.yml", "--port", str(port)]
     with open(folder / "service.txt", "w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "parlai.chat_service.services.websocket.run", *arguments],
+            [sys.executable, "-m", f"parlai.chat_service.services.{front_end}.run", *arguments],
             cwd=folder,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=output,

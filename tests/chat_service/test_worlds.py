@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional
@@ -296,3 +297,27 @@ def test_in_the_websocket_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         asyncio.run(converse(address))
     (line,) = (tmp_path / "feedback.jsonl").read_text().splitlines()
     assert json.loads(line)["correction"] == "something else"
+
+
+@pytest.mark.slow
+def test_in_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ParlAI's terminal service and its client: greeting, a turn, the end."""
+    monkeypatch.setattr(chat_service, "CONFIG", CONFIG)
+    with serving(tmp_path, "terminal_chat", model="repeat_query") as address:
+        asyncio.run(ready(address))
+        port = address.rpartition(":")[2].partition("/")[0]
+        client = "parlai.chat_service.services.terminal_chat.client"
+        done = subprocess.run(
+            [sys.executable, "-m", client, "--host", "127.0.0.1", "--port", port],
+            input="hello\nmy turn\n[DONE]\n",
+            capture_output=True,
+            text=True,
+            timeout=chat_service.PATIENCE,
+        )
+    assert done.returncode == 0
+    assert "Bot: Good morning!" in done.stdout and "Bot: my turn" in done.stdout
+
+
+async def ready(address: str) -> None:
+    """Wait until the service listens."""
+    (await connect(address)).close()
