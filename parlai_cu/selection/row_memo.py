@@ -115,7 +115,8 @@ class RowMemo:
     ) -> None:
         if self.cache.full:
             return
-        arrays = [_as_numpy(tensor) for tensor in tensors]
+        # under autocast a module may give less precise numbers than it did in the trial
+        arrays = [_as_numpy(t.to(dtype)) for t, dtype in zip(tensors, self._types)]
         for place, i in enumerate(which):
             parts = [
                 array[place, : rows.lengths[i]] if along else array[place]
@@ -146,7 +147,7 @@ class RowMemo:
                     target[i] = arrays[j]
             output = output.to(device)
             if missing:
-                output[torch.tensor(missing, device=device)] = leaves(fresh)[j]
+                output[torch.tensor(missing, device=device)] = leaves(fresh)[j].to(output.dtype)
             outputs.append(output)
         return rebuild(self._structure, iter(outputs))
 

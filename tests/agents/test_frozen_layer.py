@@ -77,6 +77,26 @@ def test_the_base_is_inherited_and_the_deployed_model_untouched(
     assert Path(candidate + ".dict").read_bytes() == before["model.dict"]
 
 
+def test_bf16_rounds_and_keeps_types(tune: Callable[..., str], tmp_path: Path) -> None:
+    """--bf16-autocast: nearly the same losses, and a file with the same types."""
+
+    def losses(name: str, **options: Any) -> List[float]:
+        model_file = tune(
+            model_file=str(tmp_path / name / "model"), seed=3, log_every_n_steps=1, **options
+        )
+        assert all(t.dtype != torch.bfloat16 for t in states(model_file)["model"].values())
+        stats = json.loads(Path(model_file + ".trainstats").read_text())
+        return [report["loss"] for report in stats["train_reports"]]
+
+    plain, rounded = losses("plain"), losses("rounded", bf16_autocast=True)
+    cache = str(tmp_path / "cache")
+    # not from what was kept without rounding
+    losses("fills", cache_frozen=cache)
+    cached = losses("cached", bf16_autocast=True, cache_frozen=cache)
+    assert plain != rounded and rounded == pytest.approx(plain, rel=0.02)
+    assert cached == pytest.approx(rounded, rel=1e-3)
+
+
 def test_only_selected_parameters_are_in_the_optimizer(tune: Callable[..., str]) -> None:
     """State, weight decay and momentum exist for the selection alone."""
     candidate = tune(tune="decoder.layers[-1].ffn", weight_decay=0.1)
@@ -367,6 +387,7 @@ def test_writing_over_a_finished_model(
         ({"dict_lower": True}, UsageError, "--dict-lower True: the deployed model has False"),
         ({"tune": None}, PatternError, "nothing says which parameters learn"),
         ({"tune": "decodr"}, PatternError, "matches no parameter .* nearest: decoder"),
+        ({"bf16_autocast": True, "fp16": True}, UsageError, "--bf16-autocast and --fp16: one of"),
         ({"lora_rank": -1}, UsageError, "--lora-rank -1: expected 0"),
         ({"tune": "@norm", "lora_rank": 2}, UsageError, "is the weight of a linear layer"),
         ({"model_file": "/proc/nowhere/model"}, SaveError, "cannot write in /proc/nowhere"),

@@ -26,9 +26,9 @@ from parlai_cu.agents.batches import ScoreRecorder, TaskRoles, examples, rows_of
 from parlai_cu.agents.distill_student import flags
 from parlai_cu.agents.distill_student.layers import LayerMatching
 from parlai_cu.agents.distill_student.on_policy import sample_replies
-from parlai_cu.agents.distill_student.token_loss import can_skip_padding, token_loss
 from parlai_cu.agents.soft_rows import CachedRows, SoftRows, load_divergence
 from parlai_cu.agents.teacher import Teacher, kind_of
+from parlai_cu.agents.token_loss import can_skip_padding, token_loss
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.distillation.soft_labels import SoftLabelLoss
 from parlai_cu.distillation.student_init import copy_layers

@@ -408,6 +408,7 @@ class CachedPrefix:
                     agent.opt.get("base_agent"),
                     part.path,
                     part.layers,
+                    agent.opt.get("bf16_autocast"),
                     sorted((name, repr(agent.opt[name])) for name in names),
                 )
             ).encode()

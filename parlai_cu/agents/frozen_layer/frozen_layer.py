@@ -11,6 +11,7 @@ The base agent, its dictionary and its architecture come from ``deployed/model.o
 result is an ordinary model of that agent: low-rank factors are merged when it is saved.
 """
 
+import contextlib
 from typing import Any, Dict, List, Optional
 
 import parlai.utils.logging as logging
@@ -33,6 +34,7 @@ from parlai_cu.agents.frozen_layer import cached_prefix
 from parlai_cu.agents.frozen_layer.cached_prefix import CachedPrefix
 from parlai_cu.agents.soft_rows import SoftRows
 from parlai_cu.agents.teacher import Teacher
+from parlai_cu.agents.token_loss import can_skip_padding, token_loss
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.distillation.forward_kl import ForwardKL
 from parlai_cu.distillation.soft_labels import SoftLabelLoss
@@ -103,6 +105,13 @@ class FrozenLayerAgent(UpdatingAgent):
             help="scale of the low-rank product, which enters as alpha / rank (default: 2 x rank)",
         )
         group.add_argument(
+            "--bf16-autocast",
+            type="bool",
+            default=False,
+            help="multiply matrices in bfloat16 in training, where the processor has it: faster, "
+            "and rounded to three digits; weights, gradients and what is saved stay as they are",
+        )
+        group.add_argument(
             "--base-agent",
             default=None,
             help="agent to freeze layers of, as for -m; only where there is no --init-model "
@@ -134,6 +143,7 @@ class FrozenLayerAgent(UpdatingAgent):
         self._loaded_from: Optional[str] = None
         self._soft_rows: Optional[SoftRows] = None
         self._prefix: Optional[CachedPrefix] = None
+        self._skips_padding = False
         if shared is None and opt.get("init_model"):
             opt["init_model"] = updating_agent.model_path(opt, "init_model")
         if shared is None and updating_agent.is_training(opt):
@@ -159,6 +169,8 @@ class FrozenLayerAgent(UpdatingAgent):
         replay.check(opt)
         scoring.check_auto(opt)
         cached_prefix.check(opt)
+        if opt.get("bf16_autocast") and opt.get("fp16"):
+            raise UsageError("--bf16-autocast and --fp16: one of them")
         if opt.get("lora_rank", 0) < 0:
             raise UsageError(f"--lora-rank {opt['lora_rank']}: expected 0 (off) or more")
         model_file = opt.get("model_file")
@@ -307,10 +319,31 @@ class FrozenLayerAgent(UpdatingAgent):
 
     def train_step(self, batch: Any) -> Any:
         """One step of the base; what the frozen prefix gives may come from a cache."""
-        if self._prefix is None or self.fast_forward:
+        if self.fast_forward:
             return super().train_step(batch)
-        with self._prefix.reading(batch):
-            return super().train_step(batch)
+        self._skips_padding = batch.label_vec is not None and can_skip_padding(self)
+        try:
+            with self._prefix.reading(batch) if self._prefix else contextlib.nullcontext():
+                with self._autocast(self.opt.get("bf16_autocast", False)):
+                    return super().train_step(batch)
+        finally:
+            self._skips_padding = False
+
+    def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
+        """The base's backward pass, each operation in the precision of its forward pass."""
+        with self._autocast(False):
+            super().backward(loss, **kwargs)
+
+    def _autocast(self, enabled: bool) -> Any:
+        device = "cuda" if self.use_cuda else "cpu"
+        return torch.autocast(device, torch.bfloat16, enabled=enabled)
+
+    def compute_loss(self, batch: Any, return_output: bool = False) -> Any:
+        """The base's (generators); in training without what is spent on padding."""
+        if return_output or not self._skips_padding:
+            return super().compute_loss(batch, return_output=return_output)
+        recorder = self.recorder if self.recorder and self.recorder.active else None
+        return token_loss(self, batch, recorder)
 
     def training_is_done(self) -> None:
         """Remove what was kept for this run only (called by the training loop)."""

@@ -1,11 +1,12 @@
 """
 A generator's loss on gold labels, with the output layer on what is no padding only.
 
-Half of a batch of replies is padding, and the output layer is the dearest layer of a small student:
-``TorchGeneratorAgent.compute_loss`` runs it on all. The figures are the same.
+Half of a batch of replies is padding, and the output layer is the dearest layer of a small student,
+or where the layers below it are frozen: ``TorchGeneratorAgent.compute_loss`` runs it on all. The
+figures are the same.
 """
 
-from typing import Any
+from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
@@ -19,23 +20,25 @@ from parlai_cu.distillation.chunked import chunked_rows
 
 def can_skip_padding(agent: Any) -> bool:
     """Whether a generator's loss and decoding are ParlAI's own, so that they can be taken apart."""
-    model = agent.bare_model()
+    model, recorder = agent.bare_model(), agent.recorder or ScoreRecorder(agent.criterion)
     return (
         isinstance(agent, TorchGeneratorAgent)
         and agent.base_class.compute_loss is TorchGeneratorAgent.compute_loss
         and isinstance(model, TorchGeneratorModel)
         and type(model).decode_forced is TorchGeneratorModel.decode_forced
         and type(model).forward is TorchGeneratorModel.forward
-        and agent.recorder.is_plain
+        and recorder.is_plain
     )
 
 
-def token_loss(agent: Any, batch: Any, recorder: ScoreRecorder, chunked: bool) -> torch.Tensor:
+def token_loss(
+    agent: Any, batch: Any, recorder: Optional[ScoreRecorder] = None, chunked: bool = False
+) -> torch.Tensor:
     """
     The loss and the metrics of ``TorchGeneratorAgent.compute_loss``.
 
-    Leaves in the recorder what the soft labels need: log-probabilities of the tokens that are no
-    padding, or with ``chunked``, hidden states and the output layer.
+    Leaves in the recorder, if there is one, what the soft labels need: log-probabilities of the
+    tokens that are no padding, or with ``chunked``, hidden states and the output layer.
 
     :return: scalar: the mean over tokens
     """
@@ -53,20 +56,22 @@ def token_loss(agent: Any, batch: Any, recorder: ScoreRecorder, chunked: bool) -
             return losses, logits.argmax(dim=-1)
 
         losses, predicted = chunked_rows(compute, (rows, targets), len(agent.dict))
-        recorder.scores, recorder.output = rows, output
+        if recorder is not None:
+            recorder.scores, recorder.output = rows, output
     else:
         logits = output(rows)
-        recorder.scores = logits
-        recorder.log_probs = F.log_softmax(logits.float(), dim=-1)
-        losses = F.nll_loss(recorder.log_probs, targets, reduction="none")
+        log_probs = F.log_softmax(logits.float(), dim=-1)
+        losses = F.nll_loss(log_probs, targets, reduction="none")
         predicted = logits.argmax(dim=-1)
-    # where each row of the whole batch stands among those that are no padding
-    flat = mask.flatten()
-    recorder.position = flat.long().cumsum(0) - 1
+        if recorder is not None:
+            recorder.scores, recorder.log_probs = logits, log_probs
     per_token = torch.zeros(labels.shape, dtype=losses.dtype, device=labels.device)
     per_token = per_token.masked_scatter(mask, losses)
     right = torch.zeros_like(mask).masked_scatter(mask, predicted == targets)
-    recorder.targets, recorder.losses = labels.flatten(), per_token.flatten()
+    if recorder is not None:
+        # where each row of the whole batch stands among those that are no padding
+        recorder.position = mask.flatten().long().cumsum(0) - 1
+        recorder.targets, recorder.losses = labels.flatten(), per_token.flatten()
     detached, tokens = per_token.detach(), mask.sum(dim=-1)
     agent.record_local_metric("loss", AverageMetric.from_mask(detached, mask))
     agent.record_local_metric("ppl", PPLMetric.from_mask(detached, mask))
