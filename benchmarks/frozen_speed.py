@@ -4,7 +4,9 @@ What freezing saves: examples a second and peak memory, side by side.
 Each contestant is a process of its own on the same model, data and batch size: stock full
 fine-tuning, ``-m frozen_layer`` on the last decoder block without cache, with the encoder's
 outputs cached, with the whole frozen prefix cached, and PyTorch loops written by hand that do
-the latter two's work. They take turns of a few batches, so that all see the same machine.
+the latter two's work. They take turns of a few batches, so that all see the same machine. Then
+the same for what torch offers to be faster: a loop by hand that trains all parameters, with fused
+Adam, with bf16 autocast, and with ``--compile`` compiled, which takes minutes to start.
 
     python benchmarks/frozen_speed.py --data ../shared/data --out bench/frozen_speed
 
@@ -25,7 +27,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
-from harness import about, stock_flags
+from harness import Harness, about, stock_flags
 
 FROZEN = ["-m", "frozen_layer", "--tune", "decoder.layers[-1]"]
 STOCK = "stock, all parameters"
@@ -39,9 +41,16 @@ CONTESTANTS: Dict[str, List[str]] = {
     ],
     "by hand, encoder cached": [],
     "by hand, prefix cached": [],
+    "last block, bf16": [*FROZEN, "--bf16-autocast", "true"],
+    "last block, encoder cached, bf16": [
+        *FROZEN,
+        *["--cache-frozen", "CACHE", "--bf16-autocast", "true"],
+    ],
 }
+PLAIN = "by hand, all parameters"
+OFFERS = [PLAIN, *(f"{PLAIN}, {offer}" for offer in ("fused Adam", "bf16"))]
 # name -> batch size, examples of the update, batches a turn
-MODELS = {"sgd_base_model": (32, 256, 4), "made up": (16, 96, 2)}
+MODELS = {"sgd_base_model": (32, 256, 4), "made up": (8, 48, 1)}
 MADE_UP = dict(embedding_size=512, ffn_size=2048, n_heads=8, n_encoder_layers=8, n_decoder_layers=8)
 
 
@@ -52,7 +61,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench/frozen_speed"))
     parser.add_argument("--models", nargs="*", default=list(MODELS))
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", nargs="*", default=list(CONTESTANTS), help="contestants")
+    parser.add_argument("--compile", action="store_true", help="torch.compile as well")
     parser.add_argument("--contestant", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.contestant:
@@ -60,8 +69,14 @@ def main() -> None:
         return
     if not (args.data / "sgd_base_model" / "model").exists():
         sys.exit(f"--data {args.data}: no sgd_base_model/model there")
-    args.out.mkdir(parents=True, exist_ok=True)
-    rows = [row for model in args.models for row in compare(args, model)]
+    harness = Harness(args.out)
+    rows = []
+    for model in args.models:
+        for group in (list(CONTESTANTS), OFFERS + [f"{PLAIN}, compiled"] * args.compile):
+            key = f"{model}-{group[0]}".replace(" ", "_")
+            rows += harness.remembered(key, lambda m=model, g=group: {"rows": compare(args, m, g)})[
+                "rows"
+            ]
     result = {"about": about(), "rows": rows}
     (args.out / "results.json").write_text(json.dumps(result, indent=2))
     text = table(result)
@@ -104,13 +119,13 @@ class Contestant:
         sys.exit(f"{self.name} has ended; see its log in --out")
 
 
-def compare(args: argparse.Namespace, model: str) -> List[Dict[str, Any]]:
-    """One model's rows."""
+def compare(args: argparse.Namespace, model: str, names: List[str]) -> List[Dict[str, Any]]:
+    """The rows of one model and some contestants; ratios are to the first."""
     batch_size, examples, batches = MODELS[model]
     folder = args.out / model.replace(" ", "_")
     prepare(args.data, folder, model, examples)
     contestants = []
-    for name in args.only:
+    for name in names:
         contestant = Contestant(args, model, name)
         contestants.append(contestant)
         first = contestant.ask("warm up")
@@ -126,26 +141,27 @@ def compare(args: argparse.Namespace, model: str) -> List[Dict[str, Any]]:
                 "model": model,
                 "name": contestant.name,
                 "batch_size": batch_size,
+                "against": names[0],
                 "examples_s": batch_size * batches / statistics.median(contestant.turns),
                 "turns_s": [round(turn, 3) for turn in contestant.turns],
                 **contestant.ask("memory"),
             }
         )
         contestant.process.kill()
-    stock = rows[0]
+    first = rows[0]
     for row in rows:
         # of each round, as they saw the machine in the same state
         row["speed_ratio"] = statistics.median(
-            theirs / own for theirs, own in zip(stock["turns_s"], row["turns_s"])
+            theirs / own for theirs, own in zip(first["turns_s"], row["turns_s"])
         )
-        row["memory_ratio"] = row["peak_mb"] / stock["peak_mb"]
-        row["own_memory_ratio"] = own_memory(row) / own_memory(stock)
+        row["memory_ratio"] = row["peak_mb"] / first["peak_mb"]
+        row["training_memory_ratio"] = training_memory(row) / training_memory(first)
     return rows
 
 
-def own_memory(row: Dict[str, Any]) -> float:
-    """Peak memory without that of Python, torch and ParlAI, in MB."""
-    return float(row["peak_mb"] - row["imports_mb"])
+def training_memory(row: Dict[str, Any]) -> float:
+    """What training took beyond what was there when it began, in MB."""
+    return float(row["peak_mb"] - row["loaded_mb"])
 
 
 def prepare(data: Path, folder: Path, model: str, examples: int) -> None:
@@ -184,12 +200,12 @@ def take_turns(args: argparse.Namespace) -> None:
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    imports = peak_mb()
     (model,) = args.models
     batch_size, examples, _ = MODELS[model]
     folder = args.out / model.replace(" ", "_")
     loop = by_hand if args.contestant.startswith("by hand") else by_parlai
     step, seen = loop(args.contestant, folder, batch_size)
+    loaded = peak_mb()
     for question in sys.stdin:
         word, *count = question.split()
         if word == "warm":
@@ -201,7 +217,7 @@ def take_turns(args: argparse.Namespace) -> None:
         elif word == "train":
             answer = seconds(step, int(count[0]))
         else:
-            answer = {"peak_mb": peak_mb(), "imports_mb": imports}
+            answer = {"peak_mb": peak_mb(), "loaded_mb": loaded}
         print("ANSWER " + json.dumps(answer), flush=True)
 
 
@@ -247,7 +263,8 @@ def by_hand(name: str, folder: Path, batch_size: int) -> Tuple[Any, Any]:
     """
     The same work in plain PyTorch: frozen outputs in a list, the last block trained.
 
-    The modules, dropout and arithmetic are the model's; tokens are made before the clock runs.
+    The modules, dropout and arithmetic are the model's; the output layer is spared the padding;
+    tokens are made before the clock runs.
     """
     import random
 
@@ -257,53 +274,68 @@ def by_hand(name: str, folder: Path, batch_size: int) -> Tuple[Any, Any]:
     agent = create_agent_from_model_file(str(folder / "model"), {"datatype": "valid"})
     model, padding = agent.model, agent.NULL_IDX
     examples = list(tokens(agent, folder / "update_train.jsonl"))
-    whole = "prefix" in name
+    everything, whole = "all" in name, "prefix" in name
+    model.requires_grad_(everything)
     last = model.decoder.layers[-1]
-    model.requires_grad_(False)
-    learning = list(last.requires_grad_(True).parameters())
-    optimizer = torch.optim.Adam(learning, lr=0.0005)
-    criterion = torch.nn.CrossEntropyLoss(ignore_index=padding, reduction="sum")
-    model.eval()
+    learning = [p for p in (model if everything else last.requires_grad_(True)).parameters()]
+    learning = [p for p in learning if p.requires_grad]
+    optimizer = torch.optim.Adam(learning, lr=0.0005, fused="fused" in name)
     start = torch.tensor([agent.START_IDX])
     frozen = []
-    with torch.no_grad():
-        for text, label in examples:
-            encoded, mask = model.encoder(text.unsqueeze(0))
-            given = torch.cat([start, label[:-1]])
+    model.eval()
+    for text, label in examples:
+        given = torch.cat([start, label[:-1]])
+        with torch.no_grad():
+            encoded, mask = (text, None) if everything else model.encoder(text.unsqueeze(0))
             if whole:
-                decoder = model.decoder
-                given = decoder.forward_embedding(
-                    given.unsqueeze(0), torch.arange(len(given)).unsqueeze(0)
-                )
-                for layer in decoder.layers[:-1]:
-                    given, _ = layer(given, encoded, mask)
-                given = given[0]
-            frozen.append((encoded[0], given, label))
-    last.train()
+                given = before_last_block(model.decoder, given, encoded, mask)
+        frozen.append((encoded if everything else encoded[0], given, label))
+    model.train() if everything else last.train()
+    decoder = model.decoder
+    decoder.dropout.train()
+    encoder = model.encoder
+    if "compiled" in name:
+        encoder, decoder = (torch.compile(m, dynamic=True) for m in (encoder, decoder))
 
     def padded(parts: Any, value: Any = 0) -> Any:
         return torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=value)
 
-    def step() -> None:
-        encoded, given, labels = zip(*(random.choice(frozen) for _ in range(batch_size)))
-        lengths = torch.tensor([len(part) for part in encoded])
-        mask = torch.arange(int(lengths.max())).unsqueeze(0) < lengths.unsqueeze(1)
-        wanted = padded(labels, padding)
-        optimizer.zero_grad()
-        if whole:
-            hidden, _ = last(padded(given), padded(encoded), mask)
-            hidden = model.decoder.norm_embeddings(hidden)
+    def loss_of(texts: Any, given: Any, labels: Any) -> Any:
+        if everything:
+            state = encoder(padded(texts, padding))
         else:
-            model.decoder.dropout.train()
-            hidden, _ = model.decoder(padded(given, padding), (padded(encoded), mask))
-        scores = model.output(hidden)
-        loss = criterion(scores.view(-1, scores.size(-1)), wanted.view(-1))
-        loss = loss / wanted.ne(padding).sum()
+            lengths = torch.tensor([len(part) for part in texts])
+            mask = torch.arange(int(lengths.max())).unsqueeze(0) < lengths.unsqueeze(1)
+            state = padded(texts), mask
+        if whole:
+            hidden, _ = last(padded(given), *state)
+            hidden = decoder.norm_embeddings(hidden)
+        else:
+            hidden, _ = decoder(padded(given, padding), state)
+        wanted = padded(labels, padding)
+        counts = wanted.ne(padding)
+        scores = model.output(hidden[counts].unsqueeze(1)).squeeze(1)
+        return torch.nn.functional.cross_entropy(scores.float(), wanted[counts])
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled="bf16" in name):
+            loss = loss_of(*zip(*(random.choice(frozen) for _ in range(batch_size))))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learning, agent.opt["gradient_clip"])
         optimizer.step()
 
-    return step, lambda: {"bytes": sum(4 * part.numel() for row in frozen for part in row[:2])}
+    return step, lambda: {}
+
+
+def before_last_block(decoder: Any, given: Any, encoded: Any, mask: Any) -> Any:
+    """The hidden states of one example that enter a decoder's last block."""
+    import torch
+
+    hidden = decoder.forward_embedding(given.unsqueeze(0), torch.arange(len(given)).unsqueeze(0))
+    for layer in decoder.layers[:-1]:
+        hidden, _ = layer(hidden, encoded, mask)
+    return hidden[0]
 
 
 def tokens(agent: Any, path: Path) -> Iterator[Any]:
@@ -322,21 +354,22 @@ def tokens(agent: Any, path: Path) -> Iterator[Any]:
 
 
 def table(result: Dict[str, Any]) -> str:
-    """The figures as Markdown, one table a model."""
+    """The figures as Markdown, one table a model and group."""
     lines = [f"Measured: {json.dumps(result['about'])}", ""]
-    for model in dict.fromkeys(row["model"] for row in result["rows"]):
-        rows = [row for row in result["rows"] if row["model"] == model]
+    groups = dict.fromkeys((row["model"], row["against"]) for row in result["rows"])
+    for model, against in groups:
+        rows = [r for r in result["rows"] if (r["model"], r["against"]) == (model, against)]
         lines += [
             f"**{model}**, batches of {rows[0]['batch_size']}",
             "",
-            "| what learns | examples/s | ratio | peak MB | ratio | without imports | ratio |",
+            "| what learns | examples/s | ratio | peak MB | ratio | MB to train | ratio |",
             "|---|--:|--:|--:|--:|--:|--:|",
         ]
         for row in rows:
             lines.append(
                 f"| {row['name']} | {row['examples_s']:.1f} | {row['speed_ratio']:.2f} "
                 f"| {row['peak_mb']:.0f} | {row['memory_ratio']:.2f} "
-                f"| {own_memory(row):.0f} | {row['own_memory_ratio']:.2f} |"
+                f"| {training_memory(row):.0f} | {row['training_memory_ratio']:.2f} |"
             )
         lines.append("")
     return "\n".join(lines)
