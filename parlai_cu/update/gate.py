@@ -27,7 +27,7 @@ DEFAULT_MIN_GAIN = {"ppl": 0.02}
 OTHERS_MAX_LOSS, OTHERS_MIN_GAIN = 0.03, 0.01
 # with fewer pairs an interval by bootstrap is not to be trusted
 MIN_EXAMPLES = 20
-# nats a token by which a right answer is to be likelier than another question's
+# nats a token by which an answer is to be likelier after its own question than after another
 _LIKELIER = 0.1
 
 
@@ -209,29 +209,29 @@ def check_update(
 
 def check_dependence(own: Sums, other: Sums, limits: Limits) -> Check:
     """
-    That the candidate finds the right answers likelier than those to other questions.
+    That the candidate finds answers likelier after their own questions than after others.
 
     Where answers do not follow from the questions (labels in the wrong rows), a model still gains
     in perplexity, by learning what answers look like; that gain is worth nothing.
 
     :param own: losses of the held-out answers
-    :param other: losses of another question's answer each
+    :param other: losses of the same answers, each after another question
     """
     name = "answers follow from questions"
     count = len(own.total)
     if count < limits.min_examples:
-        return Check(name, "update", PASS, f"not tested: {count} answers differ from another's")
+        return Check(name, "update", PASS, f"not tested: only {count} answers can be swapped")
     found = improvement("loss", other, own, limits.confidence)
     figures = _figures("loss", found, _LIKELIER, count)
     words = (
-        f"loss of the right answers {found.difference:.3f} below that of others', with "
-        f"{limits.confidence:.0%} confidence at least {found.low:+.3f}; wanted above {_LIKELIER}"
+        f"their loss is {found.difference:.3f} less after their own questions than after others, "
+        f"with {limits.confidence:.0%} confidence at least {found.low:+.3f} and at most "
+        f"{found.high:+.3f}; wanted above {_LIKELIER}"
     )
     if found.low > _LIKELIER:
         return Check(name, "update", PASS, words, figures)
     if found.high <= _LIKELIER:
-        why = "the answers do not follow from the questions"
-        return Check(name, "update", FAIL, f"{words}: {why}", figures)
+        return Check(name, "update", FAIL, f"{words}: they do not", figures)
     return Check(name, "update", UNDECIDED, f"{words}: {count} examples do not tell", figures)
 
 

@@ -68,6 +68,16 @@ def test_the_update_must_be_learnt(before: float, after: float, result: str) -> 
     assert check.result == result, check.reason
 
 
+@pytest.mark.parametrize("less, result", [(1.0, "pass"), (0.0, "fail")])
+def test_answers_have_to_follow_from_questions(less: float, result: str) -> None:
+    """Labels in the wrong rows are as likely after any question, however well they are learnt."""
+    rng = np.random.default_rng(0)
+    own = rng.normal(3.0, 1.0, 200)
+    other = own + rng.normal(less, 0.2, 200)
+    check = gate.check_dependence(sums(own), sums(other), Limits())
+    assert (check.kind, check.result) == ("update", result), check.reason
+
+
 def test_few_examples_decide_nothing() -> None:
     """Under twenty, however clear they look."""
     check = check_update("new", "f1", 0.0, noise(19, 0.1), noise(19, 0.9), Limits())

@@ -14,6 +14,7 @@ from parlai.core.opt import Opt
 from parlai.core.teachers import FixedDialogTeacher
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from parlai.core.worlds import create_task
+from tqdm import tqdm
 
 from parlai_cu.agents import scoring
 from parlai_cu.errors import DataError, UsageError
@@ -96,9 +97,11 @@ class Model:
         options.update(task=task, datatype=datatype, batchsize=_BATCH, dynamic_batching=None)
         options["datapath"] = self.opt["datapath"]
         world = create_task(options, self.agent)
-        with _watching() as found:
+        size = min(limit, world.num_examples() or limit)
+        with _watching() as found, tqdm(total=size, unit=" examples", delay=2.0) as bar:
             while not world.epoch_done() and len(found) < limit:
                 world.parley()
+                bar.update(min(len(found), size) - bar.n)
         world.reset()
         self.agent.reset()
         return found[:limit]

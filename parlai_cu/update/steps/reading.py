@@ -176,9 +176,9 @@ def lines(episodes: Sequence[Episode]) -> List[str]:
 
 def swapped(found: Sequence[Example], folder: str) -> Tuple[str, str]:
     """
-    Two tasks of the same questions: with their own answers, and with those of other questions.
+    Two tasks of the same answers: to their own questions, and to those of other answers.
 
-    :param found: examples; those whose answer all others share are left out
+    :param found: examples
     :param folder: where the files go
     """
     ordered = sorted(found, key=lambda e: (e.label, e.context))
@@ -186,12 +186,14 @@ def swapped(found: Sequence[Example], folder: str) -> Tuple[str, str]:
     pairs = list(zip(ordered, ordered[half:] + ordered[:half]))
     pairs = [(one, other) for one, other in pairs if one.key[1] != other.key[1]]
     tasks = []
-    for name, labels in (
-        ("own", [a.label for a, _ in pairs]),
-        ("other", [b.label for _, b in pairs]),
+    for name, contexts in (
+        ("own", [one.context for one, _ in pairs]),
+        ("other", [other.context for _, other in pairs]),
     ):
-        turns = [[{"text": e.context, "labels": [label]}] for (e, _), label in zip(pairs, labels)]
-        path = os.path.join(folder, f"{name}_answers")
+        turns = [
+            [{"text": context, "labels": [one.label]}] for context, (one, _) in zip(contexts, pairs)
+        ]
+        path = os.path.join(folder, f"{name}_questions")
         with open(f"{path}_test.txt", "w", encoding="utf-8") as f:
             f.writelines(lines(turns))
         tasks.append(f"fromfile:fromfile_datapath={path}:fromfile_datatype_extension=true")

@@ -9,6 +9,7 @@ from parlai.core.opt import Opt
 
 from parlai_cu.errors import DataError
 from parlai_cu.update.steps import reading
+from parlai_cu.update.wording import Example
 
 
 def write(path: Path, lines: List[str], copies: int = 1) -> str:
@@ -63,6 +64,19 @@ def test_splits_of_its_own_are_kept(opt: Opt, tmp_path: Path) -> None:
     data = reading.prepare(opt, task, str(tmp_path / "data"), seed=0)
     assert data.own_splits and data.task == task
     assert [e.text for e in data.examples["test"]] == ["line y"]
+
+
+def test_answers_after_other_questions(opt: Opt, tmp_path: Path) -> None:
+    """The same answers in the same order, each after the question of a different answer."""
+    found = [Example(f"q{i}?", f"a{i % 3}", ("before",)) for i in range(9)]
+    own, other = (
+        reading.examples(reading.read(opt, task, "test"))
+        for task in reading.swapped(found, str(tmp_path))
+    )
+    assert [e.label for e in own] == [e.label for e in other] and len(own) > 4
+    right = {f"before\n{e.text}": e.label for e in found}
+    assert all(right[e.text] == e.label for e in own)
+    assert all(right[e.text] != e.label for e in other)
 
 
 def test_too_little_is_refused(opt: Opt, tmp_path: Path) -> None:
