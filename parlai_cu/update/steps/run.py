@@ -365,7 +365,7 @@ class Update:
         losses = [
             sums(
                 self.kept.measured(
-                    f"candidate-{name}-answers",
+                    f"candidate-{name}-questions",
                     lambda task=task: candidate.measure(task, "test", len(found), replies=False),
                 ),
                 "loss",
