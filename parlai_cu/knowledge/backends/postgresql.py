@@ -196,17 +196,24 @@ class _Tables:
         with self._db.cursor() as cursor:
             cursor.executemany(sql.replace("?", "%s"), rows)
 
-    def insert(self, values: Mapping[str, Any], found: Sequence[str]) -> int:
-        names = ", ".join(values)
-        marks = ", ".join(["%s"] * len(values))
-        row = self._db.execute(
-            f"INSERT INTO facts ({names}, search) VALUES ({marks}, array_to_tsvector(%s::text[])) "
-            "ON CONFLICT (id) DO NOTHING RETURNING key",
-            (*values.values(), sorted(set(found))),
-        ).fetchone()
-        if row is None:
-            raise AlreadyThere
-        return int(row["key"])
+    def insert(self, rows: Sequence[Mapping[str, Any]]) -> List[int]:
+        names = list(rows[0])
+        columns = ", ".join(names)
+        found = self._db.execute(
+            f"INSERT INTO facts ({columns}, search) SELECT {columns}, "
+            "array_to_tsvector(string_to_array(terms, ' ')) "
+            f"FROM unnest({', '.join(['%s::text[]'] * len(names))}) AS new ({columns}) "
+            "ON CONFLICT (id) DO NOTHING RETURNING key, id",
+            [[values[name] for values in rows] for name in names],
+        )
+        keys = {row["id"]: int(row["key"]) for row in found}
+        for values in rows:
+            if values["id"] not in keys:
+                raise AlreadyThere(values["id"])
+        if len(keys) < len(rows):
+            ids = [values["id"] for values in rows]
+            raise AlreadyThere(next(name for name in ids if ids.count(name) > 1))
+        return [keys[values["id"]] for values in rows]
 
     def delete(self, key: int, found: str) -> None:
         self._db.execute("DELETE FROM facts WHERE key = %s", (key,))

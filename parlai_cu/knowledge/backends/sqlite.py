@@ -114,16 +114,20 @@ class _File:
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         self._db.executemany(sql, rows)
 
-    def insert(self, values: Mapping[str, Any], found: Sequence[str]) -> int:
-        marks = ", ".join("?" * len(values))
-        try:
-            key = self._db.execute(
-                f"INSERT INTO facts ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
-            ).lastrowid
-        except sqlite3.IntegrityError as error:
-            raise AlreadyThere from error
-        self._db.execute("INSERT INTO search (rowid, terms) VALUES (?, ?)", (key, " ".join(found)))
-        return int(key or 0)
+    def insert(self, rows: Sequence[Mapping[str, Any]]) -> List[int]:
+        keys = []
+        for values in rows:
+            marks = ", ".join("?" * len(values))
+            sql = f"INSERT INTO facts ({', '.join(values)}) VALUES ({marks})"
+            try:
+                key = int(self._db.execute(sql, tuple(values.values())).lastrowid or 0)
+            except sqlite3.IntegrityError as error:
+                raise AlreadyThere(values["id"]) from error
+            self._db.execute(
+                "INSERT INTO search (rowid, terms) VALUES (?, ?)", (key, values["terms"])
+            )
+            keys.append(key)
+        return keys
 
     def delete(self, key: int, found: str) -> None:
         # an index without content wants to be told what it held

@@ -18,7 +18,7 @@ from parlai_cu.knowledge.written import id_of, moment, plain
 from parlai_cu.types import Fact
 
 COLUMNS = "id, entity, question, text, fields, valid_from, valid_until, terms, entity_key, key"
-# texts that are made vectors at once
+# facts that are stored, and made vectors, at once
 ENCODED = 256
 
 
@@ -33,13 +33,12 @@ class Store(Lookup, Protocol):
         """Run it for each row of values."""
         ...
 
-    def insert(self, values: Mapping[str, Any], found: Sequence[str]) -> int:
+    def insert(self, rows: Sequence[Mapping[str, Any]]) -> List[int]:
         """
-        Store and index a fact; its key.
+        Store and index facts; their keys.
 
-        :param values: column -> value
-        :param found: its terms
-        :raises AlreadyThere: when its id is
+        :param rows: column -> value
+        :raises AlreadyThere: with an id that is taken
         """
         ...
 
@@ -61,7 +60,7 @@ class Store(Lookup, Protocol):
 
 
 class AlreadyThere(Exception):
-    """An id that is taken."""
+    """An id that is taken, which it holds."""
 
 
 class Change:
@@ -77,6 +76,8 @@ class Change:
         self.documents: Dict[str, int] = {}
         self.notes: List[Tuple[Any, ...]] = []
         self.facts = self.terms = 0
+        # facts to be stored, together: a server has a way to go for each
+        self.new: List[Mapping[str, Any]] = []
         # facts without a vector, where they are to have one
         self.waiting: Dict[int, str] = {}
 
@@ -95,23 +96,16 @@ class Change:
             "terms": " ".join(found),
             "entity_key": " ".join(words(fact.entity)),
         }
-        try:
-            key = self.store.insert(values, found)
-        except AlreadyThere as error:
-            raise KnowledgeError(
-                f"the fact {fact_id!r} is there already; nothing was added. To change it: parlai "
-                "knowledge_base update"
-            ) from error
-        if self.encoder is not None:
-            self.waiting[key] = said_of(fact)
-            if len(self.waiting) >= ENCODED:
-                self._encode()
+        self.new.append(values)
+        if len(self.new) >= ENCODED:
+            self._insert()
         self._count(found, 1)
         self.note(fact_id, before)
         return fact_id
 
     def remove(self, fact_id: str, missing: Any) -> None:
         """Take one fact out; what it was is the last of ``removed``."""
+        self._insert()
         row = row_of(self.store, fact_id)
         if row is None:
             raise missing(self.store, fact_id)
@@ -129,6 +123,7 @@ class Change:
         ).fetchall()
         for row in rows:
             fact_id, before, now = row["id"], row["before"], None
+            self._insert()
             if row_of(self.store, fact_id) is not None:
                 self.remove(fact_id, None)
                 now = self.removed[-1]
@@ -144,6 +139,7 @@ class Change:
 
     def finish(self) -> None:
         """Bring the record, counts and vectors up to date."""
+        self._insert()
         self._encode()
         self.store.executemany(
             "INSERT INTO changes (batch, at, who, action, id, before) VALUES (?, ?, ?, ?, ?, ?)",
@@ -159,6 +155,23 @@ class Change:
                 "UPDATE state SET value = CAST(CAST(value AS INTEGER) + ? AS TEXT) WHERE name = ?",
                 (more, name),
             )
+
+    def _insert(self) -> None:
+        if not self.new:
+            return
+        try:
+            keys = self.store.insert(self.new)
+        except AlreadyThere as error:
+            raise KnowledgeError(
+                f"the fact {str(error)!r} is there already; nothing was added. To change it: "
+                "parlai knowledge_base update"
+            ) from error
+        if self.encoder is not None:
+            texts = [" ".join((v["entity"], v["question"], v["text"])) for v in self.new]
+            self.waiting.update(zip(keys, texts))
+            if len(self.waiting) >= ENCODED:
+                self._encode()
+        self.new = []
 
     def _encode(self) -> None:
         if self.waiting and self.encoder is not None:
