@@ -37,6 +37,8 @@ class User:
         self.port, self.name = port, name
         self.reader: Any = None
         self.writer: Any = None
+        # of the model, as its answers tell it
+        self.versions: List[str] = []
 
     async def connect(self) -> None:
         """Shake hands."""
@@ -76,7 +78,11 @@ class User:
             if opcode == 0x9:
                 self.frame(0xA, content)
             elif opcode == 0x1:
-                return str(json.loads(content)["text"])
+                message = json.loads(content)
+                version = message.get("version")
+                if version is not None and version not in self.versions[-1:]:
+                    self.versions.append(version)
+                return str(message["text"])
 
     async def enter(self, patience: float) -> bool:
         """Into the chat, whether the service counts the first message or not."""
@@ -178,6 +184,9 @@ async def load(port: int, users: int, lasting: float, patience: float, entering:
         "seconds_to_enter": round(entering, 3),
         "answered": len(count.seconds),
         "wrong": count.wrong,
+        "late": count.late,
+        "notices": count.notices,
+        "version_changes": sum(max(0, len(user.versions) - 1) for user in crowd),
         "seconds": round(seconds, 3),
         "turns_per_second": round(len(count.seconds) / seconds, 1) if seconds else 0.0,
         **percentiles(count.seconds),

@@ -10,8 +10,10 @@ its own, on one machine, one after the other; and the bare model, which bounds t
 
 import argparse
 import contextlib
+import functools
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -66,6 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--out", type=Path, default=Path("bench/chat_service"))
     parser.add_argument("--users", type=int, nargs="+", default=list(USERS))
+    parser.add_argument("--promotions", type=int, default=100, help="under load")
     parser.add_argument("--soak", type=int, default=10_000, help="conversations that come and go")
     args = parser.parse_args()
     bench = Harness(args.out)
@@ -78,6 +81,10 @@ def main() -> None:
         batch = max(1, round(rows[-1]["mean_batch"]))
         rows[-1]["bare"] = bench.remembered(f"bare_{users}", lambda n=batch: measure_bare(n))
     result = {"about": about(), "rows": rows}
+    result["lone"] = [bench.remembered(f"lone_{s}", lambda s=s: lone(s)) for s in ("stock", "ours")]
+    if args.promotions:
+        work = functools.partial(promotions, args.promotions)
+        result["promotions"] = bench.remembered("promotions", work)
     if args.soak:
         result["soak"] = bench.remembered("soak", lambda: soak(args.soak))
     (args.out / "chat_service.json").write_text(json.dumps(result, indent=2))
@@ -101,6 +108,9 @@ def run_part(what: str, *words: str) -> None:
     runpy.run_module("parlai.chat_service.services.websocket.run", run_name="__main__")
 
 
+ECHO: Dict[str, Any] = {"model": "repeat_query"}
+
+
 def environment() -> Dict[str, str]:
     """Of the processes: the model is found, and has one thread."""
     path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH", "")]))
@@ -108,9 +118,9 @@ def environment() -> Dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(service: str, folder: Path) -> Iterator[Any]:
+def serving(service: str, folder: Path, model: Dict[str, Any] = MODEL) -> Iterator[Any]:
     """A service in a process of its own: its port and process id."""
-    (folder / "config.yml").write_text(CONFIG.replace("{model}", json.dumps(MODEL)))
+    (folder / "config.yml").write_text(CONFIG.replace("{model}", json.dumps(model)))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -188,10 +198,67 @@ def batches_so_far(port: int) -> Tuple[float, float]:
     return turns, batches
 
 
+def lone(service: str) -> Dict[str, Any]:
+    """One user, and a model that takes no time: what the service adds to a turn."""
+    with tempfile.TemporaryDirectory() as folder, serving(service, Path(folder), ECHO) as (port, _):
+        client("load", port, 1, 2, PATIENCE, ENTERING)
+        return {"service": service, **client("load", port, 1, 10, PATIENCE, ENTERING)}
+
+
+def promotions(count: int, users: int = 16) -> Dict[str, Any]:
+    """Versions that go live under load, one every second or so, until there were ``count``."""
+    from parlai_cu.versions.store import VersionStore
+
+    with tempfile.TemporaryDirectory() as folder:
+        versions, place = Path(folder) / "versions", Path(folder) / "model"
+        place.mkdir()
+        stem = Path(MODEL["model_file"])
+        for suffix in ("", ".dict", ".dict.codecs", ".opt"):
+            shutil.copy(f"{stem}{suffix}", place / f"model{suffix}")
+        settings = json.loads((place / "model.opt").read_text())
+        (place / "model.opt").write_text(json.dumps({**settings, **MODEL["override"]}))
+        parlai("versions", "--versions", versions, "import", "--model-file", place / "model")
+        settings["beam_min_length"] = 2  # another content, and so another version
+        (place / "model.opt").write_text(json.dumps({**settings, **MODEL["override"]}))
+        parlai("versions", "--versions", versions, "import", "--model-file", place / "model")
+        store = VersionStore(str(versions))
+        ids = [version.id for version in store.list()]
+        store.promote(ids[0], force=True)
+        deployed = {"model": "deployed", "versions": str(versions), "no_cuda": True}
+        with serving("ours", Path(folder), deployed) as (port, pid):
+            command = [sys.executable, str(HERE / "chat_load.py"), "load", str(port), str(users)]
+            lasting = str(int(count * 1.5))
+            process = subprocess.Popen(
+                [*command, lasting, str(PATIENCE), str(ENTERING)],
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment(),
+            )
+            done = 0
+            while done < count and process.poll() is None:
+                time.sleep(1.3)
+                done += 1
+                store.promote(ids[done % 2], force=True)
+            counted = json.loads(process.communicate()[0])
+            memory = footprint(pid)
+    return {"promotions": done, **counted, **memory}
+
+
+def parlai(*words: Any) -> None:
+    """Run a parlai command."""
+    command = [sys.executable, "-m", "parlai", *map(str, words)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+
+
 def soak(conversations: int) -> Dict[str, Any]:
     """Conversations that come and go: memory and file descriptors along the way."""
     points = []
-    with tempfile.TemporaryDirectory() as folder, serving("ours", Path(folder)) as (port, pid):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving("ours", Path(folder), ECHO) as (port, pid),
+    ):
         parts, answered = 10, 0
         client("come_and_go", port, conversations // parts, 32)
         for part in range(parts):

@@ -42,6 +42,11 @@ class ServedModel:
         self._heard: List[Any] = []
         self._failures = 0
         self._clone = self._do(functools.partial(create_agent_from_shared, shared))
+        strand = current_strand()
+        if strand is not None and strand.local is not None:
+            named = getattr(self._clone, "set_conversation", None)
+            if named is not None:  # -m deployed
+                self._do(functools.partial(named, strand.local.conversations[0].id))
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the agent's own; its methods run on the model thread."""
