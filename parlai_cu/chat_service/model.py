@@ -83,7 +83,7 @@ class ServedModel:
             return self._apology(REFUSALS["busy"].format(why=busy))
         while not turn.finished:
             strand.wait()
-        if turn.error is None and (turn.reply.get("text") or turn.reply.get("payload")):
+        if turn.error is None and ("text" in turn.reply or "payload" in turn.reply):
             self._failures = 0
             return turn.reply
         return self._failed()

@@ -10,6 +10,7 @@ No ParlAI: an agent is whatever has ``observe`` and ``act``, at best ``batch_act
 ``self_observe``.
 """
 
+import functools
 import queue
 import threading
 import time
@@ -66,10 +67,12 @@ class ModelTurn:
 
     def failed(self, error: BaseException) -> None:
         """There is no reply: let the clone forget what it observed, then tell."""
-        if self._kept is not None:
-            self._kept.restore()
         self.error = error
-        self._end()
+        try:
+            if self._kept is not None:
+                self._kept.restore()
+        finally:
+            self._end()
 
     def _end(self) -> None:
         self.finished = True
@@ -156,7 +159,7 @@ class Batcher:
                 return
             if isinstance(job, ModelTurn):
                 turns, held = self._gather(job)
-                self._answer(turns)
+                _safely(functools.partial(self._answer, turns))
             else:
                 _safely(job)
 
@@ -185,9 +188,11 @@ class Batcher:
         observed: Dict[int, List[Tuple[ModelTurn, Any]]] = {}
         for turn in turns:
             try:
-                observed.setdefault(id(turn.root), []).append((turn, turn.observe()))
+                seen = turn.observe()
             except Exception as error:
                 _fail(turn, error)
+            else:
+                observed.setdefault(id(turn.root), []).append((turn, seen))
         for batch in observed.values():
             act_together(batch)
         self.on_batch(len(turns), time.monotonic() - began)

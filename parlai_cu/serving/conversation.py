@@ -188,8 +188,9 @@ class Conversation:
         if self.over:
             return
         if self.connection is not None:
-            # a client that knows only ParlAI's format is sent what a person can read
-            if self.connection.modern or message.get("text") or message.get("payload"):
+            # a client that knows only ParlAI's format is sent every reply, though it be empty, and
+            # what else a person can read
+            if self.connection.modern or message["type"] == "message" or message.get("text"):
                 self.connection.send(message)
         elif message["type"] != "typing":
             self._unsent.append(message)

@@ -13,7 +13,7 @@ from parlai_cu.serving.limits import Limits
 
 # what an act may carry to the client beside text, payload and quick_replies
 PASSED_ON = (
-    *("type", "id", "mid", "turn", "version", "knowledge", "sources", "failed"),
+    *("type", "id", "mid", "turn", "version", "knowledge", "sources", "failed", "code"),
     *("history", "title", "rating", "correction"),
 )
 # what a message may carry to the world beside text and payload

@@ -30,8 +30,8 @@ class Echo(Agent):  # type: ignore[misc]
 
     def batch_act(self, observations: List[Any]) -> List[Any]:
         """An answer to each; none to any if one is bad."""
-        OPEN.wait(30)
         Echo.batches.append(len(observations))
+        OPEN.wait(30)
         if any("crash" in observation["text"] for observation in observations):
             raise RuntimeError(f"cannot answer {observations[0]['text']}")
         return [

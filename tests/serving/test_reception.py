@@ -1,0 +1,255 @@
+"""parlai_cu/serving/reception.py: who is let in, lost and found again, by a clock of the test's."""
+
+import json
+from typing import Any, Dict, List, Mapping, Optional
+
+import pytest
+
+from parlai_cu.serving.conversation import Conversation
+from parlai_cu.serving.limits import Limits
+from parlai_cu.serving.reception import POLICY, TAKEN_OVER, Guest, Reception
+
+
+class Line:
+    """A connection that notes what is sent."""
+
+    def __init__(self, address: str = "a") -> None:
+        self.address, self.modern = address, False
+        self.heard: List[Mapping[str, Any]] = []
+        self.closed: Optional[int] = None
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Note it."""
+        self.heard.append(message)
+
+    def close(self, code: int, reason: str) -> None:
+        """Note why."""
+        self.closed = code
+
+
+class House:
+    """Where conversations are held; it notes which."""
+
+    def __init__(self) -> None:
+        self.inside: List[Conversation] = []
+        self.kept: List[str] = []
+
+    def begin(self, conversation: Conversation) -> None:
+        """One begins."""
+        self.inside.append(conversation)
+
+    def leave(self, conversation: Conversation) -> None:
+        """One is over."""
+        self.inside.remove(conversation)
+
+    def leave_pool(self, conversation: Conversation) -> None:
+        """Nobody waits here."""
+
+    def knows_token(self, token: str) -> bool:
+        """Of those that were kept."""
+        return token in self.kept
+
+
+class Desk:
+    """A reception, its house, and a clock that is set by hand."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.now = 1000.0
+        self.house = House()
+        password = limits.pop("password", None)
+        self.refused: List[str] = []
+        self.reception = Reception(
+            self.house,
+            Limits(**limits),
+            lambda function, *arguments: function(*arguments),
+            password,
+            on_refusal=self.refused.append,
+            clock=lambda: self.now,
+        )
+
+    def arrive(self, address: str = "a") -> Guest:
+        """Somebody connects."""
+        guest = self.reception.arrive(Line(address))
+        assert guest is not None
+        return guest
+
+    def send(self, guest: Guest, **message: Any) -> List[Dict[str, Any]]:
+        """A guest sends something; what he is sent at once."""
+        line: Any = guest.connection
+        before = len(line.heard)
+        self.reception.hear(guest, json.dumps(message))
+        return [dict(each) for each in line.heard[before:]]
+
+
+def test_the_first_message_begins_a_conversation() -> None:
+    """It is the first that is read."""
+    desk = Desk()
+    guest = desk.arrive()
+    assert desk.send(guest, text="hi") == []
+    (conversation,) = desk.house.inside
+    assert conversation.take()["text"] == "hi"  # type: ignore[index]
+
+
+def test_hello_tells_the_token() -> None:
+    """The conversation begins at once, and its token is no other's."""
+    desk = Desk()
+    tokens = {desk.send(desk.arrive(), type="hello")[0]["token"] for _ in range(10)}
+    assert len(tokens) == 10 and all(len(token) >= 32 for token in tokens)
+
+
+def test_a_lost_conversation_goes_on() -> None:
+    """Within the time; what was said meanwhile follows."""
+    desk = Desk(resume_seconds=60)
+    guest = desk.arrive()
+    token = desk.send(guest, type="hello")[0]["token"]
+    (conversation,) = desk.house.inside
+    desk.reception.depart(guest)
+    conversation.send({"text": "are you there?"})
+    conversation.send({"type": "typing"})
+    desk.now += 59
+    desk.reception.tidy()
+    back = desk.send(desk.arrive("b"), type="hello", token=token)
+    assert [each["type"] for each in back] == ["hello", "message"]
+    assert back[0]["resumed"] and back[0]["token"] == token
+    assert desk.house.inside == [conversation]
+
+
+def test_a_lost_conversation_ends_after_its_time() -> None:
+    """And its token is worth nothing."""
+    desk = Desk(resume_seconds=60)
+    guest = desk.arrive()
+    token = desk.send(guest, type="hello")[0]["token"]
+    desk.reception.depart(guest)
+    desk.now += 61
+    desk.reception.tidy()
+    assert desk.house.inside == [] and desk.reception.by_token == {}
+    told = desk.send(desk.arrive(), type="hello", token=token)[0]
+    assert told["token"] != token and not told["resumed"]
+
+
+def test_a_token_that_the_house_has_kept() -> None:
+    """After a restart the conversation begins with its old token; a made-up one is not taken."""
+    desk = Desk()
+    desk.house.kept = ["kept"]
+    told = desk.send(desk.arrive(), type="hello", token="kept")[0]
+    assert told["token"] == "kept" and told["resumed"]
+    told = desk.send(desk.arrive(), type="hello", token="made up")[0]
+    assert told["token"] != "made up" and not told["resumed"]
+
+
+def test_another_window() -> None:
+    """The conversation goes on there; the first one's end does not end it."""
+    desk = Desk()
+    first, second = desk.arrive(), desk.arrive()
+    token = desk.send(first, type="hello")[0]["token"]
+    desk.send(second, type="hello", token=token)
+    line: Any = first.connection
+    assert line.closed == TAKEN_OVER
+    desk.reception.depart(first)
+    (conversation,) = desk.house.inside
+    assert conversation.connection is second.connection
+
+
+def test_who_did_not_say_hello_is_forgotten_at_once() -> None:
+    """He could not take it up again."""
+    desk = Desk()
+    guest = desk.arrive()
+    desk.send(guest, text="hi")
+    desk.reception.depart(guest)
+    assert desk.house.inside == [] and desk.reception.guests() == 0
+
+
+def test_a_lost_conversation_makes_room() -> None:
+    """Where all places are taken, the one that was lost first gives way; others do not."""
+    desk = Desk(max_conversations=2)
+    lost, here = desk.arrive(), desk.arrive()
+    desk.send(lost, type="hello")
+    desk.send(here, type="hello")
+    desk.reception.depart(lost)
+    assert desk.send(desk.arrive(), type="hello")[0]["type"] == "hello"
+    assert len(desk.house.inside) == 2
+    told = desk.send(desk.arrive(), type="hello")[0]
+    assert told["code"] == "busy" and here.conversation in desk.house.inside
+
+
+def test_too_many_connections_and_messages() -> None:
+    """Of one address; another's are let in."""
+    desk = Desk(connections_per_address=1, turns_at_once=2, turns_per_second=1)
+    guest = desk.arrive()
+    assert desk.reception.arrive(Line()) is None
+    other = desk.arrive("b")
+    told = [desk.send(guest, text="hi") for _ in range(3)]
+    assert told[:2] == [[], []] and told[2][0]["code"] == "rate"
+    assert desk.send(other, text="hi") == []
+    desk.now += 1
+    assert desk.send(guest, text="hi") == []
+    assert desk.refused == ["connections", "rate"]
+
+
+def test_too_many_messages_that_wait() -> None:
+    """Of one user: an honest "busy"."""
+    desk = Desk(max_queue=2)
+    guest = desk.arrive()
+    told = [desk.send(guest, text=str(number), mid=str(number)) for number in range(3)]
+    assert told[2][0]["code"] == "busy" and told[2][0]["mid"] == "2"
+    assert "2 messages of yours wait already" in told[2][0]["text"]
+
+
+def test_passwords() -> None:
+    """In hello or as the first message; nothing is let through before; guesses are few."""
+    desk = Desk(password="open", turns_at_once=100)
+    assert desk.send(desk.arrive(), text="open") == [] and len(desk.house.inside) == 1
+    polite = desk.arrive()
+    assert desk.send(polite, type="hello")[0]["password"] is True
+    wrong = desk.send(polite, type="hello", password="opem")
+    assert [each.get("code") for each in wrong] == ["password", None]
+    assert desk.send(polite, type="hello", password="open")[0]["password"] is False
+    guesser = desk.arrive()
+    for number in range(5):
+        assert desk.send(guesser, text=str(number))[0]["code"] == "password"
+    line: Any = guesser.connection
+    assert line.closed == POLICY and len(desk.house.inside) == 2
+
+
+def test_guesses_use_up_the_address() -> None:
+    """A wrong password counts for several messages, on however many connections."""
+    desk = Desk(password="open", turns_at_once=12, turns_per_second=0)
+    codes = [desk.send(desk.arrive(), text="x")[0]["code"] for _ in range(3)]
+    assert codes == ["password", "password", "rate"]
+
+
+@pytest.mark.parametrize("kind", ["rating", "x" * 100])
+def test_kinds_that_the_world_does_not_take(kind: str) -> None:
+    """The user is told; a world that takes ratings is given them."""
+    desk = Desk()
+    guest = desk.arrive()
+    desk.send(guest, text="hi")
+    told = desk.send(guest, type=kind, rating="up")[0]
+    assert told["code"] == "malformed" and f"takes no '{kind[:40]}'" in told["text"]
+    (conversation,) = desk.house.inside
+    conversation.accepts = ("rating",)
+    conversation.take()
+    desk.send(guest, type="rating", rating="up", turn=1)
+    act = conversation.take()
+    assert act is not None and act["rating"] == "up" and act["turn"] == 1
+
+
+def test_a_turn_is_open_until_the_world_waits() -> None:
+    """A message that came meanwhile keeps it open."""
+    desk = Desk()
+    guest = desk.arrive()
+    desk.send(guest, text="one")
+    (conversation,) = desk.house.inside
+    posted: List[Any] = []
+    conversation._post = lambda function, *arguments: posted.append((function, arguments))
+    conversation.take()
+    conversation.waits()
+    desk.send(guest, text="two")
+    conversation.take()
+    (settled, arguments), posted[:] = posted[0], []
+    settled(*arguments)
+    assert conversation in desk.reception.busy
+    conversation.waits()
+    (settled, arguments) = posted[0]
+    settled(*arguments)
+    assert conversation not in desk.reception.busy
