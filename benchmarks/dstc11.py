@@ -34,11 +34,12 @@ HELD_OUT = 5
 DEV = 8
 DETECTION, SELECTION = "dstc11:detection", "dstc11:selection"
 DIALOGUES, RESPONSE = "dstc11:dialogues", "dstc11:response"
-# how the gates learn: --kb-gate, task, epochs
+# how the gates learn: --kb-gate, task, and for how long
 GATES = {
-    "classifier": ("classifier", DETECTION, EPOCHS),
-    "classifier, no labels": ("classifier", DIALOGUES, 1),
-    "score": ("score", DETECTION, EPOCHS),
+    "classifier": ("classifier", DETECTION, ["-eps", str(EPOCHS), "-veps", "1"]),
+    # without labels nothing can be chosen by them either
+    "classifier, no labels": ("classifier", DIALOGUES, ["-tstep", "150", "-veps", "-1"]),
+    "score": ("score", DETECTION, ["-eps", "2", "-veps", "1"]),
 }
 # how the reply is made of the facts
 REPLIES = {
@@ -97,11 +98,9 @@ class Bench(Harness):
 
     def gate(self, name: str, corpus: Path) -> Path:
         """A model whose gate learnt; of its epochs the best on the dialogues kept from it."""
-        gate, task, epochs = GATES[name]
-        words = ["--kb-gate", gate, "-t", task, "--dstc11-path", str(corpus), "-eps", str(epochs)]
+        gate, task, length = GATES[name]
+        words = ["--kb-gate", gate, "-t", task, "--dstc11-path", str(corpus), *length]
         words += ["--evaltask", DETECTION, "-vmt", "detection_f1", "-vmm", "max"]
-        # without labels nothing can be chosen by them either
-        words += ["-veps", "-1" if task == DIALOGUES else "1"]
         return self.learnt(f"gate-{name.replace(', ', '-').replace(' ', '-')}", words)
 
     def ranker(self, key: str, corpus: Path) -> Path:

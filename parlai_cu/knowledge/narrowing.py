@@ -12,14 +12,19 @@ from parlai_cu.knowledge.reading import told
 from parlai_cu.knowledge.words import STOP_WORDS, stem, words
 from parlai_cu.types import Evidence, Turn
 
+# utterances before the last in which a thing may have been named
+_NAMED_IN = 4
 # words of a question -> words of the columns that answer it; the first that fits counts
 _ASKED_AS: Tuple[Tuple[str, str], ...] = (
-    ("how much", "price cost fare rent fee charge amount"),
+    *(
+        (f"how much {word}", "price cost fare rent fee charge amount")
+        for word in ("is", "are", "does", "do", "would", "will", "for", "money")
+    ),
     ("how expensive", "price cost fare rent fee charge amount"),
     ("cost", "price fare rent fee charge"),
     ("pay", "price cost fare rent fee charge"),
     ("price", "cost fare rent fee charge"),
-    ("how long", "duration minutes time"),
+    ("how long", "duration contract limit period term trial"),
     ("where", "address street location area city place"),
     ("located", "address street location area"),
     ("call", "phone telephone"),
@@ -44,6 +49,15 @@ def narrowed(turn: Turn, fact: Evidence) -> Evidence:
         return fact
     shown = {column: fact.fields[column] for column in columns}
     return dataclasses.replace(fact, text=told(shown, fact.entity))
+
+
+def is_asked_for(turn: Turn, fact: Evidence) -> bool:
+    """Whether a fact is a row of what is named, now or just before, and a column is asked for."""
+    name = [word for word in words(fact.entity) if word not in STOP_WORDS]
+    if not name or not fact.fields or not asked_columns(turn.text, fact):
+        return False
+    heard = (turn.text, *turn.history[-_NAMED_IN:])
+    return any(set(name) <= set(words(said)) for said in heard)
 
 
 def asked_columns(text: str, fact: Evidence) -> List[str]:

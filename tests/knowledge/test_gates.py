@@ -173,3 +173,12 @@ def test_too_little_to_calibrate_by() -> None:
     """A few examples, or of one kind only: nothing is changed."""
     assert temperature_for([(0.9, True)] * 5) == 1.0
     assert temperature_for([(0.9, True)] * 50) == 1.0
+
+
+def test_a_column_of_a_named_thing_is_sure() -> None:
+    """However few of the question's words stand in the row."""
+    row = Evidence(
+        "o", "Oak: price 9.", 0.1, "s", "1", entity="Oak", fields={"price": "9"}, question=""
+    )
+    assert Score().decide(Turn("now what is the price of Oak nowadays?"), [row], None).query
+    assert not Score().decide(Turn("I love Oak"), [row], None).query

@@ -4,7 +4,7 @@ from typing import List
 
 import pytest
 
-from parlai_cu.knowledge.narrowing import asked_columns, narrowed
+from parlai_cu.knowledge.narrowing import asked_columns, is_asked_for, narrowed
 from parlai_cu.knowledge.reading import told
 from parlai_cu.types import Evidence, Turn
 
@@ -26,6 +26,7 @@ ROW = Evidence("1", told(FIELDS, "Oak Inn"), 0.9, "s", "1", entity="Oak Inn", fi
         ("and its phone?", ["phone_number"]),
         ("how many stars does it have?", ["number_of_stars"]),
         ("How much is the Oak Inn?", ["price_range"]),
+        ("how much may I eat there?", []),
         ("where is it?", ["address"]),
         ("when does the Oak Inn open?", ["opens"]),
         ("do they have internet?", ["internet"]),
@@ -52,3 +53,11 @@ def test_a_sentence_is_told_whole() -> None:
     """Also where it comes with columns: nobody wrote it from them."""
     fact = Evidence("1", "Call us any time.", 0.9, "s", "1", fields={"phone": "5"})
     assert narrowed(Turn("what is the phone?"), fact) is fact
+
+
+def test_a_column_of_a_thing_that_is_named() -> None:
+    """Named now or just before; without a name, or a column, nobody asked for the row."""
+    assert is_asked_for(Turn("what is the phone number of the oak inn?"), ROW)
+    assert is_asked_for(Turn("and its phone?", ("I like the Oak Inn.", "Good choice.")), ROW)
+    assert not is_asked_for(Turn("what is your phone number?"), ROW)
+    assert not is_asked_for(Turn("I will stay at the Oak Inn."), ROW)

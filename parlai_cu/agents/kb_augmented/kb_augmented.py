@@ -46,6 +46,8 @@ DEFAULT_EPOCHS = 10
 LEARNING_RATE = 0.03
 # a right fact among so many counts for kb_hits@5
 _FIRST = 5
+# turns of training whose facts are kept
+_REMEMBERED = 4000
 _NO_BASE = "-m kb_augmented needs --init-model MODEL (the deployed ParlAI model) or -mf MODEL"
 
 
@@ -84,6 +86,9 @@ class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
         self._record: Dict[str, Any] = {}
         self._loaded_from: Optional[str] = None
         self._room: Any = None
+        # what was found for the turns of training, and in which state of the knowledge base
+        self._remembered: Dict[Turn, List[Evidence]] = {}
+        self._remembered_of = ""
         trains = shared is None and updating_agent.is_training(opt)
         if shared is None:
             if opt.get("init_model"):
@@ -204,12 +209,24 @@ class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
     def _teach(self, turn: Turn, labels: Sequence[str]) -> List[torch.Tensor]:
         """The losses on one example, by what its labels are."""
         if labels[0] in (NEEDED, NOT_NEEDED):
-            loss = self.teach_gate(turn, labels[0] == NEEDED, self.ask(turn))
+            loss = self.teach_gate(turn, labels[0] == NEEDED, self._ask_again(turn))
         elif self.opt["kb_gate"] == "classifier" and "ranker" not in self.learners():
             return self.teach_gate_unlabelled(turn)
         else:
-            loss = self._teach_ranker(turn, labels, self.ask(turn))
+            loss = self._teach_ranker(turn, labels, self._ask_again(turn))
         return [] if loss is None else [loss]
+
+    def _ask_again(self, turn: Turn) -> List[Evidence]:
+        """What is found, remembered while the facts stay: each epoch asks the same."""
+        try:
+            now = self.kb.snapshot_id()
+        except KnowledgeError:  # is told of in ask
+            return self.ask(turn)
+        if now != self._remembered_of:
+            self._remembered, self._remembered_of = {}, now
+        if turn not in self._remembered and len(self._remembered) < _REMEMBERED:
+            self._remembered[turn] = self.ask(turn)
+        return self._remembered[turn] if turn in self._remembered else self.ask(turn)
 
     def _teach_ranker(
         self, turn: Turn, labels: Sequence[str], found: Sequence[Evidence]

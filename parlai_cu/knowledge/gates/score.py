@@ -4,6 +4,7 @@ from typing import Optional, Sequence
 
 import torch
 
+from parlai_cu.knowledge.narrowing import is_asked_for
 from parlai_cu.types import Evidence, GateDecision, Turn
 
 # a third of what the question says is in the fact; less is mostly small talk that shares a word
@@ -16,7 +17,8 @@ _SCALE = 10.0
 
 class Score(torch.nn.Module):
     """
-    The score of the best fact, which for the embedded knowledge base is between 0 and 1.
+    The score of the best fact, which for the embedded knowledge base is between 0 and 1; for a
+    column of a thing that is named it is 1, however few of the words are in the row.
 
     As it is, that is no probability but the share of what the question says that is in the fact.
     Trained on turns labelled yes and no it becomes one: the logistic function of the score
@@ -48,7 +50,8 @@ class Score(torch.nn.Module):
         if not self.trained:
             self.trained.fill_(1)
             self.threshold = _TRAINED if self._given is None else self._given
-        scores = torch.tensor([_best(found) for found in evidence], device=self.slope.device)
+        found = [_best(turn, facts) for turn, facts in zip(turns, evidence)]
+        scores = torch.tensor(found, device=self.slope.device)
         logits: torch.Tensor = _SCALE * (self.slope * scores + self.offset)
         return logits
 
@@ -57,11 +60,14 @@ class Score(torch.nn.Module):
         self, turn: Turn, evidence: Sequence[Evidence], entropy: Optional[float]
     ) -> GateDecision:
         """See :class:`~parlai_cu.knowledge.gates.base.Gate`."""
-        score = min(_best(evidence), 1.0)
+        score = _best(turn, evidence)
         if self.trained:
             score = float(self.forward([turn], [evidence]).sigmoid()[0])
         return GateDecision(bool(evidence) and score >= self.threshold, score, "score")
 
 
-def _best(evidence: Sequence[Evidence]) -> float:
-    return evidence[0].score if evidence else 0.0
+def _best(turn: Turn, evidence: Sequence[Evidence]) -> float:
+    """The best fact's score; a row of what is named, with the column that is asked for, is sure."""
+    if not evidence:
+        return 0.0
+    return 1.0 if is_asked_for(turn, evidence[0]) else min(evidence[0].score, 1.0)
