@@ -233,7 +233,12 @@ class VersionsScript(ParlaiScript):
         if rows:
             print(table(["block", "tensors", "numbers", "moved", "largest"], rows))
         for option, (before, after) in found.settings.items():
-            print(f"setting {option}: {before} -> {after}")
+            if before is not None and after is not None:
+                print(f"setting {option}: {before} -> {after}")
+        for name, side in ((found.other, 0), (found.one, 1)):
+            only = [option for option, values in found.settings.items() if values[side] is None]
+            if only:
+                print(f"settings only of {name}: {', '.join(only)}")
         for file_name in found.files:
             print(f"file {file_name} differs")
         return found

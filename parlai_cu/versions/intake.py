@@ -42,7 +42,7 @@ class Intake:
         self.agent = str(self.opt.get("base_agent") or self.opt.get("model"))
         states = tensors.read_states(model_file)
         self.states = tensors.without_training(states)
-        self._as_it_is = len(self.states) == len(states)
+        self._as_it_is = all(self.states.get(name) is value for name, value in states.items())
         self.held = tensors.take_apart(self.states)
         self.hashes = tensors.hashes(self.held.tensors)
         self.content = tensors.content_hash(self.hashes, self.held.frame)
@@ -110,6 +110,8 @@ class Intake:
                 os.unlink(path)
                 files[name] = StoredFile(record.sha256, record.size, same.at or base.version.id)
             else:
+                # who serves may be another user; safetensors and mkdtemp write for this one only
+                os.chmod(path, 0o644)
                 sync_file(path)
                 files[name] = record
         return files

@@ -17,6 +17,8 @@ from parlai_cu.errors import ModelFileError
 
 # what only the training run needs that made the model, and ParlAI never asks for in service
 TRAINING_STATES = ("optimizer", "optimizer_type", "lr_scheduler", "lr_scheduler_type")
+# in what our own agents add to a model file
+RESUME_POINT = "resume_point"
 
 
 class Contents(NamedTuple):
@@ -60,8 +62,14 @@ def read_states(path: str) -> Dict[str, Any]:
 
 
 def without_training(states: Mapping[str, Any]) -> Dict[str, Any]:
-    """The same without optimizer and schedule."""
-    return {name: value for name, value in states.items() if name not in TRAINING_STATES}
+    """The same without optimizer, schedule and where a run of ours would go on."""
+    return {
+        name: {k: v for k, v in value.items() if k != RESUME_POINT}
+        if isinstance(value, dict) and RESUME_POINT in value
+        else value
+        for name, value in states.items()
+        if name not in TRAINING_STATES
+    }
 
 
 def take_apart(states: Mapping[str, Any]) -> Contents:

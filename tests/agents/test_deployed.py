@@ -277,6 +277,21 @@ def test_a_model_that_cannot_reply_does_not_serve(
     assert "it replied with None" in second
 
 
+def test_a_model_that_was_trained_without_replies(versions: Versions, tmp_path: Path) -> None:
+    """--skip-generation of its training does not count in a chat service (no interactive_mode)."""
+    from parlai.core.agents import create_agent
+    from parlai.core.opt import Opt
+
+    def mute(states: Dict[str, Any], opt: Dict[str, Any]) -> None:
+        opt["skip_generation"] = True
+
+    versions.store.promote(versions.add(7, mute))
+    opt = Opt(model="deployed", versions=versions.store.path, datapath=str(tmp_path))
+    agent = create_agent(opt)
+    assert say(agent, "hello there")["version"] == versions.store.channel()
+    agent.shutdown()
+
+
 def test_a_canary_answers_its_share(versions: Versions, by_hand: None) -> None:
     """By conversation, the same each time; promoted it serves all without being loaded again."""
     versions.store.promote("v2", "canary")

@@ -80,6 +80,8 @@ def test_a_delta_costs_what_changed(store: VersionStore, tmp_path: Path) -> None
     tensors = version.files["delta.safetensors"].size
     assert tensors < 0.0101 * base.files["model"].size
     assert same(loaded(store.model_file(version.id)), loaded(candidate))
+    folder = Path(store.path) / "versions" / version.id
+    assert all(path.stat().st_mode & 0o444 == 0o444 for path in [folder, *folder.iterdir()])
     # the dictionary is the parent's, and is not kept twice
     assert version.files["model.dict"].at == base.id
     assert (
@@ -111,11 +113,13 @@ def test_what_is_no_tensor_comes_back(store: VersionStore, tmp_path: Path) -> No
 
 def test_training_state_is_left_out(store: VersionStore, tmp_path: Path) -> None:
     """Optimizer and schedule are not kept; all else is, and the source is not touched."""
-    source = write_model(tmp_path / "m" / "model", training=True)
+    record = {"format": 1, "resume_point": {"torch": torch.get_rng_state()}}
+    source = write_model(tmp_path / "m" / "model", training=True, frozen_layer=record)
     before = Path(source).read_bytes()
     version = store.add(source, mode="import")
     held, original = loaded(store.model_file(version.id)), loaded(source)
-    assert set(held) == {"model", "longest_label"}
+    assert set(held) == {"model", "longest_label", "frozen_layer"}
+    assert held["frozen_layer"] == {"format": 1}
     assert same(held["model"], original["model"])
     assert Path(source).read_bytes() == before
 

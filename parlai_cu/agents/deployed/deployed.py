@@ -307,7 +307,10 @@ def _start(opt: Opt) -> Service:
     evaluates = _evaluates(opt)
     lineup = LineUp(pin=pin, canary_share=0.0 if evaluates else share)
     service = Service(
-        store, opt.get("channel") or "live", lineup, lambda version: load(store, version, opt)
+        store,
+        opt.get("channel") or "live",
+        lineup,
+        lambda version: load(store, version, opt, evaluates),
     )
     service.start(watch=not evaluates)
     return service

@@ -20,11 +20,12 @@ _OWN = (*FLAGS, "model", "model_file", "init_model", "dict_file", "override")
 PROBE = "hello"
 
 
-def load(store: VersionStore, version: str, opt: Opt) -> TorchAgent:
+def load(store: VersionStore, version: str, opt: Opt, evaluates: bool = False) -> TorchAgent:
     """
-    The agent of a version, by whose flags the user gave to ``-m deployed``.
+    The agent of a version, with the flags that the user gave to ``-m deployed``.
 
     :param opt: of the serving agent; what was said explicitly overrides what the version says
+    :param evaluates: whether it is for an evaluation, which may do without replies
     :raises ModelFileError: when it is no TorchAgent, or gives no reply
     """
     path = store.model_file(version)
@@ -34,6 +35,9 @@ def load(store: VersionStore, version: str, opt: Opt) -> TorchAgent:
     }
     # the version's own says "train", for which ParlAI would make an optimizer
     override["datatype"] = "valid" if "train" in opt.get("datatype", "train") else opt["datatype"]
+    if not evaluates:
+        # trained without validating replies, it is to reply now all the same
+        override.setdefault("skip_generation", False)
     settings.update(model_file=path, override=override)
     agent = create_agent(settings, requireModelExists=True)
     if not isinstance(agent, TorchAgent):
