@@ -1,0 +1,219 @@
+"""
+What versions cost, and what a change of the live one costs those who are talking.
+
+::
+
+    python benchmarks/deployed.py --out benchmarks/results/deployed
+
+Three things, on the shipped model, in one run on one machine:
+
+- *deltas*: versions in which a share of the weights changed: bytes kept against a full copy,
+  seconds to add and to put together again, and whether what comes back is bit-identical;
+- *changes*: conversations talk without a pause, a thread each, while versions are promoted and
+  rolled back: turns lost, turns whose history is not what was said, seconds from promotion to the
+  first reply by the new version, and how long replies take meanwhile;
+- *restart*, the stock way: seconds until a new ParlAI process with the other model has replied.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any, Dict, List
+
+import torch
+from harness import about
+
+LINES = ("hello", "how much data does Solo Lite have?", "where is the Brookhaven shop?", "thanks")
+RESTART = """
+import sys
+from parlai.core.agents import create_agent_from_model_file
+agent = create_agent_from_model_file(sys.argv[1], {"interactive_mode": True})
+agent.observe({"text": "hello", "episode_done": False})
+print(agent.act()["text"])
+"""
+
+
+def changed(source: str, target: Path, share: float, seed: int) -> str:
+    """
+    A model in which whole tensors, drawn until they are a share of all, moved a little.
+
+    :param share: of the parameters, at most
+    """
+    states = torch.load(source, weights_only=True)
+    weights = states["model"]
+    total = sum(tensor.numel() for tensor in weights.values())
+    draw, left = torch.Generator().manual_seed(seed), share * total
+    for index in torch.randperm(len(weights), generator=draw).tolist():
+        tensor = list(weights.values())[index]
+        if tensor.numel() <= left and tensor.is_floating_point():
+            tensor += 1e-3 * torch.randn(tensor.shape, generator=draw).to(tensor.dtype)
+            left -= tensor.numel()
+    target.parent.mkdir(parents=True)
+    torch.save(states, target)
+    for beside in Path(source).parent.glob(Path(source).name + ".*"):
+        (target.parent / (target.name + beside.name[len(Path(source).name) :])).write_bytes(
+            beside.read_bytes()
+        )
+    return str(target)
+
+
+def deltas(store: Any, base: str, folder: Path) -> List[Dict[str, Any]]:
+    """Bytes and seconds of versions that are ever more different."""
+    full = store.get("v1")
+    rows = []
+    for share in (0.01, 0.1, 0.4):
+        candidate = changed(base, folder / f"share{share}" / "model", share, seed=1)
+        started = time.monotonic()
+        version = store.add(candidate, mode="frozen_layer", parent="v1", delta=True)
+        added = time.monotonic() - started
+        started = time.monotonic()
+        back = torch.load(store.model_file(version.id), weights_only=True)["model"]
+        loaded = time.monotonic() - started
+        original = torch.load(candidate, weights_only=True)["model"]
+        moved = store.diff("v1", version.id)
+        kept = version.files["delta.safetensors"].size
+        rows.append(
+            {
+                "selected": share,
+                "changed": sum(b.elements for b in moved.blocks)
+                / sum(b.numel for b in moved.blocks),
+                "tensor_bytes_of_full": kept / full.files["model"].size,
+                "all_bytes_of_full": version.stored_bytes / full.stored_bytes,
+                "add_s": added,
+                "materialise_s": loaded,
+                "bit_identical": all(torch.equal(back[n], t) for n, t in original.items()),
+            }
+        )
+    return rows
+
+
+class Talk(threading.Thread):
+    """A conversation that never pauses, and checks what its model remembers."""
+
+    def __init__(self, agent: Any, stop: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self.agent, self.stop = agent.clone(), stop
+        self.turns: List[Any] = []  # (when, seconds, version)
+        self.lost = self.forgotten = 0
+
+    def run(self) -> None:
+        """Talk; a new conversation every 12 turns."""
+        said: List[str] = []
+        while not self.stop.is_set():
+            line, started = LINES[len(self.turns) % len(LINES)], time.monotonic()
+            self.agent.observe({"id": "user", "text": line, "episode_done": False})
+            reply = self.agent.act()
+            ended = time.monotonic()
+            if not reply.get("text"):
+                self.lost += 1
+            said += [line, reply.get("text") or ""]
+            # a model may keep only the last ones (--history-size)
+            history = self.agent.history
+            expected = said[-history.size :] if history.size > 0 else said
+            self.forgotten += list(history.history_strings) != expected
+            self.turns.append((ended, ended - started, reply["version"]))
+            if len(said) >= 24:
+                self.agent.reset()
+                said = []
+
+
+def changes(store: Any, conversations: int, rounds: int) -> Dict[str, Any]:
+    """Promote to and fro under load."""
+    from parlai.core.agents import create_agent
+    from parlai.core.opt import Opt
+
+    agent = create_agent(Opt(model="deployed", versions=store.path, datapath=tempfile.gettempdir()))
+    stop = threading.Event()
+    talks = [Talk(agent, stop) for _ in range(conversations)]
+    for talk in talks:
+        talk.start()
+    windows = []
+    time.sleep(3)
+    for number in range(rounds):
+        target = ("v2", "v1")[number % 2]
+        began = time.monotonic()
+        head = store.promote(target, force=True).id
+        while not any(t.turns and t.turns[-1][2] == head for t in talks):
+            assert all(talk.is_alive() for talk in talks), "a conversation broke off"
+            time.sleep(0.01)
+        windows.append((began, time.monotonic()))
+        time.sleep(3)
+    stop.set()
+    for talk in talks:
+        talk.join()
+    during, quiet = [], []
+    for talk in talks:
+        for when, seconds, _ in talk.turns:
+            inside = any(start <= when <= end + seconds for start, end in windows)
+            (during if inside else quiet).append(1000 * seconds)
+    agent.shutdown()
+    return {
+        "conversations": conversations,
+        "changes": rounds,
+        "turns": sum(len(talk.turns) for talk in talks),
+        "turns_lost": sum(talk.lost for talk in talks),
+        "histories_wrong": sum(talk.forgotten for talk in talks),
+        "promotion_to_first_reply_s": [round(end - start, 2) for start, end in windows],
+        "reply_ms_quiet": percentiles(quiet),
+        "reply_ms_during": percentiles(during),
+        "models_in_memory": len(agent.status()["loaded"]),
+    }
+
+
+def percentiles(values: List[float]) -> Dict[str, float]:
+    """Median and 95th percentile."""
+    ranked = sorted(values)
+    return {
+        "p50": round(statistics.median(ranked), 1),
+        "p95": round(ranked[int(0.95 * (len(ranked) - 1))], 1),
+        "of": len(ranked),
+    }
+
+
+def restart(model_file: str) -> List[float]:
+    """Seconds until a new process has replied once, three times."""
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        subprocess.run(
+            [sys.executable, "-c", RESTART, model_file], check=True, stdout=subprocess.DEVNULL
+        )
+        times.append(round(time.monotonic() - started, 2))
+    return times
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--conversations", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=4)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    import parlai.utils.logging as logging
+    from parlai.core.build_data import modelzoo_path
+
+    from parlai_cu.versions.store import VersionStore
+
+    logging.set_log_level("ERROR")
+    with tempfile.TemporaryDirectory() as folder:
+        base = modelzoo_path(folder, "zoo:telecom/base")
+        store = VersionStore(f"{folder}/store", create=True, cache=f"{folder}/cache")
+        store.add(base, mode="import")
+        store.promote("v1", force=True)
+        result = {"about": about(), "deltas": deltas(store, base, Path(folder))}
+        result["changes"] = changes(store, options.conversations, options.rounds)
+        result["restart_s"] = restart(store.model_file("v2"))
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "deployed.json").write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
