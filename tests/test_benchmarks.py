@@ -28,6 +28,7 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Tuple[Any, Any]:
         ("frozen_layer_sgd", "frozen_layer"),
         ("distill_student", "distill_student"),
         ("knowledge_tables", "kb_augmented"),
+        ("knowledge_merged", "kb_augmented"),
         ("continual", "retention"),
     ],
 )
