@@ -30,7 +30,7 @@ from harness import Harness, about, pyplot
 HERE = Path(__file__).parent
 USERS = (1, 8, 32, 128, 512)
 # s of each load, that a user waits for an answer, and for all to be let in
-LASTING, PATIENCE, ENTERING = 20, 60, 180
+LASTING, PATIENCE, ENTERING = 10, 45, 180
 CONFIG = """
 world_module: parlai.chat_service.tasks.chatbot.worlds
 overworld: MessengerOverworld
