@@ -189,6 +189,7 @@ async def load(port: int, users: int, lasting: float, patience: float, entering:
         "version_changes": sum(max(0, len(user.versions) - 1) for user in crowd),
         "seconds": round(seconds, 3),
         "turns_per_second": round(len(count.seconds) / seconds, 1) if seconds else 0.0,
+        "mean": round(1000 * sum(count.seconds) / max(1, len(count.seconds)), 2),
         **percentiles(count.seconds),
     }
 

@@ -161,7 +161,7 @@ def measure(service: str, users: int) -> Dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, serving(service, Path(folder)) as (port, pid):
         if service == "ours":
             client("load", port, 1, 2, PATIENCE, ENTERING)  # what is slow only once
-            turns, batches = batches_so_far(port)
+            before = batches_so_far(port)
         cpu = cpu_seconds(pid)
         row = {
             "service": service,
@@ -170,8 +170,11 @@ def measure(service: str, users: int) -> Dict[str, Any]:
         }
         row["cpu_ms"] = round(1000 * (cpu_seconds(pid) - cpu) / max(1, row["answered"]), 3)
         if service == "ours":
-            after = batches_so_far(port)
-            row["mean_batch"] = round((after[0] - turns) / (after[1] - batches), 2)
+            turns, batches, seconds = (
+                after - then for after, then in zip(batches_so_far(port), before)
+            )
+            row["mean_batch"] = round(turns / batches, 2)
+            row["batch_ms"] = round(1000 * seconds / batches, 2)
     return row
 
 
@@ -188,14 +191,17 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def batches_so_far(port: int) -> Tuple[float, float]:
-    """Turns and batches, as the service has counted them."""
+def batches_so_far(port: int) -> Tuple[float, float, float]:
+    """Turns, batches and the seconds they took the model, as the service has counted them."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         lines = dict(
             line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[0] != "#"
         )
-    turns, batches = (float(lines[f"parlai_cu_batch_turns_{name}"]) for name in ("sum", "count"))
-    return turns, batches
+    turns, batches, seconds = (
+        float(lines[f"parlai_cu_batch_{name}"])
+        for name in ("turns_sum", "turns_count", "seconds_sum")
+    )
+    return turns, batches, seconds
 
 
 def lone(service: str) -> Dict[str, Any]:

@@ -13,11 +13,27 @@ _FROM_ENVIRONMENT = {
     "password": "PARLAI_CU_PASSWORD",
     "admin_token": "PARLAI_CU_ADMIN_TOKEN",
 }
-_LIMITS: Tuple[Tuple[str, str], ...] = (
+_Described = Tuple[Tuple[str, str], ...]
+_SERVING: _Described = (
+    ("address", "interface to listen on; 0.0.0.0 for all"),
+    ("max_batch", "turns that the model answers together at most"),
+    ("max_wait_ms", "that a turn waits for others known to be on their way; a lone one never does"),
+    ("torch_threads", "of the model; more than free cores make it many times slower; 0: torch's"),
+    ("world_threads", "for worlds; the next is used when those before are held up"),
+    ("log_text", "log what users say"),
+)
+_SAFETY: _Described = (
+    ("allow_origin", "web origins, with commas, let in beside the service's own; * for all"),
+    ("admin_token", "opens the operator's page; better in PARLAI_CU_ADMIN_TOKEN"),
+    ("tls_cert", "certificate chain, PEM: serves https and wss"),
+    ("tls_key", "its key, PEM"),
+    ("behind_proxy", "take users' addresses from X-Real-Ip or X-Forwarded-For of a proxy of yours"),
+)
+_LIMITS: _Described = (
     ("max_text", "characters of a message"),
     ("max_frame", "bytes of a frame or body; beyond 16 times as many the connection is closed"),
     ("max_queue", "messages of one user that may wait"),
-    ("max_conversations", "conversations at once (default: max_workers of config.yml)"),
+    ("max_conversations", "conversations at once; without it max_workers of config.yml"),
     ("max_waiting", "turns that may wait for the model"),
     ("max_unsent", "bytes that may wait for a slow reader before he is disconnected"),
     ("connections_per_address", "open connections from one address"),
@@ -29,6 +45,8 @@ _LIMITS: Tuple[Tuple[str, str], ...] = (
     ("drain_seconds", "for turns under way when the service is told to stop"),
 )
 _DEFAULTS: Dict[str, Any] = {
+    **dataclasses.asdict(Limits()),
+    "max_conversations": None,
     "max_batch": 32,
     "max_wait_ms": 2.0,
     "world_threads": 4,
@@ -49,72 +67,17 @@ def add(parser: Any) -> None:
 
     :param parser: ParlAI's
     """
-    group = parser.add_argument_group("Serving")
-    default = _DEFAULTS
-    group.add_argument(
-        "--address", default=None, help="interface (default: 127.0.0.1; 0.0.0.0: all)"
-    )
-    group.add_argument(
-        "--max-batch",
-        type=int,
-        default=None,
-        help=f"turns that the model answers together at most (default: {default['max_batch']})",
-    )
-    group.add_argument(
-        "--max-wait-ms",
-        type=float,
-        default=None,
-        help="that a turn waits for others known to be on their way (default: "
-        f"{default['max_wait_ms']}; a lone turn never waits)",
-    )
-    group.add_argument(
-        "--world-threads",
-        type=int,
-        default=None,
-        help="threads for worlds, used as others are held up "
-        f"(default: {default['world_threads']})",
-    )
-    group.add_argument(
-        "--torch-threads",
-        type=int,
-        default=None,
-        help=f"of the model, 0 leaves torch's own (default: {default['torch_threads']}: "
-        "more than there are free cores make it many times slower)",
-    )
-    group.add_argument(
-        "--log-text", action="store_true", default=None, help="log what users say (default: never)"
-    )
-    _add_safety(parser.add_argument_group("Safety"))
-    limits = parser.add_argument_group("Limits")
-    for name, words in _LIMITS:
-        standard = getattr(Limits, name)
-        limits.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=type(standard),
-            default=None,
-            help=words if "default" in words else f"{words} (default: {standard:,g})",
-        )
-
-
-def _add_safety(group: Any) -> None:
-    group.add_argument(
-        "--allow-origin",
-        default=None,
-        help="web origins, with commas, that may connect beside the service's own; * for all",
-    )
-    group.add_argument(
-        "--admin-token",
-        default=None,
-        help="opens the operator page; better in PARLAI_CU_ADMIN_TOKEN (default: the page is off)",
-    )
-    group.add_argument("--tls-cert", default=None, help="certificate chain, PEM: serves https, wss")
-    group.add_argument("--tls-key", default=None, help="its key, PEM")
-    group.add_argument(
-        "--behind-proxy",
-        action="store_true",
-        default=None,
-        help="take users' addresses from X-Real-Ip / X-Forwarded-For; only behind a proxy of yours",
-    )
+    for title, described in (("Serving", _SERVING), ("Safety", _SAFETY), ("Limits", _LIMITS)):
+        group = parser.add_argument_group(title)
+        for name, words in described:
+            flag = f"--{name.replace('_', '-')}"
+            default = _DEFAULTS[name]
+            if isinstance(default, bool):
+                group.add_argument(flag, action="store_true", default=default, help=words)
+            else:
+                kind = str if default is None else type(default)
+                kind = int if name == "max_conversations" else kind
+                group.add_argument(flag, type=kind, default=default, help=words)
 
 
 def value(opt: Mapping[str, Any], name: str) -> Any:
