@@ -259,7 +259,8 @@ class Bench(Harness):
             first = store.add(str(model), mode="import")
             store.promote(first.id, force=True, why="in service")
         before = disk(folder / "versions")
-        number = len(list(folder.glob("report-*")))
+        # what was interrupted goes on
+        number = len(list(folder.glob("report-*/report.json")))
         out = folder / f"report-{number}"
         words = ["update_model", "--versions", str(folder / "versions"), "-t", task]
         words += ["--retain-task", retained, "--gate-examples", str(self.examples), *flags]

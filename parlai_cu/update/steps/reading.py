@@ -181,6 +181,7 @@ def swapped(found: Sequence[Example], folder: str) -> Tuple[str, str]:
     :param found: examples
     :param folder: where the files go
     """
+    os.makedirs(folder, exist_ok=True)
     ordered = sorted(found, key=lambda e: (e.label, e.context))
     half = len(ordered) // 2
     pairs = list(zip(ordered, ordered[half:] + ordered[:half]))

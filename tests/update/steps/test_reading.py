@@ -71,7 +71,7 @@ def test_answers_after_other_questions(opt: Opt, tmp_path: Path) -> None:
     found = [Example(f"q{i}?", f"a{i % 3}", ("before",)) for i in range(9)]
     own, other = (
         reading.examples(reading.read(opt, task, "test"))
-        for task in reading.swapped(found, str(tmp_path))
+        for task in reading.swapped(found, str(tmp_path / "not" / "there"))
     )
     assert [e.label for e in own] == [e.label for e in other] and len(own) > 4
     right = {f"before\n{e.text}": e.label for e in found}
