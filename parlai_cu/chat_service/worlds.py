@@ -173,8 +173,6 @@ class ChatWorld(World):
             log=_feedback(settings),
             version=_version(model),
         )
-        if hasattr(model, "set_conversation"):  # -m deployed
-            model.set_conversation(talk.conversation.id)
         return ChatWorld(opt, agent, model, talk)
 
     @staticmethod
@@ -225,6 +223,10 @@ class ChatWorld(World):
     def _remember(self) -> None:
         """Give the model the history that counts, without asking it anything."""
         self.model.reset()
+        if hasattr(self.model, "set_conversation"):  # -m deployed
+            known = self.talk.conversation
+            began = known.turns[0].version if known.turns else None
+            self.model.set_conversation(known.id, began)
         for text, reply in self.talk.replay():
             self.model.observe({"id": "user", "text": text, "episode_done": False})
             if hasattr(self.model, "self_observe"):

@@ -202,6 +202,9 @@ def test_a_pinned_conversation_stays(versions: Versions, by_hand: None) -> None:
         assert reply["version"] == versions.store.get("v1").id
     assert heard(pinned) == heard(alone)
     assert say(agent.clone(), "hello there")["version"] == versions.store.get("v2").id
+    back = agent.clone()
+    back.set_conversation("interrupted", begun_on=versions.store.get("v1").id)
+    assert say(back, "hello there")["version"] == versions.store.get("v1").id
     pinned.reset()
     assert say(pinned, "hello there")["version"] == versions.store.get("v2").id
 
@@ -571,3 +574,46 @@ def test_in_a_stock_chat_service(versions: Versions, tmp_path: Path) -> None:
     ) as address:
         answers = asyncio.run(talk(address))
     assert len(answers) == 6 and all(answers)
+
+
+@pytest.mark.slow
+def test_from_a_plain_model_to_one_with_knowledge(
+    versions: Versions, by_hand: None, train: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The next version may be of another agent: replies use facts, and say which."""
+    from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
+    from parlai_cu.types import Fact
+
+    facts = SQLiteFacts(f"sqlite:///{tmp_path / 'facts.db'}", writable=True)
+    facts.add([Fact("Parking costs 5 pounds.", id="parking", question="is there parking")])
+    path = str(tmp_path / "kb" / "model")
+    train(
+        model="kb_augmented",
+        init_model=versions.model_file,
+        model_file=path,
+        kb=facts.name,
+        kb_gate="classifier",
+        max_train_steps=5,
+        optimizer=None,
+        learningrate=None,
+    )
+    agent = serve(versions)
+    say(agent, "hello there")
+    assert "knowledge" not in say(agent, "is there parking")
+    version = versions.store.add(
+        path,
+        mode="kb_augmented",
+        parent="v1",
+        verdict=Verdict("accept"),
+        kb_snapshot=facts.snapshot_id(),
+    )
+    versions.store.promote(version.id)
+    agent.service.look()
+    assert not agent.status()["load_errors"]
+    reply = say(agent, "is there parking")
+    assert reply["version"] == version.id and len(heard(agent)) == 6
+    # started on it, its flags are known, and hold for it
+    again = serve(versions, kb_gate="always")
+    reply = say(again, "is there parking")
+    assert (reply["text"], reply["knowledge"][0]["id"]) == ("Parking costs 5 pounds.", "parking")
+    facts.close()

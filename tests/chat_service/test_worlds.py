@@ -162,7 +162,7 @@ def test_ratings_reach_the_model(
     """A model that wants to know is told which conversation it is in, and how it was rated."""
     told: List[Any] = []
     monkeypatch.setattr(
-        Parrot, "set_conversation", lambda self, name: told.append(name), raising=False
+        Parrot, "set_conversation", lambda self, *began: told.append(began), raising=False
     )
     monkeypatch.setattr(Parrot, "rate", lambda self, *rating: told.append(rating), raising=False)
     world = chat(worlds, websocket("secret token"))
@@ -171,7 +171,10 @@ def test_ratings_reach_the_model(
     world.parley()
     say(world, "hello again")
     name = world.talk.conversation.id
-    assert told == [name, (name, False, "v3")]
+    assert told == [(name, None), (name, False, "v3")]
+    world.shutdown()
+    chat(worlds, websocket("secret token"))
+    assert told[2:] == [(name, "v3")], "it is told what the conversation began with"
 
 
 def test_reset_reaches_the_model(worlds: Any, websocket: Callable[..., Any]) -> None:

@@ -125,13 +125,14 @@ class DeployedAgent(Agent):
         """What is served, loaded, on trial; what failed to load. Plain values."""
         return self.service.status()
 
-    def set_conversation(self, conversation: str) -> None:
+    def set_conversation(self, conversation: str, begun_on: Optional[str] = None) -> None:
         """
-        Name the conversation, before its first turn.
+        Name the conversation, before its first turn here.
 
         :param conversation: the id that decides whether the canary answers it
+        :param begun_on: the version of its first turn, of one that goes on after an interruption
         """
-        self.conversation = conversation
+        self.conversation, self.begun_on = conversation, begun_on
 
     def rate(self, conversation: str, up: bool, version: Optional[str] = None) -> None:
         """
