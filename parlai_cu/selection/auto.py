@@ -3,6 +3,7 @@
 """
 
 import dataclasses
+import re
 from typing import Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
 
 from parlai_cu.errors import PatternError, nearest
@@ -11,6 +12,8 @@ from parlai_cu.selection.patterns import GROUPS, split_patterns
 from parlai_cu.selection.scores import NEED_RETAINED, SCORES, Scores
 
 WORD = "auto"
+# the number of a layer within a name: `.3.`
+_LAYER = re.compile(r"\.\d+\.")
 DEFAULT_SCORE = "rgn"
 DEFAULT_FRACTION = 0.75
 
@@ -169,7 +172,7 @@ def tune_line(names: Iterable[str], tensors: Iterable[TensorInfo]) -> str:
 
 
 def _candidates(tensors: List[TensorInfo]) -> Dict[str, Set[str]]:
-    """Pattern -> first names of what it selects, the widest first: groups, then prefixes."""
+    """Pattern -> first names of what it selects: groups, prefixes, the same part of all layers."""
     found: Dict[str, Set[str]] = {}
     for group, test in GROUPS.items():
         found[group] = {t.name for t in tensors if test(t)}
@@ -178,7 +181,11 @@ def _candidates(tensors: List[TensorInfo]) -> Dict[str, Set[str]]:
         for name in t.names:
             parts = name.split(".")
             for i in range(len(parts)):
-                prefixes.setdefault(".".join(parts[: i + 1]), set()).add(t.name)
+                prefix = ".".join(parts[: i + 1])
+                prefixes.setdefault(prefix, set()).add(t.name)
+                of_all = _LAYER.sub("[:].", prefix, count=1)
+                if of_all != prefix:
+                    prefixes.setdefault(of_all, set()).add(t.name)
     found.update(sorted(prefixes.items(), key=lambda item: item[0].count(".")))
     return found
 

@@ -130,6 +130,7 @@ def test_running_statistics_learn_with_their_layer() -> None:
         (["layers.0.attention.weight"], "layers.0.attention.weight"),
         (["layers.0.attention.weight", "layers.0.attention.bias"], "layers.0.attention"),
         (["embeddings.weight"], "@embeddings"),
+        (["layers.0.ffn.bias", "layers.1.ffn.bias"], "layers[:].ffn.bias"),
     ],
 )
 def test_the_line_means_exactly_the_names(names: List[str], line: str) -> None:
