@@ -50,12 +50,9 @@ def score_agent(
     def losses(name: str) -> Any:
         return example_losses.sampled_losses(agent, name, opt, num_examples, seed)
 
-    model = agent.model
-    if isinstance(model, torch.nn.parallel.DistributedDataParallel):
-        model = model.module
     with same_random_numbers():
         old = losses(retain_task) if retain_task else None
-        return score_parameters(model, losses(task), old, counted)
+        return score_parameters(agent.model, losses(task), old, counted)
 
 
 def check_auto(opt: Opt) -> None:
@@ -144,7 +141,11 @@ def _reading_agent(opt: Opt) -> Any:
     # the weights are those of --init-model, in full precision
     options.update(model_file=None, interactive_mode=False, fp16=False, override={})
     with same_random_numbers():
-        return create_agent(options)
+        agent = create_agent(options)
+    # every agent wraps its model for distributed training; this one does not train
+    if isinstance(agent.model, torch.nn.parallel.DistributedDataParallel):
+        agent.model = agent.model.module
+    return agent
 
 
 def write_scores(path: str, content: Dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
@@ -157,3 +159,18 @@ def test_any_base_is_scored(agent: str, deployed: Callable[[str], str], data: Pa
     assert moved, "no gradient reached a parameter"
     # the same examples: they go the same way
     assert first.as_dict()["model"]["cosine"] == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+def test_two_processes(deployed: Callable[[str], str], data: Path, tmp_path: Path) -> None:
+    """With two gloo processes both train what the first one chose."""
+    candidate = str(tmp_path / "model")
+    command = [sys.executable, "-m", "parlai", "multiprocessing_train", "--no-cuda"]
+    command += ["--distributed-world-size", "2", "-m", "frozen_layer", "--tune", "auto:0.3"]
+    command += ["--init-model", deployed(GENERATOR), "-t", "jsonfile", "-bs", "4", "-eps", "1"]
+    command += ["--jsonfile-datapath", str(data / "new.jsonl"), "-mf", candidate]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    record = states(candidate)["frozen_layer"]
+    assert record["auto"]["asked"] == "auto:0.3" and record["auto"]["share"] <= 0.3
