@@ -25,6 +25,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
+import scipy.stats
 import torch
 from harness import Harness, about, pyplot
 from parlai.core.agents import create_agent_from_model_file
@@ -65,8 +66,6 @@ STEPS, BATCH = 60, 8
 ALPHAS = (0.5, 0.75)
 # of what all parameters gain
 LEVELS = (0.7, 0.9)
-# two-sided 95 % of Student's t, by degrees of freedom
-T95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78}
 
 
 def main() -> None:
@@ -100,7 +99,10 @@ def main() -> None:
         },
         "runs": runs,
     }
-    (args.out / "results.json").write_text(json.dumps(result, indent=1))
+    head = json.dumps({key: result[key] for key in ("about", "settings")}, indent=1)[:-2]
+    lines = ",\n  ".join(json.dumps(run) for run in runs)
+    # a line a run
+    (args.out / "results.json").write_text(f'{head},\n "runs": [\n  {lines}\n ]\n}}\n')
     text = table(result)
     (args.out / "table.md").write_text(text)
     print(text)
@@ -355,8 +357,33 @@ def compared(result: Dict[str, Any], update: str) -> List[Dict[str, Any]]:
             row[f"forgotten@{level:g}"] = interval([mine for mine, _ in known])
             row[f"ratio@{level:g}"] = interval([mine / whole for mine, whole in known])
             row[f"reached@{level:g}"] = len(known)
+            row[f"ratios@{level:g}"] = [mine / whole for mine, whole in known]
         rows.append(row)
     return rows
+
+
+def pooled(result: Dict[str, Any], level: float) -> List[Tuple[str, str, List[float]]]:
+    """
+    Of each choice, over all updates and seeds: what it forgets against all parameters.
+
+    :return: choice, how many of its pairs (update, seed) reached the gain, and the geometric mean
+        of their ratios with its 95 % interval
+    """
+    logs: Dict[str, List[float]] = {}
+    tried: Dict[str, int] = {}
+    for update in dict.fromkeys(run["update"] for run in result["runs"]):
+        for row in compared(result, update):
+            ratios = row[f"ratios@{level:g}"]
+            logs.setdefault(row["choice"], []).extend(math.log(r) for r in ratios if r > 0)
+            tried[row["choice"]] = tried.get(row["choice"], 0) + row["seeds"]
+    rows = []
+    for name, values in logs.items():
+        found = interval(values)
+        if found is not None and name != ALL:
+            mean, spread = found
+            bounds = [math.exp(mean + sign * spread) for sign in (0, -1, 1)]
+            rows.append((name, f"{len(values)} of {tried[name]}", bounds))
+    return sorted(rows, key=lambda row: row[2][0])
 
 
 def interval(values: List[float]) -> Optional[Tuple[float, float]]:
@@ -365,7 +392,8 @@ def interval(values: List[float]) -> Optional[Tuple[float, float]]:
         return None
     spread = 0.0
     if len(values) > 1:
-        spread = T95[len(values) - 1] * statistics.stdev(values) / math.sqrt(len(values))
+        t = float(scipy.stats.t.ppf(0.975, len(values) - 1))
+        spread = t * statistics.stdev(values) / math.sqrt(len(values))
     return statistics.mean(values), spread
 
 
@@ -391,9 +419,23 @@ def table(result: Dict[str, Any]) -> str:
             cells = [str(row["seeds"]), f"{row['share']:.1%}"]
             for level in LEVELS:
                 cells.append(_cell(row[f"forgotten@{level:g}"], 3))
-                cells.append(_cell(row[f"ratio@{level:g}"], 2))
+                reached = row[f"reached@{level:g}"]
+                some = f" ({reached} of {row['seeds']})" if 0 < reached < row["seeds"] else ""
+                cells.append(_cell(row[f"ratio@{level:g}"], 2) + some)
             cells += [_cell(row["gain"], 2), _cell(row["forgotten"], 3), f"{row['cpu_s']:.0f}"]
             lines.append(f"| {row['choice']} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        f"**All updates and seeds**: what is forgotten at {LEVELS[-1]:.0%} of the gain of all "
+        "parameters, against what these forget there (geometric mean, 95 % interval; below 1 is "
+        "better).",
+        "",
+        "| choice | reached by | against all | from | to |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for name, reached, (mean, low, high) in pooled(result, LEVELS[-1]):
+        bounds = f"{low:.2f} | {high:.2f}" if low < high else " | "
+        lines.append(f"| {name} | {reached} | {mean:.2f} | {bounds} |")
     return "\n".join(lines) + "\n"
 
 
@@ -411,31 +453,37 @@ def plot(result: Dict[str, Any], path: Path) -> None:
         return
     updates = list(dict.fromkeys(run["update"] for run in result["runs"]))
     figure, panels = plt.subplots(
-        1, len(updates), figsize=(5.5 * len(updates), 5), squeeze=False, layout="constrained"
+        1, len(updates), figsize=(4.6 * len(updates), 5.2), squeeze=False, layout="constrained"
     )
-    names = list(dict.fromkeys(run["choice"] for run in result["runs"]))
+    handles: Dict[str, Any] = {}
     for axes, update in zip(panels[0], updates):
-        for i, name in enumerate(names):
+        most = 0.0
+        for i, name in enumerate(CHOICES):
             mine = [r for r in result["runs"] if r["update"] == update and r["choice"] == name]
+            if not mine:
+                continue
             # the mean curve of the seeds: alphas are the same
             means = [
                 tuple(statistics.mean(values) for values in zip(*((f, g) for _, g, f in points)))
                 for points in zip(*(run["points"] for run in mine))
             ]
-            if means:
-                style = "-" if name == ALL or name.startswith("auto") else ":"
-                axes.plot(
-                    *zip((0.0, 0.0), *means),
-                    style,
-                    marker="osD^vP*X"[i % 8],
-                    color=f"C{i % 10}",
-                    label=name,
-                )
+            ours = name == ALL or name.startswith("auto")
+            (handles[name],) = axes.plot(
+                *zip((0.0, 0.0), *means),
+                "-" if ours else ":",
+                linewidth=2 if ours else 1,
+                marker="osD^vP*X"[i % 8],
+                color=plt.get_cmap("tab20")(i),
+            )
+            most = max(most, means[-1][1])
+        axes.set_ylim(0.35 * most, 1.03 * most)
         axes.set_title(update)
         axes.set_xlabel("forgotten of the old data (log-perplexity)")
-        axes.set_ylabel("gained on the update (log-perplexity)")
-    panels[0][-1].legend(fontsize=7)
-    figure.savefig(path, dpi=110)
+    panels[0][0].set_ylabel("gained on the update (log-perplexity)")
+    figure.legend(
+        list(handles.values()), list(handles), loc="outside lower center", ncols=5, fontsize=8
+    )
+    figure.savefig(path, dpi=100)
 
 
 if __name__ == "__main__":

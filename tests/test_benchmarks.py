@@ -30,6 +30,7 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Tuple[Any, Any]:
         ("knowledge_tables", "kb_augmented"),
         ("knowledge_merged", "kb_augmented"),
         ("continual", "retention"),
+        ("selection", "selection"),
     ],
 )
 def test_the_table_in_the_docs_is_of_the_results(
@@ -56,3 +57,23 @@ def test_students_are_compared_with_the_alternatives(monkeypatch: pytest.MonkeyP
         assert set(module.METHODS) <= set(rows)
         assert all(rows[name]["seeds"] == 2 for name in module.METHODS)
         assert len(set(module.CORPORA[corpus]["sizes"]) & set(rows)) == 3
+
+
+def test_selections_are_compared_at_equal_gain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every choice that was asked for, the main ones with three seeds, on two corpora."""
+    module, result = load("selection", monkeypatch)
+    rows = {row["choice"]: row for row in module.compared(result, "update_1")}
+    assert set(module.CHOICES) == set(rows)
+    main = ("all", "auto:rgn:0.75", "random 0.75", "last block", "LoRA r=8")
+    assert all(rows[name]["seeds"] >= 3 for name in main)
+    assert {run["update"] for run in result["runs"]} >= {"update_1", "telecom:new_plans"}
+    assert rows["all"]["ratio@0.9"] == (1.0, 0.0)
+
+
+def test_forgetting_at_equal_gain_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two runs on the line; nothing where a choice never gains that much."""
+    module, _ = load("selection", monkeypatch)
+    points = [(4.0, 0.5), (2.0, 0.1)]
+    assert module.forgotten_at(points, 1.0) == pytest.approx(0.05)
+    assert module.forgotten_at(points, 3.0) == pytest.approx(0.3)
+    assert module.forgotten_at(points, 5.0) is None
