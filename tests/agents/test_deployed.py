@@ -21,7 +21,7 @@ from parlai_cu.versions.store import VersionStore
 from tests.conftest import NEW
 
 GENERATOR = "transformer/generator"
-PATIENCE = 30.0  # s, for what happens in the background
+PATIENCE = 60.0  # s, for what happens in the background
 # tiny models would say nothing at all
 ELOQUENT = {"no_cuda": True, "beam_min_length": 3}
 
@@ -233,6 +233,24 @@ def test_a_third_model_takes_the_oldest_ones_place(versions: Versions, by_hand: 
     assert say(second, "thank you")["version"] == ids[1], "it is pinned to where it began"
 
 
+def test_a_turn_that_is_open_for_too_long(
+    versions: Versions, by_hand: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps no third model waiting for ever; the live one hears it again and answers."""
+    monkeypatch.setattr(service_module, "PATIENCE", 0.0)
+    agent = serve(versions, pin="conversation")
+    slow = agent.clone()
+    reply = say(slow, "hello there")["text"]
+    slow.observe({"id": "user", "text": "how are you", "episode_done": False})
+    for name in ("v2", versions.add(2)):
+        versions.store.promote(name)
+        agent.service.look()
+    assert agent.status()["loaded"] == [agent.version]
+    answer = slow.act()
+    assert answer["version"] == versions.store.channel()
+    assert heard(slow) == ["hello there", reply, "how are you", answer["text"]]
+
+
 def test_a_version_that_cannot_be_loaded(versions: Versions, by_hand: None) -> None:
     """It never goes live, it is told of, and it is tried again only when promoted again."""
     agent = serve(versions)
@@ -396,7 +414,7 @@ def test_many_conversations_through_many_swaps(versions: Versions) -> None:
         for name in ("v2", third, "v1", "v2"):
             versions.store.promote(name)
             head = versions.store.channel()
-            until(lambda head=head: agent.version == head or failures)
+            until(lambda head=head: (agent.version == head and head in used) or failures)
         versions.store.rollback()
         until(lambda: agent.version == versions.store.get("v1").id or failures)
     finally:

@@ -347,10 +347,12 @@ class Service:
     def _make_room(self, incoming: str) -> None:
         with self.lock:
             for version in self.lineup.leaving(incoming):
-                resident = self.residents[version]
+                resident = self.residents.get(version)
                 if version == self.lineup.canary:
                     self.guard = None
                 self.lineup.leave(version)
+                if resident is None:
+                    continue
                 if resident.conversations:
                     logging.info(
                         f"version {version} leaves memory for {incoming}; its conversations go on "
