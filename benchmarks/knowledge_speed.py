@@ -517,21 +517,22 @@ def _row(row: Dict[str, Any]) -> List[str]:
 
 
 def draw(result: Dict[str, Any], path: Path) -> None:
-    """The time of a query against the number of facts."""
+    """The time of a query on the processor against the number of facts (a server's is unknown)."""
     plt = pyplot()
     if plt is None:
         return
     figure, axes = plt.subplots(figsize=(7, 4.5))
     names = dict.fromkeys(name for rows in result["sizes"].values() for name in rows)
+    names.pop("PostgreSQL", None)
     for name in names:
         points = [
-            (int(size), rows[name]["query_p99_ms"])
+            (int(size), rows[name]["query_cpu_p99_ms"])
             for size, rows in result["sizes"].items()
             if name in rows
         ]
         axes.plot(*zip(*points), marker="o", label=name)
     axes.axhline(10, color="gray", linestyle=":", linewidth=1)
-    axes.set(xscale="log", yscale="log", xlabel="facts", ylabel="query, 99th percentile, ms")
+    axes.set(xscale="log", yscale="log", xlabel="facts", ylabel="query, p99, ms of CPU")
     axes.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=150)
