@@ -45,7 +45,10 @@ class VersionsScript(ParlaiScript):
         parser.add_parlai_data_path()
         # not required: ParlAI parses every command's flags for `parlai -h`
         parser.add_argument(
-            "words", nargs="*", metavar="ACTION [VERSION ...]", help=", ".join(ACTIONS)
+            "words",
+            nargs="*",
+            metavar="ACTION",
+            help=f"{', '.join(ACTIONS)}; then the versions that it is about",
         )
         parser.add_argument("--versions", help="the versions directory")
         parser.add_argument(
