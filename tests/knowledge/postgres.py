@@ -15,6 +15,7 @@ import tempfile
 from typing import Any, Iterator, List, Optional
 
 import pytest
+from filelock import FileLock
 
 
 class Packaged:
@@ -31,6 +32,11 @@ class Packaged:
 
     def stop(self) -> None:
         """Stop; what it held is kept."""
+        self._server.cleanup()
+
+    def end(self) -> None:
+        """Stop, and leave nothing."""
+        self._server.cleanup_mode = "delete"
         self._server.cleanup()
 
 
@@ -54,6 +60,11 @@ class Debians:
     def stop(self) -> None:
         """Stop; what it held is kept."""
         self._run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def end(self) -> None:
+        """Stop, and leave nothing."""
+        self.stop()
+        shutil.rmtree(self._folder)
 
     def _run(self, program: str, *options: str) -> None:
         command = [f"{self._programs}/{program}", "-D", f"{self._folder}/data", *options]
@@ -79,8 +90,10 @@ def server() -> Any:
     """The one of this process, started when first asked for."""
     pytest.importorskip("psycopg")
     if not _running:
-        made = _made(tempfile.mkdtemp(prefix="pg-"))
-        made.start()
+        # as root a package makes a user for it, which two at a time cannot
+        with FileLock(os.path.join(tempfile.gettempdir(), "parlai_cu-tests-postgresql.lock")):
+            made = _made(tempfile.mkdtemp(prefix="pg-"))
+            made.start()
         _running.append(made)
     return _running[0]
 
@@ -88,7 +101,7 @@ def server() -> Any:
 def stop() -> None:
     """At the end of all tests."""
     while _running:
-        _running.pop().stop()
+        _running.pop().end()
 
 
 def run(sql: str, uri: Optional[str] = None) -> None:
