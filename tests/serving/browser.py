@@ -38,11 +38,12 @@ class Tab:
         self.driver, self.address = driver, address
 
     def screen(self, width: int, height: int, scheme: str = "light") -> None:
-        """A screen of this size, bright or dark."""
+        """A screen of this size, bright or dark; nothing moves by itself."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        wishes = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+        features = [{"name": name, "value": value} for name, value in wishes.items()]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def open(self, forget: bool = True) -> None:
         """Go to the page, as somebody who was never there."""

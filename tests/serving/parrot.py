@@ -1,5 +1,7 @@
 """A model for tests of the service: repeats, says where it has it from, fails when told to."""
 
+import time
+from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from parlai.core.agents import Agent
@@ -41,6 +43,10 @@ class ParrotAgent(Agent):
     def _reply(self, text: str, count: int) -> Message:
         if text == "fail":
             raise RuntimeError("was told to")
+        if text.startswith("wait for "):
+            awaited, until = Path(text[len("wait for ") :]), time.monotonic() + 30
+            while not awaited.exists() and time.monotonic() < until:
+                time.sleep(0.02)
         if text == "how much did I say?":
             text = f"{count} messages"
         reply = {"id": "Parrot", "text": f"You said: {text}", "episode_done": False}

@@ -151,6 +151,33 @@ def test_forgetting(page: Tab) -> None:
     page.see(REPLY, "1 messages")
 
 
+def test_somebody_is_typing(page: Tab, tmp_path: Path) -> None:
+    """It is shown while the model is at work, and not any more when it has replied."""
+    say(page, f"wait for {tmp_path}/sign")
+    page.wait(lambda: page.all("#typing:not([hidden])"), "nobody is typing")
+    (tmp_path / "sign").touch()
+    page.see(REPLY, "You said: wait for")
+    assert not page.all("#typing:not([hidden])")
+
+
+def test_reading_what_was_said_before(page: Tab, tmp_path: Path) -> None:
+    """A new reply does not tear away who reads further up; a button leads to it."""
+    page.screen(400, 500)
+    for number in range(5):
+        say(page, f"message {number}")
+        page.see(REPLY, f"You said: message {number}")
+    say(page, f"wait for {tmp_path}/sign")
+    page.wait(lambda: page.all("#typing:not([hidden])"), "nobody is typing")
+    top = "arguments[0].scrollTo({top: 0, behavior: 'instant'})"
+    (scroller,) = page.all("#scroller")
+    page.driver.execute_script(top, scroller)
+    (tmp_path / "sign").touch()
+    page.wait(lambda: page.all("#latest:not([hidden])"), "no way to the new reply")
+    assert scroller.get_property("scrollTop") == 0
+    page.click("#latest")
+    page.wait(lambda: not page.all("#latest:not([hidden])"), "not at the end")
+
+
 def test_a_model_that_fails(page: Tab) -> None:
     """An apology; the chat goes on."""
     say(page, "fail")
