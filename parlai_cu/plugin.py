@@ -117,6 +117,7 @@ REPAIRS = {
     "gpt2_buffers": ("parlai.agents.hugging_face.gpt2",),
     "distributed_cpu": ("parlai.utils.distributed", "parlai.utils.fsdp"),
     "train_loop": ("parlai.scripts.train_model",),
+    "opt_copies": ("parlai.core.opt",),
     "inherited_options": ("parlai.core.agents",),
     "eval_retention": ("parlai.scripts.eval_model",),
 }

@@ -189,3 +189,20 @@ def test_failure_of_a_repair_is_one_line(python: Callable[..., Any]) -> None:
     )
     assert result.stdout == "runs\n"
     assert "parlai_cu: the repair numpy_int is off (KeyError: 'x')" in result.stderr
+
+
+def test_options_do_not_grow_with_their_copies() -> None:
+    """However often they are copied, pickled or not, the notes of it stay few."""
+    import copy
+    import pickle
+
+    from parlai.core.opt import Opt
+
+    opt = Opt({"a": 1})
+    for given in (opt, pickle.loads(pickle.dumps(opt))):
+        for _ in range(100):
+            copied = copy.deepcopy(given)
+            copied["b"] = 2
+        assert len(given.deepcopies) == len(copied.deepcopies) <= 16
+        assert copied == {"a": 1, "b": 2} and type(copied.deepcopies) is list
+        assert all("test_small_repairs.py" in note for note in given.deepcopies)
