@@ -31,6 +31,7 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Tuple[Any, Any]:
         ("knowledge_merged", "kb_augmented"),
         ("continual", "retention"),
         ("selection", "selection"),
+        ("update_model", "update_model"),
     ],
 )
 def test_the_table_in_the_docs_is_of_the_results(
@@ -77,3 +78,13 @@ def test_forgetting_at_equal_gain_by_hand(monkeypatch: pytest.MonkeyPatch) -> No
     assert module.forgotten_at(points, 1.0) == pytest.approx(0.05)
     assert module.forgotten_at(points, 3.0) == pytest.approx(0.3)
     assert module.forgotten_at(points, 5.0) is None
+
+
+def test_harmful_updates_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What helps is promoted, what harms is not, and the harm is refused, not just doubted."""
+    _, result = load("update_model", monkeypatch)
+    rows = {row["update"]: row for row in result["verdicts"]}
+    assert rows["corrections"]["decision"] == "accept" and rows["corrections"]["promoted"]
+    for name in ("labels shuffled", "tiny and narrow, trained hard"):
+        assert rows[name]["decision"] == "refuse" and not rows[name]["promoted"]
+    assert all(row["chosen"] == row["right"] for row in result["choice"] if row["built_on"])

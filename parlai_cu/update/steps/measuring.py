@@ -199,6 +199,7 @@ def _states(agent: Any, encoder: torch.nn.Module, texts: Sequence[str]) -> np.nd
     for i, row in enumerate(tokens):
         padded[i, : len(row)] = torch.tensor(row)
     device = next(agent.model.parameters()).device
+    agent.model.eval()  # without dropout the same text has the same vector
     with torch.no_grad():
         states = encoder(padded.to(device))[0].float()
     mask = padded.ne(agent.NULL_IDX).unsqueeze(-1).to(device)
