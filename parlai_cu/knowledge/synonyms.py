@@ -29,21 +29,22 @@ class Synonyms:
     """
 
     def __init__(self, meant: Dict[str, str]) -> None:
+        # in its place, not beside it: a word that no fact has makes every fact a worse match
         self._meant = {" ".join(words(said)): other for said, other in meant.items()}
         # longest first: "not cheap" is not cheap
         names = sorted(self._meant, key=lambda name: (-len(name), name))
         said = "|".join(r"[\W_]+".join(map(re.escape, name.split())) for name in names)
         self._pattern = re.compile(rf"(?<!\w)(?:{said})(?!\w)", re.IGNORECASE) if said else None
 
-    def expand(self, text: str) -> str:
-        """A text with what is meant after what is said."""
+    def in_its_words(self, text: str) -> str:
+        """A text with what is meant in the place of what is said."""
         if self._pattern is None:
             return text
-        return self._pattern.sub(self._with_meaning, text)
+        return self._pattern.sub(self._meaning, text)
 
-    def _with_meaning(self, match: Any) -> str:
-        said = match.group(0)
-        return f"{said} {self._meant.get(' '.join(words(said)), '')}".rstrip()
+    def _meaning(self, match: Any) -> str:
+        said: str = match.group(0)
+        return self._meant.get(" ".join(words(said)), said)
 
 
 def read_synonyms(path: str) -> Synonyms:
@@ -75,7 +76,7 @@ def read_synonyms(path: str) -> Synonyms:
 
 class InOtherWords:
     """
-    A knowledge base that is asked with what is meant beside what is said.
+    A knowledge base that is asked with what is meant in the place of what is said.
 
     :param base: all else is its own
     """
@@ -88,9 +89,9 @@ class InOtherWords:
         return self._base.query(self.meant(turn), top_k)
 
     def meant(self, turn: Turn) -> Turn:
-        """The turn with what is meant after what is said."""
-        expand = self._synonyms.expand
-        return Turn(expand(turn.text), tuple(map(expand, turn.history)))
+        """The turn with what is meant in the place of what is said."""
+        told = self._synonyms.in_its_words
+        return Turn(told(turn.text), tuple(map(told, turn.history)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._base, name)

@@ -151,6 +151,19 @@ def test_a_base_that_is_gone_does_not_end_the_conversation(
     assert ask(agent, ASKED)[0]["knowledge"][0]["id"] == "park"
 
 
+def test_several_in_other_words(load: Callable[..., Any], kb: SQLiteFacts, tmp_path: Path) -> None:
+    """`--kb A,B --kb-synonyms`: merged, and asked with what is meant; another way is refused."""
+    other = SQLiteFacts(f"sqlite:///{tmp_path / 'other.db'}", writable=True)
+    other.add([Fact("The pool opens at seven.", id="pool")])
+    (tmp_path / "said.csv").write_text("said,meant\nswimming bath,pool\n")
+    several = {"kb": f"{kb.name},{other.name}", "kb_synonyms": str(tmp_path / "said.csv")}
+    agent = load(**several)
+    assert ask(agent, "when does the swimming bath open?")[0]["knowledge"][0]["id"] == "pool"
+    assert ask(agent, ASKED)[0]["knowledge"][0]["id"] == "park"
+    with pytest.raises(UsageError, match="--kb-combine merge: expected .* nearest: merged"):
+        load(**several, kb_combine="merge")
+
+
 def test_a_model_behind_http(load: Callable[..., Any]) -> None:
     """What it costs is in the metrics; when it fails the model answers alone."""
     with chat_server(lambda asked: completion("It opens at ten.", [-0.1])) as server:

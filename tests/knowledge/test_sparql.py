@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parlai_cu.errors import KnowledgeError
+from parlai_cu.knowledge.endpoint import Answer
 from parlai_cu.knowledge.opening import open_knowledge_base
 from parlai_cu.types import Turn
 from tests.knowledge.oxigraph import Oxigraph, running
@@ -161,6 +162,18 @@ def test_what_is_no_endpoint_is_refused(server: Oxigraph) -> None:
             SparqlEndpoint(f"sparql+{other.url}")
     with pytest.raises(KnowledgeError, match="only read; change it with SPARQL updates"):
         open_knowledge_base(server.uri, writable=True)
+
+
+def test_one_that_answers_something_else(monkeypatch: Any, town: SparqlEndpoint) -> None:
+    """A page of a proxy, say: a clear error, and all is well once it is gone."""
+    with monkeypatch.context() as patch:
+        page = Answer(200, b"<html>Please log in</html>", "text/html")
+        patch.setattr(town._endpoint, "post", lambda *args, **more: page)
+        with pytest.raises(KnowledgeError, match="answers no SPARQL queries: b'<html>"):
+            town.query(Turn("curry garden"))
+        with pytest.raises(KnowledgeError, match="sent no turtle"):
+            town._graph("CONSTRUCT")
+    assert texts(town, "curry garden food")
 
 
 def test_facts_and_state_are_counted(town: SparqlEndpoint) -> None:

@@ -97,23 +97,23 @@ MEANT = {"cheap": "inexpensive", "not cheap": "expensive", "wi-fi": "internet"}
 @pytest.mark.parametrize(
     ("said", "expanded"),
     [
-        ("a Cheap one", "a Cheap inexpensive one"),
-        ("not cheap at all", "not cheap expensive at all"),
-        ("with wi fi?", "with wi fi internet?"),
+        ("a Cheap one", "a inexpensive one"),
+        ("not cheap at all", "expensive at all"),
+        ("with wi fi?", "with internet?"),
         ("cheaper", "cheaper"),
         ("", ""),
     ],
 )
-def test_what_is_meant_stands_after_what_is_said(said: str, expanded: str) -> None:
+def test_what_is_meant_stands_for_what_is_said(said: str, expanded: str) -> None:
     """Whole words, without case and marks, the longest first."""
-    assert Synonyms(MEANT).expand(said) == expanded
+    assert Synonyms(MEANT).in_its_words(said) == expanded
 
 
 @given(said=st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=8), max_size=4))
 def test_any_words_can_be_synonyms(said: Dict[str, str]) -> None:
     """None of them is a pattern."""
     for text in (*HOSTILE[:10], " ".join(said)):
-        assert isinstance(Synonyms(said).expand(text), str)
+        assert isinstance(Synonyms(said).in_its_words(text), str)
 
 
 def test_any_knowledge_base_is_asked_in_other_words(tmp_path: Path) -> None:

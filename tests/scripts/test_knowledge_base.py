@@ -41,6 +41,14 @@ def test_a_life_of_facts(kb: str, capsys: pytest.CaptureFixture) -> None:
     assert "removed dogs, wifi" in capsys.readouterr().out
 
 
+def test_search_in_other_words(kb: str, tmp_path: Path) -> None:
+    """`--kb-synonyms`."""
+    (tmp_path / "said.csv").write_text("said,meant\ninternet,wifi\n")
+    assert run("search", kb, text="is there internet?") == []
+    found = run("search", kb, text="is there internet?", kb_synonyms=tmp_path / "said.csv")
+    assert [fact.id for fact in found] == ["wifi"]
+
+
 @pytest.mark.parametrize(
     ("action", "options", "message"),
     [
