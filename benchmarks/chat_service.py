@@ -131,13 +131,15 @@ def serving(service: str, folder: Path, model: Dict[str, Any] = MODEL) -> Iterat
             [*command, *flags], cwd=folder, env=environment(), stdout=log, stderr=log
         )
     try:
-        for _ in range(600):
+        for _ in range(3000):
             if process.poll() is not None:
                 sys.exit((folder / "service.log").read_text()[-2000:])
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.1)
+        else:
+            sys.exit(f"the service never listened\n{(folder / 'service.log').read_text()[-2000:]}")
         yield port, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
@@ -211,7 +213,7 @@ def lone(service: str) -> Dict[str, Any]:
         return {"service": service, **client("load", port, 1, 10, PATIENCE, ENTERING)}
 
 
-def promotions(count: int, users: int = 16) -> Dict[str, Any]:
+def promotions(count: int, users: int = 8) -> Dict[str, Any]:
     """Versions that go live under load, one every second or so, until there were ``count``."""
     from parlai_cu.versions.store import VersionStore
 
