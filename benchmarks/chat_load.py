@@ -7,6 +7,7 @@ core that is being measured.
 
 import asyncio
 import json
+import os
 import struct
 import sys
 import time
@@ -22,7 +23,9 @@ QUESTIONS = (
     "can i use my phone in norway ?",
     "there is no signal in my street",
 )
-IN_THE_OVERWORLD, IN_THE_CHAT = "overworld", "Chatbot demo"
+IN_THE_CHAT = "Chatbot demo"
+# s without a word after which "begin" is said again: stock swallows it
+RESEND = float(os.environ.get("CHAT_LOAD_RESEND", "2"))
 
 
 class User:
@@ -106,7 +109,7 @@ class User:
         self.say("begin")
         while True:
             try:
-                heard = await asyncio.wait_for(self.hear(), 2.0)
+                heard = await asyncio.wait_for(self.hear(), RESEND)
             except asyncio.TimeoutError:
                 # stock has swallowed it, or lost its answer
                 self.say("begin")
@@ -148,8 +151,10 @@ async def talk(user: User, until: float, turns: int, patience: float, count: Cou
         if heard.endswith(mark):
             count.seconds.append(time.perf_counter() - began)
         elif "#" in heard:
-            count.wrong += f"#{user.name}-" not in heard
-            count.late += f"#{user.name}-" in heard
+            # the mark of another user's turn, or of another turn of this one
+            other = heard.rpartition("#")[2].partition("-")[0]
+            count.wrong += other.isdigit() and other != str(user.name)
+            count.late += not other.isdigit() or other == str(user.name)
         else:
             # an apology, or "this world closed": a patient user begins again
             count.notices += 1

@@ -111,10 +111,11 @@ def run_part(what: str, *words: str) -> None:
 ECHO: Dict[str, Any] = {"model": "repeat_query"}
 
 
-def environment() -> Dict[str, str]:
-    """Of the processes: the model is found, and has one thread."""
+def environment(stock: bool = False) -> Dict[str, str]:
+    """Of the processes: the model is found, and has one thread; stock is told things twice."""
     path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    patience = {"CHAT_LOAD_RESEND": str(2 if stock else PATIENCE)}
+    return {**os.environ, **patience, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
 
 
 @contextlib.contextmanager
@@ -150,10 +151,12 @@ def serving(service: str, folder: Path, model: Dict[str, Any] = MODEL) -> Iterat
             process.wait()
 
 
-def client(*words: Any) -> Dict[str, Any]:
+def client(*words: Any, stock: bool = False) -> Dict[str, Any]:
     """Run the load generator; what it counted."""
     command = [sys.executable, str(HERE / "chat_load.py"), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(stock), check=True
+    )
     counted: Dict[str, Any] = json.loads(done.stdout)
     return counted
 
@@ -167,7 +170,7 @@ def measure(service: str, users: int) -> Dict[str, Any]:
         cpu = cpu_seconds(pid)
         row = {
             "service": service,
-            **client("load", port, users, LASTING, PATIENCE, ENTERING),
+            **client("load", port, users, LASTING, PATIENCE, ENTERING, stock=service == "stock"),
             **footprint(pid),
         }
         row["cpu_ms"] = round(1000 * (cpu_seconds(pid) - cpu) / max(1, row["answered"]), 3)
@@ -209,8 +212,10 @@ def batches_so_far(port: int) -> Tuple[float, float, float]:
 def lone(service: str) -> Dict[str, Any]:
     """One user, and a model that takes no time: what the service adds to a turn."""
     with tempfile.TemporaryDirectory() as folder, serving(service, Path(folder), ECHO) as (port, _):
-        client("load", port, 1, 2, PATIENCE, ENTERING)
-        return {"service": service, **client("load", port, 1, 10, PATIENCE, ENTERING)}
+        stock = service == "stock"
+        client("load", port, 1, 2, PATIENCE, ENTERING, stock=stock)
+        counted = client("load", port, 1, 10, PATIENCE, ENTERING, stock=stock)
+        return {"service": service, **counted}
 
 
 def promotions(count: int, users: int = 8) -> Dict[str, Any]:

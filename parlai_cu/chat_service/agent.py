@@ -26,6 +26,17 @@ class UserText(str):
         return self.strip() == part if part in COMMANDS else super().__contains__(part)
 
 
+def forget_copies(opt: Any) -> None:
+    """
+    Let an Opt forget where it was copied.
+
+    ParlAI notes a line at each copy, for ever: with an agent for each conversation that never ends.
+
+    :param opt: ParlAI's
+    """
+    getattr(opt, "deepcopies", []).clear()
+
+
 class Pace:
     """
     How a world and its users wait for each other: one for each world that runs.
@@ -106,6 +117,7 @@ class ServedAgent(WebsocketAgent):
         self, opt: Any, manager: Any, receiver_id: str, task_id: str, conversation: Conversation
     ) -> None:
         super().__init__(opt, manager, receiver_id, task_id)
+        forget_copies(opt)
         self.conversation = conversation
         self.token = conversation.token
         self.disp_id = "NewUser"

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Optional
 from parlai.core.agents import create_agent_from_shared
 from parlai.core.message import Message
 
+from parlai_cu.chat_service.agent import forget_copies
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.serving.batcher import Batcher, Busy, ModelTurn
 from parlai_cu.serving.protocol import REFUSALS
@@ -42,6 +43,8 @@ class ServedModel:
         self._heard: List[Any] = []
         self._failures = 0
         self._clone = self._do(functools.partial(create_agent_from_shared, shared))
+        for copied in (shared["opt"], root.opt):
+            forget_copies(copied)
         strand = current_strand()
         if strand is not None and strand.local is not None:
             named = getattr(self._clone, "set_conversation", None)

@@ -261,6 +261,9 @@ def test_flat(tmp_path: Path) -> None:
         before, files = objects(), len(os.listdir("/proc/self/fd"))
         await some(address, 200)
         assert objects() <= before + 20
+        # ParlAI's Opt notes each copy
+        for opt in (manager.opt, manager.runner_opt, manager.models["echo"].opt):
+            assert len(getattr(opt, "deepcopies", ())) < 20
         assert len(os.listdir("/proc/self/fd")) <= files + 1
 
     serve(manager, visit)
