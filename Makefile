@@ -62,6 +62,7 @@ bench: venv
 	.venv/bin/python benchmarks/frozen_layer_sgd.py --updates update_1 --seeds 1 --jobs 2
 	.venv/bin/python benchmarks/distill_student.py --corpora telecom --seconds 40 --long 0 --seeds 1
 	.venv/bin/python benchmarks/knowledge_tables.py --turns 20
+	.venv/bin/python benchmarks/knowledge_telecom.py
 	.venv/bin/python benchmarks/knowledge_merged.py --turns 20
 	.venv/bin/python benchmarks/continual.py --seeds 1 --epochs 1 --methods "full fine-tuning" "replay + LwF" --jobs 2
 
