@@ -50,7 +50,7 @@ CONTESTANTS: Dict[str, List[str]] = {
 PLAIN = "by hand, all parameters"
 OFFERS = [PLAIN, *(f"{PLAIN}, {offer}" for offer in ("fused Adam", "bf16"))]
 # name -> batch size, examples of the update, batches a turn
-MODELS = {"sgd_base_model": (32, 256, 4), "made up": (8, 48, 1)}
+MODELS = {"sgd_base_model": (32, 192, 4), "made up": (8, 40, 1)}
 MADE_UP = dict(embedding_size=512, ffn_size=2048, n_heads=8, n_encoder_layers=8, n_decoder_layers=8)
 
 
@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench/frozen_speed"))
     parser.add_argument("--models", nargs="*", default=list(MODELS))
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--groups", nargs="*", type=int, default=[0, 1], help=argparse.SUPPRESS)
     parser.add_argument("--compile", action="store_true", help="torch.compile as well")
     parser.add_argument("--contestant", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -72,7 +73,8 @@ def main() -> None:
     harness = Harness(args.out)
     rows = []
     for model in args.models:
-        for group in (list(CONTESTANTS), OFFERS + [f"{PLAIN}, compiled"] * args.compile):
+        groups = (list(CONTESTANTS), OFFERS + [f"{PLAIN}, compiled"] * args.compile)
+        for group in [groups[i] for i in args.groups]:
             key = f"{model}-{group[0]}".replace(" ", "_")
             rows += harness.remembered(key, lambda m=model, g=group: {"rows": compare(args, m, g)})[
                 "rows"

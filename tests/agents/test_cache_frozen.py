@@ -216,3 +216,40 @@ def test_refusals(
     options = {"cache_frozen": str(tmp_path / "cache"), **options}
     with pytest.raises(error, match=message):
         tune("one", **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "agent, settings, learning",
+    [
+        ("hugging_face/t5", {"t5_model_arch": "t5-small"}, "decoder.stack.block[-1]"),
+        ("hugging_face/gpt2", {"model_name": "gpt2"}, "*.h[-1]"),
+    ],
+)
+def test_hugging_face(
+    agent: str,
+    settings: Dict[str, Any],
+    learning: str,
+    train: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    prefixes: List[Any],
+) -> None:
+    """T5's encoder is kept; GPT-2, which has none, is refused."""
+    pytest.importorskip("transformers", reason="needs transformers: parlai-cu[huggingface]")
+    from tests.compat import tiny_checkpoints
+
+    tiny_checkpoints.make_gpt2(tmp_path / "gpt2")
+    tiny_checkpoints.make_t5(tmp_path / "t5-small")
+    monkeypatch.chdir(tmp_path)
+    options = dict(model="frozen_layer", base_agent=agent, tune=learning, seed=5, **settings)
+    options.update(text_truncate=32, label_truncate=16, optimizer="sgd", log_every_n_steps=1)
+    plain, cached = (str(tmp_path / name / "model") for name in ("plain", "cached"))
+    if agent == "hugging_face/gpt2":
+        with pytest.raises(UsageError, match="has nothing that can be kept"):
+            train(model_file=cached, cache_frozen=str(tmp_path / "cache"), **options)
+        return
+    train(model_file=plain, **options)
+    train(model_file=cached, cache_frozen=str(tmp_path / "cache"), **options)
+    assert prefixes[-1].computed > 0 or prefixes[-2].computed > 0
+    assert losses(cached) == pytest.approx(losses(plain), rel=1e-4)

@@ -10,31 +10,26 @@ With such dropout those states are kept only where ``--cache-frozen-exact false`
 """
 
 import contextlib
-import functools
 import hashlib
 import os
 import shutil
 import weakref
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import parlai.utils.logging as logging
 import torch
-from parlai.agents.transformer.modules import TransformerEncoder
 from parlai.agents.transformer.modules.decoder import BaseTransformerDecoder
-from parlai.core.message import Message
 from parlai.core.opt import Opt
 from parlai.core.torch_agent import Batch
-from parlai.core.torch_generator_agent import TorchGeneratorModel
 
 from parlai_cu.agents import base_agent
+from parlai_cu.agents.frozen_layer.prefix_parts import Part, find, made_up_tokens
 from parlai_cu.errors import DataError, UsageError
 from parlai_cu.selection import guard
 from parlai_cu.selection.activation_cache import ActivationCache
 from parlai_cu.selection.row_memo import NotByRow, RowMemo, Rows, leaves, probe
 
 DEFAULT_GIGABYTES = 4.0
-# what each stack's class itself does with its layers; a subclass that does else is left alone
-_STACKS = (TransformerEncoder, BaseTransformerDecoder)
 
 
 def add_flags(group: Any) -> None:
@@ -107,7 +102,7 @@ def attach(agent: Any, frozen: Sequence[str]) -> Optional["CachedPrefix"]:
             logging.info(f"--cache-frozen auto: nothing is kept, {why_not}")
             return None
     try:
-        return CachedPrefix(agent, *_find(agent, frozen))
+        return CachedPrefix(agent, *find(agent, frozen))
     except UsageError as error:
         if asked != "auto":
             raise
@@ -124,97 +119,6 @@ def _would_not_pay(agent: Any) -> Optional[str]:
     return None
 
 
-class _Part(NamedTuple):
-    """
-    What is kept of one module.
-
-    :param path: of the module
-    :param module: itself
-    :param layers: how many of its first layers; 0: all of the module
-    :param call: the module on made-up rows
-    """
-
-    path: str
-    module: torch.nn.Module
-    layers: int
-    call: Any
-
-
-def _find(agent: Any, frozen: Sequence[str]) -> Tuple[List[_Part], List[str]]:
-    """
-    What can be kept, and of what else why not.
-
-    :raises UsageError: when it is nothing
-    """
-    model = agent.model
-    is_generator = isinstance(model, TorchGeneratorModel)
-    encoder = getattr(model, "encoder", None) if is_generator else None
-    parts: List[_Part] = []
-    reasons: List[str] = []
-    whole: List[torch.nn.Module] = []
-    for path, module in model.named_modules():
-        is_stack = isinstance(module, _STACKS)
-        if not (is_stack or module is encoder) or any(_holds(m, module) for m in whole):
-            continue
-        if _is_under(path, frozen) and not isinstance(module, BaseTransformerDecoder):
-            call = functools.partial(_encode, agent) if module is encoder else module
-            parts.append(_Part(path, module, 0, call))
-            whole.append(module)
-        elif is_stack:
-            layers = _first_frozen(module, path, frozen)
-            reason = _why_not(agent, module, path, frozen, layers)
-            if isinstance(module, BaseTransformerDecoder) and not (
-                is_generator and any(m is encoder for m in whole)
-            ):
-                reason = reason or "the encoder it listens to learns"
-            if reason:
-                reasons.append(f"{path}: {reason}")
-            else:
-                parts.append(_Part(path, module, layers, None))
-        else:
-            reasons.append(f"{path}: some of it learns")
-    if not parts:
-        why = "; ".join(reasons) or "it has neither an encoder nor a transformer of ParlAI's"
-        raise UsageError(
-            f"--cache-frozen {agent.opt['cache_frozen']}: {agent.opt.get('base_agent')} with this "
-            f"selection has nothing that can be kept: {why}. Expected: an encoder, or the first "
-            "layers of a transformer, in which nothing learns; or leave the flag away"
-        )
-    return parts, reasons
-
-
-def _first_frozen(module: Any, path: str, frozen: Sequence[str]) -> int:
-    """How many of the first layers are frozen."""
-    count = 0
-    while count < len(module.layers) and _is_under(f"{path}.layers.{count}", frozen):
-        count += 1
-    return count
-
-
-def _why_not(
-    agent: Any, module: Any, path: str, frozen: Sequence[str], layers: int
-) -> Optional[str]:
-    """Why the first layers of a transformer cannot be kept."""
-    kind = next(kind for kind in _STACKS if isinstance(module, kind))
-    if type(module).forward_layers is not kind.forward_layers or getattr(
-        module.layers, "is_model_parallel", False
-    ):
-        return "its layers do not run as ParlAI's transformer runs them"
-    if not layers:
-        return "its first layer learns"
-    for name, child in module.named_children():
-        if child is not module.layers and [*child.parameters(), *child.buffers()]:
-            if not _is_under(f"{path}.{name}", frozen):
-                return f"{name} learns"
-    if module.dropout.p and agent.opt["cache_frozen_exact"]:
-        return (
-            f"its input has dropout {module.dropout.p:g}, so its {layers} frozen layers give "
-            "something else each time (--cache-frozen-exact false turns it off, and so does "
-            "--dropout 0)"
-        )
-    return None
-
-
 class CachedPrefix:
     """
     The cache of an agent in training; entered for each training step.
@@ -224,7 +128,7 @@ class CachedPrefix:
     :param reasons: why not more is
     """
 
-    def __init__(self, agent: Any, parts: Sequence[_Part], reasons: Sequence[str]) -> None:
+    def __init__(self, agent: Any, parts: Sequence[Part], reasons: Sequence[str]) -> None:
         self.active = False
         folder = own_folder(agent.opt) or agent.opt["cache_frozen"]
         try:
@@ -277,14 +181,14 @@ class CachedPrefix:
 
     # -- whole modules -----------------------------------------------------------------------
 
-    def _keep_module(self, agent: Any, part: _Part) -> None:
+    def _keep_module(self, agent: Any, part: Part) -> None:
         module, owner = part.module, self._identity(agent, part)
         stock = module.forward
         device = next(module.parameters()).device
         try:
             with torch.no_grad():
                 module.eval()
-                example, along = probe(part.call, _tokens(agent), self._padding, device)
+                example, along = probe(part.call, made_up_tokens(agent), self._padding, device)
         except NotByRow as error:
             raise UsageError(
                 f"--cache-frozen: {part.path} of {agent.opt.get('base_agent')} cannot be kept row "
@@ -339,7 +243,7 @@ class CachedPrefix:
 
     # -- first layers ------------------------------------------------------------------------
 
-    def _keep_layers(self, part: _Part, owner: bytes) -> None:
+    def _keep_layers(self, part: Part, owner: bytes) -> None:
         module: Any = part.module
         is_decoder = isinstance(module, BaseTransformerDecoder)
         stock = module.forward_layers
@@ -399,7 +303,7 @@ class CachedPrefix:
 
     # -- identity ----------------------------------------------------------------------------
 
-    def _identity(self, agent: Any, part: _Part) -> bytes:
+    def _identity(self, agent: Any, part: Part) -> bytes:
         """Stands for all that outputs depend on but the tokens: weights and architecture."""
         names = base_agent.ARCHITECTURE_OPTIONS & set(agent.opt)
         hashed = hashlib.sha256(
@@ -424,31 +328,6 @@ class CachedPrefix:
                 continue
             hashed.update(f"{name}:{guard.digest(tensor)}".encode())
         return hashed.digest()
-
-
-def _tokens(agent: Any) -> List[int]:
-    """A few tokens that are nothing special."""
-    special = {agent.NULL_IDX, agent.START_IDX, agent.END_IDX}
-    few = [i for i in range(min(len(agent.dict), 64)) if i not in special]
-    return (few * 7)[:7]
-
-
-def _encode(agent: Any, tokens: torch.Tensor) -> Any:
-    """The encoder's outputs for made-up rows, as the agent puts a batch together for training."""
-    label = torch.tensor([agent.END_IDX])
-    rows = [Message(text_vec=row[row.ne(agent.NULL_IDX)].cpu(), labels_vec=label) for row in tokens]
-    batch = agent.batchify(rows)
-    if tokens.is_cuda:
-        batch = batch.to(tokens.device.index)
-    return agent.model.encoder(*agent._encoder_input(batch))
-
-
-def _is_under(path: str, frozen: Sequence[str]) -> bool:
-    return any(top == "" or path == top or path.startswith(f"{top}.") for top in frozen)
-
-
-def _holds(module: torch.nn.Module, other: torch.nn.Module) -> bool:
-    return any(part is other for part in module.modules())
 
 
 def _is_nothing(value: Any) -> bool:
