@@ -60,6 +60,7 @@ lint: venv
 bench: venv
 	.venv/bin/pip install -q matplotlib
 	.venv/bin/python benchmarks/frozen_layer_sgd.py --updates update_1 --seeds 1 --jobs 2
+	.venv/bin/python benchmarks/frozen_speed.py --models sgd_base_model --rounds 5
 	.venv/bin/python benchmarks/distill_student.py --corpora telecom --seconds 40 --long 0 --seeds 1
 	.venv/bin/python benchmarks/knowledge_tables.py --turns 20
 	.venv/bin/python benchmarks/knowledge_telecom.py

@@ -50,7 +50,7 @@ CONTESTANTS: Dict[str, List[str]] = {
 PLAIN = "by hand, all parameters"
 OFFERS = [PLAIN, *(f"{PLAIN}, {offer}" for offer in ("fused Adam", "bf16"))]
 # name -> batch size, examples of the update, batches a turn
-MODELS = {"sgd_base_model": (32, 192, 4), "made up": (8, 40, 1)}
+MODELS = {"sgd_base_model": (32, 192, 4), "made up": (4, 20, 1)}
 MADE_UP = dict(embedding_size=512, ffn_size=2048, n_heads=8, n_encoder_layers=8, n_decoder_layers=8)
 
 

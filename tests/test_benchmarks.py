@@ -26,6 +26,7 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Tuple[Any, Any]:
     "name, page",
     [
         ("frozen_layer_sgd", "frozen_layer"),
+        ("frozen_speed", "frozen_layer"),
         ("distill_student", "distill_student"),
         ("knowledge_tables", "kb_augmented"),
         ("knowledge_merged", "kb_augmented"),
