@@ -65,6 +65,7 @@ bench: venv
 	.venv/bin/python benchmarks/knowledge_tables.py --turns 20
 	.venv/bin/python benchmarks/knowledge_telecom.py
 	.venv/bin/python benchmarks/knowledge_merged.py --turns 20
+	.venv/bin/python benchmarks/chat_service.py --users 1 32 --promotions 5 --soak 200
 	.venv/bin/python benchmarks/continual.py --seeds 1 --epochs 1 --methods "full fine-tuning" "replay + LwF" --jobs 2
 
 clean:

@@ -340,23 +340,24 @@ def bare_turn(root: Any, clones: List[Any], turn: int) -> float:
 def table(result: Dict[str, Any]) -> str:
     """The rows as Markdown."""
     lines = [
-        "| users | service | let in | answered | wrong | p50 / p95 / p99, ms | turns/s | "
-        "CPU ms a turn | mean batch | bare model: turns/s | CPU ms a turn |",
+        "| users | service | let in | answered | p50 / p95 / p99, ms | turns/s | CPU ms a turn | "
+        "mean batch | of the model's time | bare model: turns/s | CPU ms a turn |",
         "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in result["rows"]:
         spread = [row[f"p{share}"] for share in (50, 95, 99)]
         shown = " / ".join("–" if each is None else f"{each:.0f}" for each in spread)
         bare = row.get("bare")
-        beside = ("", "", "")
+        beside = ["", "", "", ""]
         if bare is not None:
-            beside = (row["mean_batch"], f"{bare['turns_per_second']:.0f}", f"{bare['cpu_ms']:.1f}")
+            # in these very seconds: how much of them the model was answering
+            share = row["turns_per_second"] * row["batch_ms"] / 1000 / row["mean_batch"]
+            beside = [f"{row['mean_batch']:.1f}", f"{share:.2f}"]
+            beside += [f"{bare['turns_per_second']:.1f}", f"{bare['cpu_ms']:.1f}"]
         lines.append(
             f"| {row['users']} | {row['service']} | {row['entered']} | "
-            f"{100 * row['answered'] / max(1, row['turns']):.0f} % of {row['turns']} | "
-            f"{row['wrong']} | {shown} | {row['turns_per_second']:.0f} | {row['cpu_ms']:.1f} | "
-            + " | ".join(str(each) for each in beside)
-            + " |"
+            f"{row['answered']} of {row['turns']} | {shown} | {row['turns_per_second']:.1f} | "
+            f"{row['cpu_ms']:.1f} | " + " | ".join(beside) + " |"
         )
     return "\n".join(lines)
 

@@ -31,6 +31,7 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Tuple[Any, Any]:
         ("knowledge_tables", "kb_augmented"),
         ("knowledge_merged", "kb_augmented"),
         ("continual", "retention"),
+        ("chat_service", "serving"),
         ("selection", "selection"),
         ("update_model", "update_model"),
     ],
