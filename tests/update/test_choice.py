@@ -56,6 +56,12 @@ def test_telecom_updates_get_the_mode_that_suits_them(
     assert choice.case == case
 
 
+def test_a_subject_of_its_own_shows_in_its_words() -> None:
+    """Worded as ever, with many new words: a new service, not a few changed answers."""
+    assert choose(by_hand(known_answers=0.9, new_words=0.4, fact_like=0.3)).mode == DISTIL
+    assert choose(by_hand(known_answers=0.9, new_words=0.1, fact_like=0.3)).mode == TUNE
+
+
 def test_what_is_known_already_is_not_trained(old: List[Example]) -> None:
     """More of the old data: nothing to do."""
     update = examples(updates.deployed("train"))[4000:5000]
