@@ -91,8 +91,9 @@ def main() -> None:
     for (name, seed), steps in found.items():
         runs.setdefault(name, {})[str(seed)] = measures(steps)
     rows = [
-        {"method": name, "seeds": len(m), **mean_and_spread([*m.values()])}
-        for name, m in runs.items()
+        {"method": name, "seeds": len(runs[name]), **mean_and_spread([*runs[name].values()])}
+        for name in [*METHODS, *ISOLATED, JOINT]
+        if name in runs
     ]
     result = {"about": about(), "settings": settings, "rows": rows, "runs": runs}
     (args.out / "results.json").write_text(json.dumps(result, indent=2))
