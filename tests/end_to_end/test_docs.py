@@ -12,6 +12,7 @@ from typing import Callable, List
 import pytest
 
 from tests.corrections.test_review import log, record
+from tests.end_to_end.loaded import parlai
 from tests.tasks.test_dstc11 import write_corpus
 from tests.tasks.test_sgd_service import write_original
 
@@ -67,7 +68,6 @@ def test_commands_run_as_shown(
     write_original(tmp_path / "sgd")
     write_corpus(tmp_path / "dstc11")
     log(tmp_path / "chatlog.jsonl", [record(i) for i in range(20)])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for command in shown:
         if "--lora-rank" in command:
             # another selection for the same -mf is refused, as it should be
@@ -75,16 +75,8 @@ def test_commands_run_as_shown(
         if command.startswith("parlai serve"):
             serve(command, tmp_path)
             continue
-        done = subprocess.run(
-            [sys.executable, "-m", *shlex.split(command)],
-            input="open the door\n[EXIT]\n",
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stderr[-2000:]}"
+        status, printed = parlai(shlex.split(command)[1:], tmp_path, "open the door\n[EXIT]\n")
+        assert status == 0, f"{command}\n{printed[-2000:]}"
 
 
 def pasted(page: Path) -> List[str]:
@@ -105,15 +97,8 @@ def test_pasted_commands_run(page: Path, tmp_path: Path) -> None:
     cut = {"train_model": "-tstep 2 -vme 4", "eval_model": "-ne 4"}
     for command in pasted(page):
         less = cut[command.split()[1]]
-        done = subprocess.run(
-            [sys.executable, "-m", *shlex.split(command), *shlex.split(less)],
-            cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stderr[-2000:]}"
+        status, printed = parlai([*shlex.split(command)[1:], *shlex.split(less)], tmp_path)
+        assert status == 0, f"{command}\n{printed[-2000:]}"
 
 
 @pytest.mark.slow

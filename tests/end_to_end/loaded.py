@@ -1,0 +1,49 @@
+"""``parlai`` commands in processes of their own, forked from one that has ParlAI loaded already."""
+
+import multiprocessing
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import List, Tuple
+
+# loading torch and ParlAI takes longer than most commands do with tiny models
+_LOADED = ["parlai.scripts.train_model", "parlai.scripts.eval_model", "parlai.scripts.interactive"]
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(_LOADED)
+
+
+def parlai(
+    words: List[str], folder: Path, typed: str = "", timeout: float = 300
+) -> Tuple[int, str]:
+    """
+    Run a command in a folder.
+
+    :param words: without ``parlai``
+    :param typed: what it is typed
+    :param timeout: s, after which it is ended
+    :return: its exit status, and all that it printed
+    """
+    with tempfile.TemporaryDirectory() as beside:
+        paths = [Path(beside) / "typed", Path(beside) / "printed"]
+        paths[0].write_text(typed)
+        process = _PROCESSES.Process(target=_run, args=(words, str(folder), *map(str, paths)))
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        assert process.exitcode is not None
+        return process.exitcode, paths[1].read_text(errors="replace")
+
+
+def _run(words: List[str], folder: str, typed: str, printed: str) -> None:
+    for number, path, mode in ((0, typed, "r"), (1, printed, "a"), (2, printed, "a")):
+        with open(path, mode) as stream:
+            os.dup2(stream.fileno(), number)
+    sys.stdin = open(0)
+    os.chdir(folder)
+    sys.argv = ["parlai", *words]
+    from parlai.core.script import superscript_main
+
+    superscript_main(words)
