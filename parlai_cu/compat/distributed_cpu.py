@@ -5,7 +5,7 @@ Seen with ParlAI 1.7.2 on a machine without a GPU: ``parlai multiprocessing_trai
 --distributed-world-size 2`` ends in "integer modulo by zero" (``rank %
 torch.cuda.device_count()``), and past that in "No CUDA" from ``all_gather_list``. Once in some
 forty runs a process that has done its work aborts at exit ("terminate called without an active
-exception"), and the run counts as failed.
+exception"), and the run counts as failed; more often on a busy machine one never ends.
 Goes when: never; ParlAI is archived.
 
 Without a GPU the processes talk through gloo, which torch brings.
@@ -56,12 +56,20 @@ def after(module: Any) -> None:
                 stock(rank, opt, rank_offset, -1 if gpu is None else gpu, **kwargs)
             )
             # A gloo thread that lets go of a tensor while Python shuts down aborts the process
-            # (pytorch pull request 179291). So nobody leaves before all are done, and what
-            # still holds the group is freed, which joins its threads, while Python is alive.
+            # (pytorch pull request 179291). So nobody leaves before all are done, and the group
+            # is freed, which joins its threads, while Python is alive.
             dist.barrier()
-            atexit.register(gc.collect)
+            atexit.register(_let_go, [dist.group.WORLD])
 
     module.distributed_context = distributed_context
+
+
+def _let_go(groups: List[Any]) -> None:
+    # A wrapped model that is the last to hold the group joins the threads without giving up
+    # Python's lock, which these may be waiting for: neither goes on. Held here, it is not the
+    # last; this list is, and a group that is freed from Python gives up the lock.
+    gc.collect()
+    groups.clear()
 
 
 def all_gather_list(data: Any) -> List[Any]:
