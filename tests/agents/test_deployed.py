@@ -147,6 +147,30 @@ def test_history_goes_over(versions: Versions, by_hand: None) -> None:
     assert after["version"] == versions.store.get("v2").id
 
 
+def test_going_over_costs_one_turn(
+    versions: Versions, by_hand: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the conversation is: only what is to be answered is made tensors of."""
+    from parlai.core.torch_agent import TorchAgent
+
+    agent = serve(versions)
+    for _ in range(3):
+        say(agent, "hello there")
+    versions.store.promote("v2")
+    agent.service.look()
+    texts: List[str] = []
+    stock = TorchAgent.vectorize
+
+    def counted(self: Any, seen: Any, *args: Any, **kwargs: Any) -> Any:
+        texts.append(seen["text"])
+        return stock(self, seen, *args, **kwargs)
+
+    monkeypatch.setattr(TorchAgent, "vectorize", counted)
+    assert say(agent, "how are you")["version"] == agent.version
+    assert texts == ["how are you"]
+    agent.shutdown()
+
+
 def test_another_dictionary(
     versions: Versions, by_hand: None, train: Callable[..., Any], data: Path, tmp_path: Path
 ) -> None:

@@ -11,16 +11,17 @@ made it.
 """
 
 import collections
+import contextlib
 import json
 import uuid
-from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from parlai.core.agents import Agent
 from parlai.core.loader import load_agent_module
 from parlai.core.message import Message
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
-from parlai.core.torch_agent import Batch
+from parlai.core.torch_agent import Batch, TorchAgent
 from parlai.utils.io import PathManager
 
 from parlai_cu.agents import updating_agent
@@ -32,8 +33,8 @@ from parlai_cu.versions.swap import CONVERSATION, NONE, PINS, LineUp
 
 # in which an observation carries the turn it belongs to
 TURN = "deployed_turn"
-# turns of a conversation that go over to another version
-_MOST_TURNS = 1000
+# turns of a conversation that go over to another version: more than any model's history holds
+_MOST_TURNS = 100
 # of an observation or a reply, what is of no use to later turns
 _FLEETING = ("label_candidates", "text_candidates", "candidate_scores", "beam_texts", "metrics")
 _NO_VERSIONS = "-m deployed needs --versions DIR (made by parlai versions import)"
@@ -244,10 +245,11 @@ class DeployedAgent(Agent):
         assert self.resident is not None
         if self.inner is None:
             self.inner = self.resident.agent.clone()
-            for observed, reply in self._past:
-                for message in observed:
-                    self.inner.observe(Message(message))
-                self.inner.self_observe(reply)
+            with _not_vectorizing(self.inner):
+                for observed, reply in self._past:
+                    for message in observed:
+                        self.inner.observe(Message(message))
+                    self.inner.self_observe(reply)
             for message in self._pending:
                 self._take(self.inner.observe(Message(message)))
         return self.inner
@@ -283,6 +285,24 @@ class DeployedAgent(Agent):
     def _live_agent(self) -> Any:
         with self.service.lock:
             return self.service.residents[self.version].agent
+
+
+@contextlib.contextmanager
+def _not_vectorizing(agent: Any) -> Iterator[None]:
+    """
+    Let an agent observe without making tensors of what it is not to answer.
+
+    ParlAI puts the whole history into each: that of n turns would take n times as long as the last.
+    """
+    if type(agent).observe is not TorchAgent.observe:
+        # it may want them for something else
+        yield
+        return
+    agent.vectorize = lambda observation, *args, **kwargs: observation
+    try:
+        yield
+    finally:
+        del agent.vectorize
 
 
 def _lasting(message: Any) -> Any:
