@@ -4,6 +4,7 @@
 A promotion or a rollback is noticed within a second by every ``-m deployed`` of the channel.
 """
 
+import argparse
 import dataclasses
 import json
 from typing import Any, Callable, Dict, List, Optional, Sequence
@@ -30,6 +31,35 @@ ACTIONS = (
 _NAMES = {"show": 1, "diff": 2, "promote": 1, "export": 1}
 
 
+class _WordsAmongFlags(argparse.Action):
+    """
+    The words of a command line, whatever flags stand between them.
+
+    argparse ends a list of words at the first flag, and takes it for a mistake if more follow.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: Optional[str] = None,
+    ) -> None:
+        """Read the flags in what is left of the line; what remains are the words."""
+        flags = argparse.ArgumentParser(prog=parser.prog, add_help=False)
+        # ParlAI's own types of values
+        flags._registries = parser._registries  # type: ignore[attr-defined]
+        flags.print_help = parser.print_help  # type: ignore[method-assign]
+        for action in parser._actions:
+            if action.option_strings:
+                flags._add_action(action)
+        _, words = flags.parse_known_args(values, namespace)
+        unknown = [word for word in words if word.startswith("-")]
+        if unknown:
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        setattr(namespace, self.dest, words)
+
+
 @register_script("versions")
 class VersionsScript(ParlaiScript):
     """One action on one versions directory."""
@@ -46,7 +76,8 @@ class VersionsScript(ParlaiScript):
         # not required: ParlAI parses every command's flags for `parlai -h`
         parser.add_argument(
             "words",
-            nargs="*",
+            nargs=argparse.REMAINDER,
+            action=_WordsAmongFlags,
             metavar="ACTION",
             help=f"{', '.join(ACTIONS)}; then the versions that it is about",
         )

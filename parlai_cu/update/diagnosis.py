@@ -59,6 +59,8 @@ class Diagnosis:
     :param conflicts: examples of the update, and old ones that they contradict
     :param gradient_conflict: cosine of the gradients on old data and update
     :param old_source: where the old came from
+    :param unwritable: share of answers with pieces of words that the live model's dictionary
+        lacks (generators)
     """
 
     examples: int
@@ -79,6 +81,7 @@ class Diagnosis:
     conflicts: List[Pair]
     gradient_conflict: Optional[float]
     old_source: str
+    unwritable: Optional[float] = None
 
     @property
     def distance(self) -> Optional[float]:
@@ -95,6 +98,7 @@ def diagnose(
     find: Optional[Find] = None,
     embed: Embed = tf_idf,
     gradient_conflict: Optional[float] = None,
+    unwritable: Optional[float] = None,
 ) -> Diagnosis:
     """
     Look at an update beside what the live model knows.
@@ -104,6 +108,7 @@ def diagnose(
     :param old: training examples of the retained tasks; without any, the live model's replies
         stand for how answers were put
     :param old_replied: some old examples with the live model's losses
+    :param unwritable: see :class:`Diagnosis`
     :param find: asks the knowledge base, where there is one
     :param embed: vectors of texts, from the live model's encoder where it has one
     """
@@ -136,6 +141,7 @@ def diagnose(
         conflicts=contradictions(update, old),
         gradient_conflict=gradient_conflict,
         old_source="the retained tasks" if old else "the live model's own replies",
+        unwritable=unwritable,
     )
 
 

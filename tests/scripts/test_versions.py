@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from parlai.core.script import superscript_main
 
 from parlai_cu.errors import ModelFileError, UsageError, VersionsError
 from parlai_cu.scripts.versions import ACTIONS, VersionsScript, table
@@ -51,6 +52,29 @@ def test_a_life_of_versions(
     out = str(tmp_path / "out" / "model")
     run("export", "live", "--outfile", out)
     assert Path(out).read_bytes() == (tmp_path / "m" / "model").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "promote v1 --force --why tried --versions {}",
+        "promote --versions {} v1 --why tried --force",
+        "--versions {} promote --force v1 --why tried",
+        "--force --versions {} --why tried promote v1",
+        "promote --why=tried --force --versions {} v1 --channel live",
+    ],
+)
+def test_flags_and_words_in_any_order(
+    line: str, run: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """As `parlai versions ...` reads them: argparse alone refuses words after flags."""
+    run("import", "-mf", write_model(tmp_path / "m" / "model"))
+    change = superscript_main(["versions", *line.format(tmp_path / "store").split()])
+    assert (change.id[:3], change.forced, change.why) == ("v1-", True, "tried")
+    for wrong in ("promote --forse v1", "promote v1 --forse", "--forse promote v1"):
+        with pytest.raises(SystemExit):
+            superscript_main(["versions", *wrong.split(), "--versions", str(tmp_path / "store")])
+    assert "--forse" in capsys.readouterr().err
 
 
 def test_json(run: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -17,7 +17,7 @@ from parlai_cu.types import NOT_ENOUGH_DATA, Verdict
 from parlai_cu.update import gate, knowledge, report, safety
 from parlai_cu.update.choice import KB, NOTHING, Choice, choose
 from parlai_cu.update.diagnosis import Diagnosis, diagnose, leaked
-from parlai_cu.update.steps import training
+from parlai_cu.update.steps import scaling, training, widening
 from parlai_cu.update.steps.kept import Kept
 from parlai_cu.update.steps.measuring import Measured, Model, metrics_of, side_by_side, sums
 from parlai_cu.update.steps.reading import Data, prepare, swapped, without
@@ -30,6 +30,12 @@ _LOOKED_AT = 200
 _GRADIENTS = 64
 _SHOWN = 20
 _LISTED = 10
+# share of answers with pieces that the dictionary lacks, from which on it is given them
+_LACKING = 0.01
+# metrics of generators that need no reply
+_WITHOUT_REPLIES = ("ppl", "loss", "token_acc")
+
+Limits = Dict[str, Dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,9 @@ class Update:
         # before the training: what cannot be gated is not worth it
         limits = self._limits(baseline, update, old, choice)
         facts = self._knowledge(choice, diagnosis, update)
-        trained = self._timed("training", lambda: self._train(choice, model, update, old, facts))
+        trained = self._timed(
+            "training", lambda: self._train(choice, model, update, old, facts, limits)
+        )
         tried_on = facts.candidate_uri if facts else None
         candidate = Model(self.opt, self._candidate(choice), tried_on)
         verdict, pairs = self._timed(
@@ -202,6 +210,11 @@ class Update:
             find=find,
             embed=model.embed() or tf_idf,
             gradient_conflict=cosine,
+            unwritable=(
+                widening.unwritable(model.agent.dict, update.examples["train"])
+                if model.generates
+                else None
+            ),
         )
 
     def _held_out(self, model: Model, name: str, data: Data) -> List[Measured]:
@@ -221,9 +234,9 @@ class Update:
         update: Data,
         old: Sequence[Data],
         choice: Choice,
-    ) -> Dict[str, Dict[str, float]]:
+    ) -> Limits:
         limits = self.settings.limits
-        found: Dict[str, Dict[str, float]] = {}
+        found: Limits = {}
         for data in (update, *old):
             there = metrics_of(baseline[data.name])
             if KB in choice.mode:
@@ -259,14 +272,19 @@ class Update:
         update: Data,
         old: Sequence[Data],
         facts: Optional[knowledge.CandidateFacts],
+        limits: Limits,
     ) -> List[Dict[str, Any]]:
         options = training.run_options(self.opt)
         metric = "ppl" if model.generates else self._choosing_metric(model, update)
         last = self._candidate(choice)
         skill = last if facts is None else os.path.join(self.out, "skill", "model")
+        start = self.live_file if choice.mode == KB else self._widened(model, update)
+        if start != self.live_file and choice.tune is not None:
+            # new pieces are learnt with the others
+            choice = dataclasses.replace(choice, tune=f"{choice.tune},@embeddings")
         plan = training.Plan(
             choice=choice,
-            live=self.live_file,
+            live=start,
             candidate=skill,
             update=update,
             old=self._replayed(update, old),
@@ -276,7 +294,10 @@ class Update:
             seed=self.settings.seed,
             more=self.settings.training,
         )
-        trained = [] if choice.mode == KB else [training.train(plan, options)]
+        trained: List[Dict[str, Any]] = []
+        if choice.mode != KB:
+            trained.append(training.train(plan, options))
+            trained[0]["part"] = self._part(plan, model, old, limits)
         if facts is None and model.has_knowledge:
             training.keep_knowledge(self.live_file, last)
         if facts is not None:
@@ -289,6 +310,72 @@ class Update:
                 training.with_knowledge(behind, below, facts.candidate_uri, task, options)
             )
         return trained
+
+    def _widened(self, model: Model, update: Data) -> str:
+        """The live model, or the same with what its dictionary lacks to spell the update."""
+        known = update.examples["train"]
+        if not model.generates or widening.unwritable(model.agent.dict, known) < _LACKING:
+            return self.live_file
+        pieces = widening.missing_pieces(model.agent.dict, known)
+        found = widening.widen(
+            model.agent, self.live_file, pieces, os.path.join(self.out, "widened")
+        )
+        if found == self.live_file:
+            say(f"the dictionary lacks {len(pieces)} pieces, and this model cannot be given them")
+        else:
+            say(f"{len(pieces)} pieces that the dictionary lacks are added to it")
+        return found
+
+    def _part(
+        self, plan: training.Plan, model: Model, old: Sequence[Data], limits: Limits
+    ) -> float:
+        """How much of what was learnt is kept: as much as the old skill bears, on validation."""
+        judged = [data for data in old if len(data.examples["valid"]) >= gate.MIN_EXAMPLES]
+        if not judged:
+            return 1.0
+
+        def chosen() -> float:
+            for part in scaling.PARTS:
+                scaling.put(plan.live, plan.candidate, part)
+                candidate = Model(self.opt, plan.candidate)
+                checks = [
+                    check
+                    for data in judged
+                    for check in self._validated(model, candidate, part, data, limits[data.name])
+                ]
+                lost = [check for check in checks if check.result != gate.PASS]
+                if not lost:
+                    break
+                say(f"{part:.0%} of what was learnt, on validation data: {lost[0].reason}")
+            say(f"the candidate has {part:.0%} of what was learnt")
+            return part
+
+        return float(self.kept.plain("part", chosen))
+
+    def _validated(
+        self, model: Model, candidate: Model, part: float, data: Data, limits: Dict[str, float]
+    ) -> List[gate.Check]:
+        """The gate's own tests of what is kept, on a retained task's validation data."""
+        told = model.generates and any(name not in _WITHOUT_REPLIES for name in limits)
+        count = min(self.settings.examples, _LOOKED_AT)
+        task = hashlib.sha256(data.name.encode()).hexdigest()[:6]
+        before, after = (
+            self.kept.measured(
+                f"{name}-{task}-valid",
+                lambda which=which: which.measure(data.task, "valid", count, replies=told),
+            )
+            for name, which in (("live", model), (f"candidate-{part:g}", candidate))
+        )
+        return [
+            gate.check_retained(
+                data.short,
+                metric,
+                most,
+                *gate.paired(sums(before, metric), sums(after, metric)),
+                self.settings.limits,
+            )
+            for metric, most in limits.items()
+        ]
 
     def _choosing_metric(self, model: Model, update: Data) -> str:
         found = metrics_of(self.kept.measured("live-update-train", list))
@@ -317,7 +404,7 @@ class Update:
         baseline: Dict[str, List[Measured]],
         update: Data,
         old: Sequence[Data],
-        limits: Dict[str, Dict[str, float]],
+        limits: Limits,
     ) -> Any:
         checks: List[gate.Check] = []
         pairs: List[safety.Pair] = []

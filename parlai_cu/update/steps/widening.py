@@ -1,0 +1,115 @@
+"""
+A model whose dictionary lacks pieces of an update's words is given them before it learns.
+
+Without them it reads ``__unk__`` in their place, and learns to say that. A new piece begins as a
+copy of the unknown one, which it was until then: on anything that was said so far the model
+answers as before.
+"""
+
+import os
+import shutil
+from collections import Counter
+from typing import Any, Dict, List, Sequence
+
+import parlai.utils.pickle
+import torch
+from parlai.core.agents import create_agent_from_model_file
+from parlai.core.dict import DictionaryAgent, escape
+from parlai.core.opt import Opt
+
+from parlai_cu.agents import model_files
+from parlai_cu.update.wording import Example
+
+# a dictionary of words lacks many; of those a tenth of what it has, the most frequent first
+_MOST = 0.1
+_DONE = ".done"
+
+
+def missing_pieces(dictionary: Any, examples: Sequence[Example]) -> List[str]:
+    """
+    What the dictionary has no number for, the most frequent first.
+
+    :param dictionary: of an agent; one that spells every word (of bytes) misses nothing
+    :param examples: their answers, and what they answer
+    """
+    if not isinstance(dictionary, DictionaryAgent):
+        return []
+    said = Counter(text for e in examples for text in (e.text, e.label))
+    counts: Counter = Counter()
+    for text, times in said.items():
+        for piece in dictionary.tokenize(text):
+            if piece not in dictionary.tok2ind:
+                counts[piece] += times
+    return [piece for piece, _ in counts.most_common(max(1, int(_MOST * len(dictionary))))]
+
+
+def unwritable(dictionary: Any, examples: Sequence[Example]) -> float:
+    """Share of the answers with a piece that the dictionary lacks."""
+    if not isinstance(dictionary, DictionaryAgent) or not examples:
+        return 0.0
+    known = dictionary.tok2ind
+    lacking = [any(piece not in known for piece in dictionary.tokenize(e.label)) for e in examples]
+    return sum(lacking) / len(lacking)
+
+
+def widen(agent: Any, model_file: str, pieces: Sequence[str], folder: str) -> str:
+    """
+    The same model with more pieces in its dictionary; the old ones keep their numbers.
+
+    :param agent: the model, loaded
+    :param model_file: its file, which is only read
+    :param pieces: of :func:`missing_pieces`
+    :param folder: where the wider model is put
+    :return: its file; the given one where the model cannot be widened
+    """
+    target = os.path.join(folder, "model")
+    if os.path.exists(target + _DONE):
+        return target
+    states = torch.load(model_file, map_location="cpu", pickle_module=parlai.utils.pickle)
+    size, unknown = len(agent.dict), agent.dict[agent.dict.unk_token]
+    wider = _wider(states.get("model") or {}, size, unknown, len(pieces))
+    if not pieces or wider is None:
+        return model_file
+    os.makedirs(folder, exist_ok=True)
+    for ending in (".dict.codecs", ".dict.opt"):
+        if os.path.exists(f"{model_file}{ending}"):
+            shutil.copyfile(f"{model_file}{ending}", f"{target}{ending}")
+    shutil.copyfile(f"{model_file}.dict", f"{target}.dict")
+    with open(f"{target}.dict", "a", encoding="utf-8") as f:
+        f.writelines(f"{escape(piece)}\t1\n" for piece in pieces)
+    opt = Opt.load(f"{model_file}.opt")
+    opt["dict_file"] = f"{target}.dict"
+    opt.save(f"{target}.opt")
+    torch.save({**states, "model": wider}, target)
+    if not _loads(agent, target, size + len(pieces)):
+        return model_file
+    with model_files.whole_file(target + _DONE) as aside:
+        with open(aside, "w") as f:
+            f.write("\n".join(pieces))
+    return target
+
+
+def _wider(states: Dict[str, Any], size: int, unknown: int, count: int) -> Any:
+    """Every tensor that has a row for each piece, with more rows; None where there is none."""
+    found = {
+        name: tensor
+        for name, tensor in states.items()
+        if isinstance(tensor, torch.Tensor) and tensor.dim() and tensor.size(0) == size
+    }
+    if not any(tensor.dim() == 2 for tensor in found.values()):
+        return None
+    wider = dict(states)
+    for name, tensor in found.items():
+        row = tensor[unknown : unknown + 1]
+        wider[name] = torch.cat([tensor, row.expand(count, *tensor.shape[1:])])
+    return wider
+
+
+def _loads(agent: Any, model_file: str, size: int) -> bool:
+    """Whether it is a model: a tensor may have as many rows as the dictionary by chance."""
+    overrides = {name: agent.opt[name] for name in ("datapath", "no_cuda", "gpu")}
+    try:
+        found = create_agent_from_model_file(model_file, {**overrides, "datatype": "valid"})
+    except (RuntimeError, ValueError, KeyError):
+        return False
+    return len(found.dict) == size
