@@ -5,6 +5,7 @@ A promotion or a rollback is noticed within a second by every ``-m deployed`` of
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 from typing import Any, Callable, Dict, List, Optional, Sequence
@@ -97,6 +98,12 @@ class VersionsScript(ParlaiScript):
         )
         parser.add_argument(
             "--why", default="", help="promote, rollback: the reason, for the history"
+        )
+        parser.add_argument(
+            "--facts",
+            action="store_true",
+            help="rollback: the facts too, to the state that the version went live with; what was "
+            "put right since is lost",
         )
         parser.add_argument(
             "--keep",
@@ -221,6 +228,7 @@ class VersionsScript(ParlaiScript):
         for field, value in _plain(version).items():
             if field not in ("files", "verdict", "packages"):
                 print(f"{field:<12} {'-' if value is None else value}")
+        self._show_facts(store, version)
         packages = ", ".join(f"{name} {number}" for name, number in version.packages.items())
         print(f"{'packages':<12} {packages}\n{'verdict':<12} {version.decision}")
         for reason in version.verdict.reasons if version.verdict else ():
@@ -246,6 +254,16 @@ class VersionsScript(ParlaiScript):
         if changes:
             print(table(["time", "channel", "", "who", "", "why"], changes))
         return version
+
+    def _show_facts(self, store: Any, version: Any) -> None:
+        from parlai_cu.versions import facts
+
+        if version.pruned:
+            return
+        count = facts.differing(store, version.id, self.opt["channel"])
+        if count is not None:
+            since = f"{count:,d} are not as they were with this version" if count else "as then"
+            print(f"{'facts':<12} {since}")
 
     def _diff(self, store: Any, one: str, other: str) -> Any:
         found = store.diff(one, other)
@@ -278,17 +296,35 @@ class VersionsScript(ParlaiScript):
         return found
 
     def _promote(self, store: Any, name: str) -> Any:
+        from parlai_cu.versions import facts
+
         channel = self.opt["channel"]
         before = store.channel(channel)
-        change = store.promote(name, channel, force=self.opt["force"], why=self.opt["why"])
+        change = store.promote(
+            name,
+            channel,
+            force=self.opt["force"],
+            why=self.opt["why"],
+            kb_snapshot=facts.snapshot_now(store, name),
+        )
         print(f"{channel}: {before or 'nothing'} -> {change.id}{' (forced)' * change.forced}")
         return change
 
     def _rollback(self, store: Any) -> Any:
+        from parlai_cu.versions import channels, facts
+
         channel = self.opt["channel"]
         before = store.channel(channel)
-        change = store.rollback(channel, why=self.opt["why"])
-        print(f"{channel}: {before} -> {change.id} (rolled back)")
+        back = channels.before(store.history(channel))
+        told, taken = "", contextlib.nullcontext(0)
+        if self.opt["facts"] and back is not None:
+            taken = facts.taken_back(store, back, channel)
+        with taken as count:
+            # the facts go back only if the channel does
+            change = store.rollback(channel, to=back, expected=before, why=self.opt["why"])
+        if self.opt["facts"]:
+            told = f"; {count:,d} facts are as they were with it"
+        print(f"{channel}: {before} -> {change.id} (rolled back){told}")
         return change
 
     def _prune(self, store: Any) -> List[Any]:

@@ -125,26 +125,33 @@ class CandidateFacts:
             json.dump(opt, f, indent=4)
         os.replace(path + ".new", path)
 
-    def publish(self) -> None:
+    def publish(self) -> str:
         """
         Put the facts in force.
 
         Facts that were changed there since the copy was made stay; what is there already is not
         added twice.
+
+        :return: the state of the base in service, which is another than the copy's where somebody
+            changed it meanwhile
         """
         if not self.facts:
-            return
+            return self._served()
         if not os.path.exists(self.path):
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             aside = f"{self.path}.{os.getpid()}"
             _copy(self.copy, aside)
             os.replace(aside, self.path)
-            return
-        base = open_knowledge_base(_SQLITE + self.path)
-        held = base.snapshot_id() == self.snapshot
-        base.close()
-        if not held:
+        else:
             _add(_SQLITE + self.path, self.facts)
+        return self._served()
+
+    def _served(self) -> str:
+        base = open_knowledge_base(_SQLITE + self.path if self.facts else self.uri)
+        try:
+            return base.snapshot_id()
+        finally:
+            base.close()
 
 
 def _add(uri: str, facts: Sequence[Fact]) -> None:

@@ -100,6 +100,7 @@ class Promotion(NamedTuple):
     :param why: in words
     :param forced: whether it went live without the gate's consent
     :param action: ``promote`` or ``rollback``
+    :param kb_snapshot: the version's knowledge base, as it was then; None where it has none
     """
 
     time: str
@@ -108,6 +109,7 @@ class Promotion(NamedTuple):
     why: str
     forced: bool
     action: str
+    kb_snapshot: Optional[str] = None
 
 
 def to_json(version: Version) -> Dict[str, Any]:

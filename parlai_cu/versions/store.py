@@ -24,6 +24,7 @@ Use::
 """
 
 import contextlib
+import json
 import os
 import shutil
 import uuid
@@ -214,6 +215,18 @@ class VersionStore:
         """
         return self._shelf.model_file(self.get(version))
 
+    def settings(self, version: str) -> Dict[str, Any]:
+        """
+        The options of a version's model.
+
+        :raises VersionsError: when they are missing or were changed
+        """
+        found = self.get(version)
+        refuse_pruned(found)
+        with open(self._shelf.part(found, f"{materialise.MODEL}.opt"), encoding="utf-8") as f:
+            held: Dict[str, Any] = json.load(f)
+        return held
+
     def diff(self, one: str, other: str) -> VersionDiff:
         """
         What is different in another version: blocks and by how much, settings, files.
@@ -274,6 +287,7 @@ class VersionStore:
         force: bool = False,
         who: Optional[str] = None,
         why: str = "",
+        kb_snapshot: Optional[str] = None,
     ) -> Promotion:
         """
         Serve a version from now on.
@@ -282,6 +296,7 @@ class VersionStore:
         :param expected: id of the version that the caller believes is live (None: none); what
             is live when this is called, where missing
         :param force: although the gate did not accept it; this is recorded
+        :param kb_snapshot: the knowledge base beside it, as it is now
         :raises VersionsError: without the gate's consent, when its files are damaged, or when
             somebody else promoted another one meanwhile
         """
@@ -301,6 +316,7 @@ class VersionStore:
             why=why,
             forced=not accepted,
             action=channels.PROMOTE,
+            kb_snapshot=kb_snapshot,
         )
         self._append(channel, change, before)
         return change
@@ -313,12 +329,14 @@ class VersionStore:
         expected: Optional[str] = _CURRENT,
         who: Optional[str] = None,
         why: str = "",
+        kb_snapshot: Optional[str] = None,
     ) -> Promotion:
         """
         Serve what the channel served before; called again, what it served before that.
 
         :param to: another version to go back to; one that some channel serves or served
         :param expected: id of the version that the caller believes is live; see :meth:`promote`
+        :param kb_snapshot: see :meth:`promote`
         :raises VersionsError: when there is nothing before, or its files are gone
         """
         history = self.history(channel)
@@ -337,6 +355,7 @@ class VersionStore:
             why=why,
             forced=False,
             action=channels.ROLLBACK,
+            kb_snapshot=kb_snapshot,
         )
         self._append(channel, change, channels.live(history) if expected is _CURRENT else expected)
         return change

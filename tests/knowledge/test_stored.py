@@ -144,11 +144,52 @@ def test_undo_and_redo(base: StoredFacts) -> None:
     assert [change["action"] for change in base.history(3)] == ["undo", "update", "undo"]
 
 
+def test_back_to_a_state(base: StoredFacts) -> None:
+    """All commands since are taken back at once, as one of its own; undone, they are back."""
+    then, state = _by_id(base), base.snapshot_id()
+    base.update(Fact("Breakfast costs 14 pounds.", id="breakfast"))
+    base.remove(["park"])
+    base.add([Fact("The bar has live music.", id="bar")])
+    base.update(Fact("Breakfast costs 15 pounds.", id="breakfast"))
+    # changed and changed back is no difference
+    base.remove(["phone"])
+    base.undo()
+    now = _by_id(base)
+    assert base.differs_from(state) == 3
+    with pytest.raises(ValueError), base.taken_back(state):
+        raise ValueError("what goes with it failed")
+    assert _by_id(base) == now
+    with base.taken_back(state) as count:
+        assert count == 3
+    assert _by_id(base) == then and base.differs_from(state) == 0
+    assert base.history(1)[0]["action"] == "back"
+    assert ids(base, "how much is breakfast?")[0] == "breakfast"
+    base.undo()
+    assert _by_id(base) == now
+
+
+def test_a_state_that_was_never_there(base: StoredFacts) -> None:
+    """It is named, with why it cannot be had."""
+    uuid, last = base.snapshot_id().split(":")
+    for wrong, why in ((f"{uuid}:{int(last) + 1}", "does not reach"), ("else:1", "of another")):
+        with pytest.raises(KnowledgeError, match=why), base.taken_back(wrong):
+            raise AssertionError("nothing is to be done")
+
+
+def _by_id(base: StoredFacts) -> Any:
+    return {fact.id: fact for fact in base.facts()}
+
+
 def test_counts_stay_right(base: StoredFacts, tmp_path: Path) -> None:
     """After any changes, what the search knows of words is what a new base would know."""
     base.update(Fact("Breakfast is free.", id="breakfast", entity="Red Lion"))
     base.remove(["faq"])
     base.undo()
+    state = base.snapshot_id()
+    base.remove(["park"])
+    base.add([Fact("The bar has live music.", id="bar")])
+    with base.taken_back(state):
+        pass
     base.remove(["park"])
 
     def known(of: StoredFacts) -> Any:

@@ -1,5 +1,6 @@
 """parlai versions: every action, as a user types it."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any, Callable
@@ -7,8 +8,10 @@ from typing import Any, Callable
 import pytest
 from parlai.core.script import superscript_main
 
-from parlai_cu.errors import ModelFileError, UsageError, VersionsError
+from parlai_cu.errors import KnowledgeError, ModelFileError, UsageError, VersionsError
+from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
 from parlai_cu.scripts.versions import ACTIONS, VersionsScript, table
+from parlai_cu.types import Fact
 from tests.versions.models import change, tiny_model, write_model
 
 
@@ -75,6 +78,68 @@ def test_flags_and_words_in_any_order(
         with pytest.raises(SystemExit):
             superscript_main(["versions", *wrong.split(), "--versions", str(tmp_path / "store")])
     assert "--forse" in capsys.readouterr().err
+
+
+def test_a_rollback_brings_the_facts_back(
+    run: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """With --facts they are as when that version went live; without it they stay."""
+    kb = f"sqlite:///{tmp_path / 'facts.db'}"
+    base = SQLiteFacts(kb, writable=True)
+    base.add([Fact("Basic costs 10 a month.", id="basic"), Fact("Pro costs 20.", id="pro")])
+    one = write_model(tmp_path / "m" / "model", kb=kb)
+    other = write_model(tmp_path / "c" / "model", change(tiny_model()), kb=kb)
+    for path in (one, other):
+        run("import", "-mf", path)
+    first = run("promote", "v1", "--force")
+    assert first.kb_snapshot == base.snapshot_id()
+    base.update(Fact("Basic costs 12 a month.", id="basic"))
+    base.remove(["pro"])
+    second = run("promote", "v2", "--force")
+    base.add([Fact("Max costs 40.", id="max")])
+    capsys.readouterr()
+    for name, told in (("v1", "3 are not as they were"), ("v2", "1 are not as they were")):
+        run("show", name)
+        assert told in capsys.readouterr().out
+    assert run("rollback").id == first.id and base.get("max") is not None
+    run("promote", "v2", "--force")
+    assert run("rollback", "--facts").id == first.id
+    assert "3 facts are as they were with it" in capsys.readouterr().out
+    told = {fact.id: fact.text for fact in base.facts()}
+    assert told == {"basic": "Basic costs 10 a month.", "pro": "Pro costs 20."}
+    run("show", "v1")
+    assert "as then" in capsys.readouterr().out
+    # and forth again, with the facts that were there
+    assert second.kb_snapshot is not None
+    with base.taken_back(second.kb_snapshot):
+        pass
+    assert [fact.id for fact in base.facts()] == ["basic"]
+    base.close()
+
+
+def test_facts_that_cannot_be_brought_back(run: Callable[..., Any], tmp_path: Path) -> None:
+    """Then the model is not rolled back either, and it is said why."""
+    kb = f"sqlite:///{tmp_path / 'facts.db'}"
+    run("import", "-mf", write_model(tmp_path / "m" / "model"))
+    run("import", "-mf", write_model(tmp_path / "c" / "model", change(tiny_model()), kb=kb))
+    run("import", "-mf", write_model(tmp_path / "d" / "model", change(tiny_model(), 2), kb=kb))
+    with contextlib.closing(SQLiteFacts(kb, writable=True)) as base:
+        base.add([Fact("Basic costs 10 a month.")])
+    for name in ("v1", "v2", "v3"):
+        live = run("promote", name, "--force")
+    # another base, or a copy that is too old, was put in its place
+    Path(tmp_path / "facts.db").unlink()
+    with pytest.raises(KnowledgeError, match="no such file"):
+        run("rollback", "--facts")
+    with contextlib.closing(SQLiteFacts(kb, writable=True)) as base:
+        base.add([Fact("Basic costs 11 a month.")])
+    with pytest.raises(KnowledgeError, match="is of another database"):
+        run("rollback", "--facts")
+    assert live.id in str(run("show", "live"))
+    run("rollback")
+    with pytest.raises(VersionsError, match="names no state of a knowledge base"):
+        run("rollback", "--facts")
+    assert run("show", "live").number == 2
 
 
 def test_json(run: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -22,7 +22,11 @@ def tiny_model(seed: int = 0, width: int = WIDTH) -> "torch.nn.Module":
 
 
 def write_model(
-    path: Path, model: Optional[torch.nn.Module] = None, training: bool = False, **more: Any
+    path: Path,
+    model: Optional[torch.nn.Module] = None,
+    training: bool = False,
+    kb: Optional[str] = None,
+    **more: Any,
 ) -> str:
     """Write weights, .opt and .dict; ``more`` goes into the weights' file."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,6 +45,7 @@ def write_model(
         "model": "transformer/generator",
         "dict_file": "/elsewhere/model.dict",
         "n_layers": BLOCKS,
+        **({"kb": kb} if kb else {}),
     }
     Path(f"{path}.opt").write_text(json.dumps(opt))
     Path(f"{path}.dict").write_text("__null__\t1\nhello\t5\n" * 50)

@@ -133,6 +133,19 @@ class Change:
                 self.note(fact_id, now)
         return len(rows)
 
+    def back_to(self, number: int) -> int:
+        """Put back what was there when a change was the last; how many facts differ from it."""
+        changed = differing(self.store, number)
+        for fact_id, (before, now) in changed.items():
+            self._insert()
+            if now is not None:
+                self.remove(fact_id, None)
+            if before is not None:
+                self.add(Fact(**json.loads(before)), before=now)
+            else:
+                self.note(fact_id, now)
+        return len(changed)
+
     def note(self, fact_id: str, before: Optional[str]) -> None:
         """Record it; ``before`` is the fact that was there, if there was one."""
         self.notes.append((self.batch, self.at, self.who, self.action, fact_id, before))
@@ -196,6 +209,28 @@ def row_of(store: Store, fact_id: str) -> Any:
     if fact_id.encode("utf-8", "replace").decode("utf-8") != fact_id:
         return None  # half a character is nothing that was stored
     return store.execute(f"SELECT {COLUMNS} FROM facts WHERE id = ?", (fact_id,)).fetchone()
+
+
+def differing(store: Store, number: int) -> Dict[str, Tuple[Optional[str], Optional[str]]]:
+    """
+    The facts that are not what they were when a change was the last.
+
+    :return: id -> JSON of the fact then, and now; None where there was none
+    """
+    rows = store.execute(
+        "SELECT id, before FROM changes WHERE number > ? ORDER BY number", (number,)
+    ).fetchall()
+    # what was there before the first change of many
+    then: Dict[str, Optional[str]] = {}
+    for row in rows:
+        then.setdefault(row["id"], row["before"])
+    found = {}
+    for fact_id, before in then.items():
+        row = row_of(store, fact_id)
+        now = None if row is None else json.dumps(plain(fact_in(row)), ensure_ascii=False)
+        if now != before:
+            found[fact_id] = (before, now)
+    return found
 
 
 def fact_in(row: Any) -> Fact:

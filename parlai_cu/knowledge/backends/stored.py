@@ -31,6 +31,7 @@ from parlai_cu.knowledge.backends.store import (
     ENCODED,
     Change,
     Store,
+    differing,
     fact_in,
     row_of,
     said_of,
@@ -248,6 +249,45 @@ class StoredFacts:
         """
         with self._writing("undo") as change:
             return change.undo()
+
+    @contextlib.contextmanager
+    def taken_back(self, snapshot_id: str) -> Iterator[int]:
+        """
+        Take the facts back to the state that had that snapshot, as one command of its own.
+
+        What is done in the block goes with it: where that raises, no fact has changed.
+
+        :param snapshot_id: of this database
+        :return: how many facts change
+        :raises KnowledgeError: when that is no state of this database that its history reaches
+        """
+        with self._writing("back") as change:
+            yield change.back_to(self._number(state_of(change.store), snapshot_id))
+
+    def differs_from(self, snapshot_id: str) -> int:
+        """
+        How many facts are not what they were in a state: others, more, or gone.
+
+        :raises KnowledgeError: as :meth:`taken_back`
+        """
+        with self._reading() as store:
+            return len(differing(store, self._number(state_of(store), snapshot_id)))
+
+    def _number(self, state: Mapping[str, str], snapshot_id: str) -> int:
+        """The last change that a state had seen."""
+        uuid, _, number = snapshot_id.partition(":")
+        last = int(state["last"])
+        if uuid != state["uuid"]:
+            raise KnowledgeError(
+                f"{self.name} never was in the state {snapshot_id}: that is of another database, "
+                f"this one's begin with {state['uuid']}"
+            )
+        if not number.isdigit() or int(number) > last:
+            raise KnowledgeError(
+                f"the history of {self.name} does not reach the state {snapshot_id}: its last "
+                f"change has the number {last}. Was an older copy put in its place?"
+            )
+        return int(number)
 
     def encode(self, name: str) -> Iterator[int]:
         """

@@ -23,6 +23,7 @@ from parlai_cu.update.steps.measuring import Measured, Model, metrics_of, side_b
 from parlai_cu.update.steps.reading import Data, prepare, swapped, without
 from parlai_cu.update.two_sample import tf_idf
 from parlai_cu.update.wording import contradictions, normal
+from parlai_cu.versions.facts import snapshot_now
 from parlai_cu.versions.store import VersionStore
 
 # of update and old data, to look at before anything is learnt
@@ -483,7 +484,7 @@ class Update:
             verdict=verdict,
             data=update.fingerprint(),
             seed=self.settings.seed,
-            kb_snapshot=facts.snapshot if facts else None,
+            kb_snapshot=facts.snapshot if facts else snapshot_now(self.store, self.live),
             note=f"report: {os.path.join(self.out, 'report.html')}",
         )
         self.kept.write("version.json", {"id": version.id, "decision": verdict.decision})
@@ -492,11 +493,16 @@ class Update:
     def _promote(self, version: str, facts: Optional[knowledge.CandidateFacts]) -> bool:
         now = self.store.channel(self.settings.channel)
         # somebody else's version went live meanwhile: promote() says so, and no fact is published
+        snapshot = None
         if facts is not None and now in (self.live, version):
-            facts.publish()
+            snapshot = facts.publish()
         if now != version:
             self.store.promote(
-                version, self.settings.channel, expected=self.live, why=self.settings.task
+                version,
+                self.settings.channel,
+                expected=self.live,
+                why=self.settings.task,
+                kb_snapshot=snapshot or snapshot_now(self.store, version),
             )
         return True
 

@@ -20,8 +20,8 @@ from parlai.core.opt import Opt
 from parlai_cu.agents import model_files
 from parlai_cu.update.wording import Example
 
-# a dictionary of words lacks many; of those a tenth of what it has, the most frequent first
-_MOST = 0.1
+# a dictionary of words lacks many: at most so many more, of what it has, the most frequent first
+_MOST, _MOST_OF_FEW = 0.25, 100
 _DONE = ".done"
 
 
@@ -40,7 +40,8 @@ def missing_pieces(dictionary: Any, examples: Sequence[Example]) -> List[str]:
         for piece in dictionary.tokenize(text):
             if piece not in dictionary.tok2ind:
                 counts[piece] += times
-    return [piece for piece, _ in counts.most_common(max(1, int(_MOST * len(dictionary))))]
+    most = max(int(_MOST * len(dictionary)), _MOST_OF_FEW)
+    return [piece for piece, _ in counts.most_common(most)]
 
 
 def unwritable(dictionary: Any, examples: Sequence[Example]) -> float:
