@@ -1,17 +1,19 @@
 """
 The conditional update from end to end: what is chosen, what is promoted, what is refused.
 
-Four parts, each of `parlai update_model` commands on versions of a model in service:
+Five parts, each of `parlai update_model` commands on versions of a model in service:
 
 - ``choice``: diagnosis alone, on updates whose right way is known; the rules were set on the four
   telecom updates of seed 1 and on ``sgd-update_1``, all others are new to them;
 - ``verdicts``: updates that help and updates that harm, each on the deployed model;
+- ``harmful``: updates that harm on which no check was set;
 - ``sequence``: five updates in a row, and the R matrix of all versions on all tasks;
-- ``sgd``: one service of Schema-Guided Dialogue, with few steps.
+- ``sgd``: one service of Schema-Guided Dialogue.
 
     python benchmarks/update_model.py --data ../shared/data --out bench/update_model
 
-What is done is kept in ``--out`` and not repeated. Ends by writing ``results.json``, ``table.md``.
+What is done is kept in ``--out`` and not repeated; ``--only roaming style`` runs these rows alone.
+Ends by writing ``results.json``, ``table.md``.
 """
 
 import argparse
@@ -37,7 +39,7 @@ RETAIN = "telecom:retain"
 TUNE, DISTIL, KB, NOTHING = "frozen_layer", "distill_student", "kb_augmented", "nothing"
 # of what is chosen for: the rules were set on these
 BUILT_ON = ("corrections", "new_plans", "roaming", "style", "sgd-update_1")
-PARTS = ("choice", "verdicts", "sequence", "sgd")
+PARTS = ("choice", "verdicts", "harmful", "sequence", "sgd")
 # of the gate: facts may become a little worse, and the update's must become better
 FACTS = ["--max-loss", "ppl=0.05,fact_acc=0.06", "--min-gain", "ppl=0.02,fact_acc=0.05"]
 # a tiny narrow set, trained hard: no defence, a high rate
@@ -51,11 +53,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench/update_model"))
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS)
     parser.add_argument("--examples", type=int, default=200, help="of each held-out set at most")
-    parser.add_argument("--steps", type=int, default=200, help="of each training")
+    parser.add_argument("--steps", type=int, default=300, help="of each training")
+    parser.add_argument("--only", nargs="*", default=[], help="rows with one of these in their key")
     parser.add_argument("--collect", action="store_true", help="only show what is done already")
     args = parser.parse_args()
     bench = Bench(args.data.resolve(), args.out.resolve(), args.examples, args.steps)
-    bench.only_collects = args.collect
+    bench.only_collects, bench.only = args.collect, args.only
     # what is there of the other parts stays in the results
     path = args.out / "results.json"
     result: Dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
@@ -77,11 +80,13 @@ class Bench(Harness):
         super().__init__(out)
         self.data, self.examples, self.steps = data, examples, steps
         self.only_collects = False
+        self.only: Sequence[str] = ()
         self.sgd_model = data / "sgd_base_model" / "model"
 
     def remembered(self, key: str, work: Any) -> Dict[str, Any]:
-        """As ever; with --collect nothing is done, and nothing told, of what is not there."""
-        if self.only_collects and not (self.out / f"{key}.json").exists():
+        """As ever; what is not asked for is not done, and nothing told of it."""
+        wanted = not self.only or any(word in key for word in self.only)
+        if not (wanted and not self.only_collects or (self.out / f"{key}.json").exists()):
             return {}
         return super().remembered(key, work)
 
@@ -124,9 +129,9 @@ class Bench(Harness):
         ):
             rows.append((f"{name}-{part}", way, self.drawn(name, 1, part), RETAIN, TELECOM))
         if self.sgd_model.exists():
-            base = self.sgd("base")
+            base = self.sgd_task("base")
             rows += [
-                (f"sgd-{name}", DISTIL, self.sgd(name), base, self.sgd_model)
+                (f"sgd-{name}", DISTIL, self.sgd_task(name), base, self.sgd_model)
                 for name in ("update_1", "update_2", "update_3")
             ]
             for name, way, change in (
@@ -135,6 +140,11 @@ class Bench(Harness):
                 ("sgd-corrections", TUNE, put_right),
             ):
                 rows.append((name, way, self.sgd_changed(name, change), base, self.sgd_model))
+            unseen = f"jsonfile:jsonfile_datapath={self.data / 'sgd' / 'base_valid.jsonl'}"
+            rows.append(("sgd-known-unseen", NOTHING, unseen, base, self.sgd_model))
+            more = self.sgd_changed("sgd-known-2", None, seed=2)
+            rows.append(("sgd-known-2", NOTHING, more, base, self.sgd_model))
+        rows.append(("deployed-seed3", NOTHING, self.drawn("deployed", 3), RETAIN, TELECOM))
         return rows
 
     def verdicts(self) -> List[Dict[str, Any]]:
@@ -157,13 +167,33 @@ class Bench(Harness):
                 ["--max-loss", "fact_acc=0.1", "--min-gain", "ppl=0.02"],
             ),
         ]
+        return self.judged([(*case[:3], RETAIN, TELECOM, case[3]) for case in cases])
+
+    def harmful(self) -> List[Dict[str, Any]]:
+        """Answers at the wrong questions, of updates that the checks were not set on."""
+        cases = [
+            (f"{name}, another seed, labels shuffled", "refuse", task, RETAIN, TELECOM, [])
+            for name, task in (
+                ("corrections", self.mixed_up("corrections", 2)),
+                ("style", self.mixed_up("style", 2)),
+            )
+        ]
+        if self.sgd_model.exists():
+            base = self.sgd_task("base")
+            task = self.sgd_mixed_up("update_2")
+            name = "Homes and others (SGD update 2), labels shuffled"
+            cases.append((name, "refuse", task, base, self.sgd_model, []))
+        return self.judged(cases)
+
+    def judged(self, cases: Sequence[Tuple[Any, ...]]) -> List[Dict[str, Any]]:
+        """A row for each of (name, right verdict, task, retained task, model, flags)."""
         rows = []
-        for name, right, task, flags in cases:
+        for name, right, task, retained, model, flags in cases:
             key = f"verdict-{''.join(c if c.isalnum() else '-' for c in name)}"
             found = self.remembered(
                 key,
-                lambda key=key, task=task, flags=flags: self.update(
-                    key, TELECOM, task, RETAIN, [*flags, "--promote"]
+                lambda key=key, task=task, retained=retained, model=model, flags=flags: self.update(
+                    key, model, task, retained, [*flags, "--promote"]
                 ),
             )
             if found:
@@ -223,18 +253,15 @@ class Bench(Harness):
             "forgetting": metrics.forgetting(r),
         }
 
-    def sgd(self, name: str = "") -> Any:
-        """The part, or with a name the task of that part of the corpus."""
-        if name:
-            path = self.data / "sgd" / name
-            return f"jsonfile:jsonfile_datapath={path}:jsonfile_datatype_extension=true"
+    def sgd(self) -> List[Dict[str, Any]]:
+        """A new service of Schema-Guided Dialogue, which the live model does not know."""
         found = self.remembered(
             "sgd-update",
             lambda: self.update(
                 "sgd-update",
                 self.sgd_model,
-                self.sgd("update_1"),
-                self.sgd("base"),
+                self.sgd_task("update_1"),
+                self.sgd_task("base"),
                 ["--promote"],
             ),
         )
@@ -291,6 +318,11 @@ class Bench(Harness):
 
     # -- data --------------------------------------------------------------------------------
 
+    def sgd_task(self, name: str) -> str:
+        """The task of a part of the corpus."""
+        path = self.data / "sgd" / name
+        return f"jsonfile:jsonfile_datapath={path}:jsonfile_datatype_extension=true"
+
     def drawn(self, name: str, seed: int, part: int = 0) -> str:
         """
         A telecom data set drawn from another seed, or a part of it, as a task without splits.
@@ -341,12 +373,20 @@ class Bench(Harness):
 
     def shuffled(self) -> str:
         """Roaming with every answer at another question."""
-        dialogues = [d for d in updates.roaming("train")]
-        turns = [(e.text, e.answer) for d in dialogues for e in d]
-        answers = [answer for _, answer in turns]
-        random.Random(0).shuffle(answers)
-        shuffled = [[(text, answer)] for (text, _), answer in zip(turns, answers)]
+        turns = [(e.text, e.answer) for d in updates.roaming("train") for e in d]
+        shuffled = [[turn] for turn in mixed_up([turns], 0)[0]]
         return write(self.out / "data" / "shuffled.jsonl", shuffled)
+
+    def mixed_up(self, name: str, seed: int) -> str:
+        """A telecom data set drawn from another seed, with every answer at another question."""
+        self.drawn(name, seed)
+        path = self.out / "data" / f"{name}-{seed}-mixed.jsonl"
+        return write(path, mixed_up(read(self.out / "data" / f"{name}-{seed}-0.jsonl"), seed))
+
+    def sgd_mixed_up(self, name: str) -> str:
+        """A part of Schema-Guided Dialogue with every answer at another question."""
+        dialogues = read(self.data / "sgd" / f"{name}_train.jsonl")
+        return write(self.out / "data" / f"{name}-mixed.jsonl", mixed_up(dialogues, 1))
 
     def narrow(self) -> str:
         """A hundred examples of one intent, in one new form."""
@@ -357,20 +397,31 @@ class Bench(Harness):
         ]
         return write(self.out / "data" / "narrow.jsonl", found[:150])
 
-    def sgd_changed(self, name: str, change: Any) -> str:
+    def sgd_changed(self, name: str, change: Any, seed: int = 1) -> str:
         """300 dialogues of the old SGD data, their answers changed."""
-        with open(self.data / "sgd" / "base_train.jsonl") as f:
-            dialogues = [json.loads(line)["dialog"] for line in f]
-        random.Random(1).shuffle(dialogues)
-        if change is put_right:
-            dialogues = dialogues[:60]
-        found = [
-            [(turn[0]["text"], turn[1]["text"]) for turn in d if len(turn) == 2]
-            for d in dialogues[:300]
-        ]
+        dialogues = read(self.data / "sgd" / "base_train.jsonl")
+        random.Random(seed).shuffle(dialogues)
+        found = dialogues[: 60 if change is put_right else 300]
         if change is not None:
             found = [[(text, change(answer)) for text, answer in d] for d in found]
         return write(self.out / "data" / f"{name}.jsonl", found)
+
+
+def read(path: Path) -> List[List[Tuple[str, str]]]:
+    """Dialogues of ParlAI's conversations format, those without an answer left out."""
+    with open(path) as f:
+        dialogues = [json.loads(line)["dialog"] for line in f]
+    return [[(t[0]["text"], t[1]["text"]) for t in d if len(t) == 2] for d in dialogues]
+
+
+def mixed_up(
+    dialogues: Sequence[Sequence[Tuple[str, str]]], seed: int
+) -> List[List[Tuple[str, str]]]:
+    """The same questions, with the answers in any order."""
+    answers = [answer for d in dialogues for _, answer in d]
+    random.Random(seed).shuffle(answers)
+    left = iter(answers)
+    return [[(text, next(left)) for text, _ in d] for d in dialogues]
 
 
 def write(path: Path, dialogues: Sequence[Sequence[Tuple[str, str]]]) -> str:
@@ -450,7 +501,7 @@ def table(result: Dict[str, Any]) -> str:
     heads = (
         "| update | mode | update's metrics | retained metrics | verdict | s | CPU s | MB on disk |"
     )
-    for part in ("verdicts", "sequence", "sgd"):
+    for part in ("verdicts", "harmful", "sequence", "sgd"):
         if not result.get(part):
             continue
         rows = result[part]["rows"] if part == "sequence" else result[part]

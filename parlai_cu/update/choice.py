@@ -26,6 +26,10 @@ _MANY_FACTS = 100
 _NEAR = 0.1
 _MANY_NEW_WORDS = 0.2
 _FEW = 100
+# a corpus contradicts itself now and then: of an update so many examples are slips
+_SLIPS = 0.01
+# a weak model tells few values of what it was trained on, either: within chance as many
+_TELLS, _AS_MANY = 0.8, 0.05
 
 
 @dataclass(frozen=True)
@@ -114,14 +118,18 @@ def _nothing(d: Diagnosis) -> Row:
         return Row(
             KNOWN, NOTHING, False, "without old data nobody can say whether it is known already"
         )
-    tells = d.told_already is None or d.told_already >= 0.8
-    near = d.distance <= _NEAR and not d.conflicts
+    told, old = d.told_already, d.told_old
+    tells = told is None or told >= _TELLS or (old is not None and told >= old - _AS_MANY)
+    slips = len(d.conflicts) < _SLIPS * d.examples
+    fits = d.distance <= _NEAR and slips and (tells or d.distance <= 0)
     why = f"loss on the update {d.loss_update:.2f}, on old data {d.loss_old:.2f}"
-    if d.told_already is not None:
-        why += f"; the live model tells {d.told_already:.0%} of the answers' values already"
+    if told is not None:
+        why += f"; the live model tells {told:.0%} of the answers' values already"
+        why += "" if old is None else f", of the old answers' {old:.0%}"
     if d.conflicts:
         why += f"; {len(d.conflicts)} old answers are contradicted"
-    return Row(KNOWN, NOTHING, near and (tells or d.distance <= 0), why)
+        why += f", less than {_SLIPS:.0%}" if slips else ""
+    return Row(KNOWN, NOTHING, fits, why)
 
 
 def _style(d: Diagnosis) -> Row:

@@ -59,6 +59,7 @@ class Diagnosis:
     :param conflicts: examples of the update, and old ones that they contradict
     :param gradient_conflict: cosine of the gradients on old data and update
     :param old_source: where the old came from
+    :param told_old: as ``told_already``, of the old answers
     :param unwritable: share of answers with pieces of words that the live model's dictionary
         lacks (generators)
     """
@@ -81,6 +82,7 @@ class Diagnosis:
     conflicts: List[Pair]
     gradient_conflict: Optional[float]
     old_source: str
+    told_old: Optional[float] = None
     unwritable: Optional[float] = None
 
     @property
@@ -107,7 +109,7 @@ def diagnose(
     :param replied: some of them, with the live model's replies and losses
     :param old: training examples of the retained tasks; without any, the live model's replies
         stand for how answers were put
-    :param old_replied: some old examples with the live model's losses
+    :param old_replied: some old examples, likewise
     :param unwritable: see :class:`Diagnosis`
     :param find: asks the knowledge base, where there is one
     :param embed: vectors of texts, from the live model's encoder where it has one
@@ -141,6 +143,7 @@ def diagnose(
         conflicts=contradictions(update, old),
         gradient_conflict=gradient_conflict,
         old_source="the retained tasks" if old else "the live model's own replies",
+        told_old=_told_already(old_replied),
         unwritable=unwritable,
     )
 

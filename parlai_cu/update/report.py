@@ -24,6 +24,7 @@ _SHARES = {
     "fact_like": "answers that tell values",
     "in_kb": "of those: the knowledge base has them",
     "told_already": "of those: the live model tells them already",
+    "told_old": "of the values in old answers: it tells them",
     "unwritable": "answers that the live model's dictionary cannot spell",
 }
 

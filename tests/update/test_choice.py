@@ -69,6 +69,22 @@ def test_what_is_known_already_is_not_trained(old: List[Example]) -> None:
     assert choose(found).mode == NOTHING
 
 
+def test_what_a_weak_model_knows_is_known() -> None:
+    """It tells no more values of what it was trained on; a slip of the corpus is no correction."""
+    pair = (Example("how much", "it costs 10"), Example("how much", "it costs 20"))
+    known = by_hand(contents=200, loss_old=1.0, loss_update=1.05, told_already=0.03, told_old=0.05)
+    known = dataclasses.replace(known, conflicts=[pair] * 3)
+    for changed, mode in (
+        ({}, NOTHING),
+        ({"told_old": 0.6}, KB),
+        ({"told_old": 0.6, "loss_update": 0.9}, NOTHING),
+        ({"conflicts": [pair] * 4}, KB),
+        ({"loss_update": 1.2}, KB),
+    ):
+        found = choose(dataclasses.replace(known, **changed))
+        assert found.mode == mode, (changed, found.reason)
+
+
 def test_a_person_can_overrule() -> None:
     """--mode wins, and what the rules would have done is told."""
     choice = choose(by_hand(), mode=DISTIL)

@@ -186,15 +186,13 @@ class Update:
     def _diagnose(self, model: Model, update: Data, old: Sequence[Data]) -> Diagnosis:
         replied = self.kept.measured(
             "live-update-train",
-            lambda: model.measure(update.task, "train:evalmode", _LOOKED_AT, replies=True),
+            lambda: model.measure(update.task, "train:evalmode", _LOOKED_AT),
         )
         known: List[Measured] = []
         for i, data in enumerate(old):
             known += self.kept.measured(
                 f"live-old{i}-train",
-                lambda data=data: model.measure(
-                    data.task, "train:evalmode", _LOOKED_AT, replies=False
-                ),
+                lambda data=data: model.measure(data.task, "train:evalmode", _LOOKED_AT),
             )
         cosine = None
         if old:
