@@ -36,7 +36,8 @@ DETECTION, SELECTION = "dstc11:detection", "dstc11:selection"
 DIALOGUES, RESPONSE = "dstc11:dialogues", "dstc11:response"
 # how the gates learn: --kb-gate, task, and for how long
 GATES = {
-    "classifier": ("classifier", DETECTION, ["-eps", str(EPOCHS), "-veps", "1"]),
+    # judged once, at the end: what is calibrated then is what is kept
+    "classifier": ("classifier", f"{DETECTION},dstc11:earlier", ["-eps", "6", "-veps", "5.9"]),
     # without labels nothing can be chosen by them either
     "classifier, no labels": ("classifier", DIALOGUES, ["-tstep", "150", "-veps", "-1"]),
     "score": ("score", DETECTION, ["-eps", "2", "-veps", "1"]),

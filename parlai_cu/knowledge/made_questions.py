@@ -10,6 +10,7 @@ import re
 from typing import Any, List
 
 from parlai_cu.errors import UsageError
+from parlai_cu.knowledge.backends.store import said_of
 from parlai_cu.knowledge.words import STOP_WORDS, words
 from parlai_cu.types import Fact
 
@@ -64,6 +65,14 @@ def sample(kb: Any, rng: random.Random) -> List[Fact]:
     if not found:
         raise UsageError(f"--kb {kb.name}: there is no fact to make a question of")
     return found
+
+
+def told(kb: Any, rng: random.Random) -> List[str]:
+    """What the facts of a sample say; nothing where a knowledge base cannot list them."""
+    try:
+        return [said_of(fact) for fact in sample(kb, rng)]
+    except UsageError:
+        return []
 
 
 def question(fact: Fact, rng: random.Random) -> str:

@@ -6,6 +6,7 @@ column whose value is said itself is no question: "something cheap".
 """
 
 import dataclasses
+import re
 from typing import Dict, List, Set, Tuple
 
 from parlai_cu.knowledge.reading import told
@@ -36,6 +37,15 @@ _ASKED_AS: Tuple[Tuple[str, str], ...] = (
     ("postal code", "postcode"),
 )
 
+# what a sentence that asks for something begins with
+_BEGIN_QUESTIONS = frozenset(
+    """
+    are can could describe did do does explain give had has have how is list may show tell was were
+    what when where which who whose why will would
+    """.split()
+)
+_SENTENCE = re.compile(r"[.!?;]+")
+
 
 def narrowed(turn: Turn, fact: Evidence) -> Evidence:
     """
@@ -52,12 +62,28 @@ def narrowed(turn: Turn, fact: Evidence) -> Evidence:
 
 
 def is_asked_for(turn: Turn, fact: Evidence) -> bool:
-    """Whether a fact is a row of what is named, now or just before, and a column is asked for."""
-    name = [word for word in words(fact.entity) if word not in STOP_WORDS]
-    if not name or not fact.fields or not asked_columns(turn.text, fact):
+    """
+    Whether a fact is a row of what is asked about, however few of the question's words it has.
+
+    It is what the turn itself names and asks something of ("how quick is Solo Lite?"), or what was
+    named just before and has a column that is asked for ("and its phone number?").
+    """
+    name = {word for word in words(fact.entity) if word not in STOP_WORDS}
+    if not name or not fact.fields:
         return False
+    if name <= set(words(turn.text)) and is_question(turn.text):
+        return True
     heard = (turn.text, *turn.history[-_NAMED_IN:])
-    return any(set(name) <= set(words(said)) for said in heard)
+    named = any(name <= set(words(said)) for said in heard)
+    return named and bool(asked_columns(turn.text, fact))
+
+
+def is_question(text: str) -> bool:
+    """Whether a turn asks or requests anything; by a question mark or by how a sentence begins."""
+    return "?" in text or any(
+        words(sentence)[:1] and words(sentence)[0] in _BEGIN_QUESTIONS
+        for sentence in _SENTENCE.split(text)
+    )
 
 
 def asked_columns(text: str, fact: Evidence) -> List[str]:

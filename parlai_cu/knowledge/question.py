@@ -29,17 +29,22 @@ class Question:
     entities: List[str]
 
 
-def ask(turn: Turn, known: Callable[[List[str]], List[str]]) -> Question:
+def ask(
+    turn: Turn,
+    known: Callable[[List[str]], List[str]],
+    meant: Callable[[str], List[str]] = lambda said: [],
+) -> Question:
     """
     Make a search of a turn; of "thank you", which asks for nothing, an empty one.
 
     :param known: which of these names are entities
+    :param meant: the entities that an utterance means by names which are written otherwise
     """
     entities: List[str] = []
     if not terms(turn.text):
         return Question({}, [])
     for said in [turn.text, *reversed(turn.history[-_ENTITY_OF:])]:
-        entities = mentioned(said, known)
+        entities = mentioned(said, known, meant)
         if entities:
             break
     weights: Dict[str, float] = {}
@@ -52,11 +57,16 @@ def ask(turn: Turn, known: Callable[[List[str]], List[str]]) -> Question:
     return Question(weights, entities)
 
 
-def mentioned(text: str, known: Callable[[List[str]], List[str]]) -> List[str]:
+def mentioned(
+    text: str,
+    known: Callable[[List[str]], List[str]],
+    meant: Callable[[str], List[str]] = lambda said: [],
+) -> List[str]:
     """
     The entities named in a text, longest names first; none that is part of a longer one.
 
     :param known: which of these names are entities
+    :param meant: the entities that a text means by names which are written otherwise
     """
     said = words(text)[:200]
     names = {
@@ -69,6 +79,8 @@ def mentioned(text: str, known: Callable[[List[str]], List[str]]) -> List[str]:
     candidates = sorted(names)
     for start in range(0, len(candidates), 500):
         found += known(candidates[start : start + 500])
+    other = [name for name in meant(text) if name not in found]
+    found += known(other) if other else []
     found.sort(key=lambda name: (-len(name), name))
     kept: List[str] = []
     for name in found:

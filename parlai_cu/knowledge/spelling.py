@@ -1,6 +1,6 @@
 """The name that somebody meant who did not spell it right."""
 
-from typing import Dict, Iterable, List, Optional, Set, Tuple
+from typing import Dict, Iterable, Optional, Set, Tuple
 
 from sklearn.feature_extraction.text import (  # type: ignore[import-untyped]
     ENGLISH_STOP_WORDS,
@@ -40,11 +40,16 @@ class Spelling:
         self._known: Set[str] = {word for text in words for word in text.split()}
         self._known |= STOP_WORDS | ENGLISH_STOP_WORDS
         # first letter, length -> names; what is compared must be few
-        self._names: Dict[Tuple[str, int], List[str]] = {}
+        self._names: Dict[Tuple[str, int], Dict[str, None]] = {}
+        self.add(names)
+
+    def add(self, names: Iterable[str]) -> None:
+        """Know more names; some may be known already."""
         for name in names:
             self._known.update(name.split())
             if len(name) >= _SHORT and not any(letter.isdigit() for letter in name):
-                self._names.setdefault((name[0], len(name)), []).append(name)
+                alike = self._names.setdefault((name[0], len(name)), {})
+                alike[name] = None
 
     def meant(self, said: str) -> Optional[str]:
         """The name that is meant by some words, if any."""

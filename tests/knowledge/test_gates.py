@@ -10,8 +10,8 @@ import torch
 from parlai_cu import plugin
 from parlai_cu.knowledge.gates.calibration import (
     calibration_error,
-    cooled,
-    temperature_for,
+    scale_for,
+    scaled,
     threshold_for,
 )
 from parlai_cu.knowledge.gates.classifier import Classifier
@@ -157,22 +157,54 @@ def test_calibration_error_by_hand() -> None:
     assert calibration_error([(1.0, True), (0.0, False)]) == 0
 
 
-def test_the_temperature_makes_probabilities_true() -> None:
+def test_scaling_makes_probabilities_true() -> None:
     """Sure at .95 but right in 3 of 4: the logit of .75 is what is left of it."""
     judged = [(0.95, True)] * 30 + [(0.95, False)] * 10 + [(0.05, False)] * 30
     judged += [(0.05, True)] * 10
-    heat = temperature_for(judged)
+    heat, shift = scale_for(judged)
     assert heat == pytest.approx(math.log(19) / math.log(3), rel=1e-3)
-    assert cooled(0.95, heat) == pytest.approx(0.75, abs=1e-3)
-    calm = [(cooled(p, heat), needed) for p, needed in judged]
+    assert shift == pytest.approx(0, abs=1e-3)
+    assert scaled(0.95, heat, shift) == pytest.approx(0.75, abs=1e-3)
+    calm = [(scaled(p, heat, shift), needed) for p, needed in judged]
     assert calibration_error(calm) < 0.01 < calibration_error(judged)
-    assert temperature_for(calm) == pytest.approx(1.0, rel=1e-2)
+    assert scale_for(calm) == pytest.approx((1.0, 0.0), rel=1e-2, abs=1e-3)
+
+
+def test_scaling_moves_a_gate_that_learnt_of_too_many_noes() -> None:
+    """All are judged too low: what is needed is told apart at .4 before, at .5 afterwards."""
+    judged = [(0.45, True)] * 20 + [(0.35, False)] * 20 + [(0.35, True), (0.45, False)]
+    heat, shift = scale_for(judged)
+    assert scaled(0.41, heat, shift) > 0.5 > scaled(0.39, heat, shift)
 
 
 def test_too_little_to_calibrate_by() -> None:
     """A few examples, or of one kind only: nothing is changed."""
-    assert temperature_for([(0.9, True)] * 5) == 1.0
-    assert temperature_for([(0.9, True)] * 50) == 1.0
+    assert scale_for([(0.9, True)] * 5) == (1.0, 0.0)
+    assert scale_for([(0.9, True)] * 50) == (1.0, 0.0)
+
+
+def test_a_word_is_known_by_where_it_stands() -> None:
+    """Never heard in training: one that facts have is taken for one that facts have."""
+    facts = ["the noise is terrible", "a lovely view", "stale bread", "a spotty mirror"]
+    said = ["book a table", "the train leaves", "a cheap place", "in the north"]
+    gate, optimizer = learning("classifier", 0.05)
+    gate.count_facts(facts * 20)
+    gate.count_said(said * 20)
+    for _ in range(60):
+        turns = [Turn("noise"), Turn("view"), Turn("table"), Turn("train")]
+        step(gate, optimizer, turns, [0.5] * 4)
+    needs = gate.decide(Turn("mirror"), [evidence(0.5)], None)
+    other = gate.decide(Turn("cheap"), [evidence(0.5)], None)
+    assert needs.score > 0.53 > other.score
+    again = make("classifier")
+    again.load_state_dict(gate.state_dict())
+    assert again.decide(Turn("mirror"), [evidence(0.5)], None).score == needs.score
+
+
+def test_the_hinge_lets_be_what_is_sure() -> None:
+    """By hand: margins 2, .5 and -1 of right, right and wrong: (0 + .25 + 4) / 3."""
+    found = Classifier().loss(torch.tensor([2.0, -0.5, -1.0]), torch.tensor([1.0, 0.0, 1.0]))
+    assert found == pytest.approx((0 + 0.25 + 4) / 3)
 
 
 def test_a_column_of_a_named_thing_is_sure() -> None:

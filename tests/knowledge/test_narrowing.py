@@ -61,3 +61,17 @@ def test_a_column_of_a_thing_that_is_named() -> None:
     assert is_asked_for(Turn("and its phone?", ("I like the Oak Inn.", "Good choice.")), ROW)
     assert not is_asked_for(Turn("what is your phone number?"), ROW)
     assert not is_asked_for(Turn("I will stay at the Oak Inn."), ROW)
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("would the Oak Inn suit a family of night owls?", True),
+        ("Good. Tell me something about the Oak Inn", True),
+        ("would the inn suit a family of night owls?", False),
+        ("The Oak Inn was lovely!", False),
+    ],
+)
+def test_a_thing_that_a_question_names(text: str, asked: bool) -> None:
+    """Its row is meant though no column is named, and few of the words are in it."""
+    assert is_asked_for(Turn(text), ROW) == asked

@@ -148,6 +148,9 @@ def test_ordinary_dialogues(folder: Path) -> None:
     """Each exchange before the last turn, once, without labels of the track."""
     data = list(agents.DialoguesTeacher.setup_data(None, str(folder / "train")))  # type: ignore
     assert data == [({"text": "Book it.", "labels": ["Done."]}, True)]
+    teacher = agents.EarlierTeacher.__new__(agents.EarlierTeacher)
+    (example, begins), *more = teacher.setup_data(str(folder / "train"))
+    assert begins and not more and (example["text"], example["labels"]) == ("Book it.", ["no"])
 
 
 @pytest.mark.parametrize("name", ["knowledge.json", "val/logs.json", "val/labels.json"])

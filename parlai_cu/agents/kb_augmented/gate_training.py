@@ -12,8 +12,8 @@ from parlai_cu.knowledge import made_questions
 from parlai_cu.knowledge.gates.calibration import (
     bin_of,
     calibration_error,
-    cooled,
-    temperature_for,
+    scale_for,
+    scaled,
     threshold_for,
 )
 from parlai_cu.types import Evidence, Fact, GateDecision, Turn
@@ -59,6 +59,9 @@ class CalibrationError(Metric):
         return sum(map(abs, self._bins.values())) / self._count
 
 
+_cross_entropy = torch.nn.functional.binary_cross_entropy_with_logits
+
+
 class GateTraining(Agent):
     """The part of the agent that teaches its gate. It sits before the base agent in the MRO."""
 
@@ -71,6 +74,7 @@ class GateTraining(Agent):
         self._judged: List[Tuple[float, bool]] = []
         self._held_out: List[Example] = []
         self._facts: List[Fact] = []
+        self._counted_facts = False
         self._rng = random.Random(opt.get("seed") or 0)
         super().__init__(opt, shared)
 
@@ -82,10 +86,21 @@ class GateTraining(Agent):
             return None
         logits = self.gate([turn], [found[: self.opt["kb_top_k"]]])
         wanted = torch.tensor([float(needed)], device=logits.device)
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted)
+        loss: torch.Tensor = getattr(self.gate, "loss", _cross_entropy)(logits, wanted)
         self.global_metrics.add("gate_loss", AverageMetric(loss.item()))
         self.global_metrics.add("gate_acc", AverageMetric(int((logits.item() > 0) == needed)))
         return loss
+
+    def count_words(self, turn: Turn) -> None:
+        """Let the gate know how often facts and dialogues have each word, if it wants to."""
+        if not hasattr(self.gate, "count_said"):
+            return
+        if not self._counted_facts:
+            self._counted_facts = True
+            if self.gate.told[-1] == 0:
+                self.gate.count_facts(made_questions.told(self.kb, self._rng))
+        # the exchange before; what was said earlier is that of other turns
+        self.gate.count_said(turn.history[-2:])
 
     def teach_gate_unlabelled(self, turn: Turn) -> List[torch.Tensor]:
         """
@@ -115,6 +130,7 @@ class GateTraining(Agent):
         self._judged = []
         if hasattr(self.gate, "temperature"):
             self.gate.temperature.fill_(1)
+            self.gate.shift.fill_(0)
 
     def gate_reply(self, observation: Any, decision: GateDecision) -> Any:
         """The answer to a message that asks if knowledge is needed."""
@@ -128,7 +144,7 @@ class GateTraining(Agent):
         return reply
 
     def settle_gate(self) -> None:
-        """Temperature, and threshold where it is to be chosen, by what was judged last."""
+        """Calibration, and threshold where it is to be chosen, by what was judged last."""
         if not self._judged:
             top_k = self.opt["kb_top_k"]
             self._judged = [
@@ -137,12 +153,14 @@ class GateTraining(Agent):
             ]
         judged = self._judged
         if hasattr(self.gate, "temperature") and judged:
-            heat = temperature_for(judged)
+            heat, shift = scale_for(judged)
+            # on top of what was applied when these were judged
+            self.gate.shift.add_(shift * self.gate.temperature)
             self.gate.temperature.mul_(heat)
-            self._judged = [(cooled(probability, heat), needed) for probability, needed in judged]
+            self._judged = [(scaled(score, heat, shift), needed) for score, needed in judged]
             logging.info(
-                f"gate calibrated on {len(judged)} turns: temperature {heat:.2f}, expected "
-                f"calibration error {calibration_error(judged):.3f} -> "
+                f"gate calibrated on {len(judged)} turns: temperature {heat:.2f}, shift "
+                f"{shift:.2f}, expected calibration error {calibration_error(judged):.3f} -> "
                 f"{calibration_error(self._judged):.3f}"
             )
         if self.opt.get("kb_gate_threshold") == "auto" and self._judged:

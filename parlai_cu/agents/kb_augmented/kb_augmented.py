@@ -46,8 +46,8 @@ DEFAULT_EPOCHS = 10
 LEARNING_RATE = 0.03
 # a right fact among so many counts for kb_hits@5
 _FIRST = 5
-# turns of training whose facts are kept
-_REMEMBERED = 4000
+# facts that are kept for the turns of training
+_REMEMBERED = 400_000
 _NO_BASE = "-m kb_augmented needs --init-model MODEL (the deployed ParlAI model) or -mf MODEL"
 
 
@@ -88,7 +88,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
         self._room: Any = None
         # what was found for the turns of training, and in which state of the knowledge base
         self._remembered: Dict[Turn, List[Evidence]] = {}
-        self._remembered_of = ""
+        self._facts_remembered, self._remembered_of = 0, ""
         trains = shared is None and updating_agent.is_training(opt)
         if shared is None:
             if opt.get("init_model"):
@@ -209,6 +209,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
     def _teach(self, turn: Turn, labels: Sequence[str]) -> List[torch.Tensor]:
         """The losses on one example, by what its labels are."""
         if labels[0] in (NEEDED, NOT_NEEDED):
+            self.count_words(turn)
             loss = self.teach_gate(turn, labels[0] == NEEDED, self._ask_again(turn))
         elif self.opt["kb_gate"] == "classifier" and "ranker" not in self.learners():
             return self.teach_gate_unlabelled(turn)
@@ -223,10 +224,14 @@ class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
         except KnowledgeError:  # is told of in ask
             return self.ask(turn)
         if now != self._remembered_of:
-            self._remembered, self._remembered_of = {}, now
-        if turn not in self._remembered and len(self._remembered) < _REMEMBERED:
-            self._remembered[turn] = self.ask(turn)
-        return self._remembered[turn] if turn in self._remembered else self.ask(turn)
+            self._remembered, self._facts_remembered, self._remembered_of = {}, 0, now
+        if turn in self._remembered:
+            return self._remembered[turn]
+        found = self.ask(turn)
+        if self._facts_remembered < _REMEMBERED:
+            self._remembered[turn] = found
+            self._facts_remembered += len(found)
+        return found
 
     def _teach_ranker(
         self, turn: Turn, labels: Sequence[str], found: Sequence[Evidence]

@@ -21,11 +21,13 @@ from typing import (
     Mapping,
     Optional,
     Sequence,
+    Set,
     Tuple,
 )
 
 from parlai_cu.errors import KnowledgeError, nearest
 from parlai_cu.knowledge import bm25, candidates
+from parlai_cu.knowledge.aliases import MOST_NAMES, Aliases
 from parlai_cu.knowledge.backends.store import (
     COLUMNS,
     ENCODED,
@@ -39,6 +41,7 @@ from parlai_cu.knowledge.backends.store import (
 from parlai_cu.knowledge.encoders import Encoder, load_encoder
 from parlai_cu.knowledge.fusion import reciprocal_ranks
 from parlai_cu.knowledge.question import Question, ask
+from parlai_cu.knowledge.words import stem
 from parlai_cu.types import Evidence, Fact, Turn
 
 # of one entity so many facts are looked at
@@ -46,6 +49,8 @@ _OF_AN_ENTITY = 256
 # what a fact of another entity than the ones asked about is worth; on DSTC11's training questions
 # anything from 0 to 0.5 finds as much
 _OF_ANOTHER = 0.5
+# a word stands for an entity alone where no more than so many times its facts have it
+_ALONE = 1.2
 # facts found by their vectors, where there are any
 _BY_VECTOR = 50
 # what facts are compared by; the rest is read of the best alone
@@ -69,6 +74,8 @@ class StoredFacts:
         self.name, self.writable = name, writable
         # encoders that could not be loaded were told of
         self._told: set = set()
+        # names of things, up to a change of a database
+        self._aliases, self._named_until = Aliases(), ("", 0)
 
     def _reading(self) -> ContextManager[Store]:
         """One state of everything, whatever is written meanwhile."""
@@ -93,16 +100,42 @@ class StoredFacts:
         words and that by vectors are fused, and the score is the better of share and cosine.
         """
         with self._reading() as store:
-            question = ask(turn, lambda names: _known_entities(store, names))
+            state = state_of(store)
+            self._learn_names(store, state)
+            question = ask(
+                turn,
+                lambda names: _known_entities(store, names),
+                lambda said: self._aliases.meant(
+                    said, lambda *of: _is_rare(store, *of), lambda said: _unknown(store, said)
+                ),
+            )
             if not question.weights:
                 return []
-            state = state_of(store)
             encoder = self._encoder(state)
             if encoder is None:
                 return self._by_words(store, question, state, top_k)
             by_words = self._by_words(store, question, state, _BY_VECTOR)
             by_vectors = self._by_vectors(store, turn, question, state, encoder)
             return _fused(by_words, by_vectors)[:top_k]
+
+    def _learn_names(self, store: Store, state: Mapping[str, str]) -> None:
+        """Those that were added since it was last looked."""
+        uuid, last = state["uuid"], int(state["last"])
+        if (uuid, last) == self._named_until:
+            return
+        if uuid != self._named_until[0]:
+            self._aliases = Aliases()
+            rows = store.execute(
+                "SELECT DISTINCT entity_key FROM facts LIMIT ?", (MOST_NAMES + 1,)
+            ).fetchall()
+        else:
+            rows = store.execute(
+                "SELECT DISTINCT f.entity_key FROM changes c JOIN facts f ON f.id = c.id "
+                "WHERE c.number > ? LIMIT ?",
+                (self._named_until[1], MOST_NAMES + 1),
+            ).fetchall()
+        self._aliases.add(row["entity_key"] for row in rows)
+        self._named_until = (uuid, last)
 
     def _by_words(
         self, store: Store, question: Question, state: Mapping[str, str], most: int
@@ -411,3 +444,17 @@ def _known_entities(store: Store, names: List[str]) -> List[str]:
         f"SELECT DISTINCT entity_key FROM facts WHERE entity_key IN ({marks})", names
     )
     return [row["entity_key"] for row in rows]
+
+
+def _is_rare(store: Store, word: str, entity: str) -> bool:
+    """Whether a word stands in few facts but those of an entity."""
+    row = store.execute(
+        "SELECT count(*) AS n FROM facts WHERE entity_key = ?", (entity,)
+    ).fetchone()
+    return _documents(store, [stem(word)]).get(stem(word), 0) <= _ALONE * int(row["n"])
+
+
+def _unknown(store: Store, said: Sequence[str]) -> Set[str]:
+    """Which words stand in no fact."""
+    known = _documents(store, {stem(word) for word in said}) if said else {}
+    return {word for word in said if stem(word) not in known}

@@ -1,13 +1,15 @@
 """
-What a gate's probability is worth: threshold, temperature and calibration error.
+What a gate's probability is worth: threshold, temperature and shift, and calibration error.
 
 Guo et al. 2017, "On calibration of modern neural networks" (https://arxiv.org/abs/1706.04599),
-sections 2 and 4.2. Each function takes what a gate judged: (probability, whether knowledge was
+sections 2 and 4.1. Each function takes what a gate judged: (probability, whether knowledge was
 needed).
 """
 
 import math
 from typing import List, Sequence, Tuple
+
+from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
 Judged = Sequence[Tuple[float, bool]]
 
@@ -15,7 +17,8 @@ BINS = 10
 # with fewer examples than this a temperature tells of chance
 _ENOUGH = 20
 _COLDEST, _HOTTEST = 0.1, 10.0
-_STEPS = 60
+# the inverse of the penalty on slope and offset
+_HARDLY_ANY = 1e6
 _NEARLY = 1e-6
 
 
@@ -54,34 +57,28 @@ def calibration_error(judged: Judged) -> float:
     return sum(gaps) / max(len(judged), 1)
 
 
-def temperature_for(judged: Judged) -> float:
+def scale_for(judged: Judged) -> Tuple[float, float]:
     """
-    What the logits are to be divided by, so that the probabilities say how often they are right.
+    How logits become probabilities that say how often they are right (Platt 1999).
 
-    :return: the one of least cross-entropy; 1.0 where there is too little to go by
+    :return: temperature and shift of least cross-entropy, for :func:`scaled`; 1.0 and 0.0 where
+        there is too little to go by
     """
     kinds = {needed for _, needed in judged}
     if len(judged) < _ENOUGH or len(kinds) < 2:
-        return 1.0
-    logits = [(logit(p), needed) for p, needed in judged]
-
-    def loss(temperature: float) -> float:
-        return sum(_cross_entropy(x / temperature, needed) for x, needed in logits)
-
-    # convex in 1 / temperature: ternary search over its logarithm finds the one minimum
-    low, high = math.log(_COLDEST), math.log(_HOTTEST)
-    for _ in range(_STEPS):
-        left, right = low + (high - low) / 3, high - (high - low) / 3
-        if loss(math.exp(left)) < loss(math.exp(right)):
-            high = right
-        else:
-            low = left
-    return math.exp((low + high) / 2)
+        return 1.0, 0.0
+    model = LogisticRegression(C=_HARDLY_ANY).fit(
+        [[logit(probability)] for probability, _ in judged], [needed for _, needed in judged]
+    )
+    slope, offset = float(model.coef_[0][0]), float(model.intercept_[0])
+    if slope <= 0:
+        return _HOTTEST, 0.0
+    return min(max(1 / slope, _COLDEST), _HOTTEST), offset / slope
 
 
-def cooled(probability: float, temperature: float) -> float:
-    """A probability after its logit was divided by a temperature."""
-    return sigmoid(logit(probability) / temperature)
+def scaled(probability: float, temperature: float, shift: float) -> float:
+    """A probability after its logit was shifted, and divided by a temperature."""
+    return sigmoid((logit(probability) + shift) / temperature)
 
 
 def logit(probability: float) -> float:
@@ -93,9 +90,3 @@ def logit(probability: float) -> float:
 def sigmoid(x: float) -> float:
     """From logits to probabilities."""
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
-
-
-def _cross_entropy(x: float, needed: bool) -> float:
-    """Of a logit; softplus in a form that does not overflow."""
-    signed = -x if needed else x
-    return max(signed, 0.0) + math.log1p(math.exp(-abs(signed)))

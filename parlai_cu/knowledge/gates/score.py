@@ -18,7 +18,7 @@ _SCALE = 10.0
 class Score(torch.nn.Module):
     """
     The score of the best fact, which for the embedded knowledge base is between 0 and 1; for a
-    column of a thing that is named it is 1, however few of the words are in the row.
+    row of a thing that is asked about by its name it is 1, however few of the words are in the row.
 
     As it is, that is no probability but the share of what the question says that is in the fact.
     Trained on turns labelled yes and no it becomes one: the logistic function of the score
@@ -67,7 +67,7 @@ class Score(torch.nn.Module):
 
 
 def _best(turn: Turn, evidence: Sequence[Evidence]) -> float:
-    """The best fact's score; a row of what is named, with the column that is asked for, is sure."""
+    """The best fact's score; a row of what is asked about by its name is sure."""
     if not evidence:
         return 0.0
     return 1.0 if is_asked_for(turn, evidence[0]) else min(evidence[0].score, 1.0)

@@ -2,7 +2,8 @@
 DSTC11 track 5, task-oriented dialogue with subjective knowledge, from its original files.
 
 ``-t dstc11:detection``: does answering take knowledge? ``-t dstc11:selection``: which snippets?
-``-t dstc11:response`` (the default): the answer. ``-t dstc11:dialogues``: the dialogues before it.
+``-t dstc11:response`` (the default): the answer. ``-t dstc11:dialogues``: the dialogues before it;
+``-t dstc11:earlier``: their turns as ones that need no knowledge.
 ``--dstc11-path`` names the folder.
 """
 
@@ -179,6 +180,23 @@ class DialoguesTeacher(Dstc11Teacher):
                 if (turns[i][0], turns[i + 1][0]) == ("U", "S") and text not in seen:
                     seen.add(text)
                     yield {"text": text, "labels": [turns[i + 1][1]]}, True
+
+
+class EarlierTeacher(DialoguesTeacher):
+    """
+    The same turns as :class:`DialoguesTeacher`, labelled ``no``: of the corpus only the last turn
+    of a dialogue was written to seek knowledge. Beside ``dstc11:detection`` in training.
+    """
+
+    def setup_data(self, datafile: str) -> Iterator[Tuple[Dict[str, Any], bool]]:
+        """
+        Yield each earlier user turn, once, with what was said before.
+
+        :param datafile: the folder, and the split as ParlAI calls it
+        """
+        for example, begins in super().setup_data(datafile):
+            labels = {"labels": [OTHER], "label_candidates": [SEEKING, OTHER]}
+            yield {**example, **labels}, begins
 
 
 class DefaultTeacher(ResponseTeacher):
