@@ -8,6 +8,7 @@ core that is being measured.
 import asyncio
 import json
 import os
+import signal
 import struct
 import sys
 import time
@@ -126,19 +127,28 @@ class User:
 
 
 class Count:
-    """What became of the turns."""
+    """
+    What became of the turns.
 
-    def __init__(self) -> None:
+    :param until: when no more turns are begun
+    """
+
+    def __init__(self, until: float = float("inf")) -> None:
+        self.until = until
         self.seconds: List[float] = []
         self.sent = self.wrong = self.late = self.notices = 0
 
+    def stop(self) -> None:
+        """Begin no more turns."""
+        self.until = 0.0
 
-async def talk(user: User, until: float, turns: int, patience: float, count: Count) -> None:
-    """Take turns, the next on the answer to the last; those begun before ``until`` count."""
+
+async def talk(user: User, turns: int, patience: float, count: Count) -> None:
+    """Take turns, the next on the answer to the last."""
     for turn in range(turns):
         mark = f"#{user.name}-{turn}"
         began = time.perf_counter()
-        if began >= until:
+        if began >= count.until:
             return
         count.sent += 1
         try:
@@ -166,7 +176,7 @@ async def load(port: int, users: int, lasting: float, patience: float, entering:
     """
     Users who all talk at once.
 
-    :param lasting: s in which they begin turns
+    :param lasting: s in which they begin turns, unless SIGUSR1 ends it earlier
     :param patience: s for an answer
     :param entering: s for all to be let in
     """
@@ -175,10 +185,10 @@ async def load(port: int, users: int, lasting: float, patience: float, entering:
     entered = await asyncio.gather(*(user.enter(entering) for user in crowd))
     inside = [user for user, ok in zip(crowd, entered) if ok]
     entering = time.perf_counter() - began
-    count = Count()
     began = time.perf_counter()
-    until = began + lasting
-    await asyncio.gather(*(talk(user, until, sys.maxsize, patience, count) for user in inside))
+    count = Count(began + lasting)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, count.stop)
+    await asyncio.gather(*(talk(user, sys.maxsize, patience, count) for user in inside))
     seconds = time.perf_counter() - began
     for user in crowd:
         user.close()
@@ -196,6 +206,7 @@ async def load(port: int, users: int, lasting: float, patience: float, entering:
         "turns_per_second": round(len(count.seconds) / seconds, 1) if seconds else 0.0,
         "mean": round(1000 * sum(count.seconds) / max(1, len(count.seconds)), 2),
         **percentiles(count.seconds),
+        "slowest": round(1000 * max(count.seconds, default=0.0), 2),
     }
 
 
@@ -210,24 +221,29 @@ def percentiles(seconds: List[float]) -> Dict[str, Optional[float]]:
     }
 
 
-async def come_and_go(port: int, conversations: int, at_once: int) -> Any:
-    """Conversations of one turn each, one after the other, some at once."""
+async def come_and_go(port: int, conversations: int, at_once: int, turns: int) -> Any:
+    """Conversations of some turns each, one after the other, some at once."""
     count, left = Count(), iter(range(conversations))
 
     async def one_after_the_other() -> None:
         for name in left:
             user = User(port, name)
             if await user.enter(60):
-                await talk(user, float("inf"), 1, 60, count)
+                await talk(user, turns, 60, count)
             user.close()
 
+    began = time.perf_counter()
     await asyncio.gather(*(one_after_the_other() for _ in range(at_once)))
-    answered = len(count.seconds)
-    return {"conversations": conversations, "answered": answered, "wrong": count.wrong}
+    return {
+        "turns": conversations * turns,
+        "answered": len(count.seconds),
+        "wrong": count.wrong,
+        "seconds": round(time.perf_counter() - began, 1),
+    }
 
 
 def main() -> None:
-    """Arguments: load PORT USERS SECONDS PATIENCE ENTERING, or come_and_go PORT N AT_ONCE."""
+    """Arguments: load PORT USERS SECONDS PATIENCE ENTERING, or come_and_go PORT N AT_ONCE TURNS."""
     what, *numbers = sys.argv[1:]
     port, *rest = (int(number) for number in numbers)
     print(json.dumps(asyncio.run({"load": load, "come_and_go": come_and_go}[what](port, *rest))))

@@ -5,7 +5,10 @@ The same model (zoo:telecom/base, greedy), ParlAI's chatbot world, the same clie
 its own, on one machine, one after the other; and the bare model, which bounds them all: `observe`,
 `batch_act`, `self_observe` in a loop.
 
-    python benchmarks/chat_service.py --out bench/chat_service
+    python benchmarks/chat_service.py --out bench/chat_service --publish
+
+It takes less than half an hour on a quiet machine; interrupted, it goes on from there.
+``--publish`` puts what was measured in benchmarks/results and into docs/serving.md.
 """
 
 import argparse
@@ -19,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 import urllib.request
 from pathlib import Path
@@ -30,7 +34,12 @@ from harness import Harness, about, pyplot
 HERE = Path(__file__).parent
 USERS = (1, 8, 32, 128, 512)
 # s of each load, that a user waits for an answer, and for all to be let in
-LASTING, PATIENCE, ENTERING = 10, 45, 180
+LASTING, PATIENCE, ENTERING = 10, 45, 60
+# an hour of a service at 10 turns a second, taken as fast as it goes
+HOUR = {"turns": 10, "at_once": 64}
+ROOT = HERE.parent
+# where what was measured stands in docs/serving.md
+BEGIN, END = "<!-- of benchmarks/chat_service.py -->", "<!-- until here -->"
 CONFIG = """
 world_module: parlai.chat_service.tasks.chatbot.worlds
 overworld: MessengerOverworld
@@ -70,26 +79,29 @@ def main() -> None:
     parser.add_argument("--users", type=int, nargs="+", default=list(USERS))
     parser.add_argument("--promotions", type=int, default=100, help="under load")
     parser.add_argument("--soak", type=int, default=10_000, help="conversations that come and go")
+    parser.add_argument("--hour", type=int, default=3600, help="conversations of an hour")
+    parser.add_argument("--publish", action="store_true", help="into results and docs")
     args = parser.parse_args()
     bench = Harness(args.out)
-    rows: List[Dict[str, Any]] = []
+    result: Dict[str, Any] = {"about": bench.remembered("about", about), "rows": []}
+    if result["about"]["commit"] != about()["commit"]:
+        sys.exit(f"{args.out} holds a run of commit {result['about']['commit']}: remove it")
     for users in args.users:
         for service in ("stock", "ours"):
-            key = f"{service}_{users}"
-            rows.append(bench.remembered(key, lambda s=service, n=users: measure(s, n)))
-        # in the same minute, as others may be using the machine
-        batch = max(1, round(rows[-1]["mean_batch"]))
-        rows[-1]["bare"] = bench.remembered(f"bare_{users}", lambda n=batch: measure_bare(n))
-    result = {"about": about(), "rows": rows}
+            key, work = f"{service}_{users}", functools.partial(measure, service, users)
+            result["rows"].append(bench.remembered(key, work))
     result["lone"] = [bench.remembered(f"lone_{s}", lambda s=s: lone(s)) for s in ("stock", "ours")]
-    if args.promotions:
-        work = functools.partial(promotions, args.promotions)
-        result["promotions"] = bench.remembered("promotions", work)
-    if args.soak:
-        result["soak"] = bench.remembered("soak", lambda: soak(args.soak))
+    for name, work in (
+        ("promotions", functools.partial(promotions, args.promotions)),
+        ("soak", functools.partial(soak, ECHO, args.soak, 1, 32, 10)),
+        ("hour", functools.partial(soak, MODEL, args.hour, HOUR["turns"], HOUR["at_once"], 12)),
+    ):
+        result[name] = bench.remembered(name, work)
     (args.out / "chat_service.json").write_text(json.dumps(result, indent=2))
-    print(table(result))
     draw(result, args.out / "chat_service.png")
+    print(measured(result))
+    if args.publish:
+        publish(args.out, result)
 
 
 def run_part(what: str, *words: str) -> None:
@@ -109,12 +121,14 @@ def run_part(what: str, *words: str) -> None:
 
 
 ECHO: Dict[str, Any] = {"model": "repeat_query"}
+ADMIN = "of this benchmark alone"  # the service listens on loopback while it runs
 
 
 def environment(stock: bool = False) -> Dict[str, str]:
     """Of the processes: the model is found, and has one thread; stock is told things twice."""
     path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH", "")]))
     patience = {"CHAT_LOAD_RESEND": str(2 if stock else PATIENCE)}
+    patience["PARLAI_CU_ADMIN_TOKEN"] = ADMIN
     return {**os.environ, **patience, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
 
 
@@ -164,23 +178,42 @@ def client(*words: Any, stock: bool = False) -> Dict[str, Any]:
 def measure(service: str, users: int) -> Dict[str, Any]:
     """One service under one load."""
     with tempfile.TemporaryDirectory() as folder, serving(service, Path(folder)) as (port, pid):
-        if service == "ours":
-            client("load", port, 1, 2, PATIENCE, ENTERING)  # what is slow only once
-            before = batches_so_far(port)
-        cpu = cpu_seconds(pid)
-        row = {
-            "service": service,
-            **client("load", port, users, LASTING, PATIENCE, ENTERING, stock=service == "stock"),
-            **footprint(pid),
-        }
-        row["cpu_ms"] = round(1000 * (cpu_seconds(pid) - cpu) / max(1, row["answered"]), 3)
-        if service == "ours":
-            turns, batches, seconds = (
-                after - then for after, then in zip(batches_so_far(port), before)
-            )
-            row["mean_batch"] = round(turns / batches, 2)
-            row["batch_ms"] = round(1000 * seconds / batches, 2)
-    return row
+        return stock_row(port, pid, users) if service == "stock" else our_row(port, pid, users)
+
+
+def stock_row(port: int, pid: int, users: int) -> Dict[str, Any]:
+    """ParlAI's service under a load."""
+    cpu = cpu_seconds(pid)
+    row = client("load", port, users, LASTING, PATIENCE, ENTERING, stock=True)
+    row["cpu_ms"] = round(1000 * (cpu_seconds(pid) - cpu) / max(1, row["answered"]), 3)
+    return {"service": "stock", **row, **footprint(pid)}
+
+
+def our_row(port: int, pid: int, users: int) -> Dict[str, Any]:
+    """Our service under a load; and the bare model, at its batch size, right before and after."""
+    before = batches_so_far(port)
+    client("load", port, users, 3, PATIENCE, ENTERING)  # what is slow only once
+    turns, batches, _ = (now - then for now, then in zip(batches_so_far(port), before))
+    batch = max(1, round(turns / batches))
+    bare = [measure_bare(batch)]
+    before, cpu = batches_so_far(port), cpu_seconds(pid)
+    row = client("load", port, users, LASTING, PATIENCE, ENTERING)
+    row["cpu_ms"] = round(1000 * (cpu_seconds(pid) - cpu) / max(1, row["answered"]), 3)
+    turns, batches, seconds = (now - then for now, then in zip(batches_so_far(port), before))
+    bare.append(measure_bare(batch))
+    return {
+        "service": "ours",
+        **row,
+        **footprint(pid),
+        "mean_batch": round(turns / batches, 2),
+        "batch_ms": round(1000 * seconds / batches, 2),
+        "bare": {
+            "batch": batch,
+            "turns_per_second": round(sum(one["turns_per_second"] for one in bare) / 2, 1),
+            "cpu_ms": round(sum(one["cpu_ms"] for one in bare) / 2, 3),
+            "runs": bare,
+        },
+    }
 
 
 def footprint(pid: int) -> Dict[str, float]:
@@ -219,7 +252,7 @@ def lone(service: str) -> Dict[str, Any]:
 
 
 def promotions(count: int, users: int = 8) -> Dict[str, Any]:
-    """Versions that go live under load, one every second or so, until there were ``count``."""
+    """Versions that go live under load, one after the other, until there were ``count``."""
     from parlai_cu.versions.store import VersionStore
 
     with tempfile.TemporaryDirectory() as folder:
@@ -239,22 +272,40 @@ def promotions(count: int, users: int = 8) -> Dict[str, Any]:
         store.promote(ids[0], force=True)
         deployed = {"model": "deployed", "versions": str(versions), "no_cuda": True}
         with serving("ours", Path(folder), deployed) as (port, pid):
-            command = [sys.executable, str(HERE / "chat_load.py"), "load", str(port), str(users)]
-            lasting = str(int(count * 1.5))
             process = subprocess.Popen(
-                [*command, lasting, str(PATIENCE), str(ENTERING)],
+                [sys.executable, str(HERE / "chat_load.py"), "load", str(port), str(users)]
+                + ["3600", str(PATIENCE), str(ENTERING)],
                 stdout=subprocess.PIPE,
                 text=True,
                 env=environment(),
             )
-            done = 0
-            while done < count and process.poll() is None:
-                time.sleep(1.3)
-                done += 1
-                store.promote(ids[done % 2], force=True)
-            counted = json.loads(process.communicate()[0])
+            try:
+                seconds = [promote(store, ids[(n + 1) % 2], port) for n in range(count)]
+            finally:
+                process.send_signal(signal.SIGUSR1)
+                counted = json.loads(process.communicate()[0])
             memory = footprint(pid)
-    return {"promotions": done, **counted, **memory}
+    return {"promotions": count, **counted, **memory, "to_live": percentiles(seconds)}
+
+
+def promote(store: Any, version: str, port: int) -> float:
+    """Let a version go live; the seconds until it is, after which it stays so for a moment."""
+    began = time.perf_counter()
+    store.promote(version, force=True)
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/operator/status", headers={"Authorization": f"Bearer {ADMIN}"}
+    )
+    while True:
+        with urllib.request.urlopen(request) as answer:
+            (model,) = json.load(answer)["models"].values()
+        if model["live"] == version:
+            break
+        if time.perf_counter() - began > PATIENCE:
+            sys.exit(f"{version} never went live: {model}")
+        time.sleep(0.05)
+    seconds = time.perf_counter() - began
+    time.sleep(0.5)
+    return seconds
 
 
 def parlai(*words: Any) -> None:
@@ -265,21 +316,24 @@ def parlai(*words: Any) -> None:
         sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
 
 
-def soak(conversations: int) -> Dict[str, Any]:
+def soak(
+    model: Dict[str, Any], conversations: int, turns: int, at_once: int, parts: int
+) -> Dict[str, Any]:
     """Conversations that come and go: memory and file descriptors along the way."""
-    points = []
+    points: List[Dict[str, Any]] = []
+    counts: List[Dict[str, Any]] = []
+    each = conversations // parts
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving("ours", Path(folder), ECHO) as (port, pid),
+        serving("ours", Path(folder), model) as (port, pid),
     ):
-        parts, answered = 10, 0
-        client("come_and_go", port, conversations // parts, 32)
+        client("come_and_go", port, each, at_once, turns)
+        points.append({"conversations": 0, **footprint(pid)})
         for part in range(parts):
-            points.append({"conversations": part * conversations // parts, **footprint(pid)})
-            counted = client("come_and_go", port, conversations // parts, 32)
-            answered += counted["answered"]
-        points.append({"conversations": conversations, **footprint(pid)})
-    return {"conversations": conversations, "answered": answered, "points": points}
+            counts.append(client("come_and_go", port, each, at_once, turns))
+            points.append({"conversations": (part + 1) * each, **footprint(pid)})
+    total = {key: round(sum(one[key] for one in counts), 1) for key in counts[0]}
+    return {"conversations": parts * each, "turns_each": turns, **total, "points": points}
 
 
 def measure_bare(batch: int) -> Dict[str, Any]:
@@ -362,12 +416,76 @@ def table(result: Dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+_WRAPPED = textwrap.TextWrapper(118, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def measured(result: Dict[str, Any]) -> str:
+    """All that was measured, as Markdown."""
+    ours = [row for row in result["rows"] if row["service"] == "ours"]
+    shares = [
+        f"{row['turns_per_second'] / row['bare']['turns_per_second']:.2f} with {row['users']:,d}"
+        for row in ours
+    ]
+    stock, own = result["lone"]
+    swaps, soaked, hour = result["promotions"], result["soak"], result["hour"]
+    about, live = result["about"], swaps["to_live"]
+    notes = [
+        f"All of it is of one run, at commit {about['commit']}, with {about['cores']} cores, "
+        f"ParlAI on Python {about['python']} and torch {about['torch']}.",
+        f"Of the bare model's rate, right before and after: {', '.join(shares)} at once.",
+        f"Turns answered by another conversation's reply: {sum(row['wrong'] for row in ours):,d} "
+        f"of {sum(row['turns'] for row in ours):,d}.",
+        f"A lone user, with a model that takes no time: {own['p50']:.2f} ms a turn (p50; p99 "
+        f"{own['p99']:.2f} ms), network and client included. ParlAI's service: {stock['p50']:.0f} "
+        "ms.",
+        f"{swaps['promotions']} promotions of `-m deployed` under {swaps['users']} users, in "
+        f"{swaps['seconds']:.0f} s: {swaps['answered']:,d} of {swaps['turns']:,d} turns answered, "
+        f"{swaps['wrong']} of another conversation; {swaps['version_changes']} times a user's "
+        "answers changed from one version to the other. A promotion was live after "
+        f"{live['p50'] / 1000:.1f} s (p50; p99 {live['p99'] / 1000:.1f} s); a turn took "
+        f"{swaps['p50']:.0f} ms (p50; p99 {swaps['p99']:.0f} ms, the slowest "
+        f"{swaps['slowest']:.0f} ms).",
+        f"{soaked['conversations']:,d} conversations of one turn that came and went, 32 at once, "
+        f"with a model that takes no time: {soaked['answered']:,d} answered; {_flat(soaked)}.",
+        f"{hour['conversations']:,d} conversations of {hour['turns_each']} turns, as many as an "
+        f"hour of a service at {hour['turns'] / 3600:.0f} turns a second has, taken in "
+        f"{hour['seconds']:.0f} s, {HOUR['at_once']} at once: {hour['answered']:,d} of "
+        f"{hour['turns']:,d} answered, {hour['wrong']} of another conversation; {_flat(hour)}.",
+    ]
+    listed = "\n".join(_WRAPPED.fill(f"- {note}") for note in notes)
+    picture = "![Turns answered a second, latency and memory](chat_service.png)"
+    return f"{table(result)}\n\n{picture}\n\n{listed}"
+
+
+def _flat(soaked: Dict[str, Any]) -> str:
+    """Memory and file descriptors along the way, in words."""
+    points = soaked["points"]
+    files = sorted({point["fds"] for point in points})
+    return (
+        f"memory {points[0]['mb']:.1f} MB before, {points[len(points) // 2]['mb']:.1f} MB half-way "
+        f"and {points[-1]['mb']:.1f} MB after, file descriptors {' to '.join(map(str, files))}"
+    )
+
+
+def publish(out: Path, result: Dict[str, Any]) -> None:
+    """Put the results where they are kept, and what they say into the page."""
+    shutil.copy(out / "chat_service.json", HERE / "results")
+    if (out / "chat_service.png").exists():
+        shutil.copy(out / "chat_service.png", ROOT / "docs")
+    page = ROOT / "docs" / "serving.md"
+    head, begin, rest = page.read_text().partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not end:
+        sys.exit(f"{page} does not say where they stand: {BEGIN} ... {END}")
+    page.write_text(f"{head}{begin}\n\n{measured(result)}\n\n{end}{tail}")
+
+
 def draw(result: Dict[str, Any], path: Path) -> None:
-    """Turns answered a second, and latency, over users."""
+    """Turns answered a second, and latency, over users; memory over an hour."""
     plt = pyplot()
     if plt is None:
         return
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+    figure, (left, right, last) = plt.subplots(1, 3, figsize=(13, 3.4))
     for service, mark in (("stock", "o--"), ("ours", "s-")):
         rows = [row for row in result["rows"] if row["service"] == service]
         users = [row["users"] for row in rows]
@@ -383,8 +501,19 @@ def draw(result: Dict[str, Any], path: Path) -> None:
         axis.set_xscale("log", base=2)
         axis.set_xlabel("conversations at once")
         axis.legend(frameon=False)
+    draw_memory(result["hour"], last)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
+
+
+def draw_memory(hour: Dict[str, Any], axis: Any) -> None:
+    """Memory and file descriptors over the conversations of an hour."""
+    done = [point["conversations"] for point in hour["points"]]
+    axis.plot(done, [point["mb"] for point in hour["points"]], "s-", label="memory, MB")
+    axis.plot(done, [point["fds"] for point in hour["points"]], "o--", label="file descriptors")
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("conversations that came and went")
+    axis.legend(frameon=False)
 
 
 if __name__ == "__main__":

@@ -108,6 +108,7 @@ REPAIRS = {
     "chat_logging": ("parlai.chat_service.utils.logging",),
     "chat_timeouts": ("parlai.chat_service.utils.timeout",),
     "chatbot_prints": ("parlai.chat_service.tasks.chatbot.worlds",),
+    "websocket_callbacks": ("websocket",),
     "data_errors": (
         "parlai.utils.conversations",
         "parlai.core.teachers",

@@ -14,7 +14,7 @@ from parlai.core.message import Message
 
 from parlai_cu.chat_service.agent import forget_copies
 from parlai_cu.errors import UsageError, nearest
-from parlai_cu.serving.batcher import Batcher, Busy, ModelTurn
+from parlai_cu.serving.batcher import Batcher, Busy, ModelTurn, Work
 from parlai_cu.serving.protocol import REFUSALS
 from parlai_cu.serving.strands import current_strand
 
@@ -126,22 +126,11 @@ class ServedModel:
         strand = current_strand()
         if strand is None:
             return self._batcher.call(function)
-        outcome: Dict[str, Any] = {}
-
-        def work() -> None:
-            try:
-                outcome["result"] = function()
-            except Exception as error:
-                outcome["error"] = error
-            finally:
-                strand.wake()
-
+        work = Work(function, strand.wake)
         self._batcher.do(work)
-        while not outcome:
+        while not work.finished:
             strand.wait()
-        if "error" in outcome:
-            raise outcome["error"]
-        return outcome["result"]
+        return work.outcome()
 
 
 class SharedModels(Dict[str, Dict[str, Any]]):

@@ -27,6 +27,41 @@ class Busy(Exception):
     """Too many turns wait already."""
 
 
+class Work:
+    """
+    A function that is run elsewhere, and what became of it.
+
+    :param function: what is to be run, by calling this
+    :param done: called there once :meth:`outcome` is known
+    """
+
+    def __init__(self, function: Callable[[], Any], done: Callable[[], None]) -> None:
+        self.finished = False
+        self._function, self._done = function, done
+        self._result: Any = None
+        self._error: Optional[Exception] = None
+
+    def __call__(self) -> None:
+        """Run the function."""
+        try:
+            self._result = self._function()
+        except Exception as error:
+            self._error = error
+        finally:
+            self.finished = True
+            self._done()
+
+    def outcome(self) -> Any:
+        """
+        What the function returned.
+
+        :raises Exception: what it raised
+        """
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
 class ModelTurn:
     """
     What a clone is to observe and then to answer.
@@ -128,24 +163,13 @@ class Batcher:
 
         :raises Exception: what the function raised
         """
-        ended = threading.Event()
-        outcome: Dict[str, Any] = {}
-
-        def work() -> None:
-            try:
-                outcome["result"] = function()
-            except Exception as error:
-                outcome["error"] = error
-            finally:
-                ended.set()
-
         if threading.current_thread() is self._thread:
             return function()
+        ended = threading.Event()
+        work = Work(function, ended.set)
         self.do(work)
         ended.wait()
-        if "error" in outcome:
-            raise outcome["error"]
-        return outcome.get("result")
+        return work.outcome()
 
     def close(self) -> None:
         """End the thread once what waits now is done."""

@@ -319,6 +319,7 @@ def test_in_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         )
     assert done.returncode == 0
     assert "Bot: Good morning!" in done.stdout and "Bot: my turn" in done.stdout
+    assert "Connection closed" in done.stdout and "positional" not in done.stdout + done.stderr
 
 
 async def ready(address: str) -> None:

@@ -206,3 +206,19 @@ def test_options_do_not_grow_with_their_copies() -> None:
         assert len(given.deepcopies) == len(copied.deepcopies) <= 16
         assert copied == {"a": 1, "b": 2} and type(copied.deepcopies) is list
         assert all("test_small_repairs.py" in note for note in given.deepcopies)
+
+
+def test_websocket_callbacks(both_ways: Callable[..., None]) -> None:
+    """A callback that takes the connection alone is told when it closes."""
+    pytest.importorskip("websocket")
+    code = (
+        "import parlai, websocket\n"
+        "told = []\n"
+        "app = websocket.WebSocketApp('ws://127.0.0.1:1', on_close=lambda ws: told.append(ws))\n"
+        "app.on_close(app, 1000, 'over')\n"
+        "assert told == [app]\n"
+        "full = websocket.WebSocketApp('ws://127.0.0.1:1', on_close=lambda *a: told.append(a))\n"
+        "full.on_close(full, 1000, 'over')\n"
+        "assert told[1] == (full, 1000, 'over')"
+    )
+    both_ways("websocket_callbacks", code, "takes 1 positional argument but 3 were given")
