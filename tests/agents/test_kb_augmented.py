@@ -229,6 +229,30 @@ def test_prompt_lets_the_model_read_the_fact(
     assert len(vector) <= agent.text_truncate
 
 
+def test_turns_with_facts_are_one_batch(
+    load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Turns with knowledge and without are answered together, as each would be alone."""
+    agent = load(kb_integrate="prompt", kb_gate="uncertainty", kb_gate_threshold="0.01")
+    texts = [ASKED, "hello there", "phone of the blue harbour hotel?"]
+    alone = [ask(agent, text)[0] for text in texts]
+    sizes: List[int] = []
+    stock = type(agent).eval_step
+    monkeypatch.setattr(
+        type(agent), "eval_step", lambda self, b: sizes.append(b.batchsize) or stock(self, b)
+    )
+    clones = [agent.clone() for _ in texts]
+    said = [{"id": "user", "text": text, "episode_done": False} for text in texts]
+    replies = agent.batch_act([clone.observe(each) for clone, each in zip(clones, said)])
+    # its own replies, whose entropy decides; then those with facts
+    assert sizes == [3, 2]
+    assert [reply["text"] for reply in replies] == [reply["text"] for reply in alone]
+    assert [reply.get("knowledge") for reply in replies] == [
+        each.get("knowledge") for each in alone
+    ]
+    assert torch.is_grad_enabled()
+
+
 def test_prompt_between_markers(
     load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, kb: SQLiteFacts
 ) -> None:

@@ -61,7 +61,7 @@ class DomainModel(Asked):
         seen = clone.observe(Message({"id": "user", "text": said, "episode_done": True}))
         if seen.get("text_vec") is None:
             return []
-        view = ModelView(clone, seen, clone.batch_act)
+        view = ModelView(clone, seen, clone.batch_act, clone.batch_act)
         text = view.reply()
         if not text:
             return []

@@ -11,6 +11,7 @@ it. The act says in ``knowledge`` which facts were used.
 """
 
 import dataclasses
+import functools
 import os
 import tempfile
 import time
@@ -31,6 +32,7 @@ from parlai_cu.agents.kb_augmented.fusing import FusingSearch
 from parlai_cu.agents.kb_augmented.gate_training import NEEDED, NOT_NEEDED, GateTraining
 from parlai_cu.agents.kb_augmented.meant import MeantFacts
 from parlai_cu.agents.kb_augmented.model_view import ModelView
+from parlai_cu.agents.kb_augmented.together import Act, together
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.errors import KnowledgeError, UsageError
 from parlai_cu.knowledge.narrowing import narrowed
@@ -259,18 +261,20 @@ class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
         """Answer each turn by the model, by a fact, or by both."""
         if isinstance(observations, Batch) or any("labels_vec" in o for o in observations):
             return super().batch_act(observations)
-        asked = [self._asked(seen) for seen in observations]
-        plain = [i for i, found in enumerate(asked) if found is None]
-        replies: List[Any] = [None] * len(observations)
-        # turns without any facts are answered as one batch, as ever
-        if plain:
-            own = super().batch_act([observations[i] for i in plain])
-            for i, reply in zip(plain, own):
-                replies[i] = reply
-        for i, found in enumerate(asked):
-            if found is not None:
-                replies[i] = self._with_facts(observations[i], found)
-        return replies
+        base = super().batch_act
+        turns = [
+            functools.partial(self._turn, seen, self._asked(seen), base) for seen in observations
+        ]
+        return together(turns, base)
+
+    def _turn(
+        self, observation: Any, found: Optional[List[Evidence]], base: Act, act: Act
+    ) -> Message:
+        """One turn; ``act`` answers in a batch with the others, ``base`` alone."""
+        if found is None:
+            (reply,) = act([observation])
+            return Message(reply)
+        return self._with_facts(observation, found, ModelView(self, observation, act, base))
 
     def _asked(self, observation: Any) -> Optional[List[Evidence]]:
         """What the knowledge base finds for a turn; None where the model is to answer alone."""
@@ -313,9 +317,8 @@ class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
         self.global_metrics.add("kb_ms", AverageMetric(1000 * (time.monotonic() - started)))
         return found
 
-    def _with_facts(self, observation: Any, found: Sequence[Evidence]) -> Message:
+    def _with_facts(self, observation: Any, found: Sequence[Evidence], view: ModelView) -> Message:
         turn = self.turn_of(observation)
-        view = ModelView(self, observation, super().batch_act)
         entropy = view.entropy() if self.gate.needs_entropy else None
         top_k = self.opt["kb_top_k"]
         decision: GateDecision = self.gate.decide(turn, found[:top_k], entropy)

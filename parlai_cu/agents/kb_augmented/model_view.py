@@ -21,11 +21,12 @@ class ModelView:
     """
     :param agent: the base agent
     :param observation: of the turn, as ``observe`` returned it
-    :param act: the agent's own way to answer a batch
+    :param act: the agent's own way to answer, with other turns in one batch
+    :param alone: the same, at once and without others
     """
 
-    def __init__(self, agent: Any, observation: Message, act: Any) -> None:
-        self.agent, self.observation, self._act = agent, observation, act
+    def __init__(self, agent: Any, observation: Message, act: Any, alone: Any) -> None:
+        self.agent, self.observation, self._act, self._alone = agent, observation, act, alone
         self.last: Optional[Message] = None
         self._own: Optional[Message] = None
 
@@ -48,7 +49,7 @@ class ModelView:
         rows = [self._labelled(text) for text in told]
         self.agent.fusing = Fusing(self.agent, rows, told, shares, weight)
         try:
-            self.last = self._act([self.observation])[0]
+            self.last = self._alone([self.observation])[0]
         finally:
             self.agent.fusing = None
         return str(self.last.get("text") or "")
@@ -71,14 +72,15 @@ class ModelView:
                 return [float(score) for score in agent.score_candidates(batch, vectors)[0]]
         raise UsageError("--kb-integrate rerank: a classifier's replies are its classes")
 
-    @torch.no_grad()
     def entropy(self) -> float:
         """Of each next token's distribution along its own reply: the mean, in nats."""
         agent, text = self.agent, self.reply()
         if not isinstance(agent, TorchGeneratorAgent):
             raise UsageError("--kb-gate uncertainty: it is the entropy of a generator's tokens")
         batch = self._labelled(text)
-        scores, *_ = agent.model(*agent._model_input(batch), ys=batch.label_vec)
+        # not while asking: other turns go on then
+        with torch.no_grad():
+            scores, *_ = agent.model(*agent._model_input(batch), ys=batch.label_vec)
         log_probs = scores.float().log_softmax(dim=-1)
         return float(-(log_probs.exp() * log_probs).sum(dim=-1).mean())
 
