@@ -7,11 +7,13 @@ A model ``DIR/model`` is several files: ``model`` (weights), ``model.opt`` (opti
 
 import contextlib
 import os
+import shutil
 import tempfile
 from typing import Iterator, Optional
 
 from parlai.core.opt import Opt
 
+from parlai_cu import files
 from parlai_cu.errors import ModelFileError, SaveError, nearest
 
 
@@ -95,40 +97,22 @@ def written_whole(model_file: str) -> Iterator[str]:
     :raises SaveError: when a file cannot be written (disk full, no permission)
     """
     folder, name = os.path.split(os.path.abspath(model_file))
-    try:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as staging:
+    with files.told(model_file):
+        files.remove_stale(folder, f".saving-{name}-", f".writing-{name}")
+        files.step(f"save {model_file}")
+        staging = tempfile.mkdtemp(prefix=f".saving-{name}-", dir=folder)
+        try:
             yield os.path.join(staging, name)
             for entry in sorted(os.listdir(staging), key=lambda entry: (entry == name, entry)):
                 target = os.path.join(folder, entry)
                 if entry.startswith(name + ".dict") and os.path.exists(target):
                     continue
-                _flush(os.path.join(staging, entry))
+                files.sync_file(os.path.join(staging, entry))
+                files.step(f"replace {target}")
                 os.replace(os.path.join(staging, entry), target)
-    except OSError as error:
-        raise SaveError(_unsaved(model_file, error.strerror or str(error))) from error
-    except RuntimeError as error:
-        # torch.save on a full disk: "PytorchStreamWriter failed writing file ..."
-        if "PytorchStreamWriter" not in str(error) and "unexpected pos" not in str(error):
-            raise
-        raise SaveError(_unsaved(model_file, f"torch.save could not write: {error}")) from error
-
-
-@contextlib.contextmanager
-def whole_file(path: str) -> Iterator[str]:
-    """
-    Write one file beside its place, then move it there; when the block fails nothing is left.
-
-    Yields the path to write to.
-    """
-    aside = f"{path}.{os.getpid()}"
-    try:
-        yield aside
-        _flush(aside)
-        os.replace(aside, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(aside)
-        raise
+            files.sync_folder(folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def damaged(path: str, error: BaseException) -> ModelFileError:
@@ -138,18 +122,6 @@ def damaged(path: str, error: BaseException) -> ModelFileError:
         f"{path} cannot be loaded: truncated, damaged or not a ParlAI model "
         f"({type(error).__name__}: {reason}). Its size is {os.path.getsize(path):,d} bytes; "
         "restore it from where it came"
-    )
-
-
-def _flush(path: str) -> None:
-    with open(path, "rb") as f:
-        os.fsync(f.fileno())
-
-
-def _unsaved(model_file: str, why: str) -> str:
-    return (
-        f"could not save {model_file}: {why}. Files saved earlier are whole; free space or "
-        "choose another -mf, then run the same command to go on from the last checkpoint"
     )
 
 

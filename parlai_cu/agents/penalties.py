@@ -10,8 +10,8 @@ import torch
 from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
-from parlai_cu import plugin
-from parlai_cu.agents import example_losses, model_files, replay
+from parlai_cu import files, plugin
+from parlai_cu.agents import example_losses, replay
 from parlai_cu.errors import ModelFileError
 from parlai_cu.retention.base import Penalty, learning_parameters
 from parlai_cu.retention.ewc import fisher_information
@@ -101,5 +101,5 @@ def _load(path: Optional[str]) -> Optional[Dict[str, Any]]:
 def _store(path: Optional[str], stored: Dict[str, Any]) -> None:
     if path is None:
         return
-    with model_files.whole_file(path) as aside:
+    with files.whole(path) as aside:
         torch.save(stored, aside)

@@ -19,7 +19,7 @@ from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from parlai.utils.misc import msg_to_str
 
-from parlai_cu import plugin
+from parlai_cu import files, plugin
 from parlai_cu.agents import model_files
 from parlai_cu.errors import DataError, UsageError, nearest
 from parlai_cu.retention.sampling import stratified_sample
@@ -319,6 +319,4 @@ def _store(path: str, episodes: List[Episode], settings: Dict[str, Any]) -> None
         for i, turn in enumerate(episode):
             lines.append(msg_to_str({**turn, "episode_done": i == len(episode) - 1}))
     for name, text in ((path + ".json", json.dumps(settings)), (path, "\n".join(lines) + "\n")):
-        with model_files.whole_file(name) as aside:
-            with open(aside, "w", encoding="utf-8") as f:
-                f.write(text)
+        files.write_text(name, text)

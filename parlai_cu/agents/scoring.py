@@ -9,6 +9,7 @@ from parlai.core.agents import create_agent
 from parlai.core.opt import Opt
 from parlai.utils.distributed import is_primary_worker, sync_object
 
+from parlai_cu import files
 from parlai_cu.agents import base_agent, example_losses, model_files, replay
 from parlai_cu.agents.teacher import same_random_numbers
 from parlai_cu.errors import UsageError
@@ -151,6 +152,4 @@ def _reading_agent(opt: Opt) -> Any:
 def write_scores(path: str, content: Dict[str, Any]) -> None:
     """Write scores as JSON, whole or not at all."""
     model_files.check_writable(path)
-    with model_files.whole_file(path) as aside:
-        with open(aside, "w", encoding="utf-8") as f:
-            json.dump(content, f, indent=1)
+    files.write_text(path, json.dumps(content, indent=1))

@@ -13,7 +13,7 @@ A later record of the same conversation and turn takes the earlier one's place.
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from parlai_cu.corrections.masking import mask_reply, mask_user
@@ -83,6 +83,7 @@ def files(path: str) -> List[str]:
 
 
 def _read_file(path: str) -> Iterator[Judgement]:
+    latest = ""
     with open(path, encoding="utf-8", errors="replace") as f:
         for number, line in enumerate(f, 1):
             line = line.strip()
@@ -93,7 +94,10 @@ def _read_file(path: str) -> Iterator[Judgement]:
                     continue  # cut off
                 raise DataError(f"{path}, line {number}: not JSON ({error}); {_EXPECTED}") from None
             if record is not None:
-                yield _judgement(record, f"{path}, line {number}")
+                judgement = _judgement(record, f"{path}, line {number}")
+                # the order of the lines holds, also where the clock was set back between them
+                latest = max(latest, judgement.time)
+                yield replace(judgement, time=latest)
 
 
 def _judgement(record: Any, where: str) -> Judgement:

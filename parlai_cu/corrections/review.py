@@ -13,8 +13,9 @@ import os
 from dataclasses import dataclass, replace
 from typing import Dict, List, Optional, Sequence
 
+from parlai_cu import files
 from parlai_cu.corrections.chatlog import REVIEWED, Judgement, read
-from parlai_cu.errors import DataError, SaveError, UsageError, nearest
+from parlai_cu.errors import DataError, UsageError, nearest
 
 ACCEPT, REJECT, PENDING = "accept", "reject", "pending"
 SPLITS = ("train", "valid", "test")
@@ -90,11 +91,8 @@ def decide(path: str, ids: Sequence[str], decision: str, text: Optional[str] = N
         "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
     lines = "".join(json.dumps({"id": name, **stamp}) + "\n" for name in chosen)
-    try:
-        with open(_file(path), "ab") as f:
-            f.write(lines.encode())  # in one go: others may be appending
-    except OSError as error:
-        raise SaveError(f"{_file(path)} could not be written: {error.strerror}") from error
+    with files.told(_file(path)):
+        files.append(_file(path), lines.encode())
     return chosen
 
 

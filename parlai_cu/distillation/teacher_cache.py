@@ -17,23 +17,20 @@ removed; what it held is computed again.
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
-import time
 import uuid
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from parlai_cu import files
 from parlai_cu.errors import DataError
 
 FORMAT = 1
 SHARD_ROWS = 65536
 _ARRAYS = ("index.npy", "choices.npy", "log_probs.npy")
 _INDEX = np.dtype([("key", "V16"), ("start", "<i8"), ("rows", "<i4")])
-_STALE_SECONDS = 3600.0
 _OVERHEAD = 1024  # bytes of a shard beside its rows: headers and digests
 
 
@@ -91,12 +88,13 @@ class TeacherCache:
         self._new_rows = 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(self.folder / "identity.json", json.dumps(identity, indent=2))
+            with files.replacing(str(self.folder / "identity.json")) as aside:
+                Path(aside).write_text(json.dumps(identity, indent=2))
         except OSError as error:
             raise DataError(
                 f"--teacher-cache {folder}: cannot write there: {error.strerror}"
             ) from None
-        self._remove_stale()
+        files.remove_stale(str(self.folder), ".writing-")
         self.refresh()
 
     def __len__(self) -> int:
@@ -197,19 +195,15 @@ class TeacherCache:
                 f"{self.max_bytes / 1e9:g} GB (--teacher-cache-size); the teacher computes the rest"
             )
             return
-        staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.folder))
+        target = self.folder / f"shard-{uuid.uuid4().hex}"
         try:
-            for name, array in zip(_ARRAYS, arrays):
-                with open(staging / name, "wb") as f:
-                    np.save(f, array)
-                    f.flush()
-                    os.fsync(f.fileno())
-            sums = {name: file_sha256(staging / name) for name in _ARRAYS}
-            _write_whole(staging / "shard.json", json.dumps(sums))
-            target = self.folder / f"shard-{uuid.uuid4().hex}"
-            os.rename(staging, target)
+            with files.whole_folder(str(target)) as staging:
+                for name, array in zip(_ARRAYS, arrays):
+                    with open(Path(staging) / name, "wb") as f:
+                        np.save(f, array)
+                sums = {name: file_sha256(Path(staging) / name) for name in _ARRAYS}
+                (Path(staging) / "shard.json").write_text(json.dumps(sums))
         except OSError as error:
-            shutil.rmtree(staging, ignore_errors=True)
             self.full = True
             self._warn(
                 f"--teacher-cache {self.folder}: could not write ({error.strerror}); the "
@@ -217,15 +211,6 @@ class TeacherCache:
             )
             return
         self._open(target)
-
-    def _remove_stale(self) -> None:
-        """What a run that was killed left half written."""
-        for path in self.folder.glob(".writing-*"):
-            try:
-                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-                    shutil.rmtree(path, ignore_errors=True)
-            except FileNotFoundError:
-                pass  # another run was done with it
 
 
 def file_sha256(path: Path) -> str:
@@ -235,9 +220,3 @@ def file_sha256(path: Path) -> str:
         for block in iter(lambda: f.read(1 << 20), b""):
             hashed.update(block)
     return hashed.hexdigest()
-
-
-def _write_whole(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text)
-    os.replace(aside, path)

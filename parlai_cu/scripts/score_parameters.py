@@ -19,6 +19,7 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
+from parlai_cu import files
 from parlai_cu.errors import UsageError, nearest
 
 
@@ -127,7 +128,7 @@ def _check(opt: Opt) -> Tuple[List[str], Any]:
 
 
 def _write(opt: Opt, scores: Any, shown: List[str], choice: Any) -> None:
-    from parlai_cu.agents import model_files, scoring
+    from parlai_cu.agents import scoring
     from parlai_cu.selection import pictures
 
     about = {
@@ -152,7 +153,5 @@ def _write(opt: Opt, scores: Any, shown: List[str], choice: Any) -> None:
         pictures.heat_map(plt, scores, shown, paths["heat_map.png"])
         pictures.bar_chart(plt, scores, shown[0], choice, paths["ranking.png"])
         drawn = [paths["heat_map.png"], paths["ranking.png"]]
-    with model_files.whole_file(paths["scores.html"]) as aside:
-        with open(aside, "w", encoding="utf-8") as f:
-            f.write(pictures.page(scores, shown, choice, about, drawn))
+    files.write_text(paths["scores.html"], pictures.page(scores, shown, choice, about, drawn))
     print(f"wrote {', '.join([paths['scores.json'], *drawn, paths['scores.html']])}")

@@ -6,6 +6,7 @@ import math
 import os
 from typing import Any, Dict, List, Optional, Tuple
 
+from parlai_cu import files
 from parlai_cu.selection.auto import Choice
 from parlai_cu.selection.score_table import chosen_groups
 from parlai_cu.selection.scores import SCORES, Scores
@@ -169,11 +170,9 @@ def _better(score: str) -> str:
 
 
 def _save(plt: Any, figure: Any, path: str) -> None:
-    # beside its place, then moved: a picture is whole or not there
-    aside = f"{path}.{os.getpid()}"
-    figure.savefig(aside, dpi=110, format="png")
+    with files.whole(path) as aside:
+        figure.savefig(aside, dpi=110, format="png")
     plt.close(figure)
-    os.replace(aside, path)
 
 
 _PAGE = """<!DOCTYPE html>

@@ -7,12 +7,12 @@ conversation and turn takes the earlier one's place.
 
 import json
 import os
-import sys
 import threading
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional
 
+from parlai_cu import files
 from parlai_cu.errors import ConversationError
 
 RATINGS = ("up", "down")
@@ -56,7 +56,7 @@ class FeedbackLog:
     def __init__(self, path: str) -> None:
         self.path = path
         self._lock = threading.Lock()
-        os.close(self._open())
+        self._append(b"")
 
     def append(self, feedback: Feedback) -> None:
         """
@@ -68,37 +68,12 @@ class FeedbackLog:
         # as ASCII: no text is outside what the file can hold
         record = json.dumps({"time": now, **asdict(feedback)}, default=str)
         line = record.encode("ascii") + b"\n"
-        with self._lock:
-            descriptor = self._open()
-            try:
-                _lock_file(descriptor)
-                self._write(descriptor, line)
-            finally:
-                os.close(descriptor)
+        self._append(line)
 
-    def _open(self) -> int:
+    def _append(self, line: bytes) -> None:
         try:
             os.makedirs(os.path.dirname(os.path.abspath(self.path)), exist_ok=True)
-            return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            with self._lock:
+                files.append(self.path, line, mode=0o600)
         except OSError as error:
             raise ConversationError(f"feedback: {self.path} cannot be written: {error}") from error
-
-    def _write(self, descriptor: int, line: bytes) -> None:
-        size = os.fstat(descriptor).st_size
-        try:
-            if size:
-                os.lseek(descriptor, size - 1, os.SEEK_SET)
-                if os.read(descriptor, 1) != b"\n":
-                    line = b"\n" + line  # a writer was killed in the middle of a line
-            if os.write(descriptor, line) != len(line):
-                raise OSError("no space for the whole record")
-        except OSError as error:
-            os.ftruncate(descriptor, size)
-            raise ConversationError(f"feedback: {self.path} cannot be written: {error}") from error
-
-
-def _lock_file(descriptor: int) -> None:
-    if sys.platform != "win32":
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # goes with the descriptor

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from typing import Callable, Dict, List, Optional, Sequence
 
+from parlai_cu import files
 from parlai_cu.errors import KnowledgeError, UsageError
 from parlai_cu.knowledge.opening import open_knowledge_base
 from parlai_cu.types import Evidence, Fact, Turn
@@ -111,8 +112,7 @@ class CandidateFacts:
         if os.path.exists(self.path):
             _copy(self.path, self.copy)
         _add(self.candidate_uri, self.facts)
-        with open(self.copy + ".done", "w") as f:
-            f.write(self.candidate_uri)
+        files.write_text(self.copy + ".done", self.candidate_uri)
 
     def settle(self, model_file: str) -> None:
         """Let a model that was gated on the copy name the base in service."""
@@ -121,9 +121,7 @@ class CandidateFacts:
             opt = json.load(f)
         opt["kb"] = self.uri if not self.facts else _SQLITE + self.path
         opt.get("override", {}).pop("kb", None)
-        with open(path + ".new", "w", encoding="utf-8") as f:
-            json.dump(opt, f, indent=4)
-        os.replace(path + ".new", path)
+        files.write_text(path, json.dumps(opt, indent=4))
 
     def publish(self) -> str:
         """
@@ -139,9 +137,8 @@ class CandidateFacts:
             return self._served()
         if not os.path.exists(self.path):
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            aside = f"{self.path}.{os.getpid()}"
-            _copy(self.copy, aside)
-            os.replace(aside, self.path)
+            with files.whole(self.path) as aside:
+                _copy(self.copy, aside)
         else:
             _add(_SQLITE + self.path, self.facts)
         return self._served()

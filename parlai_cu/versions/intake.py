@@ -7,10 +7,11 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional
 
 import torch
 
+from parlai_cu import files
 from parlai_cu.errors import ModelFileError, nearest
 from parlai_cu.versions import materialise, tensors
 from parlai_cu.versions.records import StoredFile
-from parlai_cu.versions.storage import file_hash, step, sync_file, told
+from parlai_cu.versions.storage import file_hash, told
 
 # a delta is kept where it takes at most this share of the model
 DELTA_SHARE = 0.5
@@ -59,7 +60,7 @@ class Intake:
         with told(folder):
             changed = None if base is None else self._changed(base.contents["tensors"])
             is_delta = changed is not None and (bool(wanted) or self._pays(changed))
-            step(f"write model into {folder}")
+            files.step(f"write model into {folder}")
             if changed is not None and is_delta:
                 tensors.save_tensors(changed, os.path.join(folder, materialise.DELTA))
             else:
@@ -95,26 +96,26 @@ class Intake:
         source, name = os.path.split(self.model_file)
         for entry in os.listdir(source or "."):
             if entry.startswith((name + ".dict", name + ".cands")):
-                step(f"copy {entry}")
+                files.step(f"copy {entry}")
                 target = materialise.MODEL + entry[len(name) :]
                 shutil.copyfile(os.path.join(source, entry), os.path.join(folder, target))
 
     def _recorded(self, folder: str, base: Optional[materialise.Base]) -> Dict[str, StoredFile]:
-        files = {}
+        found = {}
         for name in sorted(os.listdir(folder)):
             path = os.path.join(folder, name)
             record = StoredFile(file_hash(path), os.path.getsize(path))
             same = base.version.files.get(name) if base is not None else None
             if base is not None and same is not None and same.sha256 == record.sha256:
-                step(f"leave {name} out")
+                files.step(f"leave {name} out")
                 os.unlink(path)
-                files[name] = StoredFile(record.sha256, record.size, same.at or base.version.id)
+                found[name] = StoredFile(record.sha256, record.size, same.at or base.version.id)
             else:
                 # who serves may be another user; safetensors and mkdtemp write for this one only
                 os.chmod(path, 0o644)
-                sync_file(path)
-                files[name] = record
-        return files
+                files.sync_file(path)
+                found[name] = record
+        return found
 
 
 def _read_opt(model_file: str) -> Dict[str, Any]:

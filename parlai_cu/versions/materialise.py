@@ -5,23 +5,21 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from typing import Any, Callable, Dict, NamedTuple, Optional
 
 import torch
 
+from parlai_cu import files
 from parlai_cu.errors import VersionsError
 from parlai_cu.versions import tensors
 from parlai_cu.versions.records import Version
-from parlai_cu.versions.storage import Storage, step, sync_file, told
+from parlai_cu.versions.storage import Storage, told
 
 MODEL, DELTA, CONTENTS = "model", "delta.safetensors", "contents.json"
 # deltas upon deltas; then a full model follows
 MAX_DEPTH = 10
 # what the cache remembers of its files
 _SEEN = "seen.json"
-# what a crash left in the versions folder, when nothing is at work on it any more
-_STALE_SECONDS = 24 * 3600.0
 
 Part = Callable[[Version, str], str]
 Find = Callable[[str], Version]
@@ -41,10 +39,10 @@ class Base(NamedTuple):
 
 def write_json(path: str, value: Any, indent: Optional[int] = 1) -> None:
     """Write JSON that nobody reads yet."""
-    step(f"write {path}")
+    files.step(f"write {path}")
     with open(path, "w") as f:
         json.dump(value, f, indent=indent)
-    sync_file(path)
+    files.sync_file(path)
 
 
 def model_file(version: Version, cache: str, part: Part, find: Find) -> str:
@@ -60,6 +58,7 @@ def model_file(version: Version, cache: str, part: Part, find: Find) -> str:
         return os.path.join(folder, MODEL)
     with told(cache):
         os.makedirs(cache, exist_ok=True)
+        files.remove_stale(cache, ".making-")
         made = tempfile.mkdtemp(prefix=".making-", dir=cache)
         try:
             _fill(made, version, part, find)
@@ -95,22 +94,15 @@ def copy_model(source: str, target: str) -> None:
     os.makedirs(folder, exist_ok=True)
     for entry in sorted(os.listdir(os.path.dirname(source)), reverse=True):
         if entry.startswith(MODEL):
-            aside = os.path.join(folder, f".{name}.{os.getpid()}")
-            shutil.copyfile(os.path.join(os.path.dirname(source), entry), aside)
-            os.replace(aside, os.path.join(folder, name + entry[len(MODEL) :]))
+            with files.whole(os.path.join(folder, name + entry[len(MODEL) :])) as aside:
+                shutil.copyfile(os.path.join(os.path.dirname(source), entry), aside)
 
 
 def remove_stale(storage: Storage) -> None:
     """Remove what crashes left in a versions directory."""
-    if storage.remote:
-        return
-    for names in ((), ("versions",)):
-        for name in storage.names(*names):
-            if name.startswith((".staging-", ".writing-")):
-                with contextlib.suppress(OSError):
-                    age = time.time() - os.path.getmtime(storage.path(*names, name))
-                    if age > _STALE_SECONDS:
-                        storage.remove(*names, name)
+    if not storage.remote:
+        for names in ((), ("versions",)):
+            files.remove_stale(storage.path(*names), ".staging-", ".writing-")
 
 
 def _fill(folder: str, version: Version, part: Part, find: Find) -> None:

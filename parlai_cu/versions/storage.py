@@ -1,8 +1,9 @@
 """
 Where versions are kept: a folder, local or shared, or a place that iopath reaches.
 
-Everything durable goes through here: a file is written beside its place, flushed, then moved.
-:func:`step` is called before each write, so that a test can end the process at any of them.
+Everything durable goes through here, and through :mod:`parlai_cu.files`: a file is written beside
+its place, flushed, then moved. :func:`parlai_cu.files.step` is called before each write, so that a
+test can end the process at any of them.
 """
 
 import contextlib
@@ -11,19 +12,15 @@ import json
 import os
 import shutil
 import tempfile
-import uuid
 from typing import Any, Iterator, List, Optional
 
+from parlai_cu import files
 from parlai_cu.errors import VersionsError
 
 LOCK = ".lock"
 # how long another process may hold the lock: it is held for small writes only
 LOCK_SECONDS = 30.0
 _CHUNK = 1 << 20  # bytes
-
-
-def step(what: str) -> None:
-    """Called before each durable write, with what it will be; tests break off here."""
 
 
 class Storage:
@@ -112,7 +109,7 @@ class Storage:
         path = self.path(*names)
         with told(path):
             if self.remote:
-                step(f"write {path}")
+                files.step(f"write {path}")
                 with self._manager.open(path, "w") as f:
                     f.write(text)
                 return
@@ -122,7 +119,7 @@ class Storage:
         """Make a folder and those above it."""
         path = self.path(*names)
         with told(path):
-            step(f"mkdir {path}")
+            files.step(f"mkdir {path}")
             if self.remote:
                 self._manager.mkdirs(path)
             else:
@@ -133,7 +130,7 @@ class Storage:
         """A local folder to build in, that :meth:`publish` can move below ``names``."""
         inside = None if self.remote else self.path(*names)
         with told(self.path(*names)):
-            step(f"staging in {inside}")
+            files.step(f"staging in {inside}")
             folder = tempfile.mkdtemp(prefix=".staging-", dir=inside)
         try:
             yield folder
@@ -152,14 +149,14 @@ class Storage:
         with told(path):
             if not self.remote:
                 os.chmod(staged, 0o755)
-                sync_folder(staged)
-                step(f"rename to {path}")
+                files.sync_folder(staged)
+                files.step(f"rename to {path}")
                 os.rename(staged, path)
-                sync_folder(os.path.dirname(path))
+                files.sync_folder(os.path.dirname(path))
                 return
             self._manager.mkdirs(path)
             for name in sorted(os.listdir(staged), key=lambda name: (name == last, name)):
-                step(f"upload {path}/{name}")
+                files.step(f"upload {path}/{name}")
                 source = os.path.join(staged, name)
                 self._manager.copy_from_local(source, f"{path}/{name}", overwrite=True)
 
@@ -175,7 +172,7 @@ class Storage:
         """Remove a file or a folder with all that is in it."""
         path = self.path(*names)
         with told(path):
-            step(f"remove {path}")
+            files.step(f"remove {path}")
             if self.remote:
                 self._manager.rm(path)
             elif os.path.isdir(path) and not os.path.islink(path):
@@ -228,36 +225,9 @@ def told(path: str) -> Iterator[None]:
 
 def write_whole(path: str, text: str) -> None:
     """Write a local file beside its place, flush it, move it there."""
-    aside = os.path.join(os.path.dirname(path), f".writing-{uuid.uuid4().hex[:12]}")
-    try:
-        step(f"write {path}")
+    with files.replacing(path) as aside:
         with open(aside, "w") as f:
             f.write(text)
-            f.flush()
-            os.fsync(f.fileno())
-        step(f"replace {path}")
-        os.replace(aside, path)
-    except Exception:
-        with contextlib.suppress(OSError):
-            os.unlink(aside)
-        raise
-    sync_folder(os.path.dirname(path))
-
-
-def sync_file(path: str) -> None:
-    """Have a file's content on the disk before anything refers to it."""
-    with open(path, "rb") as f:
-        os.fsync(f.fileno())
-
-
-def sync_folder(path: str) -> None:
-    """Have a folder's entries on the disk; where the system cannot, go on."""
-    with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def file_hash(path: str) -> str:

@@ -3,10 +3,10 @@
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Dict
 
+from parlai_cu import files
 from parlai_cu.errors import ModelFileError
 
 # in a wheel the models lie beside this file, in a checkout in its top-level zoo/
@@ -59,21 +59,10 @@ def install(name: str, datapath: str) -> None:
             )
         if there:
             os.replace(wanted, f"{wanted}.changed")
-        _write(wanted, content)
+        with files.whole(str(wanted)) as aside:
+            Path(aside).write_bytes(content)
 
 
 def sha256(content: bytes) -> str:
     """The checksum as sha256.json holds it."""
     return hashlib.sha256(content).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, aside = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(aside, 0o644)
-        os.replace(aside, path)
-    except BaseException:
-        os.unlink(aside)
-        raise

@@ -311,7 +311,7 @@ def test_a_full_disk_leaves_earlier_files_whole(
 
     monkeypatch.setattr(torch, "save", save)
     agent = load(candidate)
-    with pytest.raises(SaveError, match="could not save .*Files saved earlier are whole"):
+    with pytest.raises(SaveError, match="could not save .*What was saved earlier is whole"):
         agent.save()
     assert files(tmp_path / "candidate") == before
     assert len(list((tmp_path / "candidate").iterdir())) == len(before)

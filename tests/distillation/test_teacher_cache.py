@@ -8,6 +8,7 @@ from typing import Any, List
 import numpy as np
 import pytest
 
+from parlai_cu import files
 from parlai_cu.distillation.teacher_cache import TeacherCache, digest
 from parlai_cu.errors import DataError
 
@@ -126,7 +127,7 @@ def test_what_a_killed_run_left_is_ignored_then_removed(open_cache: Any) -> None
     for path in (fresh, stale):
         path.mkdir()
         (path / "choices.npy").write_bytes(b"half")
-    os.utime(stale, (time.time() - 7200,) * 2)
+    os.utime(stale, (time.time() - 2 * files.STALE_SECONDS,) * 2)
     assert len(open_cache()) == 0
     assert fresh.exists() and not stale.exists()
 

@@ -9,9 +9,9 @@ from typing import Any, Dict, List
 
 import pytest
 
+from parlai_cu import files
 from parlai_cu.corrections.chatlog import read as read_log
 from parlai_cu.errors import ConversationError
-from parlai_cu.serving import feedback
 from parlai_cu.serving.feedback import Feedback, FeedbackLog
 
 
@@ -109,7 +109,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = path.read_bytes()
     write = os.write
     with monkeypatch.context() as full:
-        full.setattr(feedback.os, "write", lambda fd, line: write(fd, line[:10]))
+        full.setattr(files.os, "write", lambda fd, line: write(fd, line[:10]))
         with pytest.raises(ConversationError, match="f.jsonl cannot be written"):
             log.append(record(2))
     assert path.read_bytes() == before

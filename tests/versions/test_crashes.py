@@ -9,13 +9,11 @@ from typing import Callable, Iterator
 
 import pytest
 
+from parlai_cu import files
 from parlai_cu.types import Verdict
-from parlai_cu.versions import storage
 from parlai_cu.versions.store import VersionStore
 from tests.versions.models import change, loaded, tiny_model, write_model
 from tests.versions.test_store import same
-
-MODULES = ("storage", "intake", "materialise")
 
 
 class Crash(BaseException):
@@ -35,8 +33,7 @@ def crash_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]
             if left <= 0:
                 raise Crash(what)
 
-        for name in MODULES:
-            monkeypatch.setattr(f"parlai_cu.versions.{name}.step", step)
+        monkeypatch.setattr(files, "step", step)
 
     yield arm
 
@@ -126,9 +123,9 @@ def test_a_store_that_was_never_finished(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import parlai_cu.versions.intake, parlai_cu.versions.materialise, parlai_cu.versions.storage
+from parlai_cu import files
 from parlai_cu.versions.store import VersionStore
-from tests.versions.test_crashes import MODULES, deploy
+from tests.versions.test_crashes import deploy
 
 folder, left = Path(sys.argv[1]), int(sys.argv[2])
 store = VersionStore(str(folder / "store"), cache=str(folder / "cache"))
@@ -139,8 +136,7 @@ def step(what):
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
-for name in MODULES:
-    setattr(sys.modules[f"parlai_cu.versions.{name}"], "step", step)
+files.step = step
 deploy(store, folder)
 """
 
@@ -150,7 +146,7 @@ deploy(store, folder)
 def test_kill_9(number: int, open_store: Callable[..., VersionStore], tmp_path: Path) -> None:
     """The same with a real SIGKILL, which also frees the lock."""
     started(open_store, tmp_path)
-    root = Path(storage.__file__).parents[2]
+    root = Path(files.__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path), str(number)],
         cwd=root,

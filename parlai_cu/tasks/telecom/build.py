@@ -10,6 +10,7 @@ from pathlib import Path
 from parlai.core import build_data
 from parlai.core.opt import Opt
 
+from parlai_cu import files
 from parlai_cu.tasks.telecom import facts
 from parlai_cu.tasks.telecom.intents import SPLITS
 from parlai_cu.tasks.telecom.updates import DATA_SETS
@@ -31,6 +32,7 @@ def build(opt: Opt) -> str:
             write(Path(new))
             build_data.mark_done(new, version)
             os.chmod(new, 0o755)
+            files.sync_tree(new)
             _replace(new, folder)
         finally:
             shutil.rmtree(new, ignore_errors=True)

@@ -5,7 +5,7 @@ import json
 import os
 from typing import Any, Callable, List
 
-from parlai_cu.agents import model_files
+from parlai_cu import files
 from parlai_cu.update.steps.measuring import Measured
 from parlai_cu.update.wording import Example
 
@@ -49,9 +49,7 @@ class Kept:
     def write_text(self, name: str, text: str) -> str:
         """Write a file; its path."""
         path = os.path.join(self.folder, name)
-        with model_files.whole_file(path) as aside:
-            with open(aside, "w", encoding="utf-8") as f:
-                f.write(text)
+        files.write_text(path, text)
         return path
 
 

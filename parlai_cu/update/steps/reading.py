@@ -18,7 +18,7 @@ from parlai.core.params import ParlaiParser
 from parlai.core.teachers import create_task_agent_from_taskname
 from parlai.utils.misc import msg_to_str
 
-from parlai_cu.agents import model_files
+from parlai_cu import files
 from parlai_cu.agents.replay import Episode
 from parlai_cu.errors import DataError, ParlaiCuError
 from parlai_cu.update.wording import Example
@@ -154,9 +154,7 @@ def write(name: str, parts: Dict[str, List[Episode]], folder: str) -> Data:
     short = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[-40:]
     path = os.path.join(folder, f"{short}_{hashlib.sha256(name.encode()).hexdigest()[:6]}")
     for split, episodes in parts.items():
-        with model_files.whole_file(f"{path}_{split}.txt") as aside:
-            with open(aside, "w", encoding="utf-8") as f:
-                f.writelines(lines(episodes))
+        files.write_text(f"{path}_{split}.txt", "".join(lines(episodes)))
     known = {example.key for example in examples(parts["train"])}
     held = {split: examples(parts[split]) for split in SPLITS}
     held["test"] = [e for e in held["test"] if e.key not in known]
@@ -195,8 +193,7 @@ def swapped(found: Sequence[Example], folder: str) -> Tuple[str, str]:
             [{"text": context, "labels": [one.label]}] for context, (one, _) in zip(contexts, pairs)
         ]
         path = os.path.join(folder, f"{name}_questions")
-        with open(f"{path}_test.txt", "w", encoding="utf-8") as f:
-            f.writelines(lines(turns))
+        files.write_text(f"{path}_test.txt", "".join(lines(turns)))
         tasks.append(f"fromfile:fromfile_datapath={path}:fromfile_datatype_extension=true")
     return tasks[0], tasks[1]
 

@@ -16,6 +16,7 @@ import torch
 from parlai.core.opt import Opt
 from parlai.scripts.train_model import TrainModel
 
+from parlai_cu import files
 from parlai_cu.agents import base_agent, model_files
 from parlai_cu.agents.kb_augmented import flags as kb_flags
 from parlai_cu.agents.kb_augmented.kb_augmented import RECORD as KB_RECORD
@@ -105,8 +106,7 @@ def train(plan: Plan, options: List[str]) -> Dict[str, Any]:
     if not os.path.exists(done):
         print(f"$ parlai train_model {shlex.join(words)}", flush=True)
         TrainModel.main(*words, *options)
-        with open(done, "w") as f:
-            f.write(shlex.join(words))
+        files.write_text(done, shlex.join(words))
     return {"command": f"parlai train_model {shlex.join(words)}", **curves(plan.candidate)}
 
 
@@ -196,8 +196,7 @@ def gate_data(
             for label, examples in (("yes", yes), ("no", no))
             for e in examples
         ]
-        with open(f"{path}_{name}.txt", "w", encoding="utf-8") as f:
-            f.writelines(lines(episodes))
+        files.write_text(f"{path}_{name}.txt", "".join(lines(episodes)))
     return f"fromfile:fromfile_datapath={path}:fromfile_datatype_extension=true"
 
 
@@ -226,8 +225,7 @@ def with_knowledge(
     if not os.path.exists(done):
         print(f"$ parlai train_model {shlex.join(words)}", flush=True)
         TrainModel.main(*words, *options)
-        with open(done, "w") as f:
-            f.write(shlex.join(words))
+        files.write_text(done, shlex.join(words))
     return {"command": f"parlai train_model {shlex.join(words)}", **curves(plan.candidate)}
 
 
