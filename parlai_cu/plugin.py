@@ -102,6 +102,7 @@ REPAIRS = {
     "numpy_int": ("parlai.core.dict",),
     "torchvision_mismatch": ("torchvision",),
     "rouge_without_punkt": ("rouge",),
+    "model_pickles": ("parlai.utils.pickle", "parlai.core.opt", "parlai.core.params"),
     "seq2seq_load": ("parlai.agents.seq2seq.seq2seq",),
     "pandas_stack": ("parlai.utils.misc",),
     "websocket_service": ("parlai.chat_service.services.websocket.websocket_manager",),

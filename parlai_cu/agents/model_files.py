@@ -13,7 +13,7 @@ from typing import Iterator, Optional
 
 from parlai.core.opt import Opt
 
-from parlai_cu import files
+from parlai_cu import checkpoints, files
 from parlai_cu.errors import ModelFileError, SaveError, nearest
 
 
@@ -117,12 +117,9 @@ def written_whole(model_file: str) -> Iterator[str]:
 
 def damaged(path: str, error: BaseException) -> ModelFileError:
     """The error for a model file that cannot be read."""
-    reason = (str(error).splitlines() or [""])[0][:200]
-    return ModelFileError(
-        f"{path} cannot be loaded: truncated, damaged or not a ParlAI model "
-        f"({type(error).__name__}: {reason}). Its size is {os.path.getsize(path):,d} bytes; "
-        "restore it from where it came"
-    )
+    if isinstance(error, ModelFileError):
+        return ModelFileError(str(error))
+    return checkpoints.told(path, error)
 
 
 def _hint(path: str) -> str:

@@ -1,38 +1,23 @@
 """
-``torch.load`` reads tensors only (``weights_only=True``) by default since torch 2.6 (2025).
+seq2seq reads model files in a way of its own (``parlai/agents/seq2seq/seq2seq.py``, line 236).
 
-Seen: ParlAI reads models with its own unpickler, which turns that default off, but seq2seq
-does not (``parlai/agents/seq2seq/seq2seq.py``, line 236): a model whose file holds
-anything but tensors and plain values does not load, ``UnpicklingError: Weights only load
-failed``; such are models that were saved by an older ParlAI or PyTorch.
+Seen: since torch 2.6, whose ``torch.load`` reads tensors only by default, a model that holds
+anything else does not load, ``UnpicklingError: Weights only load failed``, whatever the user
+says; with an older torch, whatever stands in it is run.
 Goes when: ``Seq2seqAgent.load`` names ``pickle_module`` as ``TorchAgent.load`` does.
 
-Nothing is read with less care than every other agent's model file has always been. ParlAI's
+It is read as every other agent's model file (:mod:`parlai_cu.compat.model_pickles`). ParlAI's
 other calls without ``pickle_module`` (candidates, image features, dense indexes, foreign
-fairseq and DPR checkpoints) keep torch's safe default.
+fairseq and DPR checkpoints) keep torch's default.
 """
 
-import io
-import pickle
-import warnings
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any, Optional
 
 
 def needed() -> Optional[str]:
-    """Why the repair is active, or None."""
-    import torch
-
-    probe = io.BytesIO()
-    torch.save(SimpleNamespace(), probe)
-    probe.seek(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch 2.4 and 2.5 announce the change
-        try:
-            torch.load(probe)
-        except pickle.UnpicklingError:
-            return "this torch reads tensors only by default; seq2seq asks for no more"
-    return None
+    """Why the repair is active."""
+    return "seq2seq reads model files in a way of its own"
 
 
 def after(module: ModuleType) -> None:

@@ -14,6 +14,8 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
+from parlai_cu import checkpoints
+from parlai_cu.compat.model_pickles import add_flag
 from parlai_cu.errors import ModelFileError, UsageError
 
 # what our agents put in an .opt, beside the flags of replay; a plain model has none of it
@@ -44,9 +46,7 @@ def export_model(model_file: str, outfile: str) -> None:
     if os.path.exists(outfile):
         raise UsageError(f"--outfile {outfile} exists; choose another path")
     os.makedirs(os.path.dirname(os.path.abspath(outfile)), exist_ok=True)
-    import parlai.utils.pickle
-
-    states = torch.load(model_file, map_location="cpu", pickle_module=parlai.utils.pickle)
+    states = checkpoints.load(model_file)
     plain = {
         name: value
         for name, value in states.items()
@@ -82,6 +82,7 @@ class ExportModel(ParlaiScript):
         # not `required=True`: ParlAI parses every command's flags for `parlai -h`
         parser.add_argument("-mf", "--model-file", help="the candidate")
         parser.add_argument("-o", "--outfile", help="where the plain model is to be written")
+        add_flag(parser)
         return parser
 
     def run(self) -> None:

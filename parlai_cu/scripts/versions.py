@@ -14,6 +14,7 @@ from parlai.core.build_data import modelzoo_path
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
+from parlai_cu.compat.model_pickles import add_flag
 from parlai_cu.errors import UsageError, VersionsError, nearest
 
 ACTIONS = (
@@ -86,6 +87,7 @@ class VersionsScript(ParlaiScript):
         parser.add_argument(
             "-mf", "--model-file", help="import: the model; its files are only read"
         )
+        add_flag(parser)
         parser.add_argument("--parent", help="import: the version that it was made from")
         parser.add_argument("--note", default="", help="import: what it is, in words")
         parser.add_argument(

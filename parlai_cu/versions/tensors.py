@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Tuple
 
 import torch
 
+from parlai_cu import checkpoints
 from parlai_cu.errors import ModelFileError
 
 # what only the training run needs that made the model, and ParlAI never asks for in service
@@ -39,26 +40,7 @@ def read_states(path: str) -> Dict[str, Any]:
 
     :raises ModelFileError: when it is damaged, or holds objects rather than tensors and values
     """
-    arguments: Dict[str, Any] = {"map_location": "cpu", "weights_only": True}
-    try:
-        try:
-            held = torch.load(path, mmap=True, **arguments)  # torch >= 2.1, zip format
-        except (TypeError, RuntimeError, ValueError):
-            held = torch.load(path, **arguments)
-    except OSError as error:
-        raise ModelFileError(f"{path}: {error.strerror or error}") from None
-    except Exception as error:
-        reason = (str(error).splitlines() or [""])[0][:160]
-        raise ModelFileError(
-            f"{path} cannot be read safely: it is damaged, no PyTorch file, or holds Python "
-            f"objects, whose loading could run code ({reason}). A model that you trust is put "
-            "right by loading it in ParlAI and saving it again"
-        ) from None
-    if not isinstance(held, dict):
-        raise ModelFileError(
-            f"{path} holds a {type(held).__name__}; a ParlAI model is a dictionary"
-        )
-    return held
+    return checkpoints.load(path, mmap=True)
 
 
 def without_training(states: Mapping[str, Any]) -> Dict[str, Any]:

@@ -147,7 +147,9 @@ def test_seq2seq_load(both_ways: Callable[..., None]) -> None:
 
 def test_seq2seq_load_reads_no_foreign_files(python: Callable[..., Any]) -> None:
     """Candidates and other files keep torch's safe default."""
-    if compat.reason("seq2seq_load") is None:
+    import torch
+
+    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):
         pytest.skip("this torch has no safe default")
     result = python(
         "import torch, types\nimport parlai.agents.seq2seq.seq2seq\n"
@@ -156,6 +158,20 @@ def test_seq2seq_load_reads_no_foreign_files(python: Callable[..., Any]) -> None
         "TorchRankerAgent.load_candidates(None, 'cands')"
     )
     assert "Weights only load failed" in result.stderr
+
+
+def test_model_pickles(both_ways: Callable[..., None]) -> None:
+    """A model file with more than tensors in it is refused before anything in it runs."""
+    code = (
+        "import os, pathlib, torch\nfrom parlai.core.torch_agent import TorchAgent\n"
+        "class Bomb:\n    def __reduce__(self):\n        return os.mkdir, ('harmed',)\n"
+        "torch.save({'x': Bomb()}, 'model')\n"
+        "agent = type('A', (), {'load': TorchAgent.load})()\n"
+        "try:\n    agent.load('model')\nexcept Exception as error:\n"
+        "    assert '--trust-checkpoint' in str(error)\n"
+        "assert not pathlib.Path('harmed').exists(), 'harm was done'"
+    )
+    both_ways("model_pickles", code, "harm was done")
 
 
 PANDAS = """

@@ -16,7 +16,6 @@ import os
 from typing import Any, Dict, Iterator, List, Optional
 
 import parlai.utils.logging as logging
-import parlai.utils.pickle
 import torch
 from parlai.core.build_data import modelzoo_path
 from parlai.core.message import Message
@@ -26,6 +25,7 @@ from parlai.core.params import ParlaiParser
 from parlai.core.torch_agent import Batch
 from parlai.utils.distributed import is_distributed, is_primary_worker
 
+from parlai_cu import checkpoints
 from parlai_cu.agents import deployed_model, model_files, updating_agent
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.distillation.teacher_cache import file_sha256
@@ -160,8 +160,7 @@ class DomainAdaptersAgent(UpdatingAgent):
         sets = {}
         for name, path in self._files.items():
             try:
-                states = torch.load(path, map_location="cpu", pickle_module=parlai.utils.pickle)
-                found = states["model"]
+                found = checkpoints.load(path)["model"]
             except Exception as error:
                 raise model_files.damaged(path, error) from error
             other = f"{path}.dict"

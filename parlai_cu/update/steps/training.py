@@ -11,12 +11,11 @@ import shlex
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-import parlai.utils.pickle
 import torch
 from parlai.core.opt import Opt
 from parlai.scripts.train_model import TrainModel
 
-from parlai_cu import files
+from parlai_cu import checkpoints, files
 from parlai_cu.agents import base_agent, model_files
 from parlai_cu.agents.kb_augmented import flags as kb_flags
 from parlai_cu.agents.kb_augmented.kb_augmented import RECORD as KB_RECORD
@@ -238,10 +237,7 @@ def keep_knowledge(live: str, candidate: str) -> None:
     :param live: file of the model in service, a ``kb_augmented``
     :param candidate: file of the candidate; becomes a ``kb_augmented`` as well
     """
-    states, above = (
-        torch.load(path, map_location="cpu", pickle_module=parlai.utils.pickle)
-        for path in (candidate, live)
-    )
+    states, above = (checkpoints.load(path) for path in (candidate, live))
     opt, live_opt = Opt.load(f"{candidate}.opt"), Opt.load(f"{live}.opt")
     ours = base_agent.names_added(kb_flags.add)
     opt.update({name: live_opt[name] for name in ours if name in live_opt})

@@ -1,0 +1,162 @@
+"""
+Reading model files of others without running what may be in them.
+
+A model file is a pickle, and unpickling calls whatever the file says. Here only tensors and plain
+values are read (``torch.load``'s ``weights_only``), and the checksums that torch writes are
+compared, which ``torch.load`` itself does not: a flipped bit in a weight is told, not served.
+``--trust-checkpoint`` on the command line reads a file as stock ParlAI does. It counts only there:
+an ``.opt`` beside the model that says the same is the model's word for itself.
+"""
+
+import os
+import pickle
+import re
+import tarfile
+import zipfile
+from typing import IO, Any, Dict, Optional
+
+import torch
+
+from parlai_cu.errors import ModelFileError
+
+FLAG = "--trust-checkpoint"
+# how the word goes from the command line to where files are read, also in processes it starts
+_TRUSTED = "PARLAI_CU_TRUST_CHECKPOINT"
+# what torch says of an object that weights_only does not make, since 2.0
+_OBJECT = re.compile(
+    r"(?:GLOBAL|[Uu]nsupported class|instantiate|call reduce for unrecognized function)"
+    r"\W+([A-Za-z_][\w. ]*\w)"
+)
+
+
+def trust(whether: bool) -> None:
+    """
+    Let files of this process and of those that it starts be unpickled, or no longer.
+
+    :param whether: what the user said of ``--trust-checkpoint``
+    """
+    if whether:
+        os.environ[_TRUSTED] = "1"
+    else:
+        os.environ.pop(_TRUSTED, None)
+
+
+def trusted() -> bool:
+    """Whether the user said ``--trust-checkpoint``."""
+    return os.environ.get(_TRUSTED) == "1"
+
+
+def load(path: str, mmap: bool = False) -> Dict[str, Any]:
+    """
+    The dictionary that a model file holds, on the CPU.
+
+    :param path: the model file
+    :param mmap: leave tensors on the disk until they are asked for, where torch can
+    :raises ModelFileError: when it is damaged, or holds objects rather than tensors and values
+    """
+    try:
+        with open(path, "rb") as f:
+            if mmap and not trusted() and zipfile.is_zipfile(f):
+                check(f, path)
+                held = _mapped(path)
+            else:
+                f.seek(0)
+                held = read(f, path, map_location="cpu")
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror or error}") from None
+    if not isinstance(held, dict):
+        raise ModelFileError(
+            f"{path} holds a {type(held).__name__}; a ParlAI model is a dictionary"
+        )
+    return held
+
+
+def read(f: IO[bytes], path: str, pickle_module: Any = pickle, **more: Any) -> Any:
+    """
+    What an open model file holds.
+
+    :param f: the file, at its beginning
+    :param path: its name, for messages
+    :param pickle_module: what unpickles a file that the user trusts
+    :param more: for ``torch.load``
+    :raises ModelFileError: when it is damaged, or holds objects rather than tensors and values
+    """
+    if trusted():
+        return torch.load(f, pickle_module=pickle_module, weights_only=False, **more)
+    try:
+        check(f, path)
+        return torch.load(f, weights_only=True, **more)
+    except ModelFileError:
+        raise
+    except Exception as error:
+        raise told(path, error) from None
+
+
+def check(f: IO[bytes], path: str) -> None:
+    """
+    Compare a model file with the checksums in it; ``f`` is at its beginning afterwards.
+
+    :param f: the file
+    :param path: its name, for messages
+    :raises ModelFileError: when it is damaged, or of a format that is not read safely
+    """
+    f.seek(0)
+    if zipfile.is_zipfile(f):
+        try:
+            with zipfile.ZipFile(f) as archive:
+                bad = archive.testzip()
+        except Exception as error:  # a flipped bit in a header may be anything
+            raise damaged(path, str(error)) from None
+        if bad is not None:
+            raise damaged(path, f"{bad} is not what was written")
+    else:
+        f.seek(0)
+        if tarfile.is_tarfile(f):  # before PyTorch 0.4; weights_only is no protection there
+            raise _untrusted(path, "it is in PyTorch's first format")
+    f.seek(0)
+
+
+def told(path: str, error: BaseException) -> ModelFileError:
+    """
+    The error for a model file that torch would not read.
+
+    :param path: the file
+    :param error: what torch said
+    """
+    found = _OBJECT.search(str(error))
+    if found is not None:
+        return _untrusted(path, f"it holds Python objects ({found.group(1)})")
+    return damaged(path, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}")
+
+
+def damaged(path: str, why: str) -> ModelFileError:
+    """
+    The error for a model file that is not whole.
+
+    :param path: the file
+    :param why: what is wrong with it
+    """
+    size: Optional[int] = os.path.getsize(path) if os.path.isfile(path) else None
+    bytes_of_it = "" if size is None else f" Its size is {size:,d} bytes;"
+    return ModelFileError(
+        f"{path} cannot be loaded: truncated, damaged or not a ParlAI model ({why})."
+        f"{bytes_of_it} restore it from where it came"
+    )
+
+
+def _untrusted(path: str, why: str) -> ModelFileError:
+    return ModelFileError(
+        f"{path} was not read: {why}, and loading it could run any code. If you trust those whom "
+        f"it is from, say {FLAG}; what is saved afterwards is free of them"
+    )
+
+
+def _mapped(path: str) -> Any:
+    try:
+        return torch.load(path, mmap=True, map_location="cpu", weights_only=True)
+    except (TypeError, RuntimeError, ValueError):  # torch 2.0 cannot
+        pass
+    except Exception as error:
+        raise told(path, error) from None
+    with open(path, "rb") as f:
+        return read(f, path, map_location="cpu")

@@ -1,0 +1,148 @@
+"""
+ParlAI unpickles model files, and options files of old: whatever they say is run.
+
+Seen with ParlAI 1.7.2: a model from elsewhere that is named by ``-mf`` or ``--init-model`` runs
+commands of whoever made it before its first word (``parlai/core/torch_agent.py``, line 2083; the
+same in starspace, rag and ``parlai vacuum``); so does an ``.opt`` that is no UTF-8
+(``parlai/core/opt.py``, line 137).
+Goes when: ParlAI reads both as data; never, as it is archived.
+
+Tensors and plain values are read, objects are refused unless ``--trust-checkpoint`` stands on the
+command line (:mod:`parlai_cu.checkpoints`).
+"""
+
+import argparse
+import functools
+import pickle
+from types import SimpleNamespace
+from typing import Any, Optional
+
+# what an options file of ParlAI before 2019 consists of, beside plain values
+_OF_OPTIONS = {
+    ("parlai.core.opt", "Opt"),
+    ("parlai.core.utils", "Opt"),
+    ("parlai.utils.misc", "Opt"),
+    ("collections", "OrderedDict"),
+}
+
+
+def needed() -> Optional[str]:
+    """Why the repair is active."""
+    return "ParlAI unpickles model files: whatever stands in them is run"
+
+
+def after(module: Any) -> None:
+    """
+    Read models and options as data.
+
+    :param module: parlai.utils.pickle, parlai.core.opt or parlai.core.params
+    """
+    if module.__name__ == "parlai.utils.pickle":
+        _read_models_as_data(module)
+    elif module.__name__ == "parlai.core.opt":
+        module.pickle = SimpleNamespace(load=_load_options)
+    else:
+        _add_the_flag(module.ParlaiParser)
+
+
+def add_flag(parser: Any) -> None:
+    """
+    ``--trust-checkpoint``, for a command without ParlAI's model arguments.
+
+    :param parser: a ParlaiParser or a group of one
+    """
+    parser.add_argument(
+        "--trust-checkpoint",
+        action=_Trust,
+        type="bool",
+        nargs="?",
+        const=True,
+        default=False,
+        help="read model files that hold Python objects, too, although loading them could run "
+        "any code: for files from those whom you trust. Counts on the command line only, not in "
+        "an .opt",
+    )
+
+
+class _Trust(argparse.Action):
+    """Counts where it is parsed, so that nothing but the command line can say it."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        from parlai_cu import checkpoints
+
+        setattr(namespace, self.dest, values)
+        checkpoints.trust(bool(values))
+
+
+def _add_the_flag(parser: Any) -> None:
+    add, parse = parser.add_model_args, parser.parse_args
+
+    @functools.wraps(add)
+    def add_model_args(self: Any) -> None:
+        add(self)
+        add_flag(self)
+
+    @functools.wraps(parse)
+    def parse_args(self: Any, *args: Any, **kwargs: Any) -> Any:
+        from parlai_cu import checkpoints
+
+        # what an earlier command of this process said is over
+        if any(action.dest == "trust_checkpoint" for action in self._actions):
+            checkpoints.trust(False)
+        return parse(self, *args, **kwargs)
+
+    parser.add_model_args, parser.parse_args = add_model_args, parse_args
+
+
+def _read_models_as_data(module: Any) -> None:
+    import torch
+
+    stock = torch.load
+    allow = getattr(torch.serialization, "add_safe_globals", None)
+    if allow is not None:  # torch 2.4
+        from parlai.core.opt import Opt
+
+        allow([Opt])  # starspace keeps its options in the model file
+
+    @functools.wraps(stock)
+    def load(f: Any, map_location: Any = None, pickle_module: Any = None, **more: Any) -> Any:
+        if pickle_module is not module or more.get("weights_only") is not None:
+            return stock(f, map_location, pickle_module, **more)
+        from parlai_cu import checkpoints
+
+        more["map_location"] = map_location
+        if hasattr(f, "read"):
+            return checkpoints.read(f, str(getattr(f, "name", "the model")), module, **more)
+        with open(f, "rb") as opened:
+            return checkpoints.read(opened, str(f), module, **more)
+
+    torch.load = load
+
+
+class _Read(dict):  # type: ignore[type-arg]
+    """Stands for an Opt, without its notes of where it was copied."""
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, tuple) and isinstance(state[-1], dict):
+            self.update(state[-1])
+
+
+class _Options(pickle.Unpickler):
+    """Makes nothing but options."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _OF_OPTIONS:
+            raise pickle.UnpicklingError(f"an options file with a {module}.{name} in it")
+        return _Read
+
+
+def _load_options(f: Any) -> Any:
+    from parlai_cu.errors import ModelFileError
+
+    try:
+        return dict(_Options(f).load())
+    except Exception as error:
+        raise ModelFileError(
+            f"{getattr(f, 'name', 'the .opt')} is neither JSON nor a pickled options file of "
+            f"ParlAI before 2019: {error}. Nothing in it was run"
+        ) from None
