@@ -41,7 +41,8 @@ def replacing(path: str) -> Iterator[str]:
     :param path: where the file is to be; its folder is there
     """
     folder, name = os.path.split(os.path.abspath(path))
-    aside = os.path.join(folder, f".writing-{name[:60]}-{uuid.uuid4().hex[:12]}")
+    # the second dot: torch.save asks for something before the last one
+    aside = os.path.join(folder, f".writing-{name[:60]}.{uuid.uuid4().hex[:12]}")
     try:
         step(f"write {path}")
         yield aside

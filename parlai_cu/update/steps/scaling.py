@@ -10,10 +10,9 @@ import os
 import shutil
 from typing import Any, Dict
 
-import parlai.utils.pickle
 import torch
 
-from parlai_cu.agents import model_files
+from parlai_cu import checkpoints, files
 
 # how much of what was learnt; the first that keeps the old skill is taken
 PARTS = (1.0, 0.75, 0.5)
@@ -32,11 +31,11 @@ def put(start: str, candidate: str, part: float) -> None:
     """
     whole = candidate + _WHOLE
     if not os.path.exists(whole):
-        with model_files.whole_file(whole) as aside:
+        with files.whole(whole) as aside:
             shutil.copyfile(candidate, aside)
-    trained = _states(whole)
-    trained["model"] = between(_states(start)["model"], trained["model"], part)
-    with model_files.whole_file(candidate) as aside:
+    trained = checkpoints.load(whole)
+    trained["model"] = between(checkpoints.load(start)["model"], trained["model"], part)
+    with files.whole(candidate) as aside:
         torch.save(trained, aside)
 
 
@@ -55,8 +54,3 @@ def between(start: Dict[str, Any], trained: Dict[str, Any], part: float) -> Dict
             step = part * (after.float() - before.float())
             found[name] = (before.float() + step).to(after.dtype)
     return found
-
-
-def _states(path: str) -> Dict[str, Any]:
-    states: Dict[str, Any] = torch.load(path, map_location="cpu", pickle_module=parlai.utils.pickle)
-    return states

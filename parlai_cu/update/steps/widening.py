@@ -11,13 +11,12 @@ import shutil
 from collections import Counter
 from typing import Any, Dict, List, Sequence
 
-import parlai.utils.pickle
 import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.dict import DictionaryAgent, escape
 from parlai.core.opt import Opt
 
-from parlai_cu.agents import model_files
+from parlai_cu import checkpoints, files
 from parlai_cu.update.wording import Example
 
 # a dictionary of words lacks many: at most so many more, of what it has, the most frequent first
@@ -66,7 +65,7 @@ def widen(agent: Any, model_file: str, pieces: Sequence[str], folder: str) -> st
     target = os.path.join(folder, "model")
     if os.path.exists(target + _DONE):
         return target
-    states = torch.load(model_file, map_location="cpu", pickle_module=parlai.utils.pickle)
+    states = checkpoints.load(model_file)
     size, unknown = len(agent.dict), agent.dict[agent.dict.unk_token]
     wider = _wider(states.get("model") or {}, size, unknown, len(pieces))
     if not pieces or wider is None:
@@ -84,9 +83,7 @@ def widen(agent: Any, model_file: str, pieces: Sequence[str], folder: str) -> st
     torch.save({**states, "model": wider}, target)
     if not _loads(agent, target, size + len(pieces)):
         return model_file
-    with model_files.whole_file(target + _DONE) as aside:
-        with open(aside, "w") as f:
-            f.write("\n".join(pieces))
+    files.write_text(target + _DONE, "\n".join(pieces))
     return target
 
 
