@@ -3,7 +3,8 @@ Which of ParlAI's agents do what, with and without this package: nothing here is
 
 Every agent that ParlAI ships and that can be made tiny without a download is trained by the stock
 command, and put through everything of ours. A cell says ``yes``, or in a footnote what the command
-answered.
+answered; an agent that learns nothing has empty cells. "Served" is two turns through ``parlai
+serve``, "deployed" a chat with ``-m deployed``.
 
     python benchmarks/compatibility.py --out bench/compatibility
 
@@ -20,9 +21,12 @@ import os
 import re
 import sys
 import tempfile
+import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
+import requests
+import yaml
 from harness import about
 
 ROOT = Path(__file__).parent.parent
@@ -32,10 +36,16 @@ sys.path.insert(0, str(ROOT))
 from tests.compat import test_stock_agents as stock  # noqa: E402
 from tests.compat.tiny_checkpoints import make_gpt2, make_t5  # noqa: E402
 
-COLUMNS = ("train", "eval", "interactive", "frozen_layer", "teacher", "student", "kb base")
-CHAT = "hello\nhow are you\n[EXIT]\n"
+LEARNING = ("frozen_layer", "teacher", "student", "kb base")
+COLUMNS = ("train", "eval", "interactive", *LEARNING, "served", "deployed")
+SAID = ["hello", "how are you"]
+CHAT = "\n".join([*SAID, "[EXIT]\n"])
 LIMIT = 300.0  # s, of one cell
+PAUSE = 0.2  # s, between two looks whether a service is ready
 OK = "yes"
+CONFIG = ROOT / "parlai_cu" / "chat_service" / "config.yml"
+PRINTED = "printed.txt"
+OWN_DATA = ("knowledge_base", "versions")  # take no --datapath
 
 
 def main() -> None:
@@ -77,13 +87,15 @@ class Cells:
 
     def all(self) -> Dict[str, str]:
         """column -> yes, or what the command answered."""
-        cells = {"train": self.train()}
+        cells = {} if stock.TRAIN[self.agent] is None else {"train": self.train()}
         model = ["-m", self.agent] if stock.TRAIN[self.agent] is None else ["-mf", "model"]
         use = [*model, *self.use]
         cells["eval"] = self.parlai("eval_model", *use, *self.task, "-ne", "4")
         cells["interactive"] = self.parlai("interactive", *use)
+        cells["served"] = self.served()
         if stock.TRAIN[self.agent] is None:
             return cells
+        cells["deployed"] = self.deployed()
         steps = [*self.task, "--max-train-steps", "2", "-vme", "4", "-bs", "2"]
         tuned = ["-m", "frozen_layer", "--init-model", "model", "--tune", "*", "-mf", "tuned"]
         cells["frozen_layer"] = self.parlai("train_model", *tuned, *steps)
@@ -99,8 +111,6 @@ class Cells:
 
     def train(self) -> str:
         """Train the tiny model at ``model``."""
-        if stock.TRAIN[self.agent] is None:
-            return "has nothing to train"
         if self.agent == "hugging_face/gpt2":
             make_gpt2(self.folder / "gpt2")
         elif self.agent == "hugging_face/t5":
@@ -111,20 +121,66 @@ class Cells:
         words = ["-m", self.agent, "-mf", "model", *self.task, *stock.TRAIN[self.agent]]
         return self.parlai("train_model", *words)
 
+    def deployed(self) -> str:
+        """A chat with the model as a version that is live."""
+        versions = ["--versions", "versions"]
+        answer = self.parlai("versions", *versions, "import", "-mf", "model")
+        if answer != OK:
+            return answer
+        self.parlai("versions", *versions, "promote", "v1", "--force")
+        return self.parlai("interactive", "-m", "deployed", *versions, *self.use)
+
+    def served(self) -> str:
+        """Two turns through the HTTP of ``parlai serve``."""
+        trained = stock.TRAIN[self.agent] is not None
+        model = {"model_file": "model"} if trained else {"model": self.agent}
+        names = (flag.strip("-").replace("-", "_") for flag in self.use[::2])
+        flags = dict(zip(names, map(yaml.safe_load, self.use[1::2])))
+        config = yaml.safe_load(CONFIG.read_text())
+        config["opt"]["models"] = {"support": {**model, **flags, "datapath": "data"}}
+        config["opt"]["chat"] = {"conversations": "none"}
+        (self.folder / "config.yml").write_text(yaml.safe_dump(config))
+        serve = ["serve", "--config-path", "config.yml", "--port", "0"]
+        printed = self.folder / PRINTED
+        printed.unlink()
+        with running(serve, self.folder) as (process, answer):
+            until = time.monotonic() + LIMIT
+            while time.monotonic() < until and not answer.poll(PAUSE):
+                said = printed.read_text() if printed.exists() else ""
+                ready = re.search(r"^Ready: (\S+)", said, re.MULTILINE)
+                if ready:
+                    return talked_to(ready[1] + "/")
+            return received(answer) if answer.poll() else "not ready within its time"
+
     def parlai(self, *words: str) -> str:
         """Run one command; yes, or its error."""
-        context = multiprocessing.get_context("fork")
-        ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=command, args=(list(words), str(self.folder), theirs))
-        process.start()
-        theirs.close()
-        answer = "no answer within its time"
-        if ours.poll(LIMIT):
-            with contextlib.suppress(EOFError):
-                answer = ours.recv()
+        with running(words, self.folder) as (_, answer):
+            if not answer.poll(LIMIT):
+                return "no answer within its time"
+            return received(answer)
+
+
+@contextlib.contextmanager
+def running(words: Sequence[str], folder: Path) -> Iterator[Tuple[Any, Any]]:
+    """A command at work: its process, and where it sends how it ended. It ends with the block."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=command, args=(list(words), str(folder), theirs))
+    process.start()
+    theirs.close()
+    try:
+        yield process, ours
+    finally:
         process.kill()
         process.join()
-        return str(answer)
+
+
+def received(answer: Any) -> str:
+    """What a command sent before it ended."""
+    try:
+        return str(answer.recv())
+    except EOFError:
+        return "it ended without a word"
 
 
 def command(words: List[str], folder: str, answer: Any) -> None:
@@ -138,15 +194,28 @@ def command(words: List[str], folder: str, answer: Any) -> None:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     sys.stdin = io.StringIO(CHAT)
-    output = io.StringIO()
     try:
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-            data = [] if words[0] == "knowledge_base" else ["--datapath", "data"]
-            superscript_main([*words, *data])
-        ended = "CHAT DONE" in output.getvalue() or words[0] != "interactive"
+        with open(PRINTED, "w", buffering=1) as output:
+            with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+                data = [] if words[0] in OWN_DATA else ["--datapath", "data"]
+                superscript_main([*words, *data])
+        ended = words[0] != "interactive" or "CHAT DONE" in Path(PRINTED).read_text()
         answer.send(OK if ended else "the chat did not end")
     except BaseException as error:
         answer.send(shortened(error))
+
+
+def talked_to(address: str) -> str:
+    """Say something to a service; yes, or what is wrong with its replies."""
+    begun = requests.post(f"{address}v1/conversations", timeout=LIMIT).json()
+    for text in SAID:
+        turns = f"{address}v1/conversations/{begun['id']}/turns"
+        replies = requests.post(turns, json={"text": text}, timeout=LIMIT).json()["messages"]
+        if not replies:
+            return "no reply"
+        if any(reply.get("failed") for reply in replies):
+            return f"the model failed: {replies[-1]['text']}"
+    return OK
 
 
 def shortened(error: BaseException) -> str:
