@@ -1,10 +1,10 @@
 """From what a user types after ``--kb`` to a knowledge base."""
 
-import importlib
 import logging
+import re
 from typing import Any, Dict, List, Sequence
 
-from parlai_cu import plugin
+from parlai_cu import named, plugin
 from parlai_cu.errors import KnowledgeError, nearest
 from parlai_cu.knowledge.backends.base import KnowledgeBase, ReadOnly
 from parlai_cu.knowledge.fusion import reciprocal_ranks
@@ -13,6 +13,9 @@ from parlai_cu.types import Evidence, Turn
 
 # --kb-combine
 COMBINED = ("merged", "priority")
+# what one of a user's own must have
+_NEEDS = ("query", "get", "stats", "snapshot_id", "spent", "close")
+_OWN = re.compile(r"([A-Za-z_][\w.]*:[A-Za-z_]\w*)(?::.*)?", re.DOTALL)
 _logger = logging.getLogger(__name__)
 
 
@@ -20,21 +23,13 @@ def open_knowledge_base(uri: str, writable: bool = False) -> KnowledgeBase:
     """
     The knowledge base of a URI.
 
-    :param uri: ``sqlite:///facts.db`` and the like
+    :param uri: ``sqlite:///facts.db`` and the like; ``my.module:Class`` or ``my.module:Class:...``
+        is one of a user's own, which is given the whole
     :param writable: open it for changes
     :raises KnowledgeError: when the scheme is unknown, there is nothing to be read, or it is one
         that is only read
     """
-    # a driver may be named: postgresql+psycopg://, sql+sqlite:///
-    scheme = uri.split(":", 1)[0].split("+")[0]
-    if ":" not in uri or scheme not in plugin.KNOWLEDGE_BASES:
-        close = nearest(scheme, plugin.KNOWLEDGE_BASES) or list(plugin.KNOWLEDGE_BASES)
-        raise KnowledgeError(
-            f"--kb {uri}: expected SCHEME:..., of {', '.join(plugin.KNOWLEDGE_BASES)}; nearest: "
-            f"{', '.join(close)}. A file of facts is imported first: parlai knowledge_base import"
-        )
-    module, attribute = plugin.KNOWLEDGE_BASES[scheme].split(":")
-    kind: Any = getattr(importlib.import_module(module), attribute)
+    kind = _kind(uri)
     made: KnowledgeBase
     if not issubclass(kind, ReadOnly):
         made = kind(uri, writable=writable)
@@ -43,6 +38,21 @@ def open_knowledge_base(uri: str, writable: bool = False) -> KnowledgeBase:
     else:
         made = kind(uri)
     return made
+
+
+def _kind(uri: str) -> Any:
+    # a driver may be named: postgresql+psycopg://, sql+sqlite:///
+    scheme = uri.split(":", 1)[0].split("+")[0]
+    if ":" in uri and scheme in plugin.KNOWLEDGE_BASES:
+        return named.load(plugin.KNOWLEDGE_BASES[scheme], "--kb")
+    own = _OWN.fullmatch(uri)
+    if own and named.is_there(scheme):
+        return named.kind({}, own[1], "--kb", _NEEDS, KnowledgeError)
+    close = nearest(scheme, plugin.KNOWLEDGE_BASES) or list(plugin.KNOWLEDGE_BASES)
+    raise KnowledgeError(
+        f"--kb {uri}: expected SCHEME:..., of {', '.join(plugin.KNOWLEDGE_BASES)}; nearest: "
+        f"{', '.join(close)}. A file of facts is imported first: parlai knowledge_base import"
+    )
 
 
 class SeveralKnowledgeBases:

@@ -98,7 +98,7 @@ def _check(opt: Opt) -> Tuple[List[str], Any]:
     from parlai_cu.agents import model_files
     from parlai_cu.selection.auto import find_auto
     from parlai_cu.selection.pictures import HOW_TO_GET, pyplot
-    from parlai_cu.selection.scores import NEED_RETAINED, SCORES
+    from parlai_cu.selection.scores import NEED_RETAINED, SCORES, know
 
     for flag in ("model_file", "task"):
         if not opt.get(flag):
@@ -108,13 +108,13 @@ def _check(opt: Opt) -> Tuple[List[str], Any]:
     there = [name for name in SCORES if opt.get("retain_task") or name not in NEED_RETAINED]
     shown = (opt.get("scores") or ",".join(there)).replace(" ", "").split(",")
     for name in shown:
-        if name not in SCORES:
+        if not know(name, "--scores"):
             close = nearest(name, SCORES) or list(SCORES)
             raise UsageError(
                 f"--scores {name}: expected some of {', '.join(SCORES)}; nearest: "
                 f"{', '.join(close)}"
             )
-        if name not in there:
+        if name in NEED_RETAINED and name not in there:
             raise UsageError(
                 f"--scores {name} compares the update with old data: name it by --retain-task"
             )

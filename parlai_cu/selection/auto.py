@@ -9,7 +9,7 @@ from typing import Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
 from parlai_cu.errors import PatternError, nearest
 from parlai_cu.selection.catalogue import TensorInfo
 from parlai_cu.selection.patterns import GROUPS, split_patterns
-from parlai_cu.selection.scores import NEED_RETAINED, SCORES, Scores
+from parlai_cu.selection.scores import NEED_RETAINED, SCORES, Scores, know
 
 WORD = "auto"
 # the number of a layer within a name: `.3.`
@@ -68,7 +68,9 @@ def _parse(pattern: str) -> Auto:
     score, fraction = DEFAULT_SCORE, DEFAULT_FRACTION
     if parts and not _is_number(parts[0]):
         score = parts.pop(0)
-        if score not in SCORES:
+        if score not in SCORES and parts and not _is_number(parts[0]):
+            score += ":" + parts.pop(0)
+        if not know(score, f"--tune {pattern}:"):
             close = nearest(score, SCORES)
             raise PatternError(expected + (f"; nearest: {', '.join(close)}" if close else ""))
     if parts and _is_number(parts[0]):

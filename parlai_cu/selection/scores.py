@@ -33,6 +33,8 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 import torch
 from torch import nn
 
+from parlai_cu import named
+from parlai_cu.errors import PatternError
 from parlai_cu.selection.catalogue import TensorInfo, list_tensors
 from parlai_cu.selection.gradients import GradientMoments, Loss, gradient_moments
 from parlai_cu.selection.patterns import kind_of
@@ -99,6 +101,21 @@ SCORES: Dict[str, Tuple[Callable[[GradientSums], float], bool]] = {
 }
 # these compare the update with retained data
 NEED_RETAINED = ("conflict", "cosine")
+
+
+def know(name: str, flag: str) -> bool:
+    """
+    Whether there is a score of that name.
+
+    One of a user's own, ``my.module:score``, is a function of :class:`GradientSums`, of which more
+    makes a better parameter to tune. From now on it stands beside the others.
+
+    :param flag: where it was typed, for the message
+    :raises PatternError: when ``my.module:score`` names nothing
+    """
+    if name not in SCORES and ":" in name:
+        SCORES[name] = (named.load(name, flag, PatternError), True)
+    return name in SCORES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """Checks of a candidate that are not about skill: broken replies, latency, size."""
 
-import importlib
 import statistics
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Callable, List, Sequence
 
+from parlai_cu import named
 from parlai_cu.errors import UsageError
 from parlai_cu.update.gate import FAIL, PASS, Check
 from parlai_cu.update.wording import tokens
@@ -108,13 +108,7 @@ def user_checks(names: Sequence[str]) -> List[Callable[[Sequence[Pair]], Any]]:
     """
     found = []
     for name in names:
-        module, _, attribute = name.partition(":")
-        try:
-            check = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise UsageError(
-                f"--gate {name}: expected my.module:check, a function ({error})"
-            ) from error
+        check = named.load(name, "--gate")
         if not callable(check):
             raise UsageError(f"--gate {name}: is a {type(check).__name__}, expected a function")
         found.append(check)

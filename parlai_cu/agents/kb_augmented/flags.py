@@ -1,14 +1,13 @@
 """The flags of ``-m kb_augmented``, and what they make."""
 
-import importlib
-from typing import Any, Collection, Dict, List
+from typing import Any, Dict, List
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from parlai.core.torch_ranker_agent import TorchRankerAgent
 
-from parlai_cu import plugin
+from parlai_cu import named, plugin
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.knowledge.backends.base import KnowledgeBase
 from parlai_cu.knowledge.integrators.fuse import WEIGHT
@@ -16,13 +15,21 @@ from parlai_cu.knowledge.integrators.prompt import FORMATS
 from parlai_cu.knowledge.opening import COMBINED, SeveralKnowledgeBases, open_knowledge_base
 from parlai_cu.knowledge.synonyms import InOtherWords, read_synonyms
 
+# flag -> our variants, and the methods that one of a user's own must have
+_KINDS: Dict[str, Any] = {
+    "kb_gate": (plugin.GATES, ["decide"]),
+    "kb_rank": (plugin.RANKERS, ["rank", "answers"]),
+    "kb_integrate": (plugin.INTEGRATORS, ["integrate"]),
+}
+
 
 def add(parser: ParlaiParser) -> None:
     """Add our flags."""
     group = parser.add_argument_group("Knowledge Base Arguments")
     group.add_argument(
         "--kb",
-        help="where the facts are: sqlite:///facts.db; several, comma-separated",
+        help="where the facts are: sqlite:///facts.db; several, comma-separated; one of your own: "
+        "my.module:Class:...",
     )
     group.add_argument(
         "--kb-combine",
@@ -38,7 +45,8 @@ def add(parser: ParlaiParser) -> None:
     group.add_argument(
         "--kb-gate",
         default="score",
-        help=f"when a turn is answered with knowledge: {', '.join(plugin.GATES)}",
+        help=f"when a turn is answered with knowledge: {', '.join(plugin.GATES)}, "
+        "or my.module:Class",
     )
     group.add_argument(
         "--kb-gate-threshold",
@@ -57,12 +65,12 @@ def add(parser: ParlaiParser) -> None:
         "--kb-rank",
         default="search",
         help=f"which of the facts found comes first: {', '.join(plugin.RANKERS)} (word_pairs is "
-        "learnt, from turns whose labels are the facts that answer them)",
+        "learnt, from turns whose labels are the facts that answer them), or my.module:Class",
     )
     group.add_argument(
         "--kb-integrate",
         default="answer",
-        help=f"what becomes of the facts: {', '.join(plugin.INTEGRATORS)}",
+        help=f"what becomes of the facts: {', '.join(plugin.INTEGRATORS)}, or my.module:Class",
     )
     group.add_argument(
         "--kb-template", default="{text}", help="the sentence of --kb-integrate template"
@@ -90,19 +98,14 @@ def check(opt: Opt) -> None:
 
     :raises UsageError: naming the flag, what was found and what was expected
     """
-    kinds: Dict[str, Collection[str]] = {
-        "kb_gate": plugin.GATES,
-        "kb_rank": plugin.RANKERS,
-        "kb_integrate": plugin.INTEGRATORS,
-        "kb_combine": COMBINED,
-    }
-    for flag, known in kinds.items():
-        if opt[flag] not in known:
-            close = nearest(opt[flag], known) or list(known)
-            raise UsageError(
-                f"--{flag.replace('_', '-')} {opt[flag]}: expected one of {', '.join(known)}; "
-                f"nearest: {', '.join(close)}"
-            )
+    for flag in _KINDS:
+        _class(opt, flag)
+    if opt["kb_combine"] not in COMBINED:
+        close = nearest(opt["kb_combine"], COMBINED) or list(COMBINED)
+        raise UsageError(
+            f"--kb-combine {opt['kb_combine']}: expected one of {', '.join(COMBINED)}; "
+            f"nearest: {', '.join(close)}"
+        )
     if opt["kb_top_k"] < 1:
         raise UsageError(f"--kb-top-k {opt['kb_top_k']}: expected 1 or more")
     if not 0 < opt["kb_gate_precision"] <= 1:
@@ -160,21 +163,21 @@ def knowledge_base(opt: Opt) -> KnowledgeBase:
 
 def gate(opt: Opt) -> Any:
     """The gate."""
-    return _class(plugin.GATES[opt["kb_gate"]])(threshold(opt))
+    return _class(opt, "kb_gate")(threshold(opt))
 
 
 def ranker(opt: Opt) -> Any:
     """The ranker."""
-    return _class(plugin.RANKERS[opt["kb_rank"]])()
+    return _class(opt, "kb_rank")()
 
 
 def integrator(opt: Opt) -> Any:
     """The integrator."""
     settings = {"template": ("kb_template",), "fuse": ("kb_fuse_weight",)}
     given = settings.get(opt["kb_integrate"], ())
-    return _class(plugin.INTEGRATORS[opt["kb_integrate"]])(*(opt[name] for name in given))
+    return _class(opt, "kb_integrate")(*(opt[name] for name in given))
 
 
-def _class(target: str) -> Any:
-    module, name = target.split(":")
-    return getattr(importlib.import_module(module), name)
+def _class(opt: Opt, flag: str) -> Any:
+    ours, needs = _KINDS[flag]
+    return named.kind(ours, opt[flag], f"--{flag.replace('_', '-')}", needs)
