@@ -2,14 +2,16 @@
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
-from typing import Any, Tuple
+from typing import Any, List, Tuple
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Tuple[Any, Any]:
@@ -42,6 +44,51 @@ def test_the_table_in_the_docs_is_of_the_results(
     """The page holds the table that the script makes of its results file."""
     module, result = load(name, monkeypatch)
     assert module.table(result).strip() in (ROOT / "docs" / f"{page}.md").read_text()
+
+
+def quotes(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """benchmarks/quotes.py."""
+    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+    return importlib.import_module("quotes")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_quoted_figures_are_of_the_results(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python benchmarks/quotes.py` would change nothing; what looks like a quote is one."""
+    module = quotes(monkeypatch)
+    found = list(module.quotes(page))
+    assert [is_said for is_said, _ in found] == [ought_to_be for _, ought_to_be in found]
+    assert len(found) == len(module.MARK.findall(page.read_text()))
+
+
+@pytest.mark.parametrize(
+    "name, settings", [("README.md", ["2.0", "1.7.2"]), ("docs/choosing_a_mode.md", ["1.9", "0.1"])]
+)
+def test_figures_are_quoted_not_typed(
+    name: str, settings: List[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share or a number with decimals is a quote, a setting, or a version of Python."""
+    module = quotes(monkeypatch)
+    prose = module.QUOTE.sub("", (ROOT / name).read_text())
+    prose = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)|Python 3[^,)]*", "", prose, flags=re.DOTALL)
+    typed = re.findall(r"\d+(?:\.\d+)+|\d+ ?%", prose)
+    assert [number for number in typed if number not in settings] == []
+
+
+def test_a_figure_that_changed_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many digits as before; a row by its name; shares as percent; a wrong path is an error."""
+    module = quotes(monkeypatch)
+    monkeypatch.setattr(module, "RESULTS", tmp_path)
+    rows = [{"name": "a", "x": 12345.678}, {"name": "b", "x": -0.256}]
+    (tmp_path / "some.json").write_text(json.dumps({"rows": rows}))
+    a, b = "<!--some rows/name=a/x-->", "<!--some rows/name=b/x-->"
+    text = f"1.0{a} 1,000{a} 3 %{b}"
+    wanted = f"12345.7{a} 12,346{a} 26 %{b}"
+    assert module.QUOTE.sub(module.written, text) == wanted
+    with pytest.raises(LookupError):
+        module.value("some", "rows/name=c/x")
 
 
 def test_selections_are_compared_on_all_updates(monkeypatch: pytest.MonkeyPatch) -> None:
