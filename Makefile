@@ -1,5 +1,6 @@
 # make demo   the main job, on a model that is shipped (about 3 minutes on 2 cores)
 # make test   installs both environments and runs all tests
+# make docs   the docs as a site, in build/site
 # make venv | venv-classic | test-lean | test-classic | lint | bench    the parts
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ JOBS ?= 2
 PYTEST = -m pytest tests -n $(JOBS) --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-lean test-classic venv venv-classic lint bench clean
+.PHONY: demo test test-lean test-classic venv venv-classic lint docs bench clean
 
 demo: venv
 	.venv/bin/python examples/demo.py
@@ -56,6 +57,11 @@ lint: venv
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# a link that leads nowhere fails it
+docs: venv
+	.venv/bin/mkdocs build --strict
+	@echo "open build/site/index.html"
 
 bench: venv
 	.venv/bin/pip install -q matplotlib

@@ -138,6 +138,8 @@ setup(
         "plots": ["matplotlib"],
         # the pages in a real browser (with chromium and chromium-driver of the system)
         "browser": ["selenium", "axe-core-python"],
+        # make docs
+        "docs": ["mkdocs"],
         # py-rouge and pandas: so that the tests of their repairs run
         "test": [
             "pytest",
@@ -149,6 +151,7 @@ setup(
             "sqlalchemy",
             "rapidfuzz",
             "matplotlib",
+            "mkdocs",
             f"oxigraph; {WHEELS}",  # its server
             # a PostgreSQL server with pgvector
             f"psycopg[binary]; {WHEELS}",
