@@ -137,3 +137,28 @@ def test_harmful_updates_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("labels shuffled", "tiny and narrow, trained hard"):
         assert rows[name]["decision"] == "refuse" and not rows[name]["promoted"]
     assert all(row["chosen"] == row["right"] for row in result["choice"] if row["built_on"])
+
+
+def test_official_scores_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One right with one of two snippets, one taken wrongly, one missed; a reply counts as F1."""
+    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+    scoring = importlib.import_module("dstc11_scores")
+    monkeypatch.setattr(scoring, "generation", lambda said, references: {"bleu": float(len(said))})
+    gold = [
+        scoring.Said(True, {"a", "b"}, "x"),
+        scoring.Said(False, set(), ""),
+        scoring.Said(True, {"c"}, "y"),
+        scoring.Said(False, set(), ""),
+    ]
+    system = [
+        scoring.Said(True, {"a"}, "x"),
+        scoring.Said(True, {"d"}, "z"),
+        scoring.Said(False, set(), ""),
+        scoring.Said(False, set(), ""),
+    ]
+    found = scoring.scores(gold, system)
+    assert found["detection_p"] == found["detection_r"] == found["detection_f1"] == 0.5
+    assert (found["selection_p"], found["selection_r"]) == (1 / 2, 1 / 3)
+    assert found["selection_f1"] == pytest.approx(0.4) and found["selection_em"] == 0
+    assert found["bleu"] == 0.5
+    assert scoring.scores(gold, gold)["selection_em"] == 1

@@ -34,6 +34,8 @@ def test_every_ranker_keeps_the_facts_and_at_first_the_order(name: str) -> None:
     assert ranker.rank(Turn("is it quiet?"), []) == []
     assert ranker.rank(Turn(""), found) == found
     assert ranker.candidates >= 0
+    assert ranker.chosen(Turn(""), []) == []
+    assert ranker.chosen(Turn("is it quiet?"), found)[0] is found[0]
 
 
 def test_word_pairs_learn_what_answers_what() -> None:
@@ -48,6 +50,23 @@ def test_word_pairs_learn_what_answers_what() -> None:
         optimizer.step()
     others = [fact("Prices on request.", 0.6, entity="Elm"), fact("Loud.", 0.3, entity="Elm")]
     assert ranker.rank(Turn("would you call it quiet?"), others)[0] is others[1]
+
+
+def test_facts_nearly_as_likely_are_chosen_as_well() -> None:
+    """Scores .6, .5 and .1 with a trust of 5: shares 1, exp(-.5) and exp(-2.5)."""
+    ranker, found = made("word_pairs"), [*FOUND[:1], fact("A bar.", 0.5), fact("Late.", 0.1)]
+    shares = ranker.shares(Turn("is it quiet?"), found)
+    assert shares == pytest.approx([1.0, 0.6065, 0.0821], abs=1e-3)
+    assert ranker.chosen(Turn("is it quiet?"), found) == found[:2]
+    ranker.share.fill_(0.7)
+    assert ranker.chosen(Turn("is it quiet?"), found) == found[:1]
+
+
+def test_the_share_of_the_best_f1() -> None:
+    """By hand: at .4 three of four chosen are right and one is missed, F1 6 / 8."""
+    judged = [([(1.0, True), (0.4, True), (0.3, False)], 2), ([(1.0, True), (0.5, False)], 2)]
+    assert word_pairs.best_share(judged) == 0.4
+    assert word_pairs.best_share([]) == 0.5
 
 
 def test_the_loss_is_shared_by_all_right_facts() -> None:

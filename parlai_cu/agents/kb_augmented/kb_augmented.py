@@ -32,6 +32,7 @@ from parlai_cu.agents.kb_augmented.fusing import FusingSearch
 from parlai_cu.agents.kb_augmented.gate_training import NEEDED, NOT_NEEDED, GateTraining
 from parlai_cu.agents.kb_augmented.meant import MeantFacts
 from parlai_cu.agents.kb_augmented.model_view import ModelView
+from parlai_cu.agents.kb_augmented.rank_judging import FIRST, RankJudging
 from parlai_cu.agents.kb_augmented.together import Act, together
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.errors import KnowledgeError, UsageError
@@ -46,14 +47,12 @@ RECORD = "kb_augmented"
 DEFAULT_EPOCHS = 10
 # what is linear learns fast; the deployed model's rate is for another thing
 LEARNING_RATE = 0.03
-# a right fact among so many counts for kb_hits@5
-_FIRST = 5
 # facts that are kept for the turns of training
 _REMEMBERED = 400_000
 _NO_BASE = "-m kb_augmented needs --init-model MODEL (the deployed ParlAI model) or -mf MODEL"
 
 
-class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
+class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
     """
     A deployed model's own agent, with facts outside its weights.
 
@@ -199,6 +198,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
         if self.fast_forward or batch.text_vec is None:
             return None
         self.begin_step()
+        self.forget_ranking()
         losses: List[torch.Tensor] = []
         for seen in batch.observations:
             losses += self._teach(self.turn_of(seen), list(seen.get("labels") or [""]))
@@ -296,13 +296,11 @@ class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
         except KnowledgeError:  # was told of in ask
             return
         if meant:
-            best = [fact.id in meant for fact in self.ranker.rank(turn, found)[:_FIRST]]
-            self.global_metrics.add("kb_hits@1", AverageMetric(int(any(best[:1]))))
-            self.global_metrics.add(f"kb_hits@{_FIRST}", AverageMetric(int(any(best))))
+            self.judge_ranking(turn, meant, found)
 
     def ask(self, turn: Turn) -> List[Evidence]:
         """What the search finds, in its order; as much as the ranker wants to choose from."""
-        wanted = max(self.opt["kb_top_k"], self.ranker.candidates, _FIRST)
+        wanted = max(self.opt["kb_top_k"], self.ranker.candidates, FIRST)
         started = time.monotonic()
         try:
             found = self.kb.query(turn, wanted)
@@ -335,7 +333,8 @@ class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
         if not decision.query:
             reply = view.message()
         else:
-            best = [narrowed(self._meant(turn), fact) for fact in ranked]
+            chosen = self.ranker.chosen(turn, ranked)
+            best = [narrowed(self._meant(turn), fact) for fact in chosen]
             text = self.integrator.integrate(turn, best, view)
             reply = view.last if view.last is not None else self.empty_reply()
             reply.force_set("text", text)
@@ -372,6 +371,8 @@ class KBAugmentedAgent(FusingSearch, GateTraining, UpdatingAgent):
             return states
         if "gate" in self.learners():
             self.settle_gate()
+        if "ranker" in self.learners():
+            self.settle_ranker()
         states[RECORD] = {
             "format": 1,
             **{

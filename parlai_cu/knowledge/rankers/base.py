@@ -23,3 +23,11 @@ class Ranker(Protocol):
     def answers(self, turn: Turn, fact: Evidence) -> bool:
         """Whether a fact is an answer at all."""
         ...
+
+    def chosen(self, turn: Turn, evidence: Sequence[Evidence]) -> List[Evidence]:
+        """
+        Of some facts those that answer together with the first, which always does.
+
+        :param evidence: as :meth:`rank` has them
+        """
+        ...

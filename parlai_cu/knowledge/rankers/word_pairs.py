@@ -9,7 +9,7 @@ rank). It is learnt over all facts that the search found at once (ListNet; Cao e
 
 import functools
 import zlib
-from typing import List, Sequence
+from typing import List, Sequence, Tuple
 
 import torch
 from torch import nn
@@ -29,18 +29,23 @@ _ANY = "<any>"
 _TRUST = 5.0
 # how far a weight's change moves the sum
 _SCALE = 4.0
+# before validation data say more
+_SHARE = 0.5
 
 
 class WordPairs(nn.Module):
     """A weight for each pair of a word asked and a word told, and one for the search's score."""
 
     candidates = 96
+    share: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.weights = nn.Embedding(_BUCKETS, 1)
         nn.init.zeros_(self.weights.weight)
         self.trust = nn.Parameter(torch.tensor(_TRUST))
+        # of the first fact's probability, from which on another one is an answer as well
+        self.register_buffer("share", torch.tensor(_SHARE))
 
     def forward(self, turn: Turn, evidence: Sequence[Evidence]) -> torch.Tensor:
         """
@@ -66,10 +71,45 @@ class WordPairs(nn.Module):
         return [evidence[i] for i in order.tolist()]
 
     @torch.no_grad()
+    def shares(self, turn: Turn, evidence: Sequence[Evidence]) -> List[float]:
+        """The probability of each fact, as a share of the first one's."""
+        if not evidence:
+            return []
+        logits = self(turn, evidence)
+        return [float(share) for share in (logits - logits[0]).exp()]
+
+    def chosen(self, turn: Turn, evidence: Sequence[Evidence]) -> List[Evidence]:
+        """Those that are nearly as likely as the first."""
+        shares = self.shares(turn, evidence)
+        return [fact for fact, share in zip(evidence, shares) if share >= float(self.share)]
+
+    @torch.no_grad()
     def answers(self, turn: Turn, fact: Evidence) -> bool:
         """When they share a word beside the name, or words that were learnt to go together."""
         learnt = self(turn, [fact])[0] - self.trust * fact.score
         return bool(learnt > 0) or abstaining.answers(turn, fact)
+
+
+def best_share(judged: Sequence[Tuple[Sequence[Tuple[float, bool]], int]]) -> float:
+    """
+    The share that gives the best F1 over all facts chosen.
+
+    :param judged: of each turn, each fact's share and whether it is right; and how many are right,
+        found or not
+    :return: the default where nothing was judged
+    """
+    shares = sorted({share for facts, _ in judged for share, _ in facts if share <= 1})
+    wanted = sum(count for _, count in judged)
+    flat = sorted(((share, right) for facts, _ in judged for share, right in facts), reverse=True)
+    best, best_f1, hits, chosen = _SHARE, -1.0, 0, 0
+    for share in reversed(shares):
+        while chosen < len(flat) and flat[chosen][0] >= share:
+            hits += flat[chosen][1]
+            chosen += 1
+        f1 = 2 * hits / max(chosen + wanted, 1)
+        if f1 > best_f1:
+            best, best_f1 = share, f1
+    return best
 
 
 def loss(logits: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
