@@ -6,6 +6,7 @@ A promotion or a rollback is noticed within a second by every ``-m deployed`` of
 
 import argparse
 import contextlib
+import copy
 import dataclasses
 import json
 from typing import Any, Callable, Dict, List, Optional, Sequence
@@ -54,7 +55,9 @@ class _WordsAmongFlags(argparse.Action):
         flags.print_help = parser.print_help  # type: ignore[method-assign]
         for action in parser._actions:
             if action.option_strings:
-                flags._add_action(action)
+                # a copy: an action knows its parser, which ParlAI has it taken out of once a flag
+                # is defined anew, as by the agent of --model-file
+                flags._add_action(copy.copy(action))
         _, words = flags.parse_known_args(values, namespace)
         unknown = [word for word in words if word.startswith("-")]
         if unknown:

@@ -80,6 +80,16 @@ def test_flags_and_words_in_any_order(
     assert "--forse" in capsys.readouterr().err
 
 
+def test_a_model_whose_agent_has_flags_of_its_own(tmp_path: Path) -> None:
+    """Its agent defines flags anew once --model-file is known: the line is read the same."""
+    model = write_model(tmp_path / "m" / "model")
+    opt = Path(f"{model}.opt")
+    opt.write_text(json.dumps({**json.loads(opt.read_text()), "model": "transformer/generator"}))
+    store = str(tmp_path / "store")
+    version = superscript_main(["versions", "--versions", store, "import", "--model-file", model])
+    assert version.id.startswith("v1-")
+
+
 def test_a_rollback_brings_the_facts_back(
     run: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
