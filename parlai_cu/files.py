@@ -21,6 +21,8 @@ from parlai_cu.errors import SaveError
 # what a process that was killed left half written belongs to nobody when it is that old
 STALE_SECONDS = 24 * 3600.0
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# what torch.save says on a full disk
+_OF_TORCH = ("PytorchStreamWriter", "unexpected pos", "iostream error")
 
 
 def step(what: str) -> None:
@@ -149,8 +151,7 @@ def told(path: str) -> Iterator[None]:
     except OSError as error:
         raise SaveError(unsaved(path, error.strerror or str(error), error.errno)) from error
     except RuntimeError as error:
-        # torch.save on a full disk: "PytorchStreamWriter failed writing file ..."
-        if "PytorchStreamWriter" not in str(error) and "unexpected pos" not in str(error):
+        if not any(word in str(error) for word in _OF_TORCH):
             raise
         why = f"torch.save could not write: {str(error).splitlines()[0]}"
         raise SaveError(unsaved(path, why, errno.ENOSPC)) from error

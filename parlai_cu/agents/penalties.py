@@ -10,7 +10,7 @@ import torch
 from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
-from parlai_cu import files, plugin
+from parlai_cu import checkpoints, files, plugin
 from parlai_cu.agents import example_losses, replay
 from parlai_cu.errors import ModelFileError
 from parlai_cu.retention.base import Penalty, learning_parameters
@@ -91,11 +91,9 @@ def _load(path: Optional[str]) -> Optional[Dict[str, Any]]:
     if path is None or not os.path.isfile(path):
         return None
     try:
-        stored: Dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return stored
-    except Exception as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
-        raise ModelFileError(f"{path} is damaged ({reason}); choose another -mf") from error
+        return checkpoints.load(path)
+    except ModelFileError as error:
+        raise ModelFileError(f"{error}, or choose another -mf") from error
 
 
 def _store(path: Optional[str], stored: Dict[str, Any]) -> None:

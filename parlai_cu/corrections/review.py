@@ -164,6 +164,8 @@ def _decisions(path: str) -> Dict[str, Dict[str, str]]:
                 made = json.loads(line)
                 found[made["id"]] = made
             except (ValueError, KeyError, TypeError) as error:
+                if line.startswith("{") and not line.rstrip().endswith("}"):
+                    continue  # cut off: who was writing it was killed
                 raise DataError(
                     f"{_file(path)}, line {number}: not a decision ({error}); expected "
                     '{"id": ..., "decision": "accept"|"reject", "text": ...|null}'

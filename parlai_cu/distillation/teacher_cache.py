@@ -88,8 +88,10 @@ class TeacherCache:
         self._new_rows = 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with files.replacing(str(self.folder / "identity.json")) as aside:
-                Path(aside).write_text(json.dumps(identity, indent=2))
+            written, text = self.folder / "identity.json", json.dumps(identity, indent=2)
+            if not written.exists() or written.read_bytes() != text.encode():
+                with files.replacing(str(written)) as aside:
+                    Path(aside).write_text(text)
         except OSError as error:
             raise DataError(
                 f"--teacher-cache {folder}: cannot write there: {error.strerror}"

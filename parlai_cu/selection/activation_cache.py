@@ -63,6 +63,8 @@ class ActivationCache:
         self._warn = warn
         self._parts: Dict[str, _Part] = {}
         self._places: Dict[bytes, _Place] = {}
+        # of the few keys that two runs wrote, or one wrote again for damage
+        self._others: Dict[bytes, List[_Place]] = {}
         self._checked: Set[bytes] = set()
         self._writer: Optional[_Writer] = None
         self._resident = self._written = 0
@@ -94,10 +96,14 @@ class ActivationCache:
         sizes = [_bytes_of(dtype, shape) for dtype, shape in place.arrays]
         held = place.part.read(place.start, sum(sizes))
         if key not in self._checked:
-            if held is None or zlib.crc32(held, zlib.crc32(key)) != place.checksum:
+            if held is None or _checksum(key, place.arrays, held) != place.checksum:
                 self._warn(f"{place.part.values} is damaged; what is lost is computed again")
-                del self._places[key]
-                return None
+                others = self._others.get(key)
+                if not others:
+                    del self._places[key]
+                    return None
+                self._places[key] = others.pop()
+                return self.get(key)
             self._checked.add(key)
         assert held is not None
         place.part.serves()
@@ -121,7 +127,7 @@ class ActivationCache:
         if not self._has_room(len(data) + _LINE_BYTES):
             return
         described = [[array.dtype.str, list(array.shape)] for array in arrays]
-        checksum = zlib.crc32(data, zlib.crc32(key))
+        checksum = _checksum(key, described, data)
         try:
             if self._writer is None:
                 self._writer = _Writer(self.folder)
@@ -143,7 +149,8 @@ class ActivationCache:
             self._parts[name] = _Part(self.folder / name)
         for name in sorted(here & set(self._parts) - {own}):
             for key, place in self._parts[name].new_entries():
-                self._places.setdefault(key, place)
+                if self._places.setdefault(key, place) is not place:
+                    self._others.setdefault(key, []).append(place)
         self._size = sum(self._parts[name].size() for name in here)
 
     def size(self) -> int:
@@ -178,6 +185,10 @@ class ActivationCache:
     def _forget(self, part: "_Part") -> None:
         del self._parts[part.name]
         self._places = {k: place for k, place in self._places.items() if place.part is not part}
+        self._others = {
+            k: [place for place in places if place.part is not part]
+            for k, places in self._others.items()
+        }
 
     def _stop(self, why: str) -> None:
         self.full = True
@@ -306,6 +317,11 @@ class _Writer:
         line = json.dumps(content).encode() + b"\n"
         if self._index.write(line) != len(line):
             raise OSError(28, "No space left on device")
+
+
+def _checksum(key: bytes, described: List[Any], data: Any) -> int:
+    """Of all that makes an entry: its key, the types and shapes of its arrays, and their bytes."""
+    return zlib.crc32(data, zlib.crc32(json.dumps(described).encode(), zlib.crc32(key)))
 
 
 def _parse(line: bytes) -> Any:

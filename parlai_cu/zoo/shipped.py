@@ -57,10 +57,10 @@ def install(name: str, datapath: str) -> None:
                 f"{folder / source} is damaged: its SHA-256 is {found}, expected {expected}. "
                 "Install parlai-cu again."
             )
-        if there:
-            os.replace(wanted, f"{wanted}.changed")
         with files.whole(str(wanted)) as aside:
             Path(aside).write_bytes(content)
+            if there:
+                os.replace(wanted, f"{wanted}.changed")
 
 
 def sha256(content: bytes) -> str:
