@@ -99,6 +99,9 @@ class Conversations:
         self.in_memory = url == MEMORY
         self.keep_days = keep_days
         self._purged = 0.0
+        # what was the time at the start, and has passed since: a clock that is set forward in
+        # between must not make conversations look old enough to be deleted
+        self._began = time.time() - time.monotonic()
         self._rows: Rows = open_rows(url)
         for statement in _TABLES:
             self._create(statement)
@@ -119,7 +122,7 @@ class Conversations:
         self._purge_now_and_then()
         token = token or secrets.token_urlsafe(24)
         name = secrets.token_hex(8)
-        values = {"id": name, "token": _hashed(token), "now": time.time()}
+        values = {"id": name, "token": _hashed(token), "now": self._now()}
         self._rows.write(
             "INSERT INTO chat_conversations (id, token, opened, seen, since) "
             "VALUES (:id, :token, :now, :now, 0)",
@@ -140,7 +143,7 @@ class Conversations:
         (name, since), *_ = found
         self._rows.write(
             "UPDATE chat_conversations SET seen = :now WHERE id = :id",
-            {"id": name, "now": time.time()},
+            {"id": name, "now": self._now()},
         )
         rows = self._rows.read(
             f"SELECT {_COLUMNS} FROM chat_turns WHERE conversation = :id AND turn > :since "
@@ -170,7 +173,7 @@ class Conversations:
         values = {
             "id": conversation,
             "mid": turn.mid,
-            "now": time.time(),
+            "now": self._now(),
             "text": _storable(turn.text),
             "reply": _storable(turn.reply),
             "version": turn.version,
@@ -273,8 +276,11 @@ class Conversations:
         """Let go of the file or the connections."""
         self._rows.close()
 
+    def _now(self) -> float:
+        return self._began + time.monotonic()
+
     def _purge_now_and_then(self) -> None:
-        now = time.time()
+        now = self._now()
         if self.keep_days is not None and now - self._purged > 3600:
             self._purged = now
             self.purge(now - self.keep_days * 24 * 3600)

@@ -1,7 +1,6 @@
 """parlai_cu/serving/conversations.py: what was said is there again after a restart."""
 
 import threading
-import time
 from pathlib import Path
 from typing import Any, Iterator, List
 
@@ -142,13 +141,13 @@ def test_old_conversations_are_deleted(store: Conversations) -> None:
     """Purging takes those nobody spoke in since, with their turns, and no others."""
     old, old_token = store.start()
     store.add(old.id, turn("old"))
-    between = time.time()
-    while time.time() <= between:  # the clock's own resolution
+    between = store._now()
+    while store._now() <= between:  # the clock's own resolution
         pass
     new, new_token = store.start()
     talked, talked_token = store.start()
     store.add(talked.id, turn("new"))
-    assert store.purge(time.time() - 3600) == 0
+    assert store.purge(store._now() - 3600) == 0
     assert store.purge(between) == 1
     assert store.resume(old_token) is None and store.turn(old.id, 1) is None
     assert store.resume(new_token) is not None
