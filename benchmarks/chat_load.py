@@ -127,14 +127,11 @@ class User:
 
 
 class Count:
-    """
-    What became of the turns.
+    """What became of the turns."""
 
-    :param until: when no more turns are begun
-    """
-
-    def __init__(self, until: float = float("inf")) -> None:
-        self.until = until
+    def __init__(self) -> None:
+        # when no more turns are begun
+        self.until = float("inf")
         self.seconds: List[float] = []
         self.sent = self.wrong = self.late = self.notices = 0
 
@@ -181,13 +178,14 @@ async def load(port: int, users: int, lasting: float, patience: float, entering:
     :param entering: s for all to be let in
     """
     crowd = [User(port, name) for name in range(users)]
+    count = Count()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, count.stop)
     began = time.perf_counter()
     entered = await asyncio.gather(*(user.enter(entering) for user in crowd))
     inside = [user for user, ok in zip(crowd, entered) if ok]
     entering = time.perf_counter() - began
     began = time.perf_counter()
-    count = Count(began + lasting)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, count.stop)
+    count.until = min(count.until, began + lasting)
     await asyncio.gather(*(talk(user, sys.maxsize, patience, count) for user in inside))
     seconds = time.perf_counter() - began
     for user in crowd:

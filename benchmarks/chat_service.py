@@ -280,6 +280,8 @@ def promotions(count: int, users: int = 8) -> Dict[str, Any]:
                 env=environment(),
             )
             try:
+                while not batches_so_far(port)[0] and process.poll() is None:
+                    time.sleep(0.1)  # until they talk
                 seconds = [promote(store, ids[(n + 1) % 2], port) for n in range(count)]
             finally:
                 process.send_signal(signal.SIGUSR1)
@@ -297,12 +299,12 @@ def promote(store: Any, version: str, port: int) -> float:
     )
     while True:
         with urllib.request.urlopen(request) as answer:
-            (model,) = json.load(answer)["models"].values()
-        if model["live"] == version:
+            (model,) = json.load(answer)["models"]
+        if model["version"] == version:
             break
         if time.perf_counter() - began > PATIENCE:
             sys.exit(f"{version} never went live: {model}")
-        time.sleep(0.05)
+        time.sleep(0.1)
     seconds = time.perf_counter() - began
     time.sleep(0.5)
     return seconds

@@ -162,3 +162,20 @@ def test_official_scores_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["selection_f1"] == pytest.approx(0.4) and found["selection_em"] == 0
     assert found["bleu"] == 0.5
     assert scoring.scores(gold, gold)["selection_em"] == 1
+
+
+def test_all_that_was_measured_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page says what the file says: no turn lost or in another's conversation, memory flat."""
+    module, result = load("chat_service", monkeypatch)
+    if "hour" not in result:
+        pytest.skip("the file is of the script before it measured an hour")
+    assert module.measured(result) in (ROOT / "docs" / "serving.md").read_text()
+    ours = [row for row in result["rows"] if row["service"] == "ours"]
+    assert [row["users"] for row in ours] == list(module.USERS)
+    for each in (*ours, result["promotions"], result["soak"], result["hour"]):
+        assert each["answered"] == each["turns"] and each["wrong"] == 0
+    assert result["promotions"]["promotions"] >= 100
+    for name in ("soak", "hour"):
+        points = result[name]["points"]
+        assert points[-1]["mb"] < points[len(points) // 2]["mb"] * 1.03
+        assert points[-1]["fds"] <= points[0]["fds"]
