@@ -42,7 +42,7 @@ venv-classic: .venv-classic/.installed
 .venv/.installed: $(PACKAGING)
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install -q "$(TORCH)"
-	.venv/bin/pip install -q -e ".[test,browser,huggingface,dense]"
+	.venv/bin/pip install -q -e ".[test,browser,huggingface,dense,docs]"
 	.venv/bin/pip install -q --no-deps parlai==1.7.2
 	touch $@
 
