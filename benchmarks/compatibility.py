@@ -53,13 +53,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--out", type=Path, default=Path("bench/compatibility"))
     parser.add_argument("--agents", nargs="*", default=list(stock.TRAIN))
+    parser.add_argument("--earlier", type=Path, help="results whose rows stay, of other agents")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows: List[Dict[str, str]] = []
+    if args.earlier:
+        before = json.loads(args.earlier.read_text())["rows"]
+        rows = [row for row in before if row["agent"] not in args.agents]
     for agent in args.agents:
         with tempfile.TemporaryDirectory() as folder:
             rows.append({"agent": agent, **Cells(agent, Path(folder)).all()})
         print(rows[-1], flush=True)
+    order = list(stock.TRAIN)
+    rows.sort(key=lambda row: order.index(row["agent"]))
     result = {"about": about(), "rows": rows}
     (args.out / "results.json").write_text(json.dumps(result, indent=2))
     (args.out / "table.md").write_text(table(result))

@@ -188,6 +188,48 @@ def restart(model_file: str) -> List[float]:
     return times
 
 
+def delta_table(result: Dict[str, Any]) -> str:
+    """What keeping a version costs, as Markdown."""
+    lines = [f"Measured: {json.dumps(result['about'])}", ""]
+    lines += [
+        "| chosen | changed | tensors' bytes, of the full model's | all bytes | ms to add "
+        "| ms to put together | bit-identical |",
+        "|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    for row in result["deltas"]:
+        shares = f"{row['selected']:.0%} | {row['changed']:.1%} | {row['tensor_bytes_of_full']:.1%}"
+        times = f"{1000 * row['add_s']:.0f} | {1000 * row['materialise_s']:.0f}"
+        same = "yes" if row["bit_identical"] else "no"
+        lines.append(f"| {shares} | {row['all_bytes_of_full']:.1%} | {times} | {same} |")
+    return "\n".join(lines) + "\n"
+
+
+def change_table(result: Dict[str, Any]) -> str:
+    """What a change of version does to conversations, as Markdown."""
+    changes = result["changes"]
+    first, restarted = changes["promotion_to_first_reply_s"], result["restart_s"]
+    quiet, during = changes["reply_ms_quiet"], changes["reply_ms_during"]
+    rows = [
+        ("turns, of them lost", f"{changes['turns']}, {changes['turns_lost']}"),
+        ("turns after which the model's memory was not what was said", changes["histories_wrong"]),
+        (
+            "from promotion to the first reply by the new version",
+            f"{min(first):.1f} to {max(first):.1f} s",
+        ),
+        ("a reply, otherwise: median, 95 %", f"{quiet['p50']:.0f}, {quiet['p95']:.0f} ms"),
+        (
+            "a reply, while the new one is loaded",
+            f"{during['p50']:.0f}, {during['p95']:.0f} ms",
+        ),
+        (
+            "the stock way: a new process until its first reply, all conversations forgotten",
+            f"{min(restarted):.1f} to {max(restarted):.1f} s",
+        ),
+    ]
+    lines = [f"Measured: {json.dumps(result['about'])}", "", "| | |", "|---|--:|"]
+    return "\n".join([*lines, *(f"| {name} | {figure} |" for name, figure in rows)]) + "\n"
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])

@@ -21,7 +21,8 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Tuple[Any, Any]:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module, json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())
+    results = next((BENCHMARKS / "results").rglob(f"{name}.json"))
+    return module, json.loads(results.read_text())
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,8 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Tuple[Any, Any]:
         ("chat_service", "serving"),
         ("selection", "selection"),
         ("update_model", "update_model"),
+        ("knowledge_telecom", "kb_augmented"),
+        ("knowledge_values", "kb_augmented"),
     ],
 )
 def test_the_table_in_the_docs_is_of_the_results(
@@ -44,6 +47,15 @@ def test_the_table_in_the_docs_is_of_the_results(
     """The page holds the table that the script makes of its results file."""
     module, result = load(name, monkeypatch)
     assert module.table(result).strip() in (ROOT / "docs" / f"{page}.md").read_text()
+
+
+@pytest.mark.parametrize("table, page", [("delta_table", "versions"), ("change_table", "deployed")])
+def test_the_tables_on_versions_are_of_the_results(
+    table: str, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a version costs, and what a change of version does."""
+    module, result = load("deployed", monkeypatch)
+    assert getattr(module, table)(result).strip() in (ROOT / "docs" / f"{page}.md").read_text()
 
 
 def quotes(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -62,7 +74,14 @@ def test_quoted_figures_are_of_the_results(page: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    "name, settings", [("README.md", ["2.0", "1.7.2"]), ("docs/choosing_a_mode.md", ["1.9", "0.1"])]
+    "name, settings",
+    [
+        ("README.md", ["2.0", "1.7.2"]),
+        ("docs/choosing_a_mode.md", ["1.9", "0.1"]),
+        ("docs/migrating.md", ["127.0.0.1"]),
+        ("docs/faq.md", ["5 %"]),
+        ("docs/how_it_works.md", []),
+    ],
 )
 def test_figures_are_quoted_not_typed(
     name: str, settings: List[str], monkeypatch: pytest.MonkeyPatch
