@@ -142,6 +142,35 @@ def test_a_refused_candidate_is_kept_and_never_live(
 
 
 @pytest.mark.slow
+def test_what_the_dictionary_lacks_is_learnt(
+    versions: VersionStore, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """New words are added and said; of what was learnt no more is kept than the old skill bears."""
+    task = dialogues(tmp_path / "words.jsonl", VERBS, lambda v, s: f"zyxomatic {s} {v}")
+    for when in ("soon", "now", "then"):
+        dialogues(tmp_path / when, VERBS, lambda v, s: f"i {v} the {s}", when)
+    # enough of it to validate by
+    old = "".join((tmp_path / name).read_text() for name in ("soon", "now", "then"))
+    (tmp_path / "old.jsonl").write_text(old)
+    options: Dict[str, Any] = dict(
+        retain_task=f"jsonfile:jsonfile_datapath={tmp_path / 'old.jsonl'}", mode="frozen_layer"
+    )
+    found = update(versions, task, max_loss="ppl=99", **options)
+    assert found["diagnosis"]["unwritable"] == 1.0 and found["training"][0]["part"] == 1.0
+    printed = capsys.readouterr().out
+    assert "1 pieces that the dictionary lacks are added" in printed and "@embeddings" in printed
+    assert any("zyxomatic" in row["after"] for row in found["replies"])
+    states = [
+        torch.load(versions.model_file(name), weights_only=False)["model"]["embeddings.weight"]
+        for name in ("v1", found["version"])
+    ]
+    assert len(states[1]) == len(states[0]) + 1
+    found = update(versions, task, max_loss="ppl=-0.9", **options, out=str(tmp_path / "out"))
+    assert found["training"][0]["part"] == 0.5
+    assert "75% of what was learnt, on validation data" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_facts_go_to_the_knowledge_base(
     versions: VersionStore, tasks: Dict[str, str], tmp_path: Path
 ) -> None:
