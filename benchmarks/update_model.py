@@ -24,7 +24,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from harness import Harness, about
@@ -53,7 +53,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench/update_model"))
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS)
     parser.add_argument("--examples", type=int, default=200, help="of each held-out set at most")
-    parser.add_argument("--steps", type=int, default=300, help="of each training")
+    parser.add_argument(
+        "--steps", type=int, help="of each training; else the command's own default"
+    )
     parser.add_argument("--only", nargs="*", default=[], help="rows with one of these in their key")
     parser.add_argument("--collect", action="store_true", help="only show what is done already")
     args = parser.parse_args()
@@ -76,7 +78,7 @@ def main() -> None:
 class Bench(Harness):
     """The runs of this benchmark."""
 
-    def __init__(self, data: Path, out: Path, examples: int, steps: int) -> None:
+    def __init__(self, data: Path, out: Path, examples: int, steps: Optional[int]) -> None:
         super().__init__(out)
         self.data, self.examples, self.steps = data, examples, steps
         self.only_collects = False
@@ -294,7 +296,7 @@ class Bench(Harness):
         words = ["update_model", "--versions", str(folder / "versions"), "-t", task]
         words += ["--retain-task", retained, "--gate-examples", str(self.examples), *flags]
         words += ["--out", str(out), "--loglevel", "warn"]
-        if "--training" not in flags:
+        if self.steps and "--training" not in flags:
             words += ["--training", f"-tstep {self.steps} -vstep {self.steps // 2} -vme 100"]
         seconds, cpu, memory = self.command(words, f"{key}-{number}", (0, 1))
         if not (out / "report.json").exists():
