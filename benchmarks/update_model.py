@@ -68,7 +68,8 @@ def main() -> None:
         result[part] = getattr(bench, part)()
         result["about"] = about()
         if not args.collect:
-            settings = {"examples": args.examples, "steps": args.steps}
+            # parts may be of different days
+            settings = {"examples": args.examples, "steps": args.steps, "commit": about()["commit"]}
             result.setdefault("settings", {})[part] = settings
         path.write_text(json.dumps(result, indent=1))
         (args.out / "table.md").write_text(table(result))
