@@ -202,6 +202,10 @@ def _tuning(d: Diagnosis) -> Row:
     )
     if d.conflicts:
         why += f"; {len(d.conflicts)} old answers are put right"
+    if _tune(TUNE, d) == "*":
+        why += "; where the wording changes everything learns"
+    else:
+        why += "; facts are kept in the feed-forward layers, which alone learn"
     return Row(FEW_CHANGES, TUNE, True, why)
 
 
