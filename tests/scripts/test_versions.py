@@ -68,10 +68,12 @@ def test_a_life_of_versions(
     ],
 )
 def test_flags_and_words_in_any_order(
-    line: str, run: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """As `parlai versions ...` reads them: argparse alone refuses words after flags."""
-    run("import", "-mf", write_model(tmp_path / "m" / "model"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model = write_model(tmp_path / "m" / "model")
+    superscript_main(f"versions import --versions {tmp_path / 'store'} -mf {model}".split())
     change = superscript_main(["versions", *line.format(tmp_path / "store").split()])
     assert (change.id[:3], change.forced, change.why) == ("v1-", True, "tried")
     for wrong in ("promote --forse v1", "promote v1 --forse", "--forse promote v1"):
