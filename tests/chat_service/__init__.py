@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, AsyncIterator, Callable, Dict, Iterator, Optional
+from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterator, Optional
 
 # ParlAI's chatbot world looks for a model of this one name
 CONFIG = """
@@ -30,6 +30,9 @@ opt:
     blender_90M: {model}
 """
 PATIENCE = 60.0  # s, for one message; a lost one is lost for good
+WORLDS = "tests.chat_service.worlds"
+PAIR = {"task_world": "MessengerChatTaskWorld", "agents_required": 2, "timeout": 600}
+ECHO = {"echo": {"model": "tests.chat_service.agents:Echo"}}
 
 
 @contextlib.contextmanager
@@ -126,6 +129,21 @@ async def listening(manager: Any) -> AsyncIterator[str]:
         yield address.replace("http", "ws", 1) + "/websocket"
     finally:
         await manager.stop()
+
+
+def world(name: str, **task: Any) -> Dict[str, Any]:
+    """A configuration that leads straight into one of our worlds."""
+    return config(WORLDS, "Straight", {"default": {"task_world": name, **task}})
+
+
+def serve(manager: Any, visit: Callable[[str], Awaitable[None]]) -> None:
+    """Let users visit a service."""
+
+    async def main() -> None:
+        async with listening(manager) as address:
+            await visit(address)
+
+    asyncio.run(main())
 
 
 class Client:
