@@ -91,21 +91,18 @@ class Bench(Harness):
         link(self.corpus, whole)
         hold_out(self.corpus, held)
         split_off(self.corpus, dev)
-        gates = {name: self.gate(name, dev) for name in GATES}
-        ranker = self.ranker("ranker", dev)
-        new = self.ranker("ranker-new", held)
-        return {
-            "detection": {name: self.detected(path, whole) for name, path in gates.items()},
-            "selection": {
-                "search": self.selected("search", whole, None),
-                "learnt": self.selected("learnt", whole, ranker),
-                "search, new entities": self.selected("search-new", held, None),
-                "learnt, new entities": self.selected("learnt-new", held, new),
-            },
-            "whole": {
-                name: self.replied(name, whole, gates["classifier"], ranker) for name in REPLIES
-            },
+        # the whole of the task first, in case of an interruption; then what it is compared with
+        gate, ranker = self.gate("classifier", dev), self.ranker("ranker", dev)
+        replied = {name: self.replied(name, whole, gate, ranker) for name in REPLIES}
+        selected = {
+            "search": self.selected("search", whole, None),
+            "learnt": self.selected("learnt", whole, ranker),
         }
+        detected = {name: self.detected(self.gate(name, dev), whole) for name in GATES}
+        selected["search, new entities"] = self.selected("search-new", held, None)
+        new = self.ranker("ranker-new", held)
+        selected["learnt, new entities"] = self.selected("learnt-new", held, new)
+        return {"detection": detected, "selection": selected, "whole": replied}
 
     def gate(self, name: str, corpus: Path) -> Path:
         """A model whose gate learnt; of its epochs the best on the dialogues kept from it."""

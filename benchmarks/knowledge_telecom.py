@@ -30,12 +30,11 @@ from parlai_cu.tasks.telecom.intents import Intent, placeholders
 from parlai_cu.types import Fact
 
 CELLS, PHRASINGS = 50, 5
-# how the reply is made; what takes longest comes last
+# how the reply is made
 SYSTEMS: Dict[str, Dict[str, Any]] = {
-    "answer, threshold 0.1": {"kb_gate_threshold": "0.1"},
     "answer": {},
+    "answer, threshold 0.1": {"kb_gate_threshold": "0.1"},
     "the model's own": {"kb_gate": "never"},
-    "fuse, threshold 0.1": {"kb_integrate": "fuse", "kb_top_k": 1, "kb_gate_threshold": "0.1"},
 }
 
 

@@ -75,6 +75,13 @@ def _engine(url: Any) -> Any:
         # of the two drivers the one that our other tables need is as good
         if "+" not in url.drivername and importlib.util.find_spec("psycopg"):
             url = url.set(drivername="postgresql+psycopg")
+    elif url.get_backend_name() in ("mysql", "mariadb"):
+        more["isolation_level"] = "REPEATABLE READ"
+        if "+" not in url.drivername and importlib.util.find_spec("pymysql"):
+            url = url.set(drivername=f"{url.drivername}+pymysql")
+        engine = sqlalchemy.create_engine(url, pool_pre_ping=True, **more)
+        sqlalchemy.event.listen(engine, "connect", _only_reads)
+        return engine
     elif url.get_backend_name() == "sqlite" and url.database:
         url = _read_only(url)
         more["connect_args"] = {"timeout": _WAIT_S}
@@ -85,3 +92,9 @@ def _read_only(url: Any) -> Any:
     """SQLite: a file that is there, and is not written."""
     place = url.database.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     return url.set(database=f"file:{place}", query={"mode": "ro", "uri": "true"})
+
+
+def _only_reads(connection: Any, record: Any) -> None:
+    """MySQL: no transaction of the connection writes."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION READ ONLY")

@@ -74,10 +74,11 @@ class StructuredDatabase(ReadOnly):
 
     def _refresh(self) -> None:
         """Read schema and values again if anything changed."""
-        if self._engine.dialect.name == "postgresql":
+        read_clock = _CLOCKS.get(self._engine.dialect.name)
+        if read_clock:
             # in a transaction of its own: what is read below is not older
             with self._connection() as db:
-                clock = _postgresql_clock(db)
+                clock = read_clock(db)
             if self._snapshot and clock == self._clock:
                 return
             self._clock = clock
@@ -221,9 +222,9 @@ class StructuredDatabase(ReadOnly):
         """
         Of what the database says of itself.
 
-        SQLite: its change counter, which sees every commit. PostgreSQL: a sum over the rows, made
-        anew when anything was committed. Others: the number of rows and the largest key of each
-        table; a value that is changed is not known by its new name until either is.
+        SQLite: its change counter, which sees every commit. PostgreSQL and MySQL: a sum over the
+        rows, made anew when anything was written. Others: the number of rows and the largest key
+        of each table; a value that is changed is not known by its new name until either is.
         """
         self._refresh()
         return self._snapshot
@@ -244,6 +245,8 @@ def _digest(db: Any, tables: Dict[str, Any]) -> str:
         seen.append(_sqlite_state(unquote(str(db.engine.url.database)[len("file:") :])))
     elif db.dialect.name == "postgresql":
         seen += [_postgresql_state(db, tables[name]) for name in seen[:]]
+    elif db.dialect.name in ("mysql", "mariadb"):
+        seen += [_mysql_state(db, tables[name]) for name in seen[:]]
     else:
         for name in seen[:]:
             seen.append(_count(db, tables[name]))
@@ -266,6 +269,28 @@ def _postgresql_clock(db: Any) -> Any:
         "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
         "ELSE pg_current_wal_insert_lsn() END::text"
     ).scalar_one()
+
+
+def _mysql_state(db: Any, table: Any) -> Tuple[Any, ...]:
+    """How many rows, and the sum of their contents; a view has none of its own."""
+    name = db.dialect.identifier_preparer.format_table(table)
+    return (_count(db, table), str(db.exec_driver_sql(f"CHECKSUM TABLE {name}").one()[1]))
+
+
+def _mysql_clock(db: Any) -> Any:
+    """What no change of a row leaves as it was: bytes logged, and rows changed or removed."""
+    rows = db.exec_driver_sql(
+        "SHOW GLOBAL STATUS WHERE Variable_name IN "
+        "('Innodb_os_log_written', 'Handler_update', 'Handler_delete')"
+    )
+    return sorted(tuple(map(str, row)) for row in rows)
+
+
+_CLOCKS = {
+    "postgresql": _postgresql_clock,
+    "mysql": _mysql_clock,
+    "mariadb": _mysql_clock,
+}
 
 
 def _sqlite_state(path: str) -> Tuple[Any, ...]:
