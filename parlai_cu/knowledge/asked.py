@@ -106,7 +106,11 @@ class Asked(ReadOnly):
         except Exception as error:
             self.breaker.failed()
             self.count("failures", 1)
-            raise KnowledgeError(f"{self.name}: {error}") from error
+            # of the network and our own errors the words; others may quote what a user wrote
+            told = isinstance(error, (KnowledgeError, OSError))
+            raise KnowledgeError(
+                f"{self.name}: {error if told else type(error).__name__}"
+            ) from error
         finally:
             self.count("seconds", self._clock() - started)
         self.breaker.succeeded()

@@ -361,8 +361,12 @@ def test_a_canary_answers_its_share(versions: Versions, by_hand: None) -> None:
     assert agent.version == trial and agent.status()["canary"] is None
 
 
-def test_a_canary_that_fails_loses_no_turn_and_goes(versions: Versions, by_hand: None) -> None:
+def test_a_canary_that_fails_loses_no_turn_and_goes(
+    versions: Versions, by_hand: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its turns are answered by the live version, with history; then its channel is rolled back."""
+    lines: List[str] = []
+    monkeypatch.setattr(service_module.logging, "error", lines.append)
     versions.store.promote("v2", "canary")
     agent = serve(versions, canary_share=0.5)
     agent.service.look()
@@ -385,6 +389,8 @@ def test_a_canary_that_fails_loses_no_turn_and_goes(versions: Versions, by_hand:
         for talk, reply in zip(talks, replies):
             talk.self_observe(reply)
     assert 0 < rounds < 20, "the guard never took it back"
+    # errors may quote a user
+    assert "failed on a turn: RuntimeError at " in lines[0] and "kernel" not in "".join(lines)
     agent.service.look()
     last = versions.store.history("canary")[-1]
     assert (last.id, last.action) == (live, "rollback") and "failed: " in last.why

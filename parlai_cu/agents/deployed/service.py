@@ -8,6 +8,7 @@ change over by themselves, between two turns (:meth:`Service.board`).
 import collections
 import threading
 import time
+import traceback
 import weakref
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -201,7 +202,10 @@ class Service:
                 raise
             if len(members) > 1:
                 return [self._answer(resident, [m], [s])[0] for m, s in zip(members, seen)]
-            logging.error(f"version {resident.version} failed on a turn: {error!r}")
+            # not its message, which may quote what the user wrote
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            kind = f"{type(error).__name__} at {where.filename}:{where.lineno}"
+            logging.error(f"version {resident.version} failed on a turn: {kind}")
             self._count(resident.version, time.monotonic() - started, failed=True)
             return [self._answer_live(members[0])]
         seconds = time.monotonic() - started
