@@ -17,7 +17,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from parlai_cu.serving import logs
-from parlai_cu.serving.history import Kept
+from parlai_cu.serving.history import Kept, forget_old
 
 # None ends the thread
 _NOTHING = object()
@@ -110,8 +110,11 @@ class ModelTurn:
             self._end()
 
     def _end(self) -> None:
-        self.finished = True
-        self._done()
+        try:
+            forget_old(self.clone)
+        finally:
+            self.finished = True
+            self._done()
 
 
 class Batcher:

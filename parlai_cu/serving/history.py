@@ -1,6 +1,9 @@
-"""What a clone remembers of its conversation, kept so that a turn that failed can be taken out."""
+"""What a clone remembers of its conversation: so much, and not a turn that failed."""
 
 from typing import Any, Dict, List
+
+# utterances of a conversation that an agent remembers: more than any model reads
+MOST = 200
 
 
 class Kept:
@@ -38,3 +41,19 @@ class Kept:
             setattr(history, name, list(self._lists[name]) if name in self._lists else value)
         if hasattr(self._agent, "observation"):
             self._agent.observation = self._observation
+
+
+def forget_old(agent: Any) -> None:
+    """
+    Let an agent forget what was said so long ago that no model reads it.
+
+    ParlAI's TorchAgent joins its whole history at every turn, in time that grows with its square:
+    without a bound one tireless user would hold up all others.
+
+    :param agent: a conversation's agent; one that has ``keep_history()`` sees to it itself
+    """
+    if callable(getattr(agent, "keep_history", None)):
+        return
+    for lines in getattr(getattr(agent, "history", None), "__dict__", {}).values():
+        if isinstance(lines, list) and len(lines) > MOST:
+            del lines[:-MOST]

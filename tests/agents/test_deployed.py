@@ -171,6 +171,20 @@ def test_going_over_costs_one_turn(
     agent.shutdown()
 
 
+def test_a_long_conversation_is_bounded(
+    versions: Versions, by_hand: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model at work forgets what was said long ago."""
+    from parlai_cu.serving import history
+
+    monkeypatch.setattr(history, "MOST", 4)
+    agent = serve(versions)
+    for line in ("one", "two", "three"):
+        reply = say(agent, line)
+    assert len(heard(agent)) == 4 and heard(agent)[-2:] == ["three", reply["text"]]
+    agent.shutdown()
+
+
 def test_another_dictionary(
     versions: Versions, by_hand: None, train: Callable[..., Any], data: Path, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Any, Callable, List
 
 import pytest
 
+from parlai_cu.serving import history
 from parlai_cu.serving.batcher import Batcher, Busy, ModelTurn
 
 PATIENCE = 30.0
@@ -140,6 +141,18 @@ def test_a_bad_turn_spoils_no_other(make: Callable[..., Asked]) -> None:
     assert isinstance(heard[2], ValueError) and isinstance(heard[3], KeyError)
     assert clone.history.history_strings == ["earlier"]
     assert asked.turns[3].clone.history.history_strings == []
+
+
+def test_a_history_does_not_grow_for_ever(
+    make: Callable[..., Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was said long ago is forgotten, the latest is kept; a failed turn is still taken out."""
+    monkeypatch.setattr(history, "MOST", 4)
+    asked, clone = make(), Clone()
+    for text in ("a", "b", "c", "bad"):
+        asked.ask(text, clone)
+        asked.wait()
+    assert clone.history.history_strings == ["b", "B", "c", "C"]
 
 
 def test_replies_that_are_missing(make: Callable[..., Asked]) -> None:

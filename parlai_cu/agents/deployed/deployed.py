@@ -28,6 +28,7 @@ from parlai_cu.agents import updating_agent
 from parlai_cu.agents.deployed.loading import load
 from parlai_cu.agents.deployed.service import Resident, Service, serves_nothing
 from parlai_cu.errors import UsageError
+from parlai_cu.serving.history import forget_old
 from parlai_cu.versions.store import VersionStore
 from parlai_cu.versions.swap import CONVERSATION, NONE, PINS, LineUp
 
@@ -185,6 +186,7 @@ class DeployedAgent(Agent):
         with self.service.lock:
             inner = self.attached()
         inner.self_observe(self_message)
+        forget_old(inner)
         ended = bool(self._pending) and bool(self._pending[-1].get("episode_done"))
         self._past.append(([_lasting(seen) for seen in self._pending], _lasting(self_message)))
         self._pending = []
