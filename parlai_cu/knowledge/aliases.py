@@ -6,7 +6,7 @@ the Varsity Restaurant where there is but one, "cambrdige belfry" the Cambridge 
 """
 
 from collections import Counter
-from typing import Callable, Dict, Iterable, List, Optional, Set
+from typing import Callable, Dict, Iterable, List, Optional, Set, Tuple
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.spelling import Spelling
@@ -53,9 +53,10 @@ class Aliases:
             self._parts, self._spelling, new = {}, None, self._names
             self._settled = len(new)
         for name in new:
-            self._parts.setdefault(self._part(name), set()).add(name)
+            for part in self._parts_of(name):
+                self._parts.setdefault(part, set()).add(name)
         if self._spelling is not None:
-            self._spelling.add([*map(_without_blanks, new), *map(self._part, new)])
+            self._spelling.add([part for name in new for part in self._parts_of(name)])
 
     def meant(
         self,
@@ -73,18 +74,20 @@ class Aliases:
         if not self._names or len(self._names) > MOST_NAMES:
             return []
         said = words(text)[-_LONGEST:]
-        runs = [
-            said[i : i + length]
-            for length in range(1, _LONGEST_NAME + 1)
-            for i in range(len(said) - length + 1)
-            if said[i] not in _SMALL and said[i + length - 1] not in _SMALL
-        ]
         strange = unknown([word for word in said if word not in STOP_WORDS])
         found: Set[str] = set()
-        for run in runs:
-            found |= self._written(run, rare)
-            if strange.intersection(run):
-                found |= self._spelt(run)
+        # longest first: what is part of a name that was found names nothing else
+        taken: List[Tuple[int, int]] = []
+        for start, end in _runs(said):
+            if any(first <= start and end <= last for first, last in taken):
+                continue
+            run = said[start:end]
+            names = self._written(run, rare)
+            if not names and strange.intersection(run):
+                names = self._spelt(run)
+            if names:
+                found |= names
+                taken.append((start, end))
         return sorted(found)
 
     def _written(self, run: List[str], rare: Callable[[str, str], bool]) -> Set[str]:
@@ -108,11 +111,20 @@ class Aliases:
         key = self._spelling.meant(_squeezed(run))
         return set() if key is None else _one(self._squeezed.get(key) or self._parts[key])
 
-    def _part(self, name: str) -> str:
-        """A name without the kind of thing that it is of."""
-        common = [end for end in _endings(name) if self._endings[end] >= _KIND_OF]
-        longest = max(common, key=len, default="")
-        return _squeezed(name[: len(name) - len(longest)].split())
+    def _parts_of(self, name: str) -> Set[str]:
+        """A name without the kind of thing that it is of, however that may be told."""
+        kinds = [end for end in _endings(name) if self._endings[end] >= _KIND_OF]
+        return {_squeezed(name[: len(name) - len(kind)].split()) for kind in ["", *kinds]}
+
+
+def _runs(said: List[str]) -> List[Tuple[int, int]]:
+    """Where names may begin and end, longest first."""
+    return [
+        (start, start + length)
+        for length in range(min(_LONGEST_NAME, len(said)), 0, -1)
+        for start in range(len(said) - length + 1)
+        if said[start] not in _SMALL and said[start + length - 1] not in _SMALL
+    ]
 
 
 def _endings(name: str) -> List[str]:
@@ -123,10 +135,6 @@ def _endings(name: str) -> List[str]:
 
 def _one(found: Set[str]) -> Set[str]:
     return found if len(found) == 1 else set()
-
-
-def _without_blanks(name: str) -> str:
-    return _squeezed(name.split())
 
 
 def _squeezed(parts: Iterable[str]) -> str:

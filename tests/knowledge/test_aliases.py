@@ -66,6 +66,18 @@ def test_two_of_a_name_are_none() -> None:
     assert known.meant("the avalon hotel", rare, unknown) == ["avalon hotel"]
 
 
+def test_part_of_a_name_names_nothing_else() -> None:
+    """A longer name that is meant, and an ending that is a kind by chance."""
+    known = Aliases()
+    known.add(
+        [*NAMES, "gonville hotel museum", "old mill hotel", "blue mill hotel", "red mill hotel"]
+    )
+    known.add(["old mill gallery", "tate gallery", "city gallery"])
+    assert known.meant("the gonville hotel museum", rare, unknown) == ["gonville hotel museum"]
+    assert known.meant("the old mill hotel", rare, unknown) == ["old mill hotel"]
+    assert known.meant("the old mill", rare, unknown) == []
+
+
 def test_names_come_one_by_one() -> None:
     """As all at once, misspelt ones included."""
     known = Aliases()
