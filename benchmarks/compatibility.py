@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import requests
 import yaml
@@ -53,20 +53,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--out", type=Path, default=Path("bench/compatibility"))
     parser.add_argument("--agents", nargs="*", default=list(stock.TRAIN))
-    parser.add_argument("--earlier", type=Path, help="results whose rows stay, of other agents")
+    parser.add_argument("--columns", nargs="*", default=list(COLUMNS))
+    parser.add_argument("--earlier", type=Path, help="results whose other cells are kept")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    rows: List[Dict[str, str]] = []
+    rows: Dict[str, Dict[str, str]] = {}
     if args.earlier:
-        before = json.loads(args.earlier.read_text())["rows"]
-        rows = [row for row in before if row["agent"] not in args.agents]
+        rows = {row["agent"]: row for row in json.loads(args.earlier.read_text())["rows"]}
     for agent in args.agents:
         with tempfile.TemporaryDirectory() as folder:
-            rows.append({"agent": agent, **Cells(agent, Path(folder)).all()})
-        print(rows[-1], flush=True)
-    order = list(stock.TRAIN)
-    rows.sort(key=lambda row: order.index(row["agent"]))
-    result = {"about": about(), "rows": rows}
+            cells = Cells(agent, Path(folder)).all(args.columns)
+        rows[agent] = {**rows.get(agent, {}), "agent": agent, **cells}
+        print(rows[agent], flush=True)
+    result = {"about": about(), "rows": [rows[name] for name in stock.TRAIN if name in rows]}
     (args.out / "results.json").write_text(json.dumps(result, indent=2))
     (args.out / "table.md").write_text(table(result))
     print(table(result))
@@ -91,29 +90,42 @@ class Cells:
         facts = "id,text\nparking,Parking is free.\nhello,Hello is a greeting.\n"
         (folder / "facts.csv").write_text(facts)
 
-    def all(self) -> Dict[str, str]:
+    def all(self, columns: Sequence[str]) -> Dict[str, str]:
         """column -> yes, or what the command answered."""
-        cells = {} if stock.TRAIN[self.agent] is None else {"train": self.train()}
-        model = ["-m", self.agent] if stock.TRAIN[self.agent] is None else ["-mf", "model"]
-        use = [*model, *self.use]
-        cells["eval"] = self.parlai("eval_model", *use, *self.task, "-ne", "4")
-        cells["interactive"] = self.parlai("interactive", *use)
-        cells["served"] = self.served()
-        if stock.TRAIN[self.agent] is None:
-            return cells
-        cells["deployed"] = self.deployed()
-        steps = [*self.task, "--max-train-steps", "2", "-vme", "4", "-bs", "2"]
-        tuned = ["-m", "frozen_layer", "--init-model", "model", "--tune", "*", "-mf", "tuned"]
-        cells["frozen_layer"] = self.parlai("train_model", *tuned, *steps)
-        taught = ["-m", "distill_student", "--teacher-model", "model", "-mf", "student"]
-        cells["teacher"] = self.parlai("train_model", *taught, *steps)
-        if cells["teacher"] == OK:
-            cells["student"] = self.parlai("eval_model", "-mf", "student", *self.task, "-ne", "4")
+        learns = stock.TRAIN[self.agent] is not None
+        use = ["-mf", "model", *self.use] if learns else ["-m", self.agent, *self.use]
+        cells: Dict[str, Callable[[], str]] = {
+            "eval": lambda: self.parlai("eval_model", *use, *self.task, "-ne", "4"),
+            "interactive": lambda: self.parlai("interactive", *use),
+            "served": self.served,
+        }
+        if learns:
+            steps = [*self.task, "--max-train-steps", "2", "-vme", "4", "-bs", "2"]
+            start = ["--init-model", "model", "--tune", "*", "-mf", "tuned"]
+            taught = ["--teacher-model", "model", "-mf", "student"]
+            student = ["-mf", "student", *self.task, "-ne", "4"]
+            cells["frozen_layer"] = lambda: self.learns("frozen_layer", *start, *steps)
+            cells["teacher"] = lambda: self.learns("distill_student", *taught, *steps)
+            cells["student"] = lambda: self.parlai("eval_model", *student)
+            cells["kb base"] = self.kb_base
+            cells["deployed"] = self.deployed
+        done = {"train": self.train()} if learns else {}
+        for column in columns:
+            # without a teacher there is no student
+            if column in cells and (column != "student" or done.get("teacher") == OK):
+                done[column] = cells[column]()
+        return done
+
+    def learns(self, agent: str, *words: str) -> str:
+        """A training by one of our agents."""
+        return self.parlai("train_model", "-m", agent, *words)
+
+    def kb_base(self) -> str:
+        """The model below a knowledge base."""
         kb = ["--kb", "sqlite:///facts.db"]
         self.parlai("knowledge_base", "import", *kb, "--file", "facts.csv")
         base = ["-m", "kb_augmented", "--init-model", "model", *kb, *self.task, "-ne", "4"]
-        cells["kb base"] = self.parlai("eval_model", *base)
-        return cells
+        return self.parlai("eval_model", *base)
 
     def train(self) -> str:
         """Train the tiny model at ``model``."""
