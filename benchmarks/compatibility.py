@@ -228,9 +228,10 @@ def talked_to(address: str) -> str:
     begun = requests.post(f"{address}v1/conversations", timeout=LIMIT).json()
     for text in SAID:
         turns = f"{address}v1/conversations/{begun['id']}/turns"
-        replies = requests.post(turns, json={"text": text}, timeout=LIMIT).json()["messages"]
+        answer = requests.post(turns, json={"text": text}, timeout=LIMIT).json()
+        replies = answer.get("messages")
         if not replies:
-            return "no reply"
+            return f"no reply; it says: {answer.get('text', 'nothing')}"
         if any(reply.get("failed") for reply in replies):
             return f"the model failed: {replies[-1]['text']}"
     return OK
@@ -240,7 +241,7 @@ def shortened(error: BaseException) -> str:
     """An error as one line."""
     said = " ".join(str(error).split()) or "no words"
     kind = type(error).__name__
-    return re.sub(r"/\S*/", "", f"{kind}: {said}")[:220]
+    return re.sub(r"/\S*/", "", f"{kind}: {said}")[:400]
 
 
 def table(result: Dict[str, Any]) -> str:
