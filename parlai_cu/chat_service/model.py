@@ -161,10 +161,11 @@ def shared_with_worlds(
     :param batcher: the model thread
     :param on_failure: told of each turn that could not be answered
     """
-    own = root.share()
+    # what Agent.share() says, and agents forget that do not call it (unigram)
+    always = {"class": type(root), "opt": root.opt}
 
     def make(opt: Any, shared: Optional[Dict[str, Any]] = None) -> ServedModel:
         # the root may share other things than it did at first, after a swap
-        return ServedModel(root, batcher, on_failure, {**root.share(), "opt": opt})
+        return ServedModel(root, batcher, on_failure, {**always, **root.share(), "opt": opt})
 
-    return {**own, "class": make}
+    return {**always, **root.share(), "class": make}

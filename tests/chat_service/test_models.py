@@ -5,8 +5,13 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from parlai.core.agents import Agent, create_agent_from_shared
+from parlai.core.message import Message
+from parlai.core.opt import Opt
 
+from parlai_cu.chat_service.model import shared_with_worlds
 from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.serving.batcher import Batcher
 from parlai_cu.types import Fact
 
 
@@ -32,3 +37,31 @@ def test_flags_that_are_not_named_have_their_defaults(
     assert agent.opt["kb_integrate"] == "answer" and agent.opt["beam_size"] == 1
     agent.observe({"text": "how much is parking?", "episode_done": False})
     assert agent.act()["text"] == "Parking is free."
+
+
+class Forgetful(Agent):  # type: ignore[misc]
+    """Shares its words only, as ParlAI's unigram does."""
+
+    def __init__(self, opt: Any, shared: Any = None) -> None:
+        self.id, self.opt = "Forgetful", opt
+        self.words = shared["words"] if shared else "hello"
+
+    def share(self) -> Any:
+        """Neither its class nor its options."""
+        return {"words": self.words}
+
+    def act(self) -> Any:
+        """Always the same."""
+        return Message({"id": self.id, "text": self.words, "episode_done": False})
+
+
+def test_an_agent_that_shares_neither_class_nor_options() -> None:
+    """Worlds get clones of it all the same."""
+    batcher = Batcher()
+    try:
+        shared = shared_with_worlds(Forgetful(Opt({"a": 1})), batcher, lambda what: None)
+        agent = create_agent_from_shared(shared)
+        agent.observe({"text": "hi", "episode_done": False})
+        assert agent.act()["text"] == "hello" and agent.opt["a"] == 1
+    finally:
+        batcher.close()
