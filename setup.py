@@ -145,6 +145,7 @@ setup(
             "pytest",
             "pytest-xdist",
             "hypothesis",
+            "import-linter",
             "py-rouge",
             "pandas",
             "rdflib",

@@ -87,7 +87,11 @@ class Asked(ReadOnly):
         raise NotImplementedError
 
     def query(self, turn: Turn, top_k: int = 5) -> List[Evidence]:
-        """Its answer to the conversation; none where it has none."""
+        """
+        Its answer to the conversation; none where it has none.
+
+        :raises KnowledgeError: when it gave no answer, or failed so often that it is left alone
+        """
         key = self.id_of(turn)
         found = self._remembered(key)
         if found is not None:

@@ -30,6 +30,7 @@ class Spelling:
 
     :param names: as words with a blank between
     :param words: what else is known and is no misspelt name
+    :raises KnowledgeError: where rapidfuzz is not installed
     """
 
     def __init__(self, names: Iterable[str], words: Iterable[str] = ()) -> None:

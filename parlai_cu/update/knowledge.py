@@ -20,7 +20,11 @@ _LOOKED_UP = 200
 
 
 def default_uri(versions: str) -> str:
-    """The knowledge base beside a directory of versions."""
+    """
+    The knowledge base beside a directory of versions.
+
+    :raises UsageError: where that directory is behind iopath
+    """
     if "://" in versions:
         raise UsageError("a directory that is not local needs --kb URI for the update's facts")
     return _SQLITE + os.path.abspath(versions).rstrip("/") + ".facts.db"

@@ -73,7 +73,11 @@ def model_file(version: Version, cache: str, part: Part, find: Find) -> str:
 
 
 def read_tensors(version: Version, part: Part, find: Find) -> Dict[str, torch.Tensor]:
-    """All tensors of a version, deltas applied; not yet compared with its content hash."""
+    """
+    All tensors of a version, deltas applied; not yet compared with its content hash.
+
+    :raises VersionsError: when a delta lacks a tensor
+    """
     if version.delta_of is None:
         return tensors.take_apart(tensors.read_states(part(version, MODEL))).tensors
     below = read_tensors(find(version.delta_of), part, find)

@@ -186,6 +186,8 @@ class Storage:
         Only one process at a time, on any machine that shares the folder.
 
         The operating system frees the lock when a process dies. Places behind iopath have none.
+
+        :raises VersionsError: when another holds it for too long, or the file system has no locks
         """
         if self.remote:
             yield
@@ -213,7 +215,11 @@ class Storage:
 
 @contextlib.contextmanager
 def told(path: str) -> Iterator[None]:
-    """Errors of the system, as ours."""
+    """
+    Errors of the system, as ours.
+
+    :raises VersionsError: with the path, and what the system says
+    """
     try:
         yield
     except OSError as error:

@@ -420,6 +420,7 @@ class VersionStore:
         of a removed version stays, so its id is never given again.
 
         :return: the versions whose files were removed (or would be)
+        :raises VersionsError: when nothing would be kept
         """
         if keep < 1:
             raise VersionsError(f"--keep {keep}: expected 1 or more")

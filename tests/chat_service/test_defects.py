@@ -82,7 +82,8 @@ def test_04_all_are_let_in_at_once(chat: Any, monkeypatch: pytest.MonkeyPatch) -
 
     async def visit(address: str) -> None:
         users = await asyncio.gather(*(Client.at(address) for _ in range(20)))
-        await asyncio.gather(*(user.enter() for user in users))
+        entered = await asyncio.gather(*(user.enter() for user in users))
+        assert len(entered) == 20  # each was welcomed
 
     chat(visit)
 

@@ -142,7 +142,9 @@ def _make_checkpoint(agent: str, parlai: Any, task: list[str]) -> None:
 
 
 @pytest.mark.parametrize("script", ["display_data", "data_stats", "verify_data", "build_dict"])
-def test_data_script(script: str, parlai: Any) -> None:
+def test_data_script(script: str, parlai: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """The scripts that only look at data run."""
     more = ["--dict-file", "words.dict"] if script == "build_dict" else []
     parlai(script, "-t", "jsonfile", "--jsonfile-datapath", "talk.jsonl", *more)
+    assert "Traceback" not in capsys.readouterr().err
+    assert Path("words.dict").exists() == (script == "build_dict")

@@ -115,7 +115,11 @@ class Change:
         self._count(row["terms"].split(), -1)
 
     def undo(self) -> int:
-        """Put back what the last batch changed."""
+        """
+        Put back what the last batch changed.
+
+        :raises KnowledgeError: when no fact was ever changed
+        """
         if not self.last:
             raise KnowledgeError("there is nothing to undo: no fact was ever changed")
         rows = self.store.execute(

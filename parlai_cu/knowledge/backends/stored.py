@@ -259,7 +259,11 @@ class StoredFacts:
             return [change.add(fact) for fact in facts]
 
     def update(self, fact: Fact) -> None:
-        """Put a fact in the place of the one of its id."""
+        """
+        Put a fact in the place of the one of its id.
+
+        :raises KnowledgeError: for a fact without an id, or of an id that is not there
+        """
         if fact.id is None:
             raise KnowledgeError("a fact to be updated needs the id of the one it replaces")
         with self._writing("update") as change:

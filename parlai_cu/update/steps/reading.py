@@ -143,6 +143,7 @@ def write(name: str, parts: Dict[str, List[Episode]], folder: str) -> Data:
     Store splits as files that ParlAI's ``fromfile`` task reads.
 
     :param name: what they were taken from
+    :raises DataError: when the path has what ParlAI takes for something else
     """
     os.makedirs(folder, exist_ok=True)
     # ParlAI's task names cannot hold a path with these

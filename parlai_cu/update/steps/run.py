@@ -89,6 +89,7 @@ class Update:
 
     :param settings: of the command
     :param opt: where data lies and which device, as ParlAI read it
+    :raises UsageError: when the channel serves nothing yet
     """
 
     def __init__(self, settings: Settings, opt: Opt) -> None:

@@ -201,7 +201,11 @@ def gate_data(
 
 
 def gate_flags(plan: Plan, model: str, kb: str, task: Optional[str]) -> List[str]:
-    """The words after ``parlai train_model`` that teach the gate on top of a model."""
+    """
+    The words after ``parlai train_model`` that teach the gate on top of a model.
+
+    :raises UsageError: without retained turns
+    """
     if task is None:
         raise UsageError(f"--mode {KB}: the gate learns from retained turns; give --retain-task")
     words = ["-m", KB, "--init-model", model, "--kb", kb, "--kb-gate", "classifier"]
