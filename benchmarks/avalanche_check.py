@@ -57,7 +57,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     stream = make_stream()
     result: Dict[str, Any] = {
-        "about": about(),
+        "about": about(range(args.seeds)),
         "numbers": compare_numbers(stream),
         "seeds": args.seeds,
     }

@@ -95,7 +95,12 @@ def main() -> None:
         for name in [*METHODS, *ISOLATED, JOINT]
         if name in runs
     ]
-    result = {"about": about(), "settings": settings, "rows": rows, "runs": runs}
+    result = {
+        "about": about(range(args.first_seed, args.first_seed + args.seeds)),
+        "settings": settings,
+        "rows": rows,
+        "runs": runs,
+    }
     (args.out / "results.json").write_text(json.dumps(result, indent=2))
     text = table(result)
     (args.out / "table.md").write_text(text)

@@ -233,7 +233,7 @@ def change_table(result: Dict[str, Any]) -> str:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("bench/deployed"))
     parser.add_argument("--conversations", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=4)
     options = parser.parse_args()
@@ -249,7 +249,7 @@ def main() -> None:
         store = VersionStore(f"{folder}/store", create=True, cache=f"{folder}/cache")
         store.add(base, mode="import")
         store.promote("v1", force=True)
-        result = {"about": about(), "deltas": deltas(store, base, Path(folder))}
+        result = {"about": about([1]), "deltas": deltas(store, base, Path(folder))}
         result["changes"] = changes(store, options.conversations, options.rounds)
         result["restart_s"] = restart(store.model_file("v2"))
     options.out.mkdir(parents=True, exist_ok=True)

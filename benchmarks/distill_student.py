@@ -123,7 +123,7 @@ def main() -> None:
                 figures = [run.result() for run in runs]
                 speed = speeds.get(name, {})
                 rows.append(summary(corpus, name, figures, speed, teachers[corpus]))
-    result = {"about": about(), "seconds": args.seconds, "long": args.long}
+    result = {"about": about(range(args.seeds)), "seconds": args.seconds, "long": args.long}
     result.update({"teachers": teachers, "rows": rows})
     (args.out / "results.json").write_text(json.dumps(result, indent=2))
     text = table(result)

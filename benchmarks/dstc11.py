@@ -68,7 +68,7 @@ def main() -> None:
     if not (corpus / "knowledge.json").exists():
         sys.exit(f"--data {args.data}: no dstc11/knowledge.json there")
     bench = Bench(args.out.resolve(), args.data.resolve() / "sgd_base_model" / "model", corpus)
-    result = {"about": about(), "epochs": EPOCHS, **bench.tables()}
+    result = {"about": about([0]), "epochs": EPOCHS, **bench.tables()}
     (bench.out / "results.json").write_text(json.dumps(result, indent=2))
     text = table(result)
     (bench.out / "table.md").write_text(text)

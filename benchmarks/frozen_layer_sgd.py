@@ -71,7 +71,7 @@ def main() -> None:
             summary(name, update, rates[name], [run.result() for run in runs])
             for (update, name), runs in zip(cells, jobs)
         ]
-    result = {"about": about(), "before": before, "rows": rows}
+    result = {"about": about(range(args.seeds)), "before": before, "rows": rows}
     (args.out / "results.json").write_text(json.dumps(result, indent=2))
     text = table(result)
     (args.out / "table.md").write_text(text)

@@ -79,7 +79,7 @@ def main() -> None:
             rows += harness.remembered(key, lambda m=model, g=group: {"rows": compare(args, m, g)})[
                 "rows"
             ]
-    result = {"about": about(), "rows": rows}
+    result = {"about": about([0]), "rows": rows}
     (args.out / "results.json").write_text(json.dumps(result, indent=2))
     text = table(result)
     (args.out / "table.md").write_text(text)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 
 class Harness:
@@ -81,8 +81,12 @@ def stock_flags(deployed: Path, other: Optional[Dict[str, Any]] = None) -> List[
     return flags
 
 
-def about() -> Dict[str, Any]:
-    """Where and with what this was measured."""
+def about(seeds: Iterable[int] = ()) -> Dict[str, Any]:
+    """
+    Where and with what this was measured.
+
+    :param seeds: of all that is drawn; none where nothing is
+    """
     import numpy
     import torch
 
@@ -94,10 +98,25 @@ def about() -> Dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": numpy.__version__,
+        "device": _device(),
         "cores": os.cpu_count(),
         "threads": 1,
         "date": time.strftime("%Y-%m-%d"),
+        "seeds": list(seeds),
     }
+
+
+def _device() -> str:
+    """The graphics card's name, or the processor's."""
+    import torch
+
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def mean_and_spread(runs: List[Dict[str, Any]]) -> Dict[str, Any]:

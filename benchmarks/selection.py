@@ -92,7 +92,7 @@ def main() -> None:
         key=lambda run: (run["update"], list(CHOICES).index(run["choice"]), run["seed"]),
     )
     result = {
-        "about": about(),
+        "about": about(sorted({run["seed"] for run in runs})),
         "settings": {
             **{"steps": STEPS, "batch": BATCH, "rate": RATE, "split": args.split},
             **{"examples": args.examples, "text_truncate": TEXT, "scored": SCORED},

@@ -199,3 +199,44 @@ def test_all_that_was_measured_of_the_service(monkeypatch: pytest.MonkeyPatch) -
         points = result[name]["points"]
         assert points[-1]["mb"] < points[len(points) // 2]["mb"] * 1.03
         assert points[-1]["fds"] <= points[0]["fds"]
+
+
+SCRIPTS = [
+    path.name
+    for path in sorted(BENCHMARKS.glob("*.py"))
+    if "ArgumentParser" in path.read_text()  # not what they share
+]
+
+
+def recipe(target: str) -> str:
+    """What the Makefile does for a target."""
+    text = (ROOT / "Makefile").read_text()
+    found = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", text, re.MULTILINE)
+    assert found is not None
+    return found.group(1)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_benchmark_is_run_by_make(script: str) -> None:
+    """In full, and in short unless the Makefile says that it has no short form."""
+    assert f"$(BENCH)/{script}" in recipe("bench-full")
+    short = f"$(BENCH)/{script}" in recipe("bench")
+    assert short or script in ("dstc11.py", "avalanche_check.py")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_benchmark_says_where_it_was_measured(script: str) -> None:
+    """It writes JSON with harness.about(), and its seeds where it draws anything."""
+    text = (BENCHMARKS / script).read_text()
+    assert "about(" in text and "json.dumps" in text
+    if 'add_argument("--seed' in text:
+        assert re.search(r'about\(\w|"seed": args.seed', text)
+
+
+def test_where_it_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commit, versions, device and seeds."""
+    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+    harness = importlib.import_module("harness")
+    about = harness.about(range(2))
+    assert {"commit", "python", "torch", "numpy", "device", "cores", "date"} <= set(about)
+    assert about["seeds"] == [0, 1] and about["device"]
