@@ -4,8 +4,9 @@
 # make lint | coverage | bench | bench-full | venv | venv-classic | test-lean | test-classic
 
 PYTHON ?= python3
+OLD := $(shell $(PYTHON) -c 'import sys; print(int(sys.version_info < (3, 10)))')
 # torch 2.13 needs Python 3.10; the last for 3.9 is found by pip
-TORCH := $(shell $(PYTHON) -c 'import sys; print("torch>=2.0" if sys.version_info < (3, 10) else "torch==2.13.0")')
+TORCH := $(if $(filter 1,$(OLD)),torch>=2.0,torch==2.13.0)
 # ParlAI's own pins (numpy 1.23) have no wheels for Python 3.12 and later
 CLASSIC := $(shell $(PYTHON) -c 'import sys; print(int(sys.version_info < (3, 12)))')
 PACKAGING := setup.py pyproject.toml parlai_cu.pth
@@ -56,7 +57,7 @@ venv-classic: .venv-classic/.installed
 # mypy's releases differ in what they find; this one needs Python 3.10
 LINT := ruff==0.17.6 mypy==2.4.1
 lint: venv
-ifeq ($(findstring 2.0,$(TORCH)),2.0)
+ifeq ($(OLD),1)
 	@echo "no lint on this Python: mypy asks for 3.10"
 else
 	.venv/bin/pip install -q $(LINT)
