@@ -15,7 +15,7 @@ from parlai_cu import checkpoints, files
 from parlai_cu.agents import model_files, penalties, replay, scoring
 from parlai_cu.corrections import review
 from parlai_cu.distillation.teacher_cache import TeacherCache, digest
-from parlai_cu.errors import KnowledgeError, ModelFileError, ParlaiCuError
+from parlai_cu.errors import ConversationError, KnowledgeError, ModelFileError, ParlaiCuError
 from parlai_cu.knowledge.opening import open_knowledge_base
 from parlai_cu.selection.activation_cache import ActivationCache
 from parlai_cu.serving.conversations import Conversations, StoredTurn
@@ -293,6 +293,54 @@ def test_a_full_disk(writer: Writer, tmp_path: Path) -> None:
     assert not left or writer is WRITERS["activation cache"]
     writer.write(root, 2)
     assert writer.read(root) == 2
+
+
+def test_a_full_disk_under_a_database(tmp_path: Path) -> None:
+    """Facts, conversations: the file is named, and what was there before is there after."""
+    facts, talk = tmp_path / "facts.db", tmp_path / "talk.db"
+    _make_facts(facts)
+    before = _facts(facts)
+    base = open_knowledge_base(f"sqlite:///{facts}", writable=True)
+    many = [Fact(f"roaming costs {n} cents " + "now " * 99, id=str(n)) for n in range(300)]
+    with (
+        full_disk(facts.stat().st_size),
+        pytest.raises(KnowledgeError, match="facts.db.*(full|I/O)"),
+    ):
+        base.add(many)
+    assert base.get("0") is None
+    base.close()
+    assert _facts(facts) == before
+    _make_talk(talk)
+    store = Conversations(f"sqlite:///{talk}")
+    turn = StoredTurn(61, "hello " * 20_000, "answer 60")
+    held = store.resume("t" * 20)
+    with full_disk(talk.stat().st_size), pytest.raises(ConversationError, match="talk.db"):
+        assert held is not None
+        store.add(held.id, turn)
+    store.close()
+    assert len(_talk(talk)) == 50 or len(_talk(talk)) == 60
+    store = Conversations(f"sqlite:///{talk}")
+    store.add(held.id, turn)
+    assert _talk(talk)[-1] == "answer 60"
+    store.close()
+
+
+def test_a_full_disk_under_a_versions_directory(tmp_path: Path) -> None:
+    """The directory is named, the live version serves, and the same command works later."""
+    store = VersionStore(str(tmp_path / "s"), create=True, cache=str(tmp_path / "cache"))
+    first = store.add(write_model(tmp_path / "a" / "model"), mode="import")
+    store.promote(first.id, force=True)
+    source = write_model(tmp_path / "b" / "model", change(tiny_model()))
+    with full_disk(), pytest.raises(ParlaiCuError, match=str(tmp_path / "s")):
+        store.add(source, mode="import")
+    other = store.add(write_model(tmp_path / "c" / "model", tiny_model(2)), mode="import")
+    with full_disk(), pytest.raises(ParlaiCuError, match=str(tmp_path / "s")):
+        store.promote(other.id, force=True)
+    assert store.channel() == first.id and store.verify() == []
+    assert loaded(store.model_file(first.id))["longest_label"] == 7
+    second = store.add(source, mode="import")
+    store.promote(second.id, force=True)
+    assert store.channel() == second.id and store.verify() == []
 
 
 def test_what_the_killed_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,19 @@ def test_wheel_comes_and_goes(wheel: Path, python: str) -> None:
         assert gone.stdout.strip() == "[]"
 
 
+def test_wheel_is_of_use(wheel: Path, python: str, tmp_path: Path) -> None:
+    """Installed in an environment of its own, stock commands take its tasks and models."""
+    pip(python, "install", "--no-deps", str(wheel))
+    words = ["-mf", "zoo:telecom/base", "-t", "telecom", "--num-examples", "3", "--no-cuda"]
+    words += ["--datapath", str(tmp_path / "data"), "--skip-generation", "true"]
+    done = run(python, "-m", "parlai", "eval_model", *words)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "ppl" in done.stdout
+    listed = run(python, "-m", "parlai", "versions", "list", "--versions", str(tmp_path / "none"))
+    assert listed.returncode == 1
+    assert "there is no such folder" in listed.stderr and "Traceback" not in listed.stderr
+
+
 def test_wheel_holds_what_is_needed(wheel: Path) -> None:
     """The wheel has the .pth file at its root, every subpackage, and no tests."""
     import zipfile
