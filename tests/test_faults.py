@@ -17,6 +17,7 @@ from parlai_cu.corrections import review
 from parlai_cu.distillation.teacher_cache import TeacherCache, digest
 from parlai_cu.errors import ConversationError, KnowledgeError, ModelFileError, ParlaiCuError
 from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.words import words
 from parlai_cu.selection.activation_cache import ActivationCache
 from parlai_cu.serving.conversations import Conversations, StoredTurn
 from parlai_cu.serving.feedback import Feedback, FeedbackLog
@@ -484,6 +485,32 @@ def test_flipped_bits_in_a_database(
             assert "bad.db" in str(error)
             named += 1
     assert named > 3
+
+
+def test_flipped_bits_in_facts_are_found(tmp_path: Path) -> None:
+    """`knowledge_base verify`: wherever it was hit, the words of all facts are what they were."""
+    good, bad, found = tmp_path / "good.db", tmp_path / "bad.db", 0
+    _make_facts(good)
+
+    def said(base: Any) -> List[List[str]]:
+        return [words(f"{fact.id} {fact.entity} {fact.text}") for fact in base.facts()]
+
+    base: Any = open_knowledge_base(f"sqlite:///{good}")
+    expected = said(base)
+    base.close()
+    for seed in range(60):
+        shutil.copyfile(good, bad)
+        flipped(bad, random.Random(seed))
+        try:
+            base = open_knowledge_base(f"sqlite:///{bad}")
+            damage = base.verify()
+            found += bool(damage)
+            assert damage or said(base) == expected
+            base.close()
+        except KnowledgeError as error:
+            assert "bad.db" in str(error)
+            found += 1
+    assert found > 2  # most of a small file is room for more
 
 
 def test_a_base_that_is_no_database(tmp_path: Path) -> None:

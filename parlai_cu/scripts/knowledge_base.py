@@ -11,12 +11,12 @@ from typing import Any, Callable, Dict, List
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
-from parlai_cu.errors import UsageError, nearest
+from parlai_cu.errors import KnowledgeError, UsageError, nearest
 from parlai_cu.types import Fact, Turn
 
 _FACT_FLAGS = ("text", "entity", "question", "valid_from", "valid_until")
 WRITES = ("import", "add", "update", "remove", "undo", "encode")
-ACTIONS = (*WRITES, "get", "search", "stats", "history")
+ACTIONS = (*WRITES, "get", "search", "stats", "history", "verify")
 
 
 @register_script("knowledge_base")
@@ -142,6 +142,21 @@ class KnowledgeBaseScript(ParlaiScript):
         for name, value in stats.items():
             print(f"{name:<10} {value:,d}" if isinstance(value, int) else f"{name:<10} {value}")
         return stats
+
+    def _verify(self, base: Any) -> List[str]:
+        from parlai_cu.knowledge.backends.stored import StoredFacts
+
+        if not isinstance(base, StoredFacts):
+            raise UsageError(f"--kb {base.name}: only databases of our own can be verified")
+        found: List[str] = base.verify()
+        for line in found:
+            print(line)
+        if found:
+            raise KnowledgeError(
+                f"{base.name} is damaged: bring back a copy, or import its facts into a new one"
+            )
+        print(f"{base.name} holds what was written")
+        return found
 
     def _history(self, base: Any) -> List[Dict[str, Any]]:
         changes: List[Dict[str, Any]] = base.history(self.opt["top_k"])

@@ -326,3 +326,19 @@ def test_facts_of_the_entity_asked_about_come_first(base: StoredFacts) -> None:
     base.add([Fact("Parking costs nothing, parking is free for a car.", entity="Inn", id="inn")])
     assert base.query(Turn("Is parking free for a car?"), 1)[0].id == "inn"
     assert base.query(Turn("Is parking free at the Red Lion for a car?"), 1)[0].id == "lion-park"
+
+
+def test_damage_is_told(base: StoredFacts) -> None:
+    """A fact whose words changed on the disk, one that is gone, counts that are wrong."""
+    base.update(Fact("We open at noon.", id="faq"))
+    base.remove(["faq"])
+    base.undo()
+    assert base.verify() == [], "each change keeps the counts right"
+    with base._changing() as store:
+        store.execute("UPDATE facts SET text = ? WHERE id = ?", ("We open at moon.", "faq"))
+    (told,) = base.verify()
+    assert "'faq'" in told and "indexed by" in told
+    with base._changing() as store:
+        store.execute("DELETE FROM facts WHERE id = ?", ("faq",))
+    missing, counts = base.verify()
+    assert "were written" in missing and "counted wrongly" in counts

@@ -38,6 +38,7 @@ def test_a_life_of_facts(kb: str, capsys: pytest.CaptureFixture) -> None:
     assert run("get", kb, id="dogs").text == "Dogs are welcome."
     run("remove", kb, id="dogs,wifi")
     assert run("stats", kb)["facts"] == 1
+    assert run("verify", kb) == []
     assert "removed dogs, wifi" in capsys.readouterr().out
 
 
@@ -66,6 +67,14 @@ def test_what_is_missing_is_named(action: Any, options: Any, message: str, kb: s
     """With the nearest right spelling."""
     with pytest.raises((UsageError, KnowledgeError), match=message):
         run(action, kb, **options)
+
+
+def test_a_damaged_base_is_told(kb: str, capsys: pytest.CaptureFixture) -> None:
+    """`verify` says what is wrong, and what to do; a base of somebody else's cannot be verified."""
+    path = Path(kb[len("sqlite:///") :])
+    path.write_bytes(path.read_bytes().replace(b"wifi", b"wifj"))
+    with pytest.raises(KnowledgeError, match="(is damaged: bring back a copy|malformed)"):
+        run("verify", kb)
 
 
 def test_every_action_has_its_step() -> None:

@@ -49,6 +49,10 @@ class SQLiteFacts(StoredFacts):
     def _bytes(self, store: Store) -> int:
         return os.path.getsize(self.path)
 
+    def _own_check(self, store: Store) -> List[str]:
+        rows = [str(row[0]) for row in store.execute("PRAGMA integrity_check(20)").fetchall()]
+        return [] if rows == ["ok"] else [f"{self.name}: {row}" for row in rows]
+
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Store]:
         with self._lock, self._named_errors():

@@ -28,6 +28,7 @@ from typing import (
 from parlai_cu.errors import KnowledgeError, nearest
 from parlai_cu.knowledge import bm25, candidates
 from parlai_cu.knowledge.aliases import MOST_NAMES, Aliases
+from parlai_cu.knowledge.backends import verifying
 from parlai_cu.knowledge.backends.store import (
     COLUMNS,
     ENCODED,
@@ -219,6 +220,20 @@ class StoredFacts:
                 "snapshot": snapshot(state),
                 **encoder,
             }
+
+    def verify(self) -> List[str]:
+        """
+        What is damaged, in words; nothing where all is as it was written.
+
+        :raises KnowledgeError: when it is too damaged to be read
+        """
+        with self._reading() as store:
+            own = self._own_check(store)
+            return own or verifying.damage(store, state_of(store))
+
+    def _own_check(self, store: Store) -> List[str]:
+        """What the database itself finds."""
+        return []
 
     def snapshot_id(self) -> str:
         """The database's own name and the number of its last change."""

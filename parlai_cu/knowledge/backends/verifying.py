@@ -1,0 +1,53 @@
+"""
+Whether a database of facts still holds what was written.
+
+A database sees damage to its own structure. What it does not see is a letter of a fact that
+changed on the disk: there each fact is compared with the words that it was indexed by, and the
+whole with the counts that each change brought up to date. Of a fact, a change of case or of
+punctuation alone stays unseen.
+"""
+
+from collections import Counter
+from typing import Dict, List
+
+from parlai_cu.knowledge.backends.store import COLUMNS, Store, fact_in, said_of
+from parlai_cu.knowledge.words import terms, words
+
+# so many are told of; the rest is counted
+_MOST = 20
+
+
+def damage(store: Store, state: Dict[str, str]) -> List[str]:
+    """
+    What is not as it was written, in words; nothing where all is.
+
+    :param store: one state of the database
+    :param state: its counts
+    """
+    found: List[str] = []
+    counted: Counter = Counter()
+    facts = 0
+    for row in store.execute(f"SELECT {COLUMNS} FROM facts ORDER BY key"):
+        facts += 1
+        indexed = row["terms"].split()
+        counted.update(set(indexed))
+        try:
+            fact = fact_in(row)
+        except ValueError as error:
+            found.append(f"fact {row['id']!r}: its fields cannot be read ({error})")
+            continue
+        same = terms(said_of(fact)) == indexed
+        if not same or " ".join(words(fact.entity)) != row["entity_key"]:
+            found.append(f"fact {row['id']!r}: its words are not those it was indexed by")
+    if facts != int(state["facts"]):
+        found.append(f"{facts:,d} facts, {int(state['facts']):,d} were written")
+    held = {
+        row["term"]: row["documents"]
+        for row in store.execute("SELECT term, documents FROM terms WHERE documents > 0")
+    }
+    wrong = sorted(t for t in {*held, *counted} if held.get(t, 0) != counted.get(t, 0))
+    if wrong:
+        found.append(f"{len(wrong):,d} words are counted wrongly, such as {wrong[0]!r}")
+    if len(found) > _MOST:
+        found = [*found[:_MOST], f"and {len(found) - _MOST:,d} more"]
+    return found
