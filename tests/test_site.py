@@ -41,7 +41,7 @@ def test_a_broken_link_fails_the_build(link: str, tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "README.md").write_text("# Hello\n")
     (tmp_path / "docs" / "faq.md").write_text(f"# Questions\n\n{link}\n")
-    (tmp_path / "docs" / "site.py").write_text((DOCS / "site.py").read_text())
+    (tmp_path / "docs" / "hooks.py").write_text((DOCS / "hooks.py").read_text())
     settings = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[0].replace("[site.css]", "[]")
     (tmp_path / "mkdocs.yml").write_text(settings)
     done = build(tmp_path / "mkdocs.yml", tmp_path / "site")

@@ -18,7 +18,7 @@ from parlai_cu.knowledge.synonyms import InOtherWords, read_synonyms
 # flag -> our variants, and the methods that one of a user's own must have
 _KINDS: Dict[str, Any] = {
     "kb_gate": (plugin.GATES, ["decide"]),
-    "kb_rank": (plugin.RANKERS, ["rank", "answers"]),
+    "kb_rank": (plugin.RANKERS, ["rank", "answers", "chosen"]),
     "kb_integrate": (plugin.INTEGRATORS, ["integrate"]),
 }
 
