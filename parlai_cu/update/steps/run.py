@@ -282,8 +282,10 @@ class Update:
         skill = last if facts is None else os.path.join(self.out, "skill", "model")
         start = self.live_file if choice.mode == KB else self._widened(model, update)
         if start != self.live_file and choice.tune is not None:
-            # new pieces are learnt with the others
-            choice = dataclasses.replace(choice, tune=f"{choice.tune},@embeddings")
+            # new pieces are to be learnt, whatever else is
+            agent = model.agent
+            rows = widening.of_pieces(agent.model.state_dict(), len(agent.dict))
+            choice = dataclasses.replace(choice, tune=",".join([choice.tune, *rows]))
         plan = training.Plan(
             choice=choice,
             live=start,

@@ -87,13 +87,22 @@ def widen(agent: Any, model_file: str, pieces: Sequence[str], folder: str) -> st
     return target
 
 
-def _wider(states: Dict[str, Any], size: int, unknown: int, count: int) -> Any:
-    """Every tensor that has a row for each piece, with more rows; None where there is none."""
-    found = {
+def of_pieces(states: Dict[str, Any], size: int) -> Dict[str, torch.Tensor]:
+    """
+    The tensors of a model that have a row for each piece: embeddings, outputs.
+
+    :param size: of the dictionary
+    """
+    return {
         name: tensor
         for name, tensor in states.items()
         if isinstance(tensor, torch.Tensor) and tensor.dim() and tensor.size(0) == size
     }
+
+
+def _wider(states: Dict[str, Any], size: int, unknown: int, count: int) -> Any:
+    """Those with more rows, the others as they are; None where there is none."""
+    found = of_pieces(states, size)
     if not any(tensor.dim() == 2 for tensor in found.values()):
         return None
     wider = dict(states)
