@@ -68,8 +68,7 @@ def main() -> None:
         result[part] = getattr(bench, part)()
         result["about"] = about()
         if not args.collect:
-            # parts may be of different days
-            settings = {"examples": args.examples, "steps": args.steps, "commit": about()["commit"]}
+            settings = {"examples": args.examples, "steps": args.steps}
             result.setdefault("settings", {})[part] = settings
         path.write_text(json.dumps(result, indent=1))
         (args.out / "table.md").write_text(table(result))
@@ -303,11 +302,15 @@ class Bench(Harness):
         if not (out / "report.json").exists():
             sys.exit(f"no report: {(self.out / f'{key}-{number}.log').read_text()[-2000:]}")
         found: Dict[str, Any] = json.loads((out / "report.json").read_text())
+        cost: Dict[str, Any] = {"wall_s": round(seconds), "cpu_s": round(cpu)}
+        cost["peak_mb"] = round(memory)
+        cost["disk_mb"] = round((disk(folder / "versions") - before) / 1e6, 2)
+        # rows may be of different days
+        cost["commit"] = about()["commit"]
+        cost.update(trained_for(found))
         # curves and replies are in the report
         found.pop("replies", None)
         found.pop("training", None)
-        cost = {"wall_s": round(seconds), "cpu_s": round(cpu), "peak_mb": round(memory)}
-        cost["disk_mb"] = round((disk(folder / "versions") - before) / 1e6, 2)
         return {**found, "cost": cost, "live_after": store.channel()}
 
     def scores(self, model: str, tasks: Sequence[str]) -> Dict[str, Any]:
@@ -466,6 +469,15 @@ def told(found: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
+def trained_for(found: Dict[str, Any]) -> Dict[str, Any]:
+    """Steps of the (last) training of a report, and how much of what was learnt is kept."""
+    ran = [run for run in found["training"] if "part" in run]
+    if not ran:
+        return {"steps": None, "part": None}
+    steps = re.findall(r"-tstep (\d+)", ran[0]["command"])
+    return {"steps": int(steps[-1]), "part": ran[0]["part"]}
+
+
 _FIGURES = ("base", "candidate", "change", "low", "high", "limit", "examples")
 
 
@@ -502,19 +514,21 @@ def table(result: Dict[str, Any]) -> str:
             wrong = "" if row["chosen"] == row["right"] else " (wrong)"
             lines.append(f"| {row['update']} | {row['right']} | {row['chosen']}{wrong} |")
     heads = (
-        "| update | mode | update's metrics | retained metrics | verdict | s | CPU s | MB on disk |"
+        "| update | mode | steps | kept | update's metrics | retained metrics | verdict | s | CPU s "
+        "| MB on disk | commit |"
     )
     for part in ("verdicts", "harmful", "sequence", "sgd"):
         if not result.get(part):
             continue
         rows = result[part]["rows"] if part == "sequence" else result[part]
-        lines += ["", heads, "|---|---|---|---|---|--:|--:|--:|"]
+        lines += ["", heads, "|---|---|--:|--:|---|---|---|--:|--:|--:|---|"]
         for row in rows:
             live = ", live" if row["promoted"] else ""
+            kept = "" if row["part"] is None else f"{row['part']:.0%}"
             lines.append(
-                f"| {row['update']} | {row['mode']} | {shown(row, 'update')} | "
-                f"{shown(row, 'retained')} | {row['decision']}{live} | {row['wall_s']} | "
-                f"{row['cpu_s']} | {row['disk_mb']} |"
+                f"| {row['update']} | {row['mode']} | {row['steps'] or ''} | {kept} | "
+                f"{shown(row, 'update')} | {shown(row, 'retained')} | {row['decision']}{live} | "
+                f"{row['wall_s']} | {row['cpu_s']} | {row['disk_mb']} | {row['commit']} |"
             )
     if result.get("sequence"):
         found = result["sequence"]

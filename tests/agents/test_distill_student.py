@@ -123,7 +123,7 @@ def test_old_data_follows_the_teacher_and_the_update_the_gold_labels(
     """Every step's mixture is what plain formulas give, over tokens that are no padding."""
     import torch.nn.functional as F
 
-    distil(distill_weight=0.7, distill_temperature=2.0, original_weight=3.0, max_train_steps=6)
+    distil(distill_weight=0.7, distill_temperature=2.0, max_train_steps=6)
     new = (data / "new.jsonl").read_text()
     roles = set()
     for step in mixed:
@@ -148,7 +148,7 @@ def test_old_data_follows_the_teacher_and_the_update_the_gold_labels(
                     ).item()
                 )
                 followed = step["follows"][i] == 0
-                total += 3.0 * (0.7 * soft + 0.3 * gold) if followed else gold
+                total += 0.7 * soft + 0.3 * gold if followed else gold
                 tokens += 1
             roles.add(step["follows"][i])
             if step["follows"][i] == 0 and step["texts"][i] not in new:
@@ -353,7 +353,6 @@ def test_skipping_padding_gives_the_same_student(
     [
         ({"distill_temperature": 0}, "--distill-temperature 0.0: expected a number above 0"),
         ({"distill_weight": 1.5}, "--distill-weight 1.5: expected between 0 and 1"),
-        ({"original_weight": 0}, "--original-weight 0.0: expected more than 0"),
         ({"distill_on_policy": -1}, "--distill-on-policy -1.0: expected between 0 and 1"),
         ({"distill_loss": "reverse-kl"}, "--distill-loss reverse-kl: .* nearest: reverse_kl"),
         ({"distill_loss": "cosine"}, "compares scores of candidates; not for generators"),

@@ -271,8 +271,7 @@ class DistillStudentAgent(UpdatingAgent):
         Gold and soft labels of the batch, weighted.
 
         On examples that follow a teacher: ``distill_weight`` x soft + the rest x gold; on the
-        others gold alone. Those of the original data count ``original_weight`` times. Divided by
-        what the base divides by: tokens, or examples.
+        others gold alone. Divided by what the base divides by: tokens, or examples.
         """
         if self.opt["distill_across_vocabularies"]:
             return loss
@@ -293,13 +292,12 @@ class DistillStudentAgent(UpdatingAgent):
             chosen = torch.tensor(which, device=device)
             of_chosen = rows_of(chosen, length)
             of_chosen = of_chosen[mask[of_chosen]]
-            counts = self.opt["original_weight"] if number == 0 else 1.0
-            gold[of_chosen] *= counts * (1.0 - self.opt["distill_weight"])
+            gold[of_chosen] *= 1.0 - self.opt["distill_weight"]
             if self._samples is not None:
-                soft.append(counts * self._on_policy_loss(rows, chosen) * len(which) / size)
+                soft.append(self._on_policy_loss(rows, chosen) * len(which) / size)
                 continue
             values = rows.losses(batch, chosen, mask, recorder, self.candidates_scored)
-            soft.append(counts * values.sum() / max(count, 1))
+            soft.append(values.sum() / max(count, 1))
             per_example.index_add_(0, of_chosen // length, values.detach())
         total = (recorder.losses * gold).sum() / max(count, 1)
         if soft:

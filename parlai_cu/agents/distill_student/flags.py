@@ -92,12 +92,6 @@ def _add_ours(parser: ParlaiParser) -> None:
         help="share of the soft labels in the loss on original data; gold labels have the rest",
     )
     group.add_argument(
-        "--original-weight",
-        type=float,
-        default=1.0,
-        help="how much an example of the original data counts beside one of the update",
-    )
-    group.add_argument(
         "--distill-temperature",
         type=float,
         default=1.0,
@@ -184,7 +178,7 @@ def check(opt: Opt) -> None:
     for name in ("distill_hidden_weight", "distill_attention_weight"):
         if not opt[name] >= 0.0:
             raise UsageError(f"{_flag(name)} {opt[name]}: expected 0 (off) or more")
-    for name in ("teacher_cache_k", "teacher_cache_size", "original_weight"):
+    for name in ("teacher_cache_k", "teacher_cache_size"):
         if not opt[name] > 0:
             raise UsageError(f"{_flag(name)} {opt[name]}: expected more than 0")
     replay.check(opt)

@@ -25,16 +25,15 @@ from parlai_cu.update.steps.reading import Data, lines
 from parlai_cu.update.wording import Example, told
 
 BATCH = 32
-# how often each example of an update is seen (docs/retention.md: twice or three times), and how
-# many are seen at least and at most
-_EPOCHS, _FEWEST_SEEN, _MOST_SEEN = 3, 3000, 12000
+# how often each example of an update is seen, and how many are seen at least and at most
+_EPOCHS, _FEWEST_SEEN, _MOST_SEEN = 4, 3000, 12000
 _VALIDATIONS = 6
 _VALIDATED = 200
 # how much of each batch is old, and of how much old data (docs/retention.md)
 REPLAY_SHARE, REPLAY_SIZE = 0.5, 1000
-# what keeps the old skill there, as --penalty lwf has it: on a replayed example five parts of the
-# live model's soft labels to one of gold, and an example of the update counts as the one
-SOFT_SHARE, OLD_WEIGHT = 0.83, 6.0
+# of the loss on a replayed example the share of the live model's soft labels: five parts to one of
+# gold, as with --penalty lwf. Gold labels of a sample seen over and over are learnt by heart
+SOFT_SHARE = 0.83
 # of a change of style what is old is the old style: enough of it to keep the content
 STYLE_REPLAY_SHARE = 0.25
 _DONE = ".done"
@@ -158,7 +157,7 @@ def _defence(plan: Plan, share: float) -> List[str]:
     words += ["--replay-size", str(REPLAY_SIZE), "--replay-share", str(share)]
     if TUNE in plan.choice.mode:
         return [*words, "--penalty", "lwf"]
-    return [*words, "--distill-weight", str(SOFT_SHARE), "--original-weight", f"{OLD_WEIGHT:g}"]
+    return [*words, "--distill-weight", str(SOFT_SHARE)]
 
 
 # -- facts for the knowledge base -------------------------------------------------------------
