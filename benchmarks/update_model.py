@@ -113,6 +113,7 @@ class Bench(Harness):
                     "right": right,
                     "chosen": found["choice"]["mode"],
                     "why": found["choice"]["reason"],
+                    "commit": found["cost"]["commit"],
                 }
             )
         return rows
@@ -509,13 +510,15 @@ def table(result: Dict[str, Any]) -> str:
             these = [row for row in rows if row["built_on"] is built_on]
             right = sum(row["chosen"] == row["right"] for row in these)
             lines.append(f"Choice on updates {title}: {right} of {len(these)} right.")
-        lines += ["", "| update | right | chosen |", "|---|---|---|"]
+        lines += ["", "| update | right | chosen | commit |", "|---|---|---|---|"]
         for row in rows:
             wrong = "" if row["chosen"] == row["right"] else " (wrong)"
-            lines.append(f"| {row['update']} | {row['right']} | {row['chosen']}{wrong} |")
+            lines.append(
+                f"| {row['update']} | {row['right']} | {row['chosen']}{wrong} | {row['commit']} |"
+            )
     heads = (
-        "| update | mode | steps | kept | update's metrics | retained metrics | verdict | s | CPU s "
-        "| MB on disk | commit |"
+        "| update | mode | steps | kept | update's metrics | retained metrics | verdict | s "
+        "| CPU s | MB on disk | commit |"
     )
     for part in ("verdicts", "harmful", "sequence", "sgd"):
         if not result.get(part):
