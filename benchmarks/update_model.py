@@ -4,7 +4,7 @@ The conditional update from end to end: what is chosen, what is promoted, what i
 Five parts, each of `parlai update_model` commands on versions of a model in service:
 
 - ``choice``: diagnosis alone, on updates whose right way is known; the rules were set on the four
-  telecom updates of seed 1 and on ``sgd-update_1``, all others are new to them;
+  telecom updates of seed 1, ``sgd-update_1`` and ``sgd-known``, all others are new to them;
 - ``verdicts``: updates that help and updates that harm, each on the deployed model;
 - ``harmful``: updates that harm on which no check was set;
 - ``sequence``: five updates in a row, and the R matrix of all versions on all tasks;
@@ -38,7 +38,7 @@ TELECOM = ROOT / "zoo" / "telecom" / "base" / "model"
 RETAIN = "telecom:retain"
 TUNE, DISTIL, KB, NOTHING = "frozen_layer", "distill_student", "kb_augmented", "nothing"
 # of what is chosen for: the rules were set on these
-BUILT_ON = ("corrections", "new_plans", "roaming", "style", "sgd-update_1")
+BUILT_ON = ("corrections", "new_plans", "roaming", "style", "sgd-update_1", "sgd-known")
 PARTS = ("choice", "verdicts", "harmful", "sequence", "sgd")
 # of the gate: facts may become a little worse, and the update's must become better
 FACTS = ["--max-loss", "ppl=0.05,fact_acc=0.06", "--min-gain", "ppl=0.02,fact_acc=0.05"]

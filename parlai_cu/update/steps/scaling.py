@@ -46,11 +46,16 @@ def between(start: Dict[str, Any], trained: Dict[str, Any], part: float) -> Dict
     :param part: 1 gives what was trained, bit for bit
     """
     found = dict(trained)
+    # what was one tensor under two names (tied) is one again, and stored once
+    made: Dict[Any, torch.Tensor] = {}
     for name, after in trained.items():
         before = start.get(name)
         if part == 1.0 or not isinstance(after, torch.Tensor) or not after.is_floating_point():
             continue
         if isinstance(before, torch.Tensor) and before.shape == after.shape:
-            step = part * (after.float() - before.float())
-            found[name] = (before.float() + step).to(after.dtype)
+            same = (before.data_ptr(), after.data_ptr(), after.shape)
+            if same not in made:
+                step = part * (after.float() - before.float())
+                made[same] = (before.float() + step).to(after.dtype)
+            found[name] = made[same]
     return found

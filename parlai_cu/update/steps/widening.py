@@ -106,9 +106,14 @@ def _wider(states: Dict[str, Any], size: int, unknown: int, count: int) -> Any:
     if not any(tensor.dim() == 2 for tensor in found.values()):
         return None
     wider = dict(states)
+    # tied ones stay one
+    made: Dict[int, torch.Tensor] = {}
     for name, tensor in found.items():
-        row = tensor[unknown : unknown + 1]
-        wider[name] = torch.cat([tensor, row.expand(count, *tensor.shape[1:])])
+        if tensor.data_ptr() not in made:
+            row = tensor[unknown : unknown + 1]
+            more = row.expand(count, *tensor.shape[1:])
+            made[tensor.data_ptr()] = torch.cat([tensor, more])
+        wider[name] = made[tensor.data_ptr()]
     return wider
 
 

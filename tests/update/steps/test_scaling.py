@@ -28,6 +28,20 @@ def test_part_of_what_was_learnt(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, whole["model"][name]) for name, tensor in after.items())
 
 
+def test_tied_tensors_stay_one(tmp_path: Path) -> None:
+    """Under two names they are stored once, before and after."""
+    start = write_model(tmp_path / "start" / "model")
+    model = tiny_model()
+    with torch.no_grad():
+        model.embedding.weight += 1.0  # type: ignore[operator,union-attr]
+    candidate = write_model(tmp_path / "c" / "model", model)
+    size = Path(candidate).stat().st_size
+    scaling.put(start, candidate, 0.5)
+    found = loaded(candidate)["model"]
+    assert found["embedding.weight"].data_ptr() == found["head.weight"].data_ptr()
+    assert Path(candidate).stat().st_size < size + 2000
+
+
 def test_what_cannot_be_between_is_what_was_trained() -> None:
     """Counts, tensors of another shape, and those that only the candidate has."""
     start = {"count": torch.tensor(1), "wide": torch.zeros(2), "half": torch.zeros(2).half()}

@@ -52,6 +52,11 @@ def test_a_wider_model_answers_as_before(
         assert torch.allclose(before, after[:, :size], atol=1e-5)
         assert torch.allclose(after[:, size:], after[:, unknown : unknown + 1], atol=1e-5)
     assert wide.dict.vec2txt(wide.dict.txt2vec("zyxomatic")) == "zyxomatic"
+    # tied tensors are stored once
+    held = [torch.load(name, weights_only=False)["model"] for name in (deployed(kind), path)]
+    assert [len({t.data_ptr() for t in states.values()}) for states in held] == [
+        len({t.data_ptr() for t in held[0].values()})
+    ] * 2
     # done once
     assert widening.widen(narrow, deployed(kind), pieces, str(tmp_path / "wide")) == path
 
