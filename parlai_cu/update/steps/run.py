@@ -285,7 +285,9 @@ class Update:
             # new pieces are to be learnt, whatever else is
             agent = model.agent
             rows = widening.of_pieces(agent.model.state_dict(), len(agent.dict))
-            choice = dataclasses.replace(choice, tune=",".join([choice.tune, *rows]))
+            # tied ones by one of their names
+            names = {t.data_ptr(): name for name, t in reversed(list(rows.items()))}
+            choice = dataclasses.replace(choice, tune=",".join([choice.tune, *names.values()]))
         plan = training.Plan(
             choice=choice,
             live=start,
