@@ -33,6 +33,7 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Tuple[Any, Any]:
         ("distill_student", "distill_student"),
         ("knowledge_tables", "kb_augmented"),
         ("knowledge_merged", "kb_augmented"),
+        ("compatibility", "compatibility"),
         ("knowledge_telecom", "kb_augmented"),
         ("continual", "retention"),
         ("chat_service", "serving"),
