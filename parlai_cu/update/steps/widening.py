@@ -31,7 +31,7 @@ def missing_pieces(dictionary: Any, examples: Sequence[Example]) -> List[str]:
     :param dictionary: of an agent; one that spells every word (of bytes) misses nothing
     :param examples: their answers, and what they answer
     """
-    if not isinstance(dictionary, DictionaryAgent):
+    if not _spells_by_pieces(dictionary):
         return []
     said = Counter(text for e in examples for text in (e.text, e.label))
     counts: Counter = Counter()
@@ -45,11 +45,19 @@ def missing_pieces(dictionary: Any, examples: Sequence[Example]) -> List[str]:
 
 def unwritable(dictionary: Any, examples: Sequence[Example]) -> float:
     """Share of the answers with a piece that the dictionary lacks."""
-    if not isinstance(dictionary, DictionaryAgent) or not examples:
+    if not _spells_by_pieces(dictionary) or not examples:
         return 0.0
     known = dictionary.tok2ind
     lacking = [any(piece not in known for piece in dictionary.tokenize(e.label)) for e in examples]
     return sum(lacking) / len(lacking)
+
+
+def _spells_by_pieces(dictionary: Any) -> bool:
+    """Whether it is ParlAI's own kind; those of Hugging Face have a tokenizer that is complete."""
+    kind = type(dictionary)
+    return isinstance(dictionary, DictionaryAgent) and (
+        kind.txt2vec is DictionaryAgent.txt2vec and kind.tokenize is DictionaryAgent.tokenize
+    )
 
 
 def widen(agent: Any, model_file: str, pieces: Sequence[str], folder: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Callable
 import pytest
 import torch
 from parlai.core.agents import create_agent_from_model_file
+from parlai.core.dict import DictionaryAgent
 
 from parlai_cu.update.steps import widening
 from parlai_cu.update.wording import Example
@@ -69,5 +70,16 @@ def test_the_share_that_cannot_be_spelled(deployed: Callable[[str], str], tmp_pa
     half = [Example("", "zyxomatic"), Example("zyxomatic", known[0])]
     assert widening.unwritable(agent.dict, half) == 0.5
     assert widening.unwritable(object(), half) == 0.0  # one of bytes, that spells everything
+
+    class OfBytes(DictionaryAgent):
+        """Like Hugging Face's: it has a tokenizer of its own."""
+
+        def txt2vec(self, text: str, vec_type: Any = list) -> Any:
+            """Every byte has a number."""
+            return vec_type(text.encode())
+
+    complete = OfBytes({"dict_tokenizer": "space"})
+    assert widening.unwritable(complete, half) == 0.0
+    assert widening.missing_pieces(complete, half) == []
     model = deployed("transformer/generator")
     assert widening.widen(agent, model, [], str(tmp_path / "none")) == model
