@@ -13,6 +13,8 @@ dialogues were about too, also learnt without those of every fifth hotel or rest
 on them. At last the whole of the task by the official scores (``dstc11_scores.py``): the classifier
 decides, the ranker chooses a set of snippets, the integrator replies.
 
+The scores need `pip install sacrebleu rouge-score`; METEOR Java, and `--no-deps pycocoevalcap`.
+
     python benchmarks/dstc11.py --data ../shared/data --out bench/dstc11
 """
 
