@@ -35,11 +35,13 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Tuple[Any, Any]:
         ("knowledge_merged", "kb_augmented"),
         ("compatibility", "compatibility"),
         ("knowledge_telecom", "kb_augmented"),
+        ("dstc11", "kb_augmented"),
         ("continual", "retention"),
         ("chat_service", "serving"),
         ("selection", "selection"),
         ("update_model", "update_model"),
         ("knowledge_telecom", "kb_augmented"),
+        ("dstc11", "kb_augmented"),
         ("knowledge_values", "kb_augmented"),
     ],
 )
