@@ -67,7 +67,7 @@ else
 	.venv/bin/lint-imports
 endif
 
-# Python 3.12 counts lines at little cost, older ones take a third longer
+# Python 3.12 counts lines at little cost; older ones take two thirds longer, so CI does not
 coverage: venv
 	.venv/bin/pip install -q pytest-cov
 	COVERAGE_CORE=$$(.venv/bin/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
