@@ -29,6 +29,8 @@ OTHERS_MAX_LOSS, OTHERS_MIN_GAIN = 0.03, 0.01
 MIN_EXAMPLES = 20
 # nats a token by which an answer is to be likelier after its own question than after another
 _LIKELIER = 0.1
+# of an update's questions so many may have two answers: a slip in fifty examples, or two
+_SLIPS, _FEW_SLIPS = 0.02, 2
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,25 @@ def check_dependence(own: Sums, other: Sums, limits: Limits) -> Check:
     if found.high <= _LIKELIER:
         return Check(name, "update", FAIL, f"{words}: they do not", figures)
     return Check(name, "update", UNDECIDED, f"{words}: {count} examples do not tell", figures)
+
+
+def check_agreement(contradictory: int, examples: int) -> Check:
+    """
+    That the update's own answers to one question agree.
+
+    An update that tells different values for the same question cannot be right in both, whatever
+    the candidate makes of it; of facts in a knowledge base one of them is told by chance.
+
+    :param contradictory: questions of the update with two answers that contradict each other
+    :param examples: of the update, that were trained on
+    """
+    allowed = max(_FEW_SLIPS, int(_SLIPS * examples))
+    words = (
+        f"{contradictory} questions of {examples} examples have answers that contradict each "
+        f"other; allowed {allowed}"
+    )
+    ok = contradictory <= allowed
+    return Check("answers agree with each other", "update", PASS if ok else FAIL, words)
 
 
 def _change(metric: str, figures: Mapping[str, Any]) -> str:

@@ -78,6 +78,19 @@ def test_answers_have_to_follow_from_questions(less: float, result: str) -> None
     assert (check.kind, check.result) == ("update", result), check.reason
 
 
+@pytest.mark.parametrize(
+    "contradictory, examples, result",
+    [(2, 20, "pass"), (3, 20, "fail"), (5, 278, "pass"), (6, 278, "fail")],
+)
+def test_the_update_has_to_agree_with_itself(
+    contradictory: int, examples: int, result: str
+) -> None:
+    """A slip or two is let pass, an update with two answers to its questions is not."""
+    check = gate.check_agreement(contradictory, examples)
+    assert (check.kind, check.result) == ("update", result), check.reason
+    assert f"{contradictory} questions of {examples}" in check.reason
+
+
 def test_few_examples_decide_nothing() -> None:
     """Under twenty, however clear they look."""
     check = check_update("new", "f1", 0.0, noise(19, 0.1), noise(19, 0.9), Limits())

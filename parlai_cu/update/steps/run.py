@@ -156,7 +156,8 @@ class Update:
         tried_on = facts.candidate_uri if facts else None
         candidate = Model(self.opt, self._candidate(choice), tried_on)
         verdict, pairs = self._timed(
-            "gate", lambda: self._gate(choice, model, candidate, baseline, update, old, limits)
+            "gate",
+            lambda: self._gate(choice, diagnosis, model, candidate, baseline, update, old, limits),
         )
         about.update(training=trained, replies=report.most_changed(pairs, _SHOWN))
         about["metrics"] = [dict(check) for check in verdict.checks]
@@ -409,6 +410,7 @@ class Update:
     def _gate(
         self,
         choice: Choice,
+        diagnosis: Diagnosis,
         model: Model,
         candidate: Model,
         baseline: Dict[str, List[Measured]],
@@ -434,6 +436,7 @@ class Update:
             ]
         if model.generates and choice.mode != KB:
             checks.append(self._dependence(candidate, update))
+        checks.append(gate.check_agreement(len(diagnosis.contradictions), diagnosis.examples))
         if not old:
             checks.append(
                 gate.Check(
