@@ -8,13 +8,15 @@ compared, which ``torch.load`` itself does not: a flipped bit in a weight is tol
 an ``.opt`` beside the model that says the same is the model's word for itself.
 """
 
+import _codecs
 import os
 import pickle
 import re
 import tarfile
 import zipfile
-from typing import IO, Any, Dict, Optional
+from typing import IO, Any, Dict, List, Optional
 
+import numpy as np
 import torch
 
 from parlai_cu.errors import ModelFileError
@@ -27,6 +29,27 @@ _OBJECT = re.compile(
     r"(?:GLOBAL|[Uu]nsupported class|instantiate|call reduce for unrecognized function)"
     r"\W+([A-Za-z_][\w. ]*\w)"
 )
+
+
+def _allow_numbers() -> None:
+    """
+    NumPy's numbers are values, too: ParlAI's learning rate schedules keep them in model files.
+
+    Numbers only: of NumPy's other types nothing is made. Before torch 2.4 none are.
+    """
+    allow = getattr(torch.serialization, "add_safe_globals", None)
+    if allow is None:
+        return
+    make = np.float64(0).__reduce__()[0]
+    codes = np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"
+    made: List[Any] = [make, np.dtype, _codecs.encode, *{type(np.dtype(code)) for code in codes}]
+    if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 6):
+        # what NumPy 1 wrote is read beside NumPy 2, and the other way round
+        made += [(make, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    allow(made)
+
+
+_allow_numbers()
 
 
 def trust(whether: bool) -> None:

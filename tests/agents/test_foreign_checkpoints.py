@@ -5,8 +5,10 @@ import os
 import pickle
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, List
 
+import numpy as np
 import pytest
 import torch
 from parlai.core.agents import create_agent
@@ -174,3 +176,26 @@ def test_options_of_old(bomb: Callable[..., str], tmp_path: Path, harmed: Path) 
     with pytest.raises(ModelFileError, match="bad.opt is neither JSON .*posix.mkdir"):
         Opt.load(str(bad))
     assert not harmed.exists()
+
+
+@pytest.mark.parametrize("number", [np.float64(1.5), np.float32(0.5), np.int64(3), np.bool_(True)])
+@pytest.mark.parametrize("core", ["core", "_core"])
+def test_numbers_of_numpy_are_values(number: Any, core: str, tmp_path: Path) -> None:
+    """A learning rate schedule has them in a model file, whichever NumPy wrote it."""
+    make = number.__reduce__()[0].__module__
+    other = f"numpy.{core}.multiarray"
+
+    class Writer(pickle._Pickler):  # type: ignore[name-defined]
+        """Writes the name that another NumPy has for it."""
+
+        def save_global(self, obj: Any, name: Any = None) -> None:
+            """As ever, but for one name."""
+            if getattr(obj, "__module__", None) == make and obj.__name__ == "scalar":
+                self.write(f"c{other}\nscalar\n".encode())
+            else:
+                super().save_global(obj, name)
+
+    module = SimpleNamespace(Pickler=Writer, dump=pickle.dump, __name__="pickle")
+    torch.save({"best": number}, tmp_path / "model", pickle_module=module)
+    assert other.encode() in (tmp_path / "model").read_bytes()
+    assert checkpoints.load(str(tmp_path / "model")) == {"best": number}

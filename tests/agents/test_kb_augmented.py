@@ -470,7 +470,7 @@ def test_the_gate_learns_without_labels(
 
     agent = create_agent_from_model_file(path, {"no_cuda": True, "loglevel": "error"})
     question, ordinary = ask(agent, "is there parking at the hotel?", "open the door")
-    assert question["kb_gate"]["score"] > 0.8 and "knowledge" in question
+    assert question["kb_gate"]["score"] > 0.7 and "knowledge" in question
     assert ordinary.get("kb_gate", {"score": 0.0})["score"] < 0.5
 
 
