@@ -253,7 +253,7 @@ def check_agreement(contradictory: int, examples: int) -> Check:
         f"other; allowed {allowed}"
     )
     ok = contradictory <= allowed
-    return Check("answers agree with each other", "update", PASS if ok else FAIL, words)
+    return Check("answers agree with each other", "safety", PASS if ok else FAIL, words)
 
 
 def _change(metric: str, figures: Mapping[str, Any]) -> str:

@@ -87,7 +87,8 @@ def test_the_update_has_to_agree_with_itself(
 ) -> None:
     """A slip or two is let pass, an update with two answers to its questions is not."""
     check = gate.check_agreement(contradictory, examples)
-    assert (check.kind, check.result) == ("update", result), check.reason
+    # no sign of anything being learnt
+    assert (check.kind, check.result) == ("safety", result), check.reason
     assert f"{contradictory} questions of {examples}" in check.reason
 
 
