@@ -8,7 +8,6 @@ in :mod:`parlai_cu.serving.talk`; here is what touches ParlAI.
 """
 
 import threading
-import traceback
 from typing import Any, Dict, List, Optional, Tuple
 
 import parlai.utils.logging as logging
@@ -18,6 +17,7 @@ from parlai.core.opt import Opt
 from parlai.core.worlds import World
 
 from parlai_cu.errors import UsageError, nearest
+from parlai_cu.serving import logs
 from parlai_cu.serving.conversations import Conversations, StoredTurn
 from parlai_cu.serving.feedback import FeedbackLog
 from parlai_cu.serving.talk import CORRECTION, RATING, RESUMED, Act, Settings, Talk
@@ -208,9 +208,7 @@ class ChatWorld(World):
             return self.talk.answered(self.model.act())
         except Exception as error:  # of any model: it costs this turn, not the conversation
             # not its message, which may hold what the user wrote
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            kind = type(error).__name__
-            logging.error(f"a turn got an apology: {kind} at {where.filename}:{where.lineno}")
+            logging.error(f"a turn got an apology: {logs.where(error)}")
             self._remember()
             return self.talk.failed()
 

@@ -33,6 +33,16 @@ def failure(what: str, error: Optional[BaseException]) -> None:
     log.error("%s: %s\n%s", what, type(error).__name__, frames.rstrip())
 
 
+def where(error: BaseException) -> str:
+    """
+    The same in a few words, for a log of somebody else's.
+
+    :param error: what was raised
+    """
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {last.filename}:{last.lineno}"
+
+
 def said(who: str, text: str) -> None:
     """
     Log what was said, where the operator asked for it.

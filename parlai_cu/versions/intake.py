@@ -41,7 +41,7 @@ class Intake:
         self.model_file = model_file
         self.opt = _read_opt(model_file)
         self.agent = str(self.opt.get("base_agent") or self.opt.get("model"))
-        states = tensors.read_states(model_file)
+        states = checkpoints.load(model_file, mmap=True)
         self.states = tensors.without_training(states)
         # what a user trusted is written anew, without objects: services read it later
         self._as_it_is = not checkpoints.trusted() and all(

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional
 
 import torch
 
-from parlai_cu import files
+from parlai_cu import checkpoints, files
 from parlai_cu.errors import VersionsError
 from parlai_cu.versions import tensors
 from parlai_cu.versions.records import Version
@@ -79,7 +79,7 @@ def read_tensors(version: Version, part: Part, find: Find) -> Dict[str, torch.Te
     :raises VersionsError: when a delta lacks a tensor
     """
     if version.delta_of is None:
-        return tensors.take_apart(tensors.read_states(part(version, MODEL))).tensors
+        return tensors.take_apart(checkpoints.load(part(version, MODEL), mmap=True)).tensors
     below = read_tensors(find(version.delta_of), part, find)
     changed = tensors.load_tensors(part(version, DELTA))
     with open(part(version, CONTENTS)) as f:
@@ -118,7 +118,7 @@ def _fill(folder: str, version: Version, part: Part, find: Find) -> None:
     if version.delta_of is None:
         source = os.path.abspath(part(version, MODEL))
         # ParlAI is going to unpickle it: not before it was read safely
-        held = tensors.take_apart(tensors.read_states(source))
+        held = tensors.take_apart(checkpoints.load(source, mmap=True))
         _compare(version, held.tensors, held.frame)
         try:
             os.symlink(source, target)

@@ -13,7 +13,6 @@ from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Tuple
 
 import torch
 
-from parlai_cu import checkpoints
 from parlai_cu.errors import ModelFileError
 
 # what only the training run needs that made the model, and ParlAI never asks for in service
@@ -32,15 +31,6 @@ class Contents(NamedTuple):
 
     tensors: Dict[str, torch.Tensor]
     frame: Any
-
-
-def read_states(path: str) -> Dict[str, Any]:
-    """
-    The dictionary that a model file holds, without running what may be in it.
-
-    :raises ModelFileError: when it is damaged, or holds objects rather than tensors and values
-    """
-    return checkpoints.load(path, mmap=True)
 
 
 def without_training(states: Mapping[str, Any]) -> Dict[str, Any]:

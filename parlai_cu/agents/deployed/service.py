@@ -8,7 +8,6 @@ change over by themselves, between two turns (:meth:`Service.board`).
 import collections
 import threading
 import time
-import traceback
 import weakref
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -16,6 +15,7 @@ import parlai.utils.logging as logging
 from parlai.core.message import Message
 
 from parlai_cu.errors import ParlaiCuError, VersionsError
+from parlai_cu.serving import logs
 from parlai_cu.versions import canary, channels
 from parlai_cu.versions.store import VersionStore
 from parlai_cu.versions.swap import LineUp
@@ -203,9 +203,7 @@ class Service:
             if len(members) > 1:
                 return [self._answer(resident, [m], [s])[0] for m, s in zip(members, seen)]
             # not its message, which may quote what the user wrote
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            kind = f"{type(error).__name__} at {where.filename}:{where.lineno}"
-            logging.error(f"version {resident.version} failed on a turn: {kind}")
+            logging.error(f"version {resident.version} failed on a turn: {logs.where(error)}")
             self._count(resident.version, time.monotonic() - started, failed=True)
             return [self._answer_live(members[0])]
         seconds = time.monotonic() - started

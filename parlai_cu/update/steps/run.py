@@ -151,7 +151,8 @@ class Update:
         limits = self._limits(baseline, update, old, choice)
         facts = self._knowledge(choice, diagnosis, update)
         trained = self._timed(
-            "training", lambda: self._train(choice, model, update, old, facts, limits)
+            "training",
+            lambda: self._train(choice, diagnosis, model, update, old, facts, limits),
         )
         tried_on = facts.candidate_uri if facts else None
         candidate = Model(self.opt, self._candidate(choice), tried_on)
@@ -271,6 +272,7 @@ class Update:
     def _train(
         self,
         choice: Choice,
+        diagnosis: Diagnosis,
         model: Model,
         update: Data,
         old: Sequence[Data],
@@ -281,7 +283,9 @@ class Update:
         metric = "ppl" if model.generates else self._choosing_metric(model, update)
         last = self._candidate(choice)
         skill = last if facts is None else os.path.join(self.out, "skill", "model")
-        start = self.live_file if choice.mode == KB else self._widened(model, update)
+        start = self.live_file
+        if choice.mode != KB and (diagnosis.unwritable or 0.0) >= _LACKING:
+            start = self._widened(model, update)
         if start != self.live_file and choice.tune is not None:
             # new pieces are to be learnt, whatever else is
             agent = model.agent
@@ -320,10 +324,7 @@ class Update:
 
     def _widened(self, model: Model, update: Data) -> str:
         """The live model, or the same with what its dictionary lacks to spell the update."""
-        known = update.examples["train"]
-        if not model.generates or widening.unwritable(model.agent.dict, known) < _LACKING:
-            return self.live_file
-        pieces = widening.missing_pieces(model.agent.dict, known)
+        pieces = widening.missing_pieces(model.agent.dict, update.examples["train"])
         found = widening.widen(
             model.agent, self.live_file, pieces, os.path.join(self.out, "widened")
         )

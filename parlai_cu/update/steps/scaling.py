@@ -31,6 +31,8 @@ def put(start: str, candidate: str, part: float) -> None:
     """
     whole = candidate + _WHOLE
     if not os.path.exists(whole):
+        if part == 1.0:
+            return  # nothing was taken from it yet
         with files.whole(whole) as aside:
             shutil.copyfile(candidate, aside)
     trained = checkpoints.load(whole)

@@ -100,13 +100,17 @@ def train(plan: Plan, options: List[str]) -> Dict[str, Any]:
     :param options: of the command: where data lies, which device
     :return: the command and its learning curves
     """
-    words = flags(plan)
-    done = plan.candidate + _DONE
+    return _run(flags(plan), plan.candidate, options)
+
+
+def _run(words: List[str], candidate: str, options: List[str]) -> Dict[str, Any]:
+    command = f"parlai train_model {shlex.join(words)}"
+    done = candidate + _DONE
     if not os.path.exists(done):
-        print(f"$ parlai train_model {shlex.join(words)}", flush=True)
+        print(f"$ {command}", flush=True)
         TrainModel.main(*words, *options)
         files.write_text(done, shlex.join(words))
-    return {"command": f"parlai train_model {shlex.join(words)}", **curves(plan.candidate)}
+    return {"command": command, **curves(candidate)}
 
 
 def curves(model_file: str) -> Dict[str, Any]:
@@ -223,13 +227,7 @@ def with_knowledge(
     :param kb: URI of the base with the update's facts
     :param task: of :func:`gate_data`
     """
-    words = gate_flags(plan, model, kb, task)
-    done = plan.candidate + _DONE
-    if not os.path.exists(done):
-        print(f"$ parlai train_model {shlex.join(words)}", flush=True)
-        TrainModel.main(*words, *options)
-        files.write_text(done, shlex.join(words))
-    return {"command": f"parlai train_model {shlex.join(words)}", **curves(plan.candidate)}
+    return _run(gate_flags(plan, model, kb, task), plan.candidate, options)
 
 
 def keep_knowledge(live: str, candidate: str) -> None:
