@@ -3,8 +3,9 @@
 import json
 import os
 import random
+import signal
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List
 
 import pytest
 
@@ -53,6 +54,20 @@ def states(model_file: str) -> Dict[str, Any]:
 
     held: Dict[str, Any] = torch.load(model_file, map_location="cpu", weights_only=False)
     return held
+
+
+def ctrl_c(monkeypatch: pytest.MonkeyPatch, agent: Any, at: int) -> None:
+    """Interrupt training once, at the so many-th backward pass of an agent class."""
+    stock = agent.backward
+    calls: List[int] = []
+
+    def backward(self: Any, loss: Any, **kwargs: Any) -> None:
+        calls.append(1)
+        if len(calls) == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        stock(self, loss, **kwargs)
+
+    monkeypatch.setattr(agent, "backward", backward)
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,10 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai_cu.agents import scoring
 from parlai_cu.agents.frozen_layer import FrozenLayerAgent
 from parlai_cu.errors import PatternError, UsageError
-from tests.conftest import BASES, states
+from tests.conftest import BASES, ctrl_c, states
 
 GENERATOR = "transformer/generator"
 
@@ -106,16 +105,7 @@ def test_resuming_never_scores_again(
     tune: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The recorded choice is used; another --tune is refused."""
-    stock = FrozenLayerAgent.backward
-    calls: List[int] = []
-
-    def backward(self: Any, loss: torch.Tensor, **kwargs: Any) -> None:
-        calls.append(1)
-        if len(calls) == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-        stock(self, loss, **kwargs)
-
-    monkeypatch.setattr(FrozenLayerAgent, "backward", backward)
+    ctrl_c(monkeypatch, FrozenLayerAgent, at=2)
     with pytest.raises(SystemExit):
         tune()
 

@@ -1,8 +1,6 @@
 """--cache-frozen: the frozen prefix runs once an example, and the training is the same."""
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -12,7 +10,7 @@ import torch
 from parlai_cu.agents.frozen_layer import FrozenLayerAgent, cached_prefix
 from parlai_cu.agents.frozen_layer.cached_prefix import CachedPrefix
 from parlai_cu.errors import DataError, UsageError
-from tests.conftest import BASES, states
+from tests.conftest import BASES, ctrl_c, states
 
 GENERATOR = "transformer/generator"
 # base -> what learns, what is kept then
@@ -143,16 +141,7 @@ def test_auto_goes_when_the_run_is_done(
     tune: Callable[..., str], tmp_path: Path, prefixes: List[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside the candidate; it stays when the run is interrupted, for going on."""
-    stock = FrozenLayerAgent.backward
-    calls: List[int] = []
-
-    def backward(self: Any, loss: torch.Tensor, **kwargs: Any) -> None:
-        calls.append(1)
-        if len(calls) == 8:
-            os.kill(os.getpid(), signal.SIGINT)
-        stock(self, loss, **kwargs)
-
-    monkeypatch.setattr(FrozenLayerAgent, "backward", backward)
+    ctrl_c(monkeypatch, FrozenLayerAgent, at=8)
     with pytest.raises(SystemExit):
         tune("one", cache_frozen="auto")
     assert (tmp_path / "one" / "model.activations").is_dir()

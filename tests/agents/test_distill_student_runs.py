@@ -1,7 +1,6 @@
 """distill_student: with a cache, interrupted, in several processes, from another dictionary."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from parlai.core.agents import create_agent_from_model_file
 
 from parlai_cu.agents.distill_student import DistillStudentAgent
 from parlai_cu.errors import UsageError
-from tests.conftest import states
+from tests.conftest import ctrl_c, states
 
 GENERATOR = "transformer/generator"
 SMALLER = dict(n_layers=1, ffn_size=16)
@@ -94,17 +93,8 @@ def test_resume_after_interrupt_is_exact(
     """Ctrl-C, then the same command: the student of an uninterrupted run."""
     settings = dict(options, max_train_steps=8, seed=3, dropout=0.1)
     whole = distil(model_file=str(tmp_path / "whole" / "model"), **settings)
-    stock = DistillStudentAgent.backward
-    calls: List[int] = []
-
-    def backward(self: Any, loss: torch.Tensor, **kwargs: Any) -> None:
-        calls.append(1)
-        if len(calls) == 5:
-            os.kill(os.getpid(), signal.SIGINT)
-        stock(self, loss, **kwargs)
-
     halves = str(tmp_path / "halves" / "model")
-    monkeypatch.setattr(DistillStudentAgent, "backward", backward)
+    ctrl_c(monkeypatch, DistillStudentAgent, at=5)
     with pytest.raises(SystemExit):
         distil(model_file=halves, **settings)
     assert not os.path.exists(halves) and os.path.exists(halves + ".checkpoint")

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +23,7 @@ from parlai_cu.errors import (
     UsageError,
 )
 from parlai_cu.selection.guard import FrozenGuard
-from tests.conftest import states
+from tests.conftest import ctrl_c, states
 
 GENERATOR = "transformer/generator"
 
@@ -207,17 +206,8 @@ def test_resume_after_interrupt_is_exact(
     settings = {"tune": "decoder", **options, "max_train_steps": 8, "log_every_n_steps": 1}
     whole = tune(model_file=str(tmp_path / "whole" / "model"), seed=3, **settings)
 
-    stock = FrozenLayerAgent.backward
-    calls: List[int] = []
-
-    def backward(self: Any, loss: torch.Tensor, **kwargs: Any) -> None:
-        calls.append(1)
-        if len(calls) == 5:
-            os.kill(os.getpid(), signal.SIGINT)
-        stock(self, loss, **kwargs)
-
     halves = str(tmp_path / "halves" / "model")
-    monkeypatch.setattr(FrozenLayerAgent, "backward", backward)
+    ctrl_c(monkeypatch, FrozenLayerAgent, at=5)
     with pytest.raises(SystemExit) as stopped:
         tune(model_file=halves, seed=3, **settings)
     assert stopped.value.code == 130
