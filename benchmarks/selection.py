@@ -21,7 +21,9 @@ import json
 import math
 import random
 import statistics
+import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -75,6 +77,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench/selection"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument(
+        "--earlier", type=Path, help="results.json of an earlier run, whose runs count too"
+    )
     parser.add_argument("--updates", nargs="*", default=["update_1"])
     parser.add_argument("--choices", nargs="*", default=list(CHOICES))
     parser.add_argument("--split", default="test", help="valid: to find a rule without the tests")
@@ -82,21 +87,24 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     bench = Bench(args.data.resolve(), args.out.resolve(), args.split, args.examples)
+    settings = {
+        **{"steps": STEPS, "batch": BATCH, "rate": RATE, "split": args.split},
+        **{"examples": args.examples, "text_truncate": TEXT, "scored": SCORED},
+    }
+    if args.earlier:
+        bench.take(args.earlier, settings)
     for seed in range(args.first_seed, args.first_seed + args.seeds):
         for update in args.updates:
             for name in args.choices:
                 bench.run(update, name, seed)
     # all that is there, also of other calls: seed by seed, choice by choice
     runs = sorted(
-        (json.loads(path.read_text()) for path in args.out.glob(f"*-{args.split}.json")),
+        bench.known(),
         key=lambda run: (run["update"], list(CHOICES).index(run["choice"]), run["seed"]),
     )
     result = {
         "about": about(sorted({run["seed"] for run in runs})),
-        "settings": {
-            **{"steps": STEPS, "batch": BATCH, "rate": RATE, "split": args.split},
-            **{"examples": args.examples, "text_truncate": TEXT, "scored": SCORED},
-        },
+        "settings": settings,
         "runs": runs,
     }
     head = json.dumps({key: result[key] for key in ("about", "settings")}, indent=1)[:-2]
@@ -226,9 +234,26 @@ class Bench(Harness):
 
     def run(self, update: str, name: str, seed: int) -> Dict[str, Any]:
         """One choice, trained once."""
-        key = f"{update}-{name}-{seed}-{self.split}"
-        key = "".join(c if c.isalnum() or c in "-." else "_" for c in key)
+        key = self._key(update, name, seed)
         return self.remembered(key, lambda: self._run(update, name, seed))
+
+    def take(self, path: Path, settings: Dict[str, Any]) -> None:
+        """Remember the runs of an earlier call, each with the commit it was made with."""
+        result = json.loads(path.read_text())
+        if result["settings"] != settings:
+            sys.exit(f"--earlier {path} was run with {result['settings']}, not {settings}")
+        for run in result["runs"]:
+            run = {**run, "commit": run.get("commit", result["about"]["commit"])}
+            key = self._key(run["update"], run["choice"], run["seed"])
+            self.remembered(key, lambda run=run: run)
+
+    def known(self) -> List[Dict[str, Any]]:
+        """All runs that are remembered, also those of other calls."""
+        return [json.loads(path.read_text()) for path in self.out.glob(f"*-{self.split}.json")]
+
+    def _key(self, update: str, name: str, seed: int) -> str:
+        key = f"{update}-{name}-{seed}-{self.split}"
+        return "".join(c if c.isalnum() or c in "-." else "_" for c in key)
 
     def _run(self, update: str, name: str, seed: int) -> Dict[str, Any]:
         corpus = self.corpus(update)
@@ -243,7 +268,7 @@ class Bench(Harness):
         seconds = time.process_time() - started
         return {
             **{"update": update, "choice": name, "seed": seed, "tune": line, "share": share},
-            **{"rate": rate, "train_cpu_s": round(seconds, 1)},
+            **{"rate": rate, "train_cpu_s": round(seconds, 1), "commit": about()["commit"]},
             "update_before": math.exp(corpus.before["update"]),
             "old_before": math.exp(corpus.before["old"]),
             "points": [corpus.judge(model, alpha) for alpha in (*ALPHAS, 1.0)],
@@ -401,6 +426,7 @@ def table(result: Dict[str, Any]) -> str:
     """The figures as Markdown, one table an update."""
     lines = [
         f"Measured: {json.dumps(result['about'])}",
+        f"Runs by commit: {', '.join(commits_of(result))}.",
         f"Settings: {json.dumps(result['settings'])}",
     ]
     for update in dict.fromkeys(run["update"] for run in result["runs"]):
@@ -437,6 +463,12 @@ def table(result: Dict[str, Any]) -> str:
         bounds = f"{low:.2f} | {high:.2f}" if low < high else " | "
         lines.append(f"| {name} | {reached} | {mean:.2f} | {bounds} |")
     return "\n".join(lines) + "\n"
+
+
+def commits_of(result: Dict[str, Any]) -> List[str]:
+    """Which code made how many of the runs."""
+    counts = Counter(run.get("commit", result["about"]["commit"]) for run in result["runs"])
+    return [f"{count} of {commit}" for commit, count in counts.items()]
 
 
 def _cell(value: Optional[Sequence[float]], digits: int) -> str:
