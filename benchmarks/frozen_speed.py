@@ -12,7 +12,8 @@ Adam, with bf16 autocast, and with ``--compile`` compiled, which takes minutes t
 
 Models: ``sgd_base_model`` (192 wide, 3 + 3 layers), and a made-up one (512 wide, 8 + 8 layers,
 random weights) on which an encoder's share is as in models in use. Ends by writing
-``results.json`` and ``table.md``.
+``results.json`` and ``table.md``. By the way it compares what an encoder gives for an example by
+itself, which is what is cached, with what it gives in a batch.
 """
 
 import argparse
@@ -79,7 +80,8 @@ def main() -> None:
             rows += harness.remembered(key, lambda m=model, g=group: {"rows": compare(args, m, g)})[
                 "rows"
             ]
-    result = {"about": about([0]), "rows": rows}
+    alike = harness.remembered("rounding", lambda: rounding(args))
+    result = {"about": about([0]), "rows": rows, "rounding": alike}
     (args.out / "results.json").write_text(json.dumps(result, indent=2))
     text = table(result)
     (args.out / "table.md").write_text(text)
@@ -109,6 +111,7 @@ class Contestant:
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         self.turns: List[float] = []
+        self.warm: Dict[str, Any] = {}
 
     def ask(self, question: str) -> Any:
         """Send a line, and wait for the answer."""
@@ -130,8 +133,8 @@ def compare(args: argparse.Namespace, model: str, names: List[str]) -> List[Dict
     for name in names:
         contestant = Contestant(args, model, name)
         contestants.append(contestant)
-        first = contestant.ask("warm up")
-        print(f"{time.strftime('%H:%M:%S')} {model}: {name}: ready {first}", flush=True)
+        contestant.warm = contestant.ask("warm up")
+        print(f"{time.strftime('%H:%M:%S')} {model}: {name}: ready {contestant.warm}", flush=True)
     for number in range(args.rounds):
         for contestant in contestants:
             contestant.turns.append(contestant.ask(f"train {batches}"))
@@ -146,6 +149,8 @@ def compare(args: argparse.Namespace, model: str, names: List[str]) -> List[Dict
                 "against": names[0],
                 "examples_s": batch_size * batches / statistics.median(contestant.turns),
                 "turns_s": [round(turn, 3) for turn in contestant.turns],
+                "batch_s": statistics.median(contestant.turns) / batches,
+                "first_batches_s": contestant.warm["first_s"],
                 **contestant.ask("memory"),
             }
         )
@@ -192,6 +197,33 @@ def prepare(data: Path, folder: Path, model: str, examples: int) -> None:
     create_agent(opt).save(str(folder / "model"))
 
 
+def rounding(args: argparse.Namespace) -> Dict[str, float]:
+    """What an encoder gives for an example by itself, and among others of a batch."""
+    import torch
+    from parlai.core.agents import create_agent_from_model_file
+
+    torch.set_num_threads(1)
+    folder = args.out / "rounding"
+    prepare(args.data, folder, "sgd_base_model", 192)
+    settings = {"datatype": "valid", "no_cuda": True}
+    agent = create_agent_from_model_file(str(folder / "model"), settings)
+    encoder = agent.model.encoder.eval()
+    texts = [text for text, _ in tokens(agent, folder / "update_train.jsonl")]
+    size = MODELS["sgd_base_model"][0]
+    same, off, sizes, count = 0, 0.0, 0.0, 0
+    with torch.no_grad():
+        for start in range(0, len(texts), size):
+            batch = texts[start : start + size]
+            padded = torch.nn.utils.rnn.pad_sequence(batch, True, agent.NULL_IDX)
+            for text, among in zip(batch, encoder(padded)[0]):
+                alone, among = encoder(text.unsqueeze(0))[0][0], among[: len(text)]
+                same += int((alone == among).sum())
+                off = max(off, float((alone - among).abs().max()))
+                sizes += float(alone.abs().sum())
+                count += alone.numel()
+    return {"same": same / count, "most_off": off, "mean_size": sizes / count}
+
+
 # -- a contestant ----------------------------------------------------------------------------
 
 
@@ -215,7 +247,7 @@ def take_turns(args: argparse.Namespace) -> None:
             # examples are drawn with replacement: after six times as many all but 0.3 % were seen
             rest = 6 * examples // batch_size if "cached" in args.contestant else 3
             seconds(step, rest)
-            answer: Any = {"first": round(first / 3, 3), "batches": 3 + rest, **seen()}
+            answer: Any = {"first_s": round(first, 3), "batches": 3 + rest, **seen()}
         elif word == "train":
             answer = seconds(step, int(count[0]))
         else:
