@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 import numpy as np
-from harness import Harness, about, mean_and_spread, pyplot
+from harness import Harness, about, earlier_result, mean_and_spread, pyplot
 
 from parlai_cu.retention import metrics
 
@@ -87,7 +87,10 @@ def main() -> None:
         }
         found = {key: job.result() for key, job in jobs.items()}
     settings = {"epochs": args.epochs, "examples": args.examples}
-    runs = earlier_runs(args.earlier, settings) if args.earlier else {}
+    # method -> seed -> measures
+    runs: Dict[str, Dict[str, Any]] = {}
+    if args.earlier:
+        runs = earlier_result(args.earlier, settings)["runs"]
     for (name, seed), steps in found.items():
         runs.setdefault(name, {})[str(seed)] = measures(steps)
     rows = [
@@ -271,15 +274,6 @@ def measures(steps: List[Dict[str, Any]]) -> Dict[str, float]:
     for cost in ("cpu_s", "peak_mb"):
         row[cost] = float(np.mean([step[cost] for step in steps]))
     return row
-
-
-def earlier_runs(path: Path, settings: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
-    """method -> seed -> measures, of a run with the same settings."""
-    result = json.loads(path.read_text())
-    if result["settings"] != settings:
-        sys.exit(f"--earlier {path} was run with {result['settings']}, not {settings}")
-    runs: Dict[str, Dict[str, Any]] = result["runs"]
-    return runs
 
 
 def table(result: Dict[str, Any]) -> str:

@@ -149,7 +149,6 @@ def compare(args: argparse.Namespace, model: str, names: List[str]) -> List[Dict
                 "against": names[0],
                 "examples_s": batch_size * batches / statistics.median(contestant.turns),
                 "turns_s": [round(turn, 3) for turn in contestant.turns],
-                "batch_s": statistics.median(contestant.turns) / batches,
                 "first_batches_s": contestant.warm["first_s"],
                 **contestant.ask("memory"),
             }

@@ -81,6 +81,25 @@ def stock_flags(deployed: Path, other: Optional[Dict[str, Any]] = None) -> List[
     return flags
 
 
+def earlier_result(path: Path, settings: Dict[str, Any]) -> Dict[str, Any]:
+    """
+    The results of an earlier run, which may count beside today's: its settings are the same.
+
+    :param path: its results.json
+    :param settings: today's
+    """
+    result: Dict[str, Any] = json.loads(path.read_text())
+    if result["settings"] != settings:
+        sys.exit(f"--earlier {path} was run with {result['settings']}, not {settings}")
+    return result
+
+
+def commit() -> str:
+    """Of the code that runs."""
+    words = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(words, capture_output=True, text=True).stdout.strip()
+
+
 def about(seeds: Iterable[int] = ()) -> Dict[str, Any]:
     """
     Where and with what this was measured.
@@ -90,11 +109,8 @@ def about(seeds: Iterable[int] = ()) -> Dict[str, Any]:
     import numpy
     import torch
 
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-    ).stdout.strip()
     return {
-        "commit": commit,
+        "commit": commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": numpy.__version__,

@@ -21,7 +21,6 @@ import json
 import math
 import random
 import statistics
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -29,7 +28,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import scipy.stats
 import torch
-from harness import Harness, about, pyplot
+from harness import Harness, about, commit, earlier_result, pyplot
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.opt import Opt
 from parlai.core.teachers import create_task_agent_from_taskname
@@ -99,7 +98,7 @@ def main() -> None:
                 bench.run(update, name, seed)
     # all that is there, also of other calls: seed by seed, choice by choice
     runs = sorted(
-        bench.known(),
+        (json.loads(path.read_text()) for path in args.out.glob(f"*-{args.split}.json")),
         key=lambda run: (run["update"], list(CHOICES).index(run["choice"]), run["seed"]),
     )
     result = {
@@ -239,17 +238,11 @@ class Bench(Harness):
 
     def take(self, path: Path, settings: Dict[str, Any]) -> None:
         """Remember the runs of an earlier call, each with the commit it was made with."""
-        result = json.loads(path.read_text())
-        if result["settings"] != settings:
-            sys.exit(f"--earlier {path} was run with {result['settings']}, not {settings}")
+        result = earlier_result(path, settings)
         for run in result["runs"]:
             run = {**run, "commit": run.get("commit", result["about"]["commit"])}
             key = self._key(run["update"], run["choice"], run["seed"])
             self.remembered(key, lambda run=run: run)
-
-    def known(self) -> List[Dict[str, Any]]:
-        """All runs that are remembered, also those of other calls."""
-        return [json.loads(path.read_text()) for path in self.out.glob(f"*-{self.split}.json")]
 
     def _key(self, update: str, name: str, seed: int) -> str:
         key = f"{update}-{name}-{seed}-{self.split}"
@@ -268,7 +261,7 @@ class Bench(Harness):
         seconds = time.process_time() - started
         return {
             **{"update": update, "choice": name, "seed": seed, "tune": line, "share": share},
-            **{"rate": rate, "train_cpu_s": round(seconds, 1), "commit": about()["commit"]},
+            **{"rate": rate, "train_cpu_s": round(seconds, 1), "commit": commit()},
             "update_before": math.exp(corpus.before["update"]),
             "old_before": math.exp(corpus.before["old"]),
             "points": [corpus.judge(model, alpha) for alpha in (*ALPHAS, 1.0)],
@@ -467,7 +460,7 @@ def table(result: Dict[str, Any]) -> str:
 
 def commits_of(result: Dict[str, Any]) -> List[str]:
     """Which code made how many of the runs."""
-    counts = Counter(run.get("commit", result["about"]["commit"]) for run in result["runs"])
+    counts = Counter(run["commit"] for run in result["runs"])
     return [f"{count} of {commit}" for commit, count in counts.items()]
 
 
