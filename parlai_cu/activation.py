@@ -18,8 +18,9 @@ Tests live in tests/test_activation.py.
 
 import importlib
 import sys
+import threading
 from importlib.machinery import ModuleSpec
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from parlai_cu import compat, plugin
 
@@ -73,6 +74,7 @@ class _Finder:
         self.watched = set(_WIRING)
         for modules in plugin.REPAIRS.values():
             self.watched.update(modules)
+        self._asking: Set[Tuple[int, str]] = set()  # thread and name
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
         """Import protocol: a spec for ``name``, or None to leave it to the other finders."""
@@ -83,17 +85,24 @@ class _Finder:
         return None
 
     def _hooked_spec(self, name: str, path: Any, target: Any) -> Optional[ModuleSpec]:
-        for finder in sys.meta_path:
-            find_spec = getattr(finder, "find_spec", None)
-            if finder is self or find_spec is None:
-                continue
-            spec: Optional[ModuleSpec] = find_spec(name, path, target)
-            if spec is not None:
-                if spec.loader is not None:
-                    hooked: Any = _HookedLoader(spec.loader, name)
-                    spec.loader = hooked
-                return spec
-        return None
+        asking = (threading.get_ident(), name)
+        if asking in self._asking:  # by a finder that asks all others, as tools of coverage do
+            return None
+        self._asking.add(asking)
+        try:
+            for finder in sys.meta_path:
+                find_spec = getattr(finder, "find_spec", None)
+                if finder is self or find_spec is None:
+                    continue
+                spec: Optional[ModuleSpec] = find_spec(name, path, target)
+                if spec is not None:
+                    if spec.loader is not None:
+                        hooked: Any = _HookedLoader(spec.loader, name)
+                        spec.loader = hooked
+                    return spec
+            return None
+        finally:
+            self._asking.discard(asking)
 
     def _alias_spec(self, name: str) -> Optional[ModuleSpec]:
         for alias, real in self.aliases.items():

@@ -241,6 +241,24 @@ def test_activation_twice(python: Run) -> None:
     assert good(python("-c", code)) == "1\n"
 
 
+@pytest.mark.parametrize("place", ["0", "len(sys.meta_path)"], ids=["first", "last"])
+def test_finders_that_ask_all_others(place: str, python: Run) -> None:
+    """An import hook that asks all finders, as tools of coverage have, gets on with ours."""
+    code = (
+        "import sys, parlai_cu\n"
+        "class Asks:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        for finder in sys.meta_path:\n"
+        "            if finder is not self and hasattr(finder, 'find_spec'):\n"
+        "                spec = finder.find_spec(name, path, target)\n"
+        "                if spec is not None:\n"
+        "                    return spec\n"
+        f"sys.meta_path.insert({place}, Asks())\n"
+        "from parlai.core.loader import AGENT_REGISTRY\nprint('frozen_layer' in AGENT_REGISTRY)"
+    )
+    assert good(python("-c", code)) == "True\n"
+
+
 def test_import_after_parlai(python: Run) -> None:
     """Where the .pth file was not read (python -S, zipped), `import parlai_cu` is enough."""
     code = (
