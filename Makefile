@@ -1,7 +1,7 @@
 # make demo   the main job, on a model that is shipped (about 3 minutes on 2 cores)
 # make test   installs both environments and runs all tests
 # make docs   the docs as a site, in build/site
-# make lint | coverage | bench | bench-full | venv | venv-classic | test-lean | test-classic
+# make lint | bench | bench-full | venv | venv-classic | test-lean | test-classic
 
 PYTHON ?= python3
 OLD := $(shell $(PYTHON) -c 'import sys; print(int(sys.version_info < (3, 10)))')
@@ -16,9 +16,10 @@ export OMP_NUM_THREADS ?= 1
 JOBS ?= 2
 BENCH = .venv/bin/python benchmarks
 PYTEST = -m pytest tests -n $(JOBS) --dist worksteal
+COVERAGE = build/coverage.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-lean test-classic venv venv-classic lint docs bench bench-full coverage clean
+.PHONY: demo test test-lean test-classic venv venv-classic lint docs bench bench-full clean
 
 demo: venv
 	.venv/bin/python examples/demo.py
@@ -27,7 +28,10 @@ test: lint test-lean test-classic
 
 # ParlAI without its pins, everything else current
 test-lean: venv
-	.venv/bin/python $(PYTEST)
+	.venv/bin/pip install -q slipcover
+	mkdir -p build
+	.venv/bin/python -m slipcover --source parlai_cu --out $(COVERAGE) $(PYTEST)
+	@echo "lines, not reached by the tests, reached in % (each file: $(COVERAGE)):"; tail -1 $(COVERAGE)
 
 # beside a ParlAI with all its own pins: what depends on the libraries around us
 test-classic:
@@ -66,12 +70,6 @@ else
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 endif
-
-# Python 3.12 counts lines at little cost; older ones take two thirds longer, so CI does not
-coverage: venv
-	.venv/bin/pip install -q pytest-cov
-	COVERAGE_CORE=$$(.venv/bin/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
-		.venv/bin/python $(PYTEST) --cov=parlai_cu --cov-report=term --cov-report=xml
 
 # a link that leads nowhere fails it
 docs: venv
