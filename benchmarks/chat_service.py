@@ -8,7 +8,7 @@ its own, on one machine, one after the other; and the bare model, which bounds t
     python benchmarks/chat_service.py --out bench/chat_service --publish
 
 It takes less than half an hour on a quiet machine; interrupted, it goes on from there.
-``--publish`` puts what was measured in benchmarks/results and into docs/serving.md.
+``--publish`` puts what was measured in benchmarks/results and into the pages.
 """
 
 import argparse
@@ -28,6 +28,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
+import quotes
 from chat_load import QUESTIONS, percentiles
 from harness import Harness, about, pyplot
 
@@ -38,8 +39,6 @@ LASTING, PATIENCE, ENTERING = 10, 45, 60
 # an hour of a service at 10 turns a second, taken as fast as it goes
 HOUR = {"turns": 10, "at_once": 64}
 ROOT = HERE.parent
-# where what was measured stands in docs/serving.md
-BEGIN, END = "<!-- of benchmarks/chat_service.py -->", "<!-- until here -->"
 CONFIG = """
 world_module: parlai.chat_service.tasks.chatbot.worlds
 overworld: MessengerOverworld
@@ -101,7 +100,7 @@ def main() -> None:
     draw(result, args.out / "chat_service.png")
     print(measured(result))
     if args.publish:
-        publish(args.out, result)
+        publish(args.out)
 
 
 def run_part(what: str, *words: str) -> None:
@@ -393,7 +392,7 @@ def bare_turn(root: Any, clones: List[Any], turn: int) -> float:
     return time.perf_counter() - began
 
 
-def table(result: Dict[str, Any]) -> str:
+def _table(result: Dict[str, Any]) -> str:
     """The rows as Markdown."""
     lines = [
         "| users | service | let in | answered | p50 / p95 / p99, ms | turns/s | CPU ms a turn | "
@@ -456,7 +455,7 @@ def measured(result: Dict[str, Any]) -> str:
     ]
     listed = "\n".join(_WRAPPED.fill(f"- {note}") for note in notes)
     picture = "![Turns answered a second, latency and memory](chat_service.png)"
-    return f"{table(result)}\n\n{picture}\n\n{listed}"
+    return f"{_table(result)}\n\n{picture}\n\n{listed}"
 
 
 def _flat(soaked: Dict[str, Any]) -> str:
@@ -469,17 +468,12 @@ def _flat(soaked: Dict[str, Any]) -> str:
     )
 
 
-def publish(out: Path, result: Dict[str, Any]) -> None:
-    """Put the results where they are kept, and what they say into the page."""
+def publish(out: Path) -> None:
+    """Put the results where they are kept, and what they say into the pages."""
     shutil.copy(out / "chat_service.json", HERE / "results")
     if (out / "chat_service.png").exists():
         shutil.copy(out / "chat_service.png", ROOT / "docs")
-    page = ROOT / "docs" / "serving.md"
-    head, begin, rest = page.read_text().partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not end:
-        sys.exit(f"{page} does not say where they stand: {BEGIN} ... {END}")
-    page.write_text(f"{head}{begin}\n\n{measured(result)}\n\n{end}{tail}")
+    quotes.main()
 
 
 def draw(result: Dict[str, Any], path: Path) -> None:
