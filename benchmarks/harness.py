@@ -123,14 +123,15 @@ def about(seeds: Iterable[int] = ()) -> Dict[str, Any]:
 
 
 def _device() -> str:
-    """The graphics card's name, or the processor's."""
+    """The graphics card's name, or the processor's and the vectors that torch uses of it."""
     import torch
 
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
+        name = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
+        return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 

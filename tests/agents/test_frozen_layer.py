@@ -12,7 +12,7 @@ import pytest
 import torch
 from parlai.core.agents import create_agent_from_model_file
 
-from parlai_cu.agents.frozen_layer import FrozenLayerAgent
+from parlai_cu.agents.frozen_layer import FrozenLayerAgent, frozen_layer
 from parlai_cu.errors import (
     DivergedError,
     FrozenBreachError,
@@ -94,6 +94,22 @@ def test_bf16_rounds_and_keeps_types(tune: Callable[..., str], tmp_path: Path) -
     cached = losses("cached", bf16_autocast=True, cache_frozen=cache)
     assert plain != rounded and rounded == pytest.approx(plain, rel=0.02)
     assert cached == pytest.approx(rounded, rel=1e-3)
+
+
+@pytest.mark.parametrize("flags, slower", [("avx2", True), ("avx2 avx512_bf16", False)])
+def test_bf16_where_it_is_slower(
+    flags: str,
+    slower: bool,
+    tune: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    warned: List[str],
+) -> None:
+    """A processor without bfloat16 is told of: there --bf16-autocast costs time."""
+    (tmp_path / "cpuinfo").write_text(f"flags : sse {flags}\n")
+    monkeypatch.setattr(frozen_layer, "_PROCESSOR", tmp_path / "cpuinfo")
+    tune(bf16_autocast=True, max_train_steps=1)
+    assert any("no instructions for bfloat16" in line for line in warned) == slower
 
 
 def test_only_selected_parameters_are_in_the_optimizer(tune: Callable[..., str]) -> None:

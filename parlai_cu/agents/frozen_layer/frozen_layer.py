@@ -12,6 +12,7 @@ result is an ordinary model of that agent: low-rank factors are merged when it i
 """
 
 import contextlib
+from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import parlai.utils.logging as logging
@@ -56,6 +57,17 @@ _NO_BASE = (
     "-m frozen_layer needs --init-model MODEL (a deployed ParlAI model), or --base-agent AGENT "
     "where there is none"
 )
+
+
+# Linux lists a processor's instructions here: avx512_bf16, amx_bf16, bf16 on ARM
+_PROCESSOR = Path("/proc/cpuinfo")
+
+
+def _lacks_bfloat16() -> bool:
+    try:
+        return "bf16" not in _PROCESSOR.read_text()
+    except OSError:  # no Linux: nothing is known
+        return False
 
 
 class FrozenLayerAgent(UpdatingAgent):
@@ -108,8 +120,9 @@ class FrozenLayerAgent(UpdatingAgent):
             "--bf16-autocast",
             type="bool",
             default=False,
-            help="multiply matrices in bfloat16 in training, where the processor has it: faster, "
-            "and rounded to three digits; weights, gradients and what is saved stay as they are",
+            help="multiply matrices in bfloat16 in training: faster where the processor has it "
+            "(AVX-512 BF16, AMX), and rounded to three digits; weights, gradients and what is "
+            "saved stay as they are",
         )
         group.add_argument(
             "--base-agent",
@@ -157,6 +170,11 @@ class FrozenLayerAgent(UpdatingAgent):
                 )
             if self.opt.get("model_file"):
                 self.opt["dict_file"] = self.opt["model_file"] + ".dict"
+            if self.opt.get("bf16_autocast") and not self.use_cuda and _lacks_bfloat16():
+                logging.warning(
+                    "--bf16-autocast: this processor has no instructions for bfloat16, so that "
+                    "training is several times slower with it, not faster"
+                )
 
     # -- before the work ---------------------------------------------------------------------
 
