@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from dstc11_scores import Said, scores
-from harness import Harness, about
+from harness import Harness, about, bars, publish
 
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
 from parlai_cu.types import Fact
@@ -71,10 +71,7 @@ def main() -> None:
         sys.exit(f"--data {args.data}: no dstc11/knowledge.json there")
     bench = Bench(args.out.resolve(), args.data.resolve() / "sgd_base_model" / "model", corpus)
     result = {"about": about([0]), "epochs": EPOCHS, **bench.tables()}
-    (bench.out / "results.json").write_text(json.dumps(result, indent=2))
-    text = table(result)
-    (bench.out / "table.md").write_text(text)
-    print(text)
+    publish(bench.out, result, table(result), draw)
 
 
 class Bench(Harness):
@@ -293,6 +290,13 @@ def table(result: Dict[str, Any]) -> str:
         said = (f"{row[key]:.3f}" if key in row else "-" for key in columns)
         lines.append(f"| {name} | {' | '.join(said)} |")
     return "\n".join(lines) + "\n"
+
+
+def draw(result: Dict[str, Any], path: Path) -> None:
+    """The whole of the task beside the published baseline."""
+    rows = {**result["whole"], "published baseline, pretrained": PUBLISHED}
+    told = {name: {k: v for k, v in row.items() if k in PUBLISHED} for name, row in rows.items()}
+    bars(path, told, "of 1")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ Adam, with bf16 autocast, and with ``--compile`` compiled, which takes minutes t
 
 Models: ``sgd_base_model`` (192 wide, 3 + 3 layers), and a made-up one (512 wide, 8 + 8 layers,
 random weights) on which an encoder's share is as in models in use. Ends by writing
-``results.json`` and ``table.md``. By the way it compares what an encoder gives for an example by
-itself, which is what is cached, with what it gives in a batch.
+``results.json``, ``table.md`` and, with matplotlib there, ``picture.png``. By the way it compares
+what an encoder gives for an example by itself, which is what is cached, with what it gives in a
+batch.
 """
 
 import argparse
@@ -28,7 +29,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
-from harness import Harness, about, stock_flags
+from harness import Harness, about, bars, publish, stock_flags
 
 FROZEN = ["-m", "frozen_layer", "--tune", "decoder.layers[-1]"]
 STOCK = "stock, all parameters"
@@ -82,10 +83,7 @@ def main() -> None:
             ]
     alike = harness.remembered("rounding", lambda: rounding(args))
     result = {"about": about([0]), "rows": rows, "rounding": alike}
-    (args.out / "results.json").write_text(json.dumps(result, indent=2))
-    text = table(result)
-    (args.out / "table.md").write_text(text)
-    print(text)
+    publish(args.out, result, table(result), draw)
 
 
 # -- the referee -----------------------------------------------------------------------------
@@ -406,6 +404,15 @@ def table(result: Dict[str, Any]) -> str:
             )
         lines.append("")
     return "\n".join(lines)
+
+
+def draw(result: Dict[str, Any], path: Path) -> None:
+    """How many times as fast each is as stock training."""
+    rows: Dict[str, Dict[str, float]] = {}
+    for row in result["rows"]:
+        if row["against"] == STOCK:
+            rows.setdefault(row["name"], {})[row["model"]] = row["speed_ratio"]
+    bars(path, rows, "examples a second, of stock training's")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 
 class Harness:
@@ -157,3 +157,44 @@ def pyplot() -> Any:
     import matplotlib.pyplot
 
     return matplotlib.pyplot
+
+
+def publish(out: Path, result: Dict[str, Any], text: str, draw: Callable[..., None]) -> None:
+    """
+    Write ``results.json``, ``table.md`` and ``picture.png``, and print the table.
+
+    :param draw: called with the result and the picture's file
+    """
+    (out / "results.json").write_text(json.dumps(result, indent=2))
+    (out / "table.md").write_text(text)
+    draw(result, out / "picture.png")
+    print(text)
+
+
+def bars(path: Path, rows: Mapping[str, Mapping[str, float]], label: str) -> None:
+    """
+    Draw a group of bars a row, side by side.
+
+    :param rows: the row's name -> the name of a bar -> its length; a row may lack some
+    :param label: of the length's axis, with its unit
+    """
+    plt = pyplot()
+    if plt is None:
+        return
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    height = 0.8 / len(names)
+    figure, axis = plt.subplots(figsize=(7, 0.8 + len(rows) * max(0.28, 0.16 * len(names))))
+    for i, name in enumerate(names):
+        at = [(y + (i - (len(names) - 1) / 2) * height, row) for y, row in enumerate(rows.values())]
+        places = [place for place, row in at if name in row]
+        drawn = axis.barh(places, [row[name] for row in rows.values() if name in row], height)
+        drawn.set_label(name)
+        axis.bar_label(drawn, fmt="%.3g", padding=2, fontsize=7)
+    axis.set_yticks(range(len(rows)), list(rows), fontsize=8)
+    axis.invert_yaxis()
+    axis.margins(0.1, 0.02)
+    axis.set_xlabel(label)
+    if len(names) > 1:
+        axis.legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+    plt.close(figure)

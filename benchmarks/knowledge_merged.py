@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Set, Tuple
 
 from dstc11 import facts
-from harness import about
+from harness import about, bars, publish
 
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
 from parlai_cu.knowledge.opening import COMBINED, SeveralKnowledgeBases
@@ -40,8 +40,7 @@ def main() -> None:
     asked = read_turns(corpus / args.split)[: args.turns]
     with tempfile.TemporaryDirectory() as place:
         result = {"about": about(), "turns": len(asked), "rows": rows(Path(place), corpus, asked)}
-    (args.out / "results.json").write_text(json.dumps(result, indent=2))
-    print(table(result))
+    publish(args.out, result, table(result), draw)
 
 
 def read_turns(folder: Path) -> Asked:
@@ -103,6 +102,14 @@ def table(result: Dict[str, Any]) -> str:
     for name, row in result["rows"].items():
         lines.append(f"| {name} | {row['first']:.1%} | {row['in_five']:.1%} |")
     return "\n".join(lines) + "\n"
+
+
+def draw(result: Dict[str, Any], path: Path) -> None:
+    """How often a gold snippet is found in each arrangement."""
+    names = {"first": "gold snippet first", "in_five": "in the first five"}
+    rows = result["rows"].items()
+    told = {name: {long: row[key] for key, long in names.items()} for name, row in rows}
+    bars(path, told, "share of turns")
 
 
 if __name__ == "__main__":

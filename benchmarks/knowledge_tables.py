@@ -20,7 +20,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
-from harness import about
+from harness import about, bars, publish
 
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
 from parlai_cu.knowledge.backends.structured import StructuredDatabase
@@ -61,8 +61,7 @@ def main() -> None:
                 [call for found in calls.values() for call in found],
             ),
         }
-    (args.out / "results.json").write_text(json.dumps(result, indent=2))
-    print(table(result))
+    publish(args.out, result, table(result), draw)
 
 
 def table(result: Dict[str, Any]) -> str:
@@ -80,6 +79,14 @@ def table(result: Dict[str, Any]) -> str:
             f"| {row['ms']:.1f} | {row['p99_ms']:.1f} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def draw(result: Dict[str, Any], path: Path) -> None:
+    """How often a gold row is found in each service's table."""
+    names = {"first": "gold row first", "in_five": "in the first five"}
+    rows = result["one table"].items()
+    told = {name: {long: row[key] for key, long in names.items()} for name, row in rows}
+    bars(path, told, "share of turns")
 
 
 def read_calls(folder: Path, split: str) -> Dict[str, List[Call]]:
