@@ -278,12 +278,14 @@ def measures(steps: List[Dict[str, Any]]) -> Dict[str, float]:
 
 def table(result: Dict[str, Any]) -> str:
     """The figures as Markdown."""
+    run = next(run for seeds in result["runs"].values() for run in seeds.values())
+    before = run["old_ppl"] / math.exp(run["old_3"])
     lines = [
         f"Measured: {json.dumps(result['about'])}",
         f"Settings: {json.dumps(result['settings'])}",
         "",
         "Gain on each update and forgetting of the old data after it, in log-perplexity; old ppl "
-        "after all three.",
+        f"after all three (before: {before:.2f}).",
         "",
         "| method | gain 1 | forgot 1 | gain 2 | forgot 2 | gain 3 | forgot 3 | old ppl "
         "| ACC | BWT | CPU s a step | ratio | peak MB |",

@@ -5,8 +5,12 @@ A quoted figure is followed by a comment that no reader sees, which says where i
 
     18.7<!--continual rows/method=full fine-tuning/old_ppl-->
 
-A step is a key, or ``name=value``, which picks the row of that name. A figure that a percent sign
-follows is a share.
+A step is a key, or ``name=value``, which picks the rows with that value, or ``*`` for all there
+are. Where that leaves more than one figure, ``mean``, ``min`` or ``max`` stands before the path.
+Figures and numbers are divided and subtracted from left to right; a percent sign makes a share of
+it, and the sign is left to the words::
+
+    11 %<!--continual rows/method=EWC/old_1 / rows/method=L2-SP/old_1 - 1--> less
 
 A table stands between two such comments, as a function of the script makes it of its results file
 (``table``, where the comment names none)::
@@ -27,8 +31,9 @@ After a benchmark was run again, this writes the new figures and tables into the
 import importlib
 import json
 import re
+import statistics
 from pathlib import Path
-from typing import Any, Iterator, Tuple
+from typing import Any, Iterator, List, Tuple
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -49,25 +54,50 @@ def results(file: str) -> Any:
     return json.loads(next(RESULTS.rglob(f"{file}.json")).read_text())
 
 
-def value(file: str, path: str) -> float:
+def value(file: str, wanted: str) -> float:
     """
-    The figure of a results file.
+    A figure of a results file, or what two or more of them make.
 
     :param file: its name without ``.json``
-    :param path: the way to it, e.g. ``rows/method=replay/old_ppl``
+    :param wanted: the way to it, e.g. ``rows/method=replay/old_ppl``
     :raises LookupError: when there is no such figure, or more than one
     """
-    found: Any = results(file)
-    for step in path.split("/"):
-        name, is_row, wanted = step.partition("=")
-        if is_row:
-            rows = [row for row in found if str(row[name]) == wanted]
-            if len(rows) != 1:
-                raise LookupError(f"{file} {path}: {len(rows)} rows have {step}")
-            found = rows[0]
-        else:
-            found = found[int(name) if isinstance(found, list) else name]
-    return float(found)
+    whole = results(file)
+    first, *others = re.split(r" ([-/]) ", wanted)
+    number = operand(whole, first)
+    for sign, other in zip(others[::2], others[1::2]):
+        by = operand(whole, other)
+        number = number / by if sign == "/" else number - by
+    return number
+
+
+def operand(whole: Any, text: str) -> float:
+    """A number as it stands there, or what the path leads to."""
+    if re.fullmatch(r"[\d.]+", text):
+        return float(text)
+    word, _, path = text.partition(" ")
+    over = {"mean": statistics.mean, "min": min, "max": max}.get(word)
+    found = [whole]
+    for step in (path if over else text).split("/"):
+        found = [each for thing in found for each in reached(thing, step)]
+    if not found or (len(found) > 1 and over is None):
+        raise LookupError(f"{text}: {len(found)} figures")
+    return float(over(found) if over else found[0])
+
+
+def reached(thing: Any, step: str) -> List[Any]:
+    """What one step leads to."""
+    name, _, wanted = step.partition("=")
+    inside = list(thing.values()) if isinstance(thing, dict) else thing
+    if step == "*":
+        return inside
+    if isinstance(thing, list):
+        return (
+            [thing[int(step)]] if step.isdigit() else [e for e in thing if str(e[name]) == wanted]
+        )
+    if step not in thing and name in thing:  # a row that was picked by something else already
+        return [thing] if str(thing[name]) == wanted else []
+    return [thing[step]]
 
 
 def written(quote: "re.Match[str]") -> str:

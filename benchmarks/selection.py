@@ -104,12 +104,15 @@ def main() -> None:
     result = {
         "about": about(sorted({run["seed"] for run in runs})),
         "settings": settings,
+        "pooled": pooled(runs, LEVELS[-1]),
         "runs": runs,
     }
-    head = json.dumps({key: result[key] for key in ("about", "settings")}, indent=1)[:-2]
+    head = {key: each for key, each in result.items() if key != "runs"}
     lines = ",\n  ".join(json.dumps(run) for run in runs)
     # a line a run
-    (args.out / "results.json").write_text(f'{head},\n "runs": [\n  {lines}\n ]\n}}\n')
+    (args.out / "results.json").write_text(
+        f'{json.dumps(head, indent=1)[:-2]},\n "runs": [\n  {lines}\n ]\n}}\n'
+    )
     text = table(result)
     (args.out / "table.md").write_text(text)
     print(text)
@@ -345,9 +348,9 @@ def forgotten_at(points: List[Tuple[float, float]], gain: float) -> Optional[flo
     return None
 
 
-def compared(result: Dict[str, Any], update: str) -> List[Dict[str, Any]]:
+def compared(runs: List[Dict[str, Any]], update: str) -> List[Dict[str, Any]]:
     """One row a choice: what it forgets at equal gain, and that against all parameters."""
-    runs = [run for run in result["runs"] if run["update"] == update]
+    runs = [run for run in runs if run["update"] == update]
     curves = {
         (run["choice"], run["seed"]): [(gain, lost) for _, gain, lost in run["points"]]
         for run in runs
@@ -380,28 +383,29 @@ def compared(result: Dict[str, Any], update: str) -> List[Dict[str, Any]]:
     return rows
 
 
-def pooled(result: Dict[str, Any], level: float) -> List[Tuple[str, str, List[float]]]:
+def pooled(runs: List[Dict[str, Any]], level: float) -> List[Dict[str, Any]]:
     """
     Of each choice, over all updates and seeds: what it forgets against all parameters.
 
-    :return: choice, how many of its pairs (update, seed) reached the gain, and the geometric mean
-        of their ratios with its 95 % interval
+    :return: rows, the best first: how many of the pairs (update, seed) reached the gain, and the
+        geometric mean of their ratios with its 95 % interval
     """
     logs: Dict[str, List[float]] = {}
     tried: Dict[str, int] = {}
-    for update in dict.fromkeys(run["update"] for run in result["runs"]):
-        for row in compared(result, update):
+    for update in dict.fromkeys(run["update"] for run in runs):
+        for row in compared(runs, update):
             ratios = row[f"ratios@{level:g}"]
             logs.setdefault(row["choice"], []).extend(math.log(r) for r in ratios if r > 0)
             tried[row["choice"]] = tried.get(row["choice"], 0) + row["seeds"]
-    rows = []
+    rows: List[Dict[str, Any]] = []
     for name, values in logs.items():
         found = interval(values)
         if found is not None and name != ALL:
             mean, spread = found
-            bounds = [math.exp(mean + sign * spread) for sign in (0, -1, 1)]
-            rows.append((name, f"{len(values)} of {tried[name]}", bounds))
-    return sorted(rows, key=lambda row: row[2][0])
+            ratio, low, high = (math.exp(mean + sign * spread) for sign in (0, -1, 1))
+            row = {"choice": name, "reached": len(values), "tried": tried[name]}
+            rows.append({**row, "ratio": ratio, "low": low, "high": high})
+    return sorted(rows, key=lambda row: float(row["ratio"]))
 
 
 def interval(values: List[float]) -> Optional[Tuple[float, float]]:
@@ -434,7 +438,7 @@ def table(result: Dict[str, Any]) -> str:
             + " | gain | forgotten | CPU s |",
             "|---|--:|--:|" + "--:|" * (2 * len(LEVELS) + 3),
         ]
-        for row in compared(result, update):
+        for row in compared(result["runs"], update):
             cells = [str(row["seeds"]), f"{row['share']:.1%}"]
             for level in LEVELS:
                 cells.append(_cell(row[f"forgotten@{level:g}"], 3))
@@ -452,9 +456,10 @@ def table(result: Dict[str, Any]) -> str:
         "| choice | reached by | against all | from | to |",
         "|---|--:|--:|--:|--:|",
     ]
-    for name, reached, (mean, low, high) in pooled(result, LEVELS[-1]):
-        bounds = f"{low:.2f} | {high:.2f}" if low < high else " | "
-        lines.append(f"| {name} | {reached} | {mean:.2f} | {bounds} |")
+    for row in result["pooled"]:
+        bounds = f"{row['low']:.2f} | {row['high']:.2f}" if row["low"] < row["high"] else " | "
+        reached = f"{row['reached']} of {row['tried']}"
+        lines.append(f"| {row['choice']} | {reached} | {row['ratio']:.2f} | {bounds} |")
     return "\n".join(lines) + "\n"
 
 
