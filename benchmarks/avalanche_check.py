@@ -59,7 +59,6 @@ def main() -> None:
     result: Dict[str, Any] = {
         "about": about(range(args.seeds)),
         "numbers": compare_numbers(stream),
-        "seeds": args.seeds,
     }
     result["rows"] = [row(method, stream, args.seeds) for method in METHODS]
     (args.out / "results.json").write_text(json.dumps(result, indent=2))

@@ -99,7 +99,7 @@ def main() -> None:
         if name in runs
     ]
     result = {
-        "about": about(range(args.first_seed, args.first_seed + args.seeds)),
+        "about": about(sorted({int(seed) for seeds in runs.values() for seed in seeds})),
         "settings": settings,
         "rows": rows,
         "runs": runs,

@@ -67,7 +67,7 @@ def main() -> None:
     result: Dict[str, Any] = {"systems": {}}
     if kept.exists():  # what was measured already stays
         result = json.loads(kept.read_text())
-    result["about"] = {**about(), "seed": args.seed}
+    result["about"] = about([args.seed])
     for name, settings in SYSTEMS.items():
         if name not in result["systems"]:
             result["systems"][name] = measure(settings, args.seed)

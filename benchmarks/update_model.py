@@ -66,7 +66,8 @@ def main() -> None:
     result: Dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     for part in args.parts:
         result[part] = getattr(bench, part)()
-        result["about"] = about()
+        # of splits and training, and of what is drawn anew
+        result["about"] = about(range(4))
         if not args.collect:
             settings = {"examples": args.examples, "steps": args.steps}
             result.setdefault("settings", {})[part] = settings
