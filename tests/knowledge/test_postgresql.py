@@ -97,6 +97,26 @@ def test_a_connection_that_is_cut(uri: str) -> None:
     base.close()
 
 
+def test_a_question_reads_no_table_as_a_whole(uri: str) -> None:
+    """Nor does it after a change, though nothing has told the server how many facts there are."""
+    base, writer = PostgresFacts(uri), PostgresFacts(uri, writable=True)
+
+    def scans() -> int:
+        base._connection.execute("SELECT pg_stat_force_next_flush()")
+        found = base._connection.execute(
+            "SELECT sum(seq_scan) AS n FROM pg_stat_user_tables WHERE relname IN ('facts', 'terms')"
+        )
+        return int(found.fetchone()["n"])
+
+    assert ids(base, "breakfast")  # learns all names once
+    before = scans()
+    writer.add([Fact("Pool: open until 9.", id="pool", entity="Pool")])
+    assert ids(base, "until when is the pool open, and breakfast?")[0] == "pool"
+    assert scans() == before
+    writer.close()
+    base.close()
+
+
 def test_a_damaged_base(uri: str) -> None:
     """A table that is missing is an error, and no end."""
     base = PostgresFacts(uri)

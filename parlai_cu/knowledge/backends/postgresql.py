@@ -107,8 +107,8 @@ class PostgresFacts(StoredFacts):
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Store]:
-        with self._transaction("ISOLATION LEVEL REPEATABLE READ READ ONLY") as db:
-            db.execute(f"SET LOCAL statement_timeout = {_ASK_MS}")
+        kind = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        with self._transaction(f"{kind}; SET LOCAL statement_timeout = {_ASK_MS}") as db:
             yield _Tables(db)
 
     @contextlib.contextmanager
@@ -180,7 +180,12 @@ class PostgresFacts(StoredFacts):
             )
         if found != VERSION:
             raise KnowledgeError(f"{self.name} is of format {found}, this package reads {VERSION}")
-        db.execute(f"SET search_path = {SCHEMA}, public")
+        # a new table has no statistics, and without them the planner takes a few look-ups in an
+        # index for more than to read a million facts
+        db.execute(
+            f"SET search_path = {SCHEMA}, public; SET enable_seqscan = off; "
+            "SET max_parallel_workers_per_gather = 0"
+        )
 
 
 class _Tables:

@@ -124,16 +124,17 @@ class StoredFacts:
         uuid, last = state["uuid"], int(state["last"])
         if (uuid, last) == self._named_until:
             return
-        if uuid != self._named_until[0]:
+        if uuid != self._named_until[0] or last - self._named_until[1] > MOST_NAMES:
             self._aliases = Aliases()
             rows = store.execute(
                 "SELECT DISTINCT entity_key FROM facts LIMIT ?", (MOST_NAMES + 1,)
             ).fetchall()
         else:
+            # no join: how many changes are new, a server's planner only guesses
             rows = store.execute(
-                "SELECT DISTINCT f.entity_key FROM changes c JOIN facts f ON f.id = c.id "
-                "WHERE c.number > ? LIMIT ?",
-                (self._named_until[1], MOST_NAMES + 1),
+                "SELECT DISTINCT (SELECT entity_key FROM facts WHERE facts.id = changes.id) "
+                "AS entity_key FROM changes WHERE number > ?",
+                (self._named_until[1],),
             ).fetchall()
         self._aliases.add(row["entity_key"] for row in rows)
         self._named_until = (uuid, last)
@@ -396,9 +397,11 @@ class StoredFacts:
 
 def state_of(store: Store) -> Dict[str, str]:
     """The counts, the database's own name and the number of the last change."""
-    found = {row["name"]: str(row["value"]) for row in store.execute("SELECT * FROM state")}
-    last = store.execute("SELECT coalesce(max(number), 0) AS last FROM changes").fetchone()
-    return {**found, "last": str(last["last"])}
+    rows = store.execute(
+        "SELECT name, value FROM state UNION ALL "
+        "SELECT 'last', CAST(coalesce(max(number), 0) AS TEXT) FROM changes"
+    )
+    return {row["name"]: str(row["value"]) for row in rows}
 
 
 def snapshot(state: Mapping[str, str]) -> str:
