@@ -376,7 +376,7 @@ def main() -> None:
     result: Dict[str, Any] = {"sizes": {}}
     if kept.exists():  # what was measured already stays
         result = json.loads(kept.read_text())
-    result["about"] = {**about(), **versions(), "seed": args.seed}
+    result["about"] = {**about([args.seed]), **versions()}
     for size in map(int, args.sizes.split(",")):
         rows = result["sizes"].setdefault(str(size), {})
         for name, row in measure(size, args, rows):
