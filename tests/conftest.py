@@ -46,6 +46,13 @@ BASES: Dict[str, Dict[str, Any]] = {
     "image_seq2seq": {**TINY_TRANSFORMER, "image_mode": "no_image_model"},
     "tests.agents.my_agent:MyAgent": TINY_TRANSFORMER,
 }
+# not among the bases: it is made of a transformer/generator, as it would download a model
+TINY_BART = dict(
+    **dict(embedding_size=8, n_encoder_layers=2, n_decoder_layers=2, n_heads=1, ffn_size=8),
+    **dict(variant="bart", activation="gelu", embeddings_scale=False, n_positions=1024),
+    **dict(learn_positional_embeddings=True, force_fp16_tokens=True, dict_tokenizer="re"),
+    **dict(text_truncate=64, label_truncate=8),
+)
 
 
 def states(model_file: str) -> Dict[str, Any]:

@@ -10,7 +10,7 @@ from parlai.core.agents import create_agent_from_model_file
 
 from parlai_cu.agents.distill_student import DistillStudentAgent
 from parlai_cu.errors import UsageError
-from tests.conftest import BASES
+from tests.conftest import BASES, TINY_BART
 
 # what makes the student of each kind smaller
 SMALLER: Dict[str, Dict[str, Any]] = {
@@ -70,6 +70,21 @@ def test_every_base(agent: str, distil: Callable[..., str], soft: List[float]) -
     assert sum(soft[-10:]) < 0.9 * sum(soft[:10])
     loaded = create_agent_from_model_file(student, {"no_cuda": True})
     assert loaded.opt["model"] == agent and not isinstance(loaded, DistillStudentAgent)
+
+
+@pytest.mark.slow
+def test_bart(train: Callable[..., Any], tmp_path: Path) -> None:
+    """A smaller BART starts from its teacher, not from the published model, which is downloaded."""
+    start, teacher, student = (
+        str(tmp_path / name / "model") for name in ("start", "teacher", "student")
+    )
+    train(model="transformer/generator", model_file=start, **TINY_BART)
+    train(model="bart", init_model=start, model_file=teacher, **TINY_BART)
+    sizes = dict(n_encoder_layers=1, n_decoder_layers=1)
+    train(model="distill_student", teacher_model=teacher, model_file=student, **sizes)
+    loaded = create_agent_from_model_file(student, {"no_cuda": True})
+    assert loaded.opt["model"] == "bart" and "converting" not in loaded.opt
+    assert len(loaded.model.encoder.layers) == len(loaded.model.decoder.layers) == 1
 
 
 @pytest.mark.slow

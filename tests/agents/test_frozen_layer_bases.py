@@ -7,7 +7,7 @@ import pytest
 import torch
 from parlai.core.agents import create_agent_from_model_file
 
-from tests.conftest import BASES
+from tests.conftest import BASES, TINY_BART
 
 # a selection that every base of the kind has; the default suits transformers
 TUNE: Dict[str, str] = {
@@ -66,14 +66,8 @@ def test_only_the_selection_changes(
 def test_bart(train: Callable[..., Any], data: Path, tmp_path: Path) -> None:
     """BART, from a local model: its agent would download one, and its tokenizer."""
     start, base, candidate = (str(tmp_path / name / "model") for name in ("start", "base", "new"))
-    bart = dict(
-        **dict(embedding_size=8, n_encoder_layers=2, n_decoder_layers=2, n_heads=1, ffn_size=8),
-        **dict(variant="bart", activation="gelu", embeddings_scale=False, n_positions=1024),
-        **dict(learn_positional_embeddings=True, force_fp16_tokens=True, dict_tokenizer="re"),
-        **dict(text_truncate=64, label_truncate=8),
-    )
-    train(model="transformer/generator", model_file=start, **bart)
-    train(model="bart", init_model=start, model_file=base, **bart)
+    train(model="transformer/generator", model_file=start, **TINY_BART)
+    train(model="bart", init_model=start, model_file=base, **TINY_BART)
     path = str(data / "new.jsonl")
     settings = dict(model="frozen_layer", init_model=base, jsonfile_datapath=path)
     train(model_file=candidate, tune="decoder.layers[-1]", **settings)

@@ -11,6 +11,9 @@ from parlai_cu.agents import base_agent, model_files, replay, updating_agent
 from parlai_cu.agents.teacher import Teacher
 from parlai_cu.errors import UsageError, nearest
 
+# by which ParlAI's own converter asks bart for an empty model
+_EMPTY_BART = "converting"
+
 
 def add_flags(parser: ParlaiParser, partial: Opt, missing: str, epochs: int) -> ParlaiParser:
     """
@@ -158,7 +161,7 @@ def our_options() -> Set[str]:
 
 def plain_opt(opt: Opt) -> Opt:
     """The student's options as a ParlAI without us wants them: its own agent, nothing of ours."""
-    ours = our_options() | {"base_agent", "override"}
+    ours = our_options() | {"base_agent", "override", _EMPTY_BART}
     plain = Opt({name: value for name, value in opt.items() if name not in ours})
     plain["model"] = opt["base_agent"]
     if str(plain.get("init_model") or "").endswith(".checkpoint"):
@@ -276,6 +279,9 @@ def resolve_student(opt: Opt) -> None:
     start = opt["student_init"]
     if start not in ("layers", "random") and not opt.get("init_model"):
         opt["init_model"] = modelzoo_path(opt.get("datapath"), start)
+    if opt["base_agent"] == "bart" and not opt.get("init_model"):
+        # or it would start from the published model, downloaded, whatever sizes the student has
+        opt[_EMPTY_BART] = True
 
 
 def _classes(opt: Opt) -> List[str]:
