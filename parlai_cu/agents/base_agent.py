@@ -122,8 +122,8 @@ def base_agent_class(name: str, flag: str = "--base-agent") -> Type[TorchAgent]:
         raise UsageError(f"{flag} {name}: ParlAI finds no such agent ({error}){hint}") from error
     if not (isinstance(agent_class, type) and issubclass(agent_class, TorchAgent)):
         raise UsageError(
-            f"{flag} {name}: {agent_class.__name__} has no torch model to tune; expected a "
-            "TorchAgent such as transformer/generator"
+            f"{flag} {name}: {agent_class.__name__} has no torch model that could be tuned, "
+            "taught or kept as a version; expected a TorchAgent such as transformer/generator"
         )
     return agent_class
 

@@ -185,9 +185,17 @@ class VersionsScript(ParlaiScript):
                 raise UsageError(f"parlai versions {action} needs --{flag.replace('_', '-')}")
 
     def _import(self, store: Any) -> Any:
+        from parlai_cu.agents import base_agent, model_files
+
         self._need("import", "model_file")
+        model_file = modelzoo_path(self.opt.get("datapath"), self.opt["model_file"])
+        opt = model_files.read_opt(model_file, "--model-file")
+        # said now, not by the service that is to start
+        base_agent.base_agent_class(
+            opt.get("base_agent") or opt["model"], f"--model-file {model_file}: its agent"
+        )
         version = store.add(
-            modelzoo_path(self.opt.get("datapath"), self.opt["model_file"]),
+            model_file,
             mode="import",
             parent=self.opt.get("parent"),
             note=self.opt["note"],

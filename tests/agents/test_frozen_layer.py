@@ -411,7 +411,7 @@ def test_refusals(
     "base, message",
     [
         ("transfomer/generator", "no such agent .* nearest: transformer/generator"),
-        ("repeat_query", "has no torch model to tune"),
+        ("repeat_query", "has no torch model that could be tuned"),
     ],
 )
 def test_unknown_or_unsuitable_base(

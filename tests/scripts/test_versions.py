@@ -178,6 +178,11 @@ def test_what_is_wrong_is_said(run: Callable[..., Any], tmp_path: Path) -> None:
         run("show")
     with pytest.raises(ModelFileError, match="no model file at"):
         run("import", "-mf", str(tmp_path / "nothing"))
+    words = tmp_path / "words"
+    words.write_text("hello")
+    Path(f"{words}.opt").write_text(json.dumps({"model": "unigram"}))
+    with pytest.raises(UsageError, match="its agent unigram: UnigramAgent has no torch model"):
+        run("import", "-mf", str(words))
     version = run("import", "-mf", write_model(tmp_path / "m" / "model"))
     (tmp_path / "store" / "versions" / version.id / "model.dict").write_text("")
     with pytest.raises(VersionsError, match="1 problems, see above"):
