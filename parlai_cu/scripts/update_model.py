@@ -112,7 +112,7 @@ def settings_of(opt: Opt) -> Any:
     :raises UsageError: naming the flag, what was found and what was expected
     """
     from parlai_cu.update import gate
-    from parlai_cu.update.steps.run import Settings
+    from parlai_cu.update.steps.settings import Settings
 
     for flag, name in (("--versions DIR", "versions"), ("-t UPDATE", "task")):
         if not opt.get(name):

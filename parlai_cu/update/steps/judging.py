@@ -1,0 +1,189 @@
+"""The candidate beside the model in service: what the gate tests, measured on both."""
+
+import hashlib
+from typing import Dict, List, Mapping, Sequence, Tuple
+
+from parlai_cu.types import Verdict
+from parlai_cu.update import gate, safety
+from parlai_cu.update.choice import KB, Choice
+from parlai_cu.update.diagnosis import Diagnosis
+from parlai_cu.update.steps.measuring import Measured, Model, metrics_of, side_by_side, sums
+from parlai_cu.update.steps.reading import Data, swapped
+from parlai_cu.update.steps.settings import Work
+from parlai_cu.update.steps.telling import say
+
+# of validation data, to judge parts of what was learnt by
+_VALIDATED = 200
+# share of a limit on what is lost that may be lost on validation data
+_OF_THE_LIMIT = 0.5
+# metrics of generators that need no reply
+_WITHOUT_REPLIES = ("ppl", "loss", "token_acc")
+
+# name of a task -> metric -> how much may be lost, or must be gained
+Limits = Dict[str, Dict[str, float]]
+# name of a task -> its held-out examples
+Answers = Dict[str, List[Measured]]
+
+
+def held_out(work: Work, model: Model, name: str) -> Answers:
+    """
+    Answers to the held-out examples that training does not hold.
+
+    :param name: of the model: live or candidate
+    """
+    return {data.name: _held_out(work, model, name, data) for data in work.tasks}
+
+
+def _held_out(work: Work, model: Model, name: str, data: Data) -> List[Measured]:
+    say(f"{name} model on held-out {data.short}")
+    found = work.kept.measured(
+        f"{name}-{_short_name(data)}-test",
+        lambda: model.measure(data.task, "test", work.settings.examples),
+    )
+    wanted = {example.key for example in data.examples["test"]}
+    return [m for m in found if m.example.key in wanted]
+
+
+def limits_of(work: Work, live: Answers, choice: Choice) -> Limits:
+    """
+    What each task may lose or must gain.
+
+    :param live: the live model's answers
+    :raises UsageError: when a metric was named that is not there
+    """
+    limits = work.settings.limits
+    found: Limits = {}
+    for data in work.tasks:
+        there = metrics_of(live[data.name])
+        if KB in choice.mode:
+            # a fact that is told word for word has no likelihood
+            there = [name for name in there if name not in _WITHOUT_REPLIES]
+            there = [name for name in there if name != "accuracy" or "f1" not in there]
+        found[data.name] = (
+            limits.of_update(there)
+            if data is work.update
+            else limits.of_retained(data.name, data.short, there)
+        )
+    return found
+
+
+def judge(
+    work: Work,
+    candidate: Model,
+    live: Answers,
+    limits: Limits,
+    choice: Choice,
+    diagnosis: Diagnosis,
+) -> Tuple[Verdict, List[safety.Pair]]:
+    """
+    Whether a candidate may go live, and the replies of both models.
+
+    :param live: the live model's answers
+    :param limits: of :func:`limits_of`
+    """
+    after = held_out(work, candidate, "candidate")
+    pairs = [
+        safety.Pair(data.short, one.example.context, one.example.label, one.reply, two.reply)
+        for data in work.tasks
+        for one, two in zip(live[data.name], after[data.name])
+    ]
+    checks = [check for data in work.tasks for check in _of_limits(work, data, live, after, limits)]
+    if work.model.generates and choice.mode != KB:
+        checks.append(_dependence(work, candidate))
+    checks.append(gate.check_agreement(len(diagnosis.contradictions), diagnosis.examples))
+    if not work.old:
+        checks.append(
+            gate.Check(
+                "what is kept",
+                "retained",
+                gate.UNDECIDED,
+                "without --retain-task nothing shows what the candidate still knows",
+            )
+        )
+    return gate.verdict([*checks, *_of_safety(work, candidate, pairs)]), pairs
+
+
+def _of_limits(
+    work: Work, data: Data, live: Answers, after: Answers, limits: Limits
+) -> List[gate.Check]:
+    test = gate.check_update if data is work.update else gate.check_retained
+    before, now = live[data.name], after[data.name]
+    return [
+        test(
+            data.short,
+            metric,
+            limit,
+            *gate.paired(sums(before, metric), sums(now, metric)),
+            work.settings.limits,
+        )
+        for metric, limit in limits[data.name].items()
+    ]
+
+
+def _of_safety(work: Work, candidate: Model, pairs: Sequence[safety.Pair]) -> List[gate.Check]:
+    model, settings = work.model, work.settings
+    checks = list(safety.check_replies(pairs))
+    times = work.kept.plain(
+        "latencies",
+        lambda: side_by_side(
+            model, candidate, [pair.context for pair in pairs], [pair.label for pair in pairs]
+        ),
+    )
+    checks.append(safety.check_latency(times[0], times[1], settings.max_slower))
+    checks.append(safety.check_size(model.size(), candidate.size(), safety.MAX_LARGER))
+    for name, check in zip(settings.checks, work.user_checks):
+        checks.append(safety.run_user_check(name, check, pairs))
+    return checks
+
+
+def _dependence(work: Work, candidate: Model) -> gate.Check:
+    found = work.update.examples["test"][: work.settings.examples]
+    tasks = swapped(found, work.data_folder)
+    losses = [
+        sums(
+            work.kept.measured(
+                f"candidate-{name}-questions",
+                lambda task=task: candidate.measure(task, "test", len(found), replies=False),
+            ),
+            "loss",
+        )
+        for name, task in zip(("own", "other"), tasks)
+    ]
+    return gate.check_dependence(*gate.paired(*losses), work.settings.limits)
+
+
+def on_validation(
+    work: Work, candidate: Model, part: float, data: Data, limits: Mapping[str, float]
+) -> List[gate.Check]:
+    """
+    The gate's own tests of what is kept, on a retained task's validation data.
+
+    Half of what the gate allows may be lost there, as test data has surprises of its own.
+
+    :param part: how much of what was learnt the candidate has
+    :param limits: of the task
+    """
+    told = work.model.generates and any(name not in _WITHOUT_REPLIES for name in limits)
+    count = min(work.settings.examples, _VALIDATED)
+    before, after = (
+        work.kept.measured(
+            f"{name}-{_short_name(data)}-valid",
+            lambda model=model: model.measure(data.task, "valid", count, replies=told),
+        )
+        for name, model in (("live", work.model), (f"candidate-{part:g}", candidate))
+    )
+    return [
+        gate.check_retained(
+            data.short,
+            metric,
+            min(most, _OF_THE_LIMIT * most),
+            *gate.paired(sums(before, metric), sums(after, metric)),
+            work.settings.limits,
+        )
+        for metric, most in limits.items()
+    ]
+
+
+def _short_name(data: Data) -> str:
+    """Of its files."""
+    return hashlib.sha256(data.name.encode()).hexdigest()[:6]
