@@ -59,7 +59,7 @@ venv-classic: .venv-classic/.installed
 	touch $@
 
 # mypy's releases differ in what they find; this one needs Python 3.10
-LINT := ruff==0.17.6 mypy==2.4.1
+LINT := ruff==0.17.6 mypy==2.4.1 docsig==0.97.0
 lint: venv
 ifeq ($(OLD),1)
 	@echo "no lint on this Python: mypy asks for 3.10"
@@ -68,6 +68,7 @@ else
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/docsig --no-ansi parlai_cu/selection parlai_cu/retention parlai_cu/distillation
 	.venv/bin/lint-imports
 endif
 

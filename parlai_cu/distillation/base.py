@@ -30,6 +30,8 @@ def check_pair(student: torch.Tensor, teacher: torch.Tensor) -> None:
     """
     Make sure that two tensors are of the same rows and choices.
 
+    :param student: [rows, choices]
+    :param teacher: of the same shape
     :raises ValueError: naming both shapes
     """
     if student.dim() != 2 or student.shape != teacher.shape:

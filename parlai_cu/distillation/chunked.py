@@ -18,7 +18,9 @@ BUDGET = 2**24
 
 
 def rows_at_once(vocabulary: int, budget: int = BUDGET) -> int:
-    """How many rows of logits fit the budget (at least one)."""
+    """
+    How many rows of ``vocabulary`` logits each fit the budget, a number of logits (at least one).
+    """
     return max(budget // vocabulary, 1)
 
 
@@ -31,12 +33,12 @@ def chunked_rows(
     """
     ``compute(*rows)``, a few rows at a time.
 
-    :param compute: from tensors of some rows (hidden states, gold choices, ...) to tensors with
-        one number a row; makes logits on the way, which are not kept
-    :param rows: tensors with the same first dimension, which is cut
+    :param compute: from tensors [some rows, ...] (hidden states, gold choices, ...) to tensors
+        [some rows]; makes logits on the way, which are not kept
+    :param rows: tensors [rows, ...], which are cut along the first dimension
     :param vocabulary: choices a row
-    :param budget: logits in memory at once
-    :return: what ``compute`` returns, of all rows
+    :param budget: how many elements of logits may be in memory at once
+    :return: what ``compute`` returns, of all rows: tensors [rows]
     """
     step = rows_at_once(vocabulary, budget)
     pieces = [

@@ -35,7 +35,11 @@ class Abridged:
     sampled: bool = False
 
     def rows(self, which: torch.Tensor) -> "Abridged":
-        """The same of some rows (LongTensor)."""
+        """
+        The same of some rows only.
+
+        :param which: LongTensor[some rows], indices
+        """
         return Abridged(self.choices[which], self.log_probs[which], self.sampled)
 
 
@@ -45,6 +49,7 @@ def abridge(logits: torch.Tensor, k: int, temperature: float, sample: bool) -> A
 
     :param logits: FloatTensor[rows, choices]
     :param k: places a row
+    :param temperature: that the logits are divided by
     :param sample: draw ``k`` times from the distribution instead of taking the ``k`` most
         probable: each choice's share of the draws is an unbiased estimate of its probability
         (Anshumann et al. 2025, https://arxiv.org/abs/2503.16870, section 3.3)
@@ -93,7 +98,8 @@ class SoftLabelLoss:
 
         :param student_logits: FloatTensor[rows, choices]
         :param teacher_logits: FloatTensor[rows, choices]
-        :param student_log_probs: their log-softmax, if it is there already
+        :param student_log_probs: FloatTensor[rows, choices], the log-softmax of ``student_logits``,
+            if it is there already
         :return: FloatTensor[rows]
         """
         student = self._soften(student_logits, student_log_probs)
@@ -118,7 +124,8 @@ class SoftLabelLoss:
 
         :param student_logits: FloatTensor[rows, choices]
         :param teacher: its distribution at the same temperature
-        :param student_log_probs: the log-softmax of ``student_logits``, if it is there already
+        :param student_log_probs: FloatTensor[rows, choices], the log-softmax of ``student_logits``,
+            if it is there already
         :return: FloatTensor[rows]
         """
         student = self._soften(student_logits, student_log_probs)

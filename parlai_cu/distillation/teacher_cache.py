@@ -35,7 +35,7 @@ _OVERHEAD = 1024  # bytes of a shard beside its rows: headers and digests
 
 
 class Entry(NamedTuple):
-    """One example's rows: choices int[rows, k] and log-probabilities float16[rows, k]."""
+    """One example's rows: ``choices`` int[rows, k] and ``log_probs`` float16[rows, k]."""
 
     choices: np.ndarray
     log_probs: np.ndarray
@@ -125,6 +125,7 @@ class TeacherCache:
         """
         Keep an entry; it is on disk after the next :meth:`flush`.
 
+        :param key: what it is found by
         :param choices: int[rows, k]
         :param log_probs: float[rows, k]
         """

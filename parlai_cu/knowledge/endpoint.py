@@ -30,6 +30,7 @@ class Bearer(AuthBase):
         self._key = key
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Put the key into a request."""
         if self._key:
             request.headers["Authorization"] = f"Bearer {self._key}"
         return request

@@ -20,9 +20,9 @@ def changed_tensors(base: Mapping[str, torch.Tensor], candidate: Mapping[str, ob
     """
     The tensors of a candidate that are not those of the model it was tuned from.
 
-    :param base: the deployed model's state
-    :param candidate: the candidate's, of the same names and shapes
-    :return: the candidate's tensors that differ in any bit
+    :param base: state dict of the deployed model
+    :param candidate: state dict of the candidate, of the same names and shapes
+    :return: the candidate's tensors that differ in any bit, shapes as in ``base``
     :raises ValueError: naming the first tensor that is missing, or of another shape
     """
     changed = {}
@@ -41,7 +41,7 @@ class Adapters:
     One model, and what each domain has in the place of some of its tensors.
 
     :param model: the deployed model; its own tensors are in place outside of :meth:`using`
-    :param sets: domain -> name of a parameter or buffer -> tensor
+    :param sets: domain -> name of a parameter or buffer -> tensor of its shape
     """
 
     def __init__(self, model: nn.Module, sets: Mapping[str, Tensors]) -> None:

@@ -32,7 +32,7 @@ class EWC:
     Kirkpatrick et al. 2017 (https://arxiv.org/abs/1612.00796), equation 3.
 
     :param model: at its starting point
-    :param fisher: see :func:`fisher_information`
+    :param fisher: see :func:`fisher_information`; shapes as the parameters'
     :raises ValueError: when it is of other parameters
     """
 

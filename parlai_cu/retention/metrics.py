@@ -18,6 +18,7 @@ def average_accuracy(r: np.ndarray) -> float:
     Lopez-Paz and Ranzato 2017 (GEM, https://arxiv.org/abs/1706.08840), equation 2.
 
     :param r: float[models, tasks]
+    :raises ValueError: when it is not such a matrix
     """
     return float(_matrix(r)[-1].mean())
 
@@ -29,6 +30,7 @@ def backward_transfer(r: np.ndarray) -> float:
     Lopez-Paz and Ranzato 2017, equation 3.
 
     :param r: float[tasks, tasks]
+    :raises ValueError: when it is not such a matrix of two tasks or more
     """
     r = _square(r)
     last = len(r) - 1
@@ -43,6 +45,7 @@ def forward_transfer(r: np.ndarray, untrained: np.ndarray) -> float:
 
     :param r: float[tasks, tasks]
     :param untrained: float[tasks], the scores of an untrained model
+    :raises ValueError: when it is not such a matrix of two tasks or more
     """
     r = _square(r)
     return float(np.mean([r[i - 1, i] - untrained[i] for i in range(1, len(r))]))
@@ -55,6 +58,7 @@ def forgetting(r: np.ndarray) -> float:
     Chaudhry et al. 2018 (https://arxiv.org/abs/1801.10112), section 3.
 
     :param r: float[tasks, tasks]
+    :raises ValueError: when it is not such a matrix of two tasks or more
     """
     r = _square(r)
     last = len(r) - 1
@@ -120,7 +124,9 @@ def paired_difference(
     :param base: one entry an example
     :param candidate: the same examples in the same order
     :param exponential: the metric is exp(sum / count), as perplexity is
+    :param level: of confidence of the interval
     :param resamples: how often examples are drawn again
+    :param seed: of the draws; None for other ones each time
     :raises ValueError: when the numbers of examples differ or there are none
     """
     size = len(base.total)

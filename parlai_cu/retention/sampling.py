@@ -14,7 +14,7 @@ def stratified_sample(
     out as long as there is room.
 
     :param strata: the stratum of each item
-    :param size: how much to take at most
+    :param size: how many items to take at most, or what their weights may sum up to
     :param seed: the same gives the same sample
     :param weights: how much each item counts towards ``size`` (default: 1)
     :return: indices of the items taken, in order

@@ -86,7 +86,7 @@ class ActivationCache:
 
     def get(self, key: bytes) -> Optional[List[np.ndarray]]:
         """
-        The arrays of a key, or None.
+        The arrays of a key, in their shapes, or None.
 
         They are views of the file and cannot be written; copy what is to stay.
         """
@@ -120,7 +120,12 @@ class ActivationCache:
         return arrays
 
     def put(self, key: bytes, arrays: Sequence[np.ndarray]) -> None:
-        """Keep an entry, unless it is there or there is no room."""
+        """
+        Keep an entry, unless it is there or there is no room.
+
+        :param key: what it is found by: a hash of all that the arrays depend on
+        :param arrays: of any shapes
+        """
         if self.full or key in self._places:
             return
         data = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)

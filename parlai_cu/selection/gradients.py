@@ -65,7 +65,8 @@ class GradientMoments:
 
     def square(self, name: str) -> torch.Tensor:
         """
-        The mean of the squared gradient: of negative log-likelihoods, the empirical Fisher.
+        The mean of the squared gradient, in the parameter's shape; of negative log-likelihoods, the
+        empirical Fisher.
 
         Of each draw by itself: the square of a batch's mean gradient would be smaller by about
         the batch's size.

@@ -24,9 +24,9 @@ class FrozenGuard:
 
     :param model: the model, loaded
     :param frozen: names of its frozen parameters and buffers
-    :param originals: the tensors as they stand in the model file, where known. Under fp16
-        the model in memory is rounded; :meth:`restore` then writes the originals, so that the
-        file keeps the bits of the deployed model.
+    :param originals: the tensors as they stand in the model file, where known; shapes as in the
+        model. Under fp16 the model in memory is rounded; :meth:`restore` then writes the originals,
+        so that the file keeps the bits of the deployed model.
     """
 
     def __init__(

@@ -29,6 +29,7 @@ class LowRankFactors(torch.nn.Module):
     :param rank: inner width
     :param alpha: scale; the product is multiplied by ``alpha / rank``
     :param transposed: the layer computes ``x W`` rather than ``x W^T``
+    :param generator: draws A
     """
 
     def __init__(
@@ -109,8 +110,8 @@ def merge(
     :param model: the adapted model
     :param state: its state dict; changed in place: the factors leave, the weights take them in
     :param adapted: the weights that have factors
-    :return: ``{"factors": ..., "originals": ...}``, by first names: what it takes to go on
-        training
+    :return: ``{"factors": ..., "originals": ...}``, by first names, in the shapes that the model
+        has: what it takes to go on training
     """
     factors, originals = {}, {}
     for tensor in adapted:
@@ -127,14 +128,24 @@ def merge(
 
 
 def restore_originals(model: torch.nn.Module, originals: Dict[str, torch.Tensor]) -> None:
-    """Undo a merge: put the frozen weights back. Runs before :func:`inject`."""
+    """
+    Undo a merge: put the frozen weights back. Runs before :func:`inject`.
+
+    :param model: with the merged weights
+    :param originals: of :func:`merge`, shapes as the parameters'
+    """
     with torch.no_grad():
         for name, weight in originals.items():
             model.get_parameter(name).copy_(weight)
 
 
 def load_factors(model: torch.nn.Module, factors: Dict[str, torch.Tensor]) -> None:
-    """Go on with saved factors. Runs after :func:`inject`."""
+    """
+    Go on with saved factors. Runs after :func:`inject`.
+
+    :param model: with factors of its own
+    :param factors: of :func:`merge`, shapes as the parameters'
+    """
     with torch.no_grad():
         for name, factor in factors.items():
             model.get_parameter(name).copy_(factor)

@@ -34,6 +34,7 @@ def heat_map(plt: Any, scores: Scores, shown: List[str], path: str) -> None:
     A panel for each score: blocks down, kinds across, the colour the score.
 
     :param plt: see :func:`pyplot`
+    :param scores: of the model
     :param shown: which scores
     :param path: of the PNG
     """
@@ -79,7 +80,9 @@ def bar_chart(plt: Any, scores: Scores, score: str, choice: Choice, path: str) -
     The groups by one score, the best at the top; what is proposed is filled.
 
     :param plt: see :func:`pyplot`
+    :param scores: of the model
     :param score: which one
+    :param choice: what is proposed
     :param path: of the PNG
     """
     ranked = scores.ranked(score)
@@ -118,6 +121,9 @@ def page(
     """
     All of it as one HTML file that needs no other.
 
+    :param scores: of the model
+    :param shown: which scores
+    :param choice: what is proposed
     :param about: what was scored, by label
     :param pictures: paths of PNG files, put into the page
     """

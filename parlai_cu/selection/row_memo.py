@@ -94,7 +94,9 @@ class RowMemo:
         :param keys: of the rows
         :param rows: for their lengths
         :param device: where outputs are to be
-        :param compute: the module's outputs for some rows (LongTensor), or for all (None)
+        :param compute: the module's outputs for some rows (LongTensor[some rows], indices), or for
+            all (None)
+        :return: the module's outputs for all rows, as it returns them
         """
         held = [self.cache.get(key) for key in keys]
         missing = [i for i, arrays in enumerate(held) if arrays is None]
@@ -160,6 +162,8 @@ def probe(
 
     :param call: the module, from LongTensor[rows, length]
     :param tokens: a few tokens to make rows of; at least six
+    :param padding: token that fills rows up
+    :param device: where the module is
     :return: its outputs, and which of their tensors have the rows' length as second dimension
     :raises NotByRow: when they cannot
     """
@@ -182,8 +186,9 @@ def probe(
 
 def leaves(outputs: Any) -> List[torch.Tensor]:
     """
-    The tensors in tuples, lists and dictionaries.
+    The tensors in tuples, lists and dictionaries, in their order and of any shapes.
 
+    :param outputs: what a module returned
     :raises NotByRow: when there is something else
     """
     if torch.is_tensor(outputs):

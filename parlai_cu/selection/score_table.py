@@ -21,6 +21,8 @@ def progress(
     Yields what is to be called with the number of examples so far.
 
     :param total: how many examples there are at most
+    :param what: what stands before the bar
+    :param console: where it is drawn (default: stderr)
     """
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # on stderr: what a script reads is on stdout
@@ -72,7 +74,14 @@ def chosen_groups(scores: Scores, choice: Choice) -> set:
 def print_scores(
     scores: Scores, shown: List[str], choice: Choice, console: Optional[Console] = None
 ) -> None:
-    """Print the table, and the proposed ``--tune`` with its share of the parameters."""
+    """
+    Print the table, and the proposed ``--tune`` with its share of the parameters.
+
+    :param scores: of the model
+    :param shown: which scores
+    :param choice: what is proposed
+    :param console: where to print (default: stdout)
+    """
     console = console or Console()
     if not console.is_terminal:
         # a file is as wide as its lines

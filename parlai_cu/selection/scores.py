@@ -105,11 +105,12 @@ NEED_RETAINED = ("conflict", "cosine")
 
 def know(name: str, flag: str) -> bool:
     """
-    Whether there is a score of that name.
+    Whether there is a score.
 
     One of a user's own, ``my.module:score``, is a function of :class:`GradientSums`, of which more
     makes a better parameter to tune. From now on it stands beside the others.
 
+    :param name: what it is called
     :param flag: where it was typed, for the message
     :raises PatternError: when ``my.module:score`` names nothing
     """
@@ -172,7 +173,7 @@ class Scores:
         return found
 
     def ranked(self, score: str) -> List[Tuple[Tuple[str, str], GradientSums]]:
-        """:meth:`groups`, the best to tune first; ties in the model's order."""
+        """:meth:`groups` by one score, the best to tune first; ties in the model's order."""
         formula, more_is_better = SCORES[score]
         sign = -1 if more_is_better else 1
         return sorted(self.groups().items(), key=lambda item: sign * formula(item[1]))
