@@ -159,15 +159,18 @@ def pyplot() -> Any:
     return matplotlib.pyplot
 
 
-def publish(out: Path, result: Dict[str, Any], text: str, draw: Callable[..., None]) -> None:
+def publish(
+    out: Path, result: Dict[str, Any], text: str, draw: Optional[Callable[..., None]] = None
+) -> None:
     """
-    Write ``results.json``, ``table.md`` and ``picture.png``, and print the table.
+    Write ``results.json``, ``table.md`` and perhaps ``picture.png``, and print the table.
 
     :param draw: called with the result and the picture's file
     """
     (out / "results.json").write_text(json.dumps(result, indent=2))
     (out / "table.md").write_text(text)
-    draw(result, out / "picture.png")
+    if draw is not None:
+        draw(result, out / "picture.png")
     print(text)
 
 

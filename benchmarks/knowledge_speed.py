@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type
 
 import numpy as np
-from harness import about, pyplot
+from harness import about, publish, pyplot
 from made_up_facts import Data, Query, make
 
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
@@ -383,10 +383,7 @@ def main() -> None:
             rows[name] = row
             kept.with_suffix(".tmp").write_text(json.dumps(result, indent=2))
             kept.with_suffix(".tmp").rename(kept)
-    text = table(result)
-    (args.out / "table.md").write_text(text)
-    print(text)
-    draw(result, args.out / "knowledge_speed.png")
+    publish(args.out, result, table(result), draw)
 
 
 def limits(text: str) -> Dict[str, int]:

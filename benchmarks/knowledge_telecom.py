@@ -19,7 +19,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-from harness import about
+from harness import about, publish
+from knowledge_values import says
 
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
 from parlai_cu.knowledge.reading import told
@@ -72,9 +73,7 @@ def main() -> None:
         if name not in result["systems"]:
             result["systems"][name] = measure(settings, args.seed)
             kept.write_text(json.dumps(result, indent=2))
-    text = table(result)
-    (args.out / "table.md").write_text(text)
-    print(text)
+    publish(args.out, result, table(result))
 
 
 def measure(settings: Dict[str, Any], seed: int) -> Dict[str, float]:
@@ -193,11 +192,6 @@ def _act(agent: Any, text: str) -> Dict[str, Any]:
     clone.observe({"id": "user", "text": text, "episode_done": False})
     act: Dict[str, Any] = clone.act()
     return act
-
-
-def says(text: str, value: str) -> bool:
-    """Whether a value stands in a text, as words."""
-    return f" {' '.join(words(value))} " in f" {' '.join(words(text))} "
 
 
 def share(hits: Any) -> float:

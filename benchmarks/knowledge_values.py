@@ -23,7 +23,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Set
 
-from harness import about
+from harness import about, publish
 from knowledge_tables import PRIVATE, SETS
 
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
@@ -58,10 +58,7 @@ def main() -> None:
     rows = {**sgd(args.data / "sgd"), "MultiWOZ": multiwoz(args.data)}
     total = sum(row["turns"] for row in rows.values())
     result = {"about": about(), "rows": rows, "turns": total}
-    (args.out / "results.json").write_text(json.dumps(result, indent=2))
-    text = table(result)
-    (args.out / "table.md").write_text(text)
-    print(text)
+    publish(args.out, result, table(result))
 
 
 def sgd(folder: Path) -> Dict[str, Dict[str, float]]:
