@@ -33,18 +33,13 @@ def test_every_table_stands_on_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     made = {
         (path.stem, function)
         for path in (BENCHMARKS / "results").rglob("*.json")
+        if path.stem != "frozen_speed_avx512"  # an earlier run, of another processor
         for function in re.findall(
             r"^def (?!_)(\w*table|measured)\(", (BENCHMARKS / f"{path.stem}.py").read_text(), re.M
         )
     }
-    # these two stand there as they were pasted until their new runs are in
-    assert made - shown == {("frozen_speed", "table"), ("knowledge_speed", "table")}
-
-
-def test_the_speed_table_is_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page holds the table that the script makes of its results file."""
-    module, result = load("frozen_speed", monkeypatch)
-    assert module.table(result).strip() in (ROOT / "docs" / "frozen_layer.md").read_text()
+    # it stands there as it was pasted until its new run is in
+    assert made - shown == {("knowledge_speed", "table")}
 
 
 def quotes(monkeypatch: pytest.MonkeyPatch) -> Any:
