@@ -79,7 +79,7 @@ _stock_excepthook: Callable[..., Any] = sys.__excepthook__
 
 def short_excepthook(kind: type, error: BaseException, traceback: Any) -> None:
     """
-    ``sys.excepthook`` that prints our errors as one line, and leaves all others alone.
+    ``sys.excepthook`` that prints our errors as one line, and leaves all other kinds alone.
 
     With ``PARLAI_CU_TRACEBACK=1`` in the environment the traceback is printed as well.
     """

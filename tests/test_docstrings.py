@@ -22,7 +22,8 @@ from parlai_cu import errors, plugin
 PACKAGE = Path(__file__).parent.parent / "parlai_cu"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 # what was looked through so far
-COMPLETE = ("distillation", "retention", "selection")
+COMPLETE = ("agents", "corrections", "distillation", "errors.py", "knowledge", "retention")
+COMPLETE += ("selection", "checkpoints.py", "files.py", "named.py", "types.py", "versions")
 Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -46,7 +47,7 @@ UNIT = re.compile(
     r"\b(seconds?|milliseconds|minutes|hours|days|epoch|bytes|tokens|words|characters|elements"
     r"|examples?|turns?|items?|entries|rows?|messages?|conversations?|parameters|facts?|users?"
     r"|processes|threads?|connections?|questions?|lines?|layers?|times?|share|of each|lessons"
-    r"|replies|metric|pixels|tensors?|requests?|vectors?|groups)\b"
+    r"|replies|models?|metric|pixels|tensors?|requests?|vectors?|groups)\b"
 )
 # of ours, and those of Python's that a caller has to expect as well
 ERROR = re.compile(r"^(?!NotImplementedError|AttributeError|AssertionError)\w+Error$")

@@ -67,7 +67,7 @@ def examples(batch: Batch, which: torch.Tensor) -> Batch:
     Some examples of a batch.
 
     :param batch: fields with one entry an example are cut, others kept
-    :param which: LongTensor, which of its examples
+    :param which: LongTensor[examples chosen], their indices
     """
     size = batch.batchsize
     if len(which) == size:
@@ -128,7 +128,11 @@ class TaskRoles:
         self._ids = dict(zip(ids, self.tasks))
 
     def is_update(self, observation: Any) -> bool:
-        """Whether a message is of the update."""
+        """
+        Whether a message is of the update.
+
+        :raises UsageError: when it is of none of the tasks
+        """
         if not self.update or not self.original:
             return bool(self.update)
         task = self._ids.get(observation.get("id"))

@@ -46,6 +46,7 @@ def inherit(parser: ParlaiParser, partial: Opt, agent: str) -> bool:
     """
     Add the base's flags, with the deployed model's values as defaults.
 
+    :param parser: gets the flags
     :param partial: what ParlAI has read of the command so far
     :param agent: the name of our agent, for messages
     :return: whether there is a model, deployed or our own, to inherit from

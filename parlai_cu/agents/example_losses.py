@@ -25,6 +25,7 @@ def check_kind(agent_class: type, flag: str) -> None:
     """
     Refuse an agent that gives no loss of an example.
 
+    :param agent_class: the agent's
     :param flag: what named it, for the message
     :raises UsageError: when it is none of ParlAI's three kinds
     """
@@ -91,7 +92,9 @@ def losses(agent: Any, observations: Iterable[Any], size: int) -> Iterator[Loss]
     """
     A function for each ``size`` observations, that gives the loss of their labels.
 
-    :param size: see :func:`draw_size`; the last group may be smaller
+    :param agent: whose loss it is
+    :param observations: with labels
+    :param size: examples a loss, see :func:`draw_size`; the last group may be smaller
     """
     group: List[Any] = []
     groups = 0
@@ -115,7 +118,9 @@ def _loss_of(agent: Any, observations: List[Any]) -> Iterator[Loss]:
 
 
 def loss(agent: Any, batch: Any) -> torch.Tensor:
-    """The negative log-likelihood of a batch's labels, as the base trains on it, summed."""
+    """
+    The negative log-likelihood of a batch's labels, as the base trains on it, summed: a scalar.
+    """
     agent._local_metrics.clear()
     if isinstance(agent, TorchGeneratorAgent):
         # of the whole reply: compute_loss gives the mean over its tokens

@@ -37,7 +37,11 @@ def read_opt(model_file: str, flag: str) -> Opt:
 
 
 def find_opt(model_file: Optional[str]) -> Optional[Opt]:
-    """The options of a model that may be there; of its checkpoint, if there is only that."""
+    """
+    The options of a model that may be there; of its checkpoint, if there is only that.
+
+    :raises ModelFileError: when they are damaged
+    """
     for suffix in ("", ".checkpoint"):
         if model_file and os.path.isfile(f"{model_file}{suffix}.opt"):
             try:
@@ -50,7 +54,9 @@ def find_opt(model_file: Optional[str]) -> Optional[Opt]:
 
 
 def same_file(one: Optional[str], other: Optional[str]) -> bool:
-    """Whether two paths name the same file, links followed, existing or not."""
+    """
+    Whether ``one`` path and the ``other`` name the same file, links followed, existing or not.
+    """
     return bool(one and other) and os.path.realpath(str(one)) == os.path.realpath(str(other))
 
 

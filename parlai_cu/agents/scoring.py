@@ -150,6 +150,6 @@ def _reading_agent(opt: Opt) -> Any:
 
 
 def write_scores(path: str, content: Dict[str, Any]) -> None:
-    """Write scores as JSON, whole or not at all."""
+    """Write scores, the ``content``, as JSON, whole or not at all."""
     model_files.check_writable(path)
     files.write_text(path, json.dumps(content, indent=1))

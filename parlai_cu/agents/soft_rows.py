@@ -23,7 +23,7 @@ from parlai_cu.errors import UsageError
 
 
 def load_divergence(name: str, beta: float) -> Divergence:
-    """The divergence that ``--distill-loss`` names."""
+    """The divergence that ``--distill-loss`` names; ``beta`` is for those that have one."""
     module, attribute = plugin.DIVERGENCES[name].split(":")
     kind = getattr(importlib.import_module(module), attribute)
     divergence: Divergence = kind(beta) if inspect.signature(kind).parameters else kind()
@@ -36,7 +36,8 @@ class SoftRows:
 
     :param teacher: asked about each of them
     :param loss: on rows of logits
-    :param order: for classifiers, which of the teacher's columns is each class of the student
+    :param order: for classifiers, LongTensor[classes]: which of the teacher's columns is each class
+        of the student
     """
 
     def __init__(self, teacher: Teacher, loss: SoftLabelLoss, order: Optional[torch.Tensor]):
@@ -54,11 +55,13 @@ class SoftRows:
     ) -> torch.Tensor:
         """
         :param batch: the student's
-        :param chosen: LongTensor, the examples that follow this teacher
+        :param chosen: LongTensor[examples chosen], indices of those that follow this teacher
         :param mask: BoolTensor[rows], False for padding
         :param recorder: holds the student's scores, [rows, choices]
-        :param candidates: rankers' candidates
-        :return: FloatTensor, the loss of each row of ``chosen`` that is no padding, in order
+        :param candidates: rankers' candidates, LongTensor[candidates, length] or [bsz, candidates,
+            length]
+        :return: FloatTensor[rows of ``chosen`` that are no padding], the loss of each, in order
+        :raises UsageError: when the teacher does not score what the student does
         """
         return self.fresh_losses(batch, chosen, mask, recorder, candidates)
 
@@ -70,7 +73,17 @@ class SoftRows:
         recorder: ScoreRecorder,
         candidates: Optional[torch.Tensor],
     ) -> torch.Tensor:
-        """The same, and the teacher is asked even where there is a cache."""
+        """
+        :meth:`losses`, in the same shapes, and the teacher is asked even where there is a cache.
+
+        :param batch: the student's
+        :param chosen: LongTensor[examples chosen]
+        :param mask: BoolTensor[rows], False for padding
+        :param recorder: holds the student's scores, [rows, choices]
+        :param candidates: rankers' candidates, shapes as for :meth:`losses`
+        :return: FloatTensor[rows of ``chosen`` that are no padding]
+        :raises UsageError: when the teacher does not score what the student does
+        """
         rows = rows_of(chosen, len(mask) // batch.batchsize)
         kept = mask[rows]
         assert recorder.scores is not None
@@ -93,7 +106,14 @@ class SoftRows:
     def teacher_logits(
         self, batch: Any, chosen: torch.Tensor, candidates: Optional[torch.Tensor]
     ) -> torch.Tensor:
-        """The teacher's rows of some examples: FloatTensor[rows of chosen, choices]."""
+        """
+        The teacher's rows of some examples.
+
+        :param batch: the student's
+        :param chosen: LongTensor[examples chosen]
+        :param candidates: rankers' candidates, shapes as for :meth:`losses`
+        :return: FloatTensor[rows of ``chosen``, choices]
+        """
         if candidates is not None and candidates.dim() == 3:
             candidates = candidates[chosen]
         logits = self.teacher.logits(examples(batch, chosen), candidates)
@@ -107,6 +127,9 @@ class CachedRows(SoftRows):
     """
     The same, with the teacher's distributions abridged and kept on disk.
 
+    :param teacher: asked about examples that are not on disk
+    :param loss: on rows of logits
+    :param order: for classifiers, LongTensor[classes], see :class:`SoftRows`
     :param agent: the student
     :raises UsageError: when its teacher reads more than the text
     """
@@ -234,6 +257,7 @@ def hidden_only(model: torch.nn.Module) -> Iterator[Callable[[torch.Tensor], tor
     """
     Let a generator's forward pass end below its output layer.
 
+    :param model: the generator's
     :return: the output layer, from FloatTensor[rows, width] to [rows, choices]
     """
     stock = model.output

@@ -43,6 +43,8 @@ def kind_of(agent_class: type, flag: str) -> str:
     """
     What an agent predicts: tokens, candidates or classes.
 
+    :param agent_class: the agent's
+    :param flag: what named it, for the message
     :raises UsageError: when it is none of these
     """
     for kind, parent in KINDS.items():

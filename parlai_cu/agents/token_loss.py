@@ -40,6 +40,10 @@ def token_loss(
     Leaves in the recorder, if there is one, what the soft labels need: log-probabilities of the
     tokens that are no padding, or with ``chunked``, hidden states and the output layer.
 
+    :param agent: whose loss it is; a generator
+    :param batch: with labels
+    :param recorder: what soft labels are computed from, if there are any
+    :param chunked: a few rows of logits at a time
     :return: scalar: the mean over tokens
     """
     labels = batch.label_vec

@@ -82,7 +82,8 @@ class UpdatingAgent(Agent):
         """
         What is to be learnt from the batch, its scores being in ``self.recorder``.
 
-        :param loss: the base's, on gold labels
+        :param loss: scalar, the base's, on gold labels
+        :return: scalar
         """
         return loss
 
@@ -181,10 +182,12 @@ def add_flags_once_known(
     ParlAI asks an agent once for its flags, before values of them are known, and then parses
     again.
 
+    :param parser: gets the flags when it parses
     :param partial: what ParlAI has read of the command so far
     :param add: given what is known; adds flags and defaults, and returns whether it could
     :param missing: what to say, rather than that flags are unknown, when it never could; None
         where that is no error
+    :raises UsageError: while parsing: with ``missing``
     """
     stock = parser.parse_known_args
     added = False
@@ -219,6 +222,7 @@ def record_seed(parser: ParlaiParser, existing: Optional[Opt]) -> None:
     """
     A run without ``--seed`` gets one drawn and recorded, so that it can be resumed exactly.
 
+    :param parser: its default is set
     :param existing: the options of the model at ``-mf``, if there is one
     """
     if "seed" not in {action.dest for action in parser._actions}:

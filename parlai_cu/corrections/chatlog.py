@@ -33,7 +33,13 @@ class Judgement:
     A turn that a user judged, masked.
 
     :param id: of the judgement: another correction of the turn has another
+    :param time: ISO time of the judgement
+    :param conversation: its id
+    :param turn: its number within the conversation
+    :param version: that gave the reply, where that is known
     :param context: what was said before, oldest first
+    :param text: what the user said
+    :param reply: what was judged
     :param rating: ``up``, ``down`` or None
     :param correction: the right answer, where one was given
     """

@@ -30,6 +30,7 @@ def mask_user(text: str) -> Tuple[str, Dict[str, str]]:
     """
     What a user said, masked.
 
+    :param text: as it was said
     :return: the text, and what was masked: value -> mark
     """
     return _mask(text, [name for name, _ in _PATTERNS])
@@ -39,6 +40,7 @@ def mask_reply(text: str, seen: Dict[str, str]) -> str:
     """
     What the service said or should have said, masked.
 
+    :param text: as it was said
     :param seen: what was masked in the user's words: value -> mark
     """
     for value in sorted(seen, key=len, reverse=True):

@@ -50,7 +50,11 @@ class Lesson:
 
 
 def reviewed(path: str) -> List[Reviewed]:
-    """The corrections of a chat log, oldest first, each with its decision."""
+    """
+    The corrections of a chat log, oldest first, each with its decision.
+
+    :raises DataError: when the decisions cannot be read
+    """
     decisions = _decisions(path)
     found = []
     for judgement in read(path):
@@ -67,7 +71,9 @@ def decide(path: str, ids: Sequence[str], decision: str, text: Optional[str] = N
     """
     Accept or reject corrections.
 
+    :param path: of the chat log
     :param ids: of corrections, beginnings suffice; ``all``: those that are pending
+    :param decision: ``accept`` or ``reject``
     :param text: accept with this answer instead
     :return: the ids that were decided on
     :raises UsageError: when there is no such correction
@@ -100,6 +106,7 @@ def lessons(path: str, pending: bool = False, rated_up: bool = False) -> List[Le
     """
     What may be learnt, each thing once.
 
+    :param path: of the chat log
     :param pending: also corrections that nobody has decided on
     :param rated_up: also replies that users found good
     """
@@ -134,7 +141,10 @@ def split_of(lesson: Lesson) -> str:
 
 
 def listing(path: str, all_of_them: bool = False) -> str:
-    """The corrections that wait for a decision, for the terminal."""
+    """
+    The corrections that wait for a decision (``all_of_them``: those decided on, too), for the
+    terminal.
+    """
     found = reviewed(path)
     lines = []
     for one in found:

@@ -67,6 +67,7 @@ class Aliases:
         """
         The names that are meant in a text.
 
+        :param text: what was said
         :param rare: whether a word is hardly used but for the entity of a name; such a word alone
             may stand for the name
         :param unknown: which of some words stand in no fact, and may be misspelt

@@ -142,7 +142,7 @@ class Asked(ReadOnly):
                 self._answers.popitem(last=False)
 
     def count(self, name: str, amount: float) -> None:
-        """Add to what asking cost."""
+        """Add an amount to what asking cost, under a name."""
         with self._counting:
             self._total[name] = self._total.get(name, 0) + amount
 

@@ -61,5 +61,12 @@ def relevance(
     terms: Sequence[str],
     average_length: float,
 ) -> float:
-    """How well one fact matches one query: see :class:`Relevance`."""
+    """
+    How well one fact matches one query.
+
+    :param query: see :class:`Relevance`
+    :param frequencies: see :class:`Relevance`
+    :param terms: of the fact
+    :param average_length: terms of a fact, in the mean
+    """
     return Relevance(query, frequencies, average_length).of(terms)

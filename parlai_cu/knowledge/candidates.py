@@ -30,7 +30,9 @@ class Lookup(Protocol):
         """
         The keys of facts that have all of some terms, and any of others if there are others.
 
-        :param limit: how many at most; -1: all
+        :param all_of: terms
+        :param any_of: terms
+        :param limit: how many facts at most; -1: all
         :return: a sequence or an array of numbers, each once
         """
         ...
@@ -40,6 +42,7 @@ def best(index: Lookup, worth: Mapping[str, float], documents: Mapping[str, int]
     """
     The keys of the facts whose terms are worth most, in no order.
 
+    :param index: where the facts are
     :param worth: term -> what a fact gains by it
     :param documents: term -> number of facts it stands in; terms of no fact are missing
     """

@@ -26,7 +26,7 @@ _DAY = re.compile(
 
 def with_dates(said: str, today: date) -> str:
     """
-    A text with the date of each day named in it after its words.
+    What was said, with the date of each day named in it after its words.
 
     >>> with_dates("a room for tomorrow", date(2019, 3, 1))
     'a room for tomorrow 2019-03-02'

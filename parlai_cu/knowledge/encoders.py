@@ -22,6 +22,7 @@ class Encoder(Protocol):
         """
         Vectors whose products are cosines.
 
+        :param texts: any number of them
         :return: array of float32, [texts, size], each row of length 1
         """
         ...

@@ -37,7 +37,7 @@ class Bearer(AuthBase):
 
 
 class Answer(NamedTuple):
-    """What came back: the HTTP status, the content and its media type."""
+    """What came back: the HTTP status, the content and its kind (media type)."""
 
     status: int
     content: bytes
@@ -87,6 +87,7 @@ class Endpoint:
         Send something.
 
         :param path: after the URL
+        :param headers: beside the usual ones
         :param body: ``json=`` or ``data=``
         :raises requests.RequestException: when nothing came back, too much, or too late
         """

@@ -65,6 +65,7 @@ class Statistics:
         """
         Counted.
 
+        :param facts: to be counted
         :param of_all: how many facts there are, if these are but some
         """
         documents: Counter = Counter()
@@ -78,7 +79,9 @@ class Statistics:
 
 
 class GraphFacts(NamedTuple):
-    """Facts by their ids; the words of each name -> ids; ids -> what they are about."""
+    """
+    Facts by their ids; the words of each name -> ids (``about``); ids -> their subjects there.
+    """
 
     facts: Dict[str, Evidence]
     about: Dict[str, List[str]]
@@ -105,6 +108,8 @@ def facts_of(
     Everything a graph says.
 
     :param graph: of rdflib
+    :param source: the graph's name, for what is found
+    :param snapshot: the state that was read
     :param things: only what is said about these
     """
     names = _names(graph)

@@ -45,6 +45,7 @@ def sample(kb: Any, rng: random.Random) -> List[Fact]:
     Facts of a knowledge base, any of them as likely as any other.
 
     :param kb: one, or several as one
+    :param rng: draws them
     :raises UsageError: when it cannot list its facts, or has none
     """
     found: List[Fact] = []
@@ -68,7 +69,9 @@ def sample(kb: Any, rng: random.Random) -> List[Fact]:
 
 
 def told(kb: Any, rng: random.Random) -> List[str]:
-    """What the facts of a sample say; nothing where a knowledge base cannot list them."""
+    """
+    What the facts of a sample of a knowledge base (``kb``) say; nothing where it cannot list them.
+    """
     try:
         return [said_of(fact) for fact in sample(kb, rng)]
     except UsageError:
@@ -80,6 +83,7 @@ def question(fact: Fact, rng: random.Random) -> str:
     How somebody might ask for a fact.
 
     :param fact: its own question is taken, where there is one, or a column, or words of its text
+    :param rng: draws its words
     """
     name = _called(fact, rng)
     if fact.question:

@@ -55,6 +55,8 @@ class Column:
     """
     A column, as it can be talked about.
 
+    :param table: that it is of
+    :param name: as the database has it
     :param kind: ``text``, ``number`` or ``flag``
     :param values: the words of each value -> the value as it is stored
     """
@@ -88,7 +90,9 @@ class Constraint:
     """
     One thing that was asked for.
 
+    :param column: that it is about
     :param operator: ``=``, ``<=`` or ``>=``
+    :param value: as it is stored
     """
 
     column: Column
@@ -102,6 +106,7 @@ def constraints(
     """
     What the whole conversation asks for, the latest last.
 
+    :param turn: with what was said before
     :param columns: of all tables; what several of them could mean is told for each
     :param index: their :func:`value_index`
     :param today: from where "tomorrow" is counted
@@ -185,7 +190,8 @@ def _in_its_role(
 
 def spoken(value: str) -> List[str]:
     """
-    How people say a date or a time of day, in words of :func:`~parlai_cu.knowledge.words.words`.
+    How people say a value that is a date or a time of day, in words of
+    :func:`~parlai_cu.knowledge.words.words`.
 
     >>> spoken("2019-03-03")[:2]
     ['march 3', 'march 3rd']
@@ -262,7 +268,7 @@ def _flags(said: str, columns: Sequence[Column]) -> List[Constraint]:
 
 
 def flag_value(column: Column, wanted: bool) -> Any:
-    """The stored value that means yes or no."""
+    """The stored value that means yes (``wanted``) or no."""
     meaning = TRUE if wanted else FALSE
     found: Optional[Any] = None
     for called, value in column.values.items():

@@ -37,6 +37,7 @@ def ask(
     """
     Make a search of a turn; of "thank you", which asks for nothing, an empty one.
 
+    :param turn: what was said, and what before
     :param known: which of these names are entities
     :param meant: the entities that an utterance means by names which are written otherwise
     """
@@ -65,6 +66,7 @@ def mentioned(
     """
     The entities named in a text, longest names first; none that is part of a longer one.
 
+    :param text: what was said
     :param known: which of these names are entities
     :param meant: the entities that a text means by names which are written otherwise
     """

@@ -63,6 +63,7 @@ def fact_of(place: str, line: int, row: Dict[str, str], about: str) -> Fact:
     The fact of a row.
 
     :param place: file or table, for messages
+    :param line: its number, for messages
     :param row: column -> value; its own columns are taken as such
     :param about: the column that names what it is about; empty: none
     :raises DataError: when it says nothing

@@ -53,7 +53,7 @@ class Spelling:
                 alike[name] = None
 
     def meant(self, said: str) -> Optional[str]:
-        """The name that is meant by some words, if any."""
+        """The name that is meant by what was said, a few words, if any."""
         if len(said) < _SHORT or all(word in self._known for word in said.split()):
             return None
         most = 1 if len(said) < _LONG else 2

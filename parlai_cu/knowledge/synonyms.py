@@ -79,6 +79,7 @@ class InOtherWords:
     A knowledge base that is asked with what is meant in the place of what is said.
 
     :param base: all else is its own
+    :param synonyms: what is meant, by what is said
     """
 
     def __init__(self, base: KnowledgeBase, synonyms: Synonyms) -> None:

@@ -12,10 +12,10 @@ For k of n turns and the Beta(1/2, 1/2) mixture, the sequence at level alpha is:
     { p : B(k + 1/2, n - k + 1/2) / B(1/2, 1/2)  <  p^k (1 - p)^(n - k) / alpha }
 
 (Robbins, Statistical methods related to the law of the iterated logarithm, 1970; Howard et al.,
-Time-uniform, nonparametric, nonasymptotic confidence sequences, 2021). With six intervals at
-``risk`` / 6 each, a canary that is as good as the live version is taken back with a probability
-of at most ``risk``, however long it runs. Turns are taken to be independent; within a conversation
-they are not quite.
+Time-uniform, nonparametric, nonasymptotic confidence sequences, 2021,
+https://arxiv.org/abs/1810.08240). With six intervals at ``risk`` / 6 each, a canary that is as good
+as the live version is taken back with a probability of at most ``risk``, however long it runs.
+Turns are taken to be independent; within a conversation they are not quite.
 """
 
 import bisect
@@ -65,7 +65,7 @@ class Count:
     total: int = 0
 
     def add(self, happened: bool) -> None:
-        """One more."""
+        """One more, and whether it ``happened`` then."""
         self.count += int(happened)
         self.total += 1
 
@@ -107,7 +107,9 @@ class Guard:
                 del self._ranked[bisect.bisect_left(self._ranked, self._recent.popleft())]
 
     def rating(self, arm: str, up: bool) -> None:
-        """Count a user's rating of a reply."""
+        """
+        Count a user's rating (thumbs ``up`` or down) of a reply of one ``arm``: live or canary.
+        """
         self.counts[arm][DISLIKED].add(not up)
 
     def median(self) -> Optional[float]:

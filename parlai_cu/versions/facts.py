@@ -35,7 +35,7 @@ def snapshot_now(store: VersionStore, version: str) -> Optional[str]:
 
 def snapshot_of(store: VersionStore, version: str, channel: str) -> Optional[str]:
     """
-    The state of the facts that a version goes with.
+    The state of the facts that a version of a channel goes with.
 
     That with which it last went live by a promotion: others may have changed facts since it was
     gated. Where that is not recorded, the one it was gated with.
@@ -48,7 +48,7 @@ def snapshot_of(store: VersionStore, version: str, channel: str) -> Optional[str
 
 
 def differing(store: VersionStore, version: str, channel: str) -> Optional[int]:
-    """How many facts are not as a version's state has them; None where that cannot be told."""
+    """How many facts are not as a version of a channel has them; None where that cannot be told."""
     wanted, uri = snapshot_of(store, version, channel), uri_of(store, version)
     if wanted is None or uri is None:
         return None
@@ -64,6 +64,9 @@ def taken_back(store: VersionStore, version: str, channel: str) -> Iterator[int]
     """
     Take the facts back to the state that a version goes with, together with what the block does.
 
+    :param store: where versions and channels are
+    :param version: its id
+    :param channel: that it was promoted to
     :return: how many facts change; none does where the block raises
     :raises VersionsError: when it goes with none, or its knowledge base keeps no history
     :raises KnowledgeError: when the history does not reach that state

@@ -38,7 +38,7 @@ class Base(NamedTuple):
 
 
 def write_json(path: str, value: Any, indent: Optional[int] = 1) -> None:
-    """Write JSON that nobody reads yet."""
+    """Write a value as JSON (``indent``: spaces a level) that nobody reads yet."""
     files.step(f"write {path}")
     with open(path, "w") as f:
         json.dump(value, f, indent=indent)
@@ -49,9 +49,11 @@ def model_file(version: Version, cache: str, part: Part, find: Find) -> str:
     """
     A path of the version's model in the cache, put there if it is not yet.
 
+    :param version: its record
     :param cache: a folder of this store's
     :param part: a local path of a file of a version, its hash checked
     :param find: a version by its id
+    :raises VersionsError: when its files do not make up what its record says
     """
     folder = os.path.join(cache, version.id)
     if _is_whole(folder):
@@ -74,7 +76,8 @@ def model_file(version: Version, cache: str, part: Part, find: Find) -> str:
 
 def read_tensors(version: Version, part: Part, find: Find) -> Dict[str, torch.Tensor]:
     """
-    All tensors of a version, deltas applied; not yet compared with its content hash.
+    All tensors of a version, in their shapes, deltas applied; not yet compared with its content
+    hash.
 
     :raises VersionsError: when a delta lacks a tensor
     """
@@ -93,7 +96,7 @@ def read_tensors(version: Version, part: Part, find: Find) -> Dict[str, torch.Te
 
 
 def copy_model(source: str, target: str) -> None:
-    """Copy a model from the cache, the weights last."""
+    """Copy a model from the cache (``source``) to a path (``target``), the weights last."""
     folder, name = os.path.split(os.path.abspath(target))
     os.makedirs(folder, exist_ok=True)
     for entry in sorted(os.listdir(os.path.dirname(source)), reverse=True):

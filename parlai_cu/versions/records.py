@@ -121,6 +121,7 @@ def from_json(held: Mapping[str, Any], path: str) -> Version:
     """
     A version, of what :func:`to_json` made.
 
+    :param held: what was read
     :param path: where it was read, for messages
     :raises VersionsError: when something is missing; what is unknown is left out
     """

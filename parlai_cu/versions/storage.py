@@ -101,7 +101,7 @@ class Storage:
         return held
 
     def write_json(self, value: Any, *names: str) -> None:
-        """Write a small file as a whole: a reader sees the old one or the new one."""
+        """Write a value as a small file, as a whole: a reader sees the old one or the new one."""
         self.write(json.dumps(value, indent=1) + "\n", *names)
 
     def write(self, text: str, *names: str) -> None:
@@ -143,7 +143,9 @@ class Storage:
         """
         Make a folder that was built in :meth:`staging` appear as a whole.
 
+        :param staged: the folder
         :param last: the file without which a reader ignores the folder; sent last
+        :param names: what leads to its place, see :meth:`path`
         """
         path = self.path(*names)
         with told(path):

@@ -229,7 +229,8 @@ class VersionStore:
 
     def diff(self, one: str, other: str) -> VersionDiff:
         """
-        What is different in another version: blocks and by how much, settings, files.
+        What is different in the ``other`` version from ``one``: blocks and by how much, settings,
+        files.
 
         :raises VersionsError: when files are missing or were changed
         """
@@ -293,9 +294,12 @@ class VersionStore:
         Serve a version from now on.
 
         :param version: what :meth:`get` understands
+        :param channel: that serves it
         :param expected: id of the version that the caller believes is live (None: none); what
             is live when this is called, where missing
         :param force: although the gate did not accept it; this is recorded
+        :param who: user and machine, where it is not this one
+        :param why: in words, for the record
         :param kb_snapshot: the knowledge base beside it, as it is now
         :raises VersionsError: without the gate's consent, when its files are damaged, or when
             somebody else promoted another one meanwhile
@@ -334,8 +338,11 @@ class VersionStore:
         """
         Serve what the channel served before; called again, what it served before that.
 
+        :param channel: that serves it
         :param to: another version to go back to; one that some channel serves or served
         :param expected: id of the version that the caller believes is live; see :meth:`promote`
+        :param who: user and machine, where it is not this one
+        :param why: in words, for the record
         :param kb_snapshot: see :meth:`promote`
         :raises VersionsError: when there is nothing before, or its files are gone
         """
@@ -419,6 +426,8 @@ class VersionStore:
         rolled back to, the newest ``keep`` versions, and all that their deltas need. The record
         of a removed version stays, so its id is never given again.
 
+        :param keep: how many versions, as said above
+        :param dry_run: only say what would be removed
         :return: the versions whose files were removed (or would be)
         :raises VersionsError: when nothing would be kept
         """

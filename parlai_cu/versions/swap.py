@@ -31,7 +31,7 @@ class LineUp:
     """
     The models in memory and what they are there for. Not thread-safe: the caller holds a lock.
 
-    :param limit: how many models may be in memory, one that is being loaded included
+    :param limit: how many models (versions) may be in memory, one that is being loaded included
     :param pin: keep a conversation on the version it began with, as long as that is in memory
     :param canary_share: of conversations, which the canary answers
     """
@@ -74,7 +74,7 @@ class LineUp:
 
     def leaving(self, incoming: str) -> List[str]:
         """
-        Which models have to leave memory before another one can be loaded.
+        Which models have to leave memory before an ``incoming`` one can be loaded.
 
         Those that only pinned conversations need, oldest first; then the canary; never the live
         one.
@@ -85,12 +85,12 @@ class LineUp:
         return optional[: max(0, -room)]
 
     def enter(self, version: str) -> None:
-        """A model is in memory and was checked."""
+        """A version's model is in memory and was checked."""
         if version not in self.residents:
             self.residents.append(version)
 
     def leave(self, version: str) -> None:
-        """A model is to answer no further turn."""
+        """A version's model is to answer no further turn."""
         assert version != self.live, "the live version cannot leave"
         if version == self.canary:
             self.canary = None

@@ -25,7 +25,7 @@ class Contents(NamedTuple):
     """
     A model file taken apart.
 
-    :param tensors: path -> tensor
+    :param tensors: path -> tensor of any shape
     :param frame: all else, as JSON values
     """
 
@@ -34,7 +34,9 @@ class Contents(NamedTuple):
 
 
 def without_training(states: Mapping[str, Any]) -> Dict[str, Any]:
-    """The same without optimizer, schedule and where a run of ours would go on."""
+    """
+    The states in a model file without optimizer, schedule and where a run of ours would go on.
+    """
     return {
         name: {k: v for k, v in value.items() if k != RESUME_POINT}
         if isinstance(value, dict) and RESUME_POINT in value
@@ -46,7 +48,7 @@ def without_training(states: Mapping[str, Any]) -> Dict[str, Any]:
 
 def take_apart(states: Mapping[str, Any]) -> Contents:
     """
-    Tensors and frame of a model file's dictionary.
+    Tensors and frame of the states in a model file.
 
     :raises ModelFileError: when something is neither a tensor nor a plain value
     """
@@ -61,7 +63,7 @@ def put_together(contents: Contents) -> Dict[str, Any]:
 
 
 def hashes(tensors: Mapping[str, torch.Tensor]) -> Dict[str, str]:
-    """Path -> SHA-256 of type, shape and bytes."""
+    """Path -> SHA-256 of type, shape and bytes, of tensors."""
     return {name: tensor_hash(tensor) for name, tensor in tensors.items()}
 
 
@@ -77,18 +79,19 @@ def content_hash(of_tensors: Mapping[str, str], frame: Any) -> str:
     SHA-256 of all that a model file holds.
 
     :param of_tensors: path -> hash, see :func:`hashes`
+    :param frame: see :class:`Contents`
     """
     text = json.dumps([sorted(of_tensors.items()), frame], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def count_bytes(tensors: Iterable[torch.Tensor]) -> int:
-    """Bytes of tensors."""
+    """Bytes of tensors of any shape."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def save_tensors(tensors: Mapping[str, torch.Tensor], path: str) -> None:
-    """Write tensors in the safetensors format."""
+    """Write tensors, by name and of any shape, in the safetensors format."""
     from safetensors.torch import save_file
 
     # clones: safetensors refuses tensors that share memory, as slices of one may
@@ -100,7 +103,7 @@ def save_tensors(tensors: Mapping[str, torch.Tensor], path: str) -> None:
 
 def load_tensors(path: str) -> Dict[str, torch.Tensor]:
     """
-    Tensors in the safetensors format.
+    Tensors by name, in their shapes, of the safetensors format.
 
     :raises ModelFileError: when the file is damaged
     """

@@ -60,6 +60,8 @@ class DeployedAgent(Agent):
     A conversation with the live version; a clone (:meth:`clone`, :meth:`share`) is another one.
 
     Turns of many conversations are answered together by :meth:`batch_act` of any of them.
+
+    :raises UsageError: when a flag is missing or wrong
     """
 
     @classmethod

@@ -24,6 +24,8 @@ def load(store: VersionStore, version: str, opt: Opt, evaluates: bool = False) -
     """
     The agent of a version, with the flags that the user gave to ``-m deployed``.
 
+    :param store: where the version is
+    :param version: its id
     :param opt: of the serving agent; what was said explicitly overrides what the version says
     :param evaluates: whether it is for an evaluation, which may do without replies
     :raises ModelFileError: when it is no TorchAgent, or gives no reply
@@ -50,6 +52,8 @@ def probe(agent: TorchAgent, version: str) -> None:
     """
     Let a model answer once, in a conversation of its own.
 
+    :param agent: the model, loaded
+    :param version: its id, for messages
     :raises ModelFileError: when it gives no text, or holds NaN or infinity
     """
     for name, tensor in agent.model.named_parameters():

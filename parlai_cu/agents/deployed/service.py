@@ -448,7 +448,7 @@ class Service:
 
 
 def serves_nothing(store: VersionStore, channel: str) -> VersionsError:
-    """What to say where nothing was promoted yet."""
+    """What to say of a channel to which nothing was promoted yet."""
     return VersionsError(
         f"--channel {channel} serves nothing yet: parlai versions --versions {store.path} "
         "promote VERSION"

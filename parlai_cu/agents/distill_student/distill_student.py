@@ -46,6 +46,8 @@ class DistillStudentAgent(UpdatingAgent):
 
     Instances are of a composed class: this one on top of the student's
     (:func:`parlai_cu.agents.base_agent.compose`). Outside of training it adds nothing to it.
+
+    :raises UsageError: when flags do not go together, or teacher and student do not
     """
 
     no_base = _NO_BASE

@@ -19,9 +19,10 @@ def add_flags(parser: ParlaiParser, partial: Opt, missing: str, epochs: int) -> 
     """
     Our flags, then the student agent's as soon as it is known.
 
+    :param parser: gets the flags
     :param partial: what ParlAI has read of the command so far
     :param missing: what to say without ``--teacher-model``
-    :param epochs: where the command sets no limit
+    :param epochs: where the command sets no limit to the training
     """
     _add_ours(parser)
     replay.add_flags(parser)
@@ -237,6 +238,8 @@ def check_kind(opt: Opt, kind: str) -> None:
     """
     Refuse what does not suit generators, rankers or classifiers.
 
+    :param opt: of the student
+    :param kind: ``generator``, ``ranker`` or ``classifier``
     :raises UsageError: naming the flag
     """
     if opt["distill_loss"] == "cosine" and kind == "generator":

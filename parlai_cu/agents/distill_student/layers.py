@@ -89,7 +89,7 @@ class LayerMatching:
         )
 
     def record(self, active: bool) -> None:
-        """Start afresh, or stop."""
+        """Start afresh (``active``), or stop."""
         for recorder in (self.student, self.teacher):
             recorder.active = active
             recorder.clear()
@@ -100,9 +100,11 @@ class LayerMatching:
         """
         After a forward pass of both.
 
-        :param which: LongTensor, the student's examples that the teacher saw
-        :param label_mask: BoolTensor[len(which), length] of the replies
-        :return: the loss on hidden states and that on attention, means over the matched layers
+        :param which: LongTensor[examples chosen], indices of the student's examples that the
+            teacher saw
+        :param label_mask: BoolTensor[len(which), length], False for padding of the replies
+        :return: scalars: the loss on hidden states and that on attention, means over the matched
+            layers
         """
         hidden, attention = [], []
         for stack, i, j in self.pairs:

@@ -52,6 +52,9 @@ class DomainAdaptersAgent(UpdatingAgent):
 
     Instances are of a composed class: this one on top of the base agent's
     (:func:`parlai_cu.agents.base_agent.compose`). A reply says in ``adapter`` who gave it.
+
+    :raises UsageError: when flags do not go together
+    :raises ModelFileError: when an adapter is damaged, or was not tuned from the deployed model
     """
 
     no_base = _NO_BASE

@@ -33,7 +33,7 @@ DEFAULT_GIGABYTES = 4.0
 
 
 def add_flags(group: Any) -> None:
-    """The flags of the cache."""
+    """Add the flags of the cache to a group of the parser's."""
     group.add_argument(
         "--cache-frozen",
         type="nonestr",
@@ -126,6 +126,8 @@ class CachedPrefix:
     :param agent: whose model's modules are to read from it
     :param parts: what is kept
     :param reasons: why not more is
+    :raises DataError: when the folder cannot be written
+    :raises UsageError: when a module's outputs cannot be kept row by row
     """
 
     def __init__(self, agent: Any, parts: Sequence[Part], reasons: Sequence[str]) -> None:

@@ -76,6 +76,8 @@ class FrozenLayerAgent(UpdatingAgent):
 
     Instances are of a composed class: this one on top of the base agent's
     (:func:`parlai_cu.agents.base_agent.compose`). Outside of training it adds nothing to it.
+
+    :raises UsageError: when flags do not go together
     """
 
     no_base = _NO_BASE

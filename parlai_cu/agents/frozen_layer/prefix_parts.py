@@ -40,6 +40,8 @@ def find(agent: Any, frozen: Sequence[str]) -> Tuple[List[Part], List[str]]:
     """
     What can be kept, and of what else why not.
 
+    :param agent: whose model it is
+    :param frozen: paths of the modules that are frozen as a whole
     :raises UsageError: when it is nothing
     """
     model = agent.model

@@ -123,6 +123,7 @@ def check_base(opt: Opt, base: type) -> None:
     """
     Refuse what the base agent cannot do.
 
+    :param opt: of our agent
     :param base: its class
     :raises UsageError: naming the flag and the agent
     """
@@ -140,7 +141,11 @@ def check_base(opt: Opt, base: type) -> None:
 
 
 def threshold(opt: Opt) -> Any:
-    """The threshold given: a number, or None where the gate is to choose."""
+    """
+    The threshold given: a number, or None where the gate is to choose.
+
+    :raises UsageError: when it is no number from 0 to 1
+    """
     given = opt.get("kb_gate_threshold")
     if given is None or given == "auto":
         return None

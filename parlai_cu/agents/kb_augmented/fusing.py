@@ -97,7 +97,7 @@ class Fusing:
         return self._numbers[token]
 
     def known(self, selection: torch.Tensor) -> torch.Tensor:
-        """Tokens as the model can read them."""
+        """Tokens as the model can read them, in the shape of ``selection`` (LongTensor)."""
         if not self.unknown:
             return selection
         return selection.masked_fill(selection >= self.vocabulary, self.unknown_token or 0)

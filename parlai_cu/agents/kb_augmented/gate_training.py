@@ -29,6 +29,9 @@ class CalibrationError(Metric):
     """
     Expected calibration error over all that was judged
     (:func:`~parlai_cu.knowledge.gates.calibration.calibration_error`).
+
+    :param bins: bin -> sum, over what was judged, of the probability less what was right (0 or 1)
+    :param count: how many were judged
     """
 
     __slots__ = ("_bins", "_count")
@@ -43,7 +46,7 @@ class CalibrationError(Metric):
 
     @classmethod
     def of(cls, probability: float, needed: bool) -> "CalibrationError":
-        """That of one example."""
+        """That of one example: the gate's ``probability``, and whether knowledge was ``needed``."""
         return cls({bin_of(probability): probability - needed}, 1)
 
     def __add__(self, other: Optional["CalibrationError"]) -> "CalibrationError":
@@ -81,7 +84,13 @@ class GateTraining(Agent):
     def teach_gate(
         self, turn: Turn, needed: bool, found: Sequence[Evidence]
     ) -> Optional[torch.Tensor]:
-        """The loss on one labelled turn; None for a gate that does not learn."""
+        """
+        The loss (a scalar) on one turn; None for a gate that does not learn.
+
+        :param turn: labelled
+        :param needed: its label: whether it needs knowledge
+        :param found: what the knowledge base found for it
+        """
         if not isinstance(self.gate, torch.nn.Module):
             return None
         logits = self.gate([turn], [found[: self.opt["kb_top_k"]]])
@@ -104,7 +113,7 @@ class GateTraining(Agent):
 
     def teach_gate_unlabelled(self, turn: Turn) -> List[torch.Tensor]:
         """
-        Losses on an ordinary turn, and on a question made from a fact in its place.
+        Losses (scalars) on an ordinary turn, and on a question made from a fact in its place.
 
         The fact itself is not among what is found for its question: it would match as well as no
         fact does when people ask in their own words.

@@ -58,6 +58,8 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
 
     Instances are of a composed class: this one on top of the base agent's
     (:func:`parlai_cu.agents.base_agent.compose`). In training only the gate and the ranker learn.
+
+    :raises UsageError: when flags do not go together, or the base cannot do what they ask for
     """
 
     no_base = _NO_BASE

@@ -73,7 +73,11 @@ class ModelView:
         raise UsageError("--kb-integrate rerank: a classifier's replies are its classes")
 
     def entropy(self) -> float:
-        """Of each next token's distribution along its own reply: the mean, in nats."""
+        """
+        Of each next token's distribution along its own reply: the mean, in nats.
+
+        :raises UsageError: when it is no generator
+        """
         agent, text = self.agent, self.reply()
         if not isinstance(agent, TorchGeneratorAgent):
             raise UsageError("--kb-gate uncertainty: it is the entropy of a generator's tokens")

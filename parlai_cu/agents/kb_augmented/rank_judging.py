@@ -31,7 +31,9 @@ class RankJudging(Agent):
         ``kb_set_p``, ``kb_set_r``, ``kb_set_f1`` (micro-averaged) and ``kb_set_em`` are those of
         DSTC11 track 5.
 
+        :param turn: that asks
         :param meant: ids of the facts that the labels are
+        :param found: what the knowledge base found for it
         """
         ranked = self.ranker.rank(turn, found)
         best = [fact.id in meant for fact in ranked[:FIRST]]

@@ -34,15 +34,27 @@ class KnowledgeBase(Protocol):
         ...
 
     def add(self, facts: Iterable[Fact]) -> List[str]:
-        """Add all or none; their ids. ``KnowledgeError`` when an id is there already."""
+        """
+        Add all facts or none; their ids.
+
+        :raises KnowledgeError: when an id is there already, or nothing can be written
+        """
         ...
 
     def update(self, fact: Fact) -> None:
-        """Put a fact in the place of the one of its id. ``KnowledgeError`` if there is none."""
+        """
+        Put a fact in the place of the one of its id.
+
+        :raises KnowledgeError: when there is none, or nothing can be written
+        """
         ...
 
     def remove(self, fact_ids: Iterable[str]) -> None:
-        """Remove all or none. ``KnowledgeError`` naming an id that is not there."""
+        """
+        Remove the facts of these ids, all or none.
+
+        :raises KnowledgeError: naming an id that is not there, or when nothing can be written
+        """
         ...
 
     def stats(self) -> Dict[str, Any]:

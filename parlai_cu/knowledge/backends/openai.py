@@ -35,6 +35,7 @@ class LanguageModel(Asked):
 
     :param uri: ``openai+https://host/v1#model``, perhaps with ``?timeout=SECONDS`` before the ``#``
     :param backoff_s: seconds before the second try
+    :param clock: seconds, for what asking cost
     :raises KnowledgeError: when the URI names no host or no model; it is not contacted yet
     """
 

@@ -66,7 +66,9 @@ def connect(path: str, name: str, writable: bool) -> sqlite3.Connection:
     """
     Open the file; for writing, make it where it is not there.
 
+    :param path: of the file
     :param name: for messages
+    :param writable: to write as well
     :raises KnowledgeError: when it is no knowledge base of ours
     """
     if writable:

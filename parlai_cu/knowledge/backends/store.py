@@ -26,11 +26,11 @@ class Store(Lookup, Protocol):
     """An open transaction, in SQL with ``?`` for values and rows that are known by name."""
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> Any:
-        """Run a statement; a cursor."""
+        """Run an SQL statement with these values; a cursor."""
         ...
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Run it for each row of values."""
+        """Run an SQL statement for each row of values."""
         ...
 
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> List[int]:
@@ -43,7 +43,12 @@ class Store(Lookup, Protocol):
         ...
 
     def delete(self, key: int, found: str) -> None:
-        """Take a fact, its vector and what the index has of it out."""
+        """
+        Take a fact out, with its vector and what the index has of it.
+
+        :param key: the fact's
+        :param found: its terms, as they are stored
+        """
         ...
 
     def make_vectors(self, size: int) -> None:
@@ -51,11 +56,13 @@ class Store(Lookup, Protocol):
         ...
 
     def put_vectors(self, keys: Sequence[int], vectors: Any) -> None:
-        """Keep facts' vectors."""
+        """Keep facts' vectors, by their keys."""
         ...
 
     def nearest(self, vector: Any, count: int) -> List[Tuple[int, float]]:
-        """The keys of the facts nearest to a vector, with their cosines, nearest first."""
+        """
+        The keys of the ``count`` facts nearest to a vector, with their cosines, nearest first.
+        """
         ...
 
 
@@ -64,7 +71,13 @@ class AlreadyThere(Exception):
 
 
 class Change:
-    """All that one command changes: facts, their index, and the record of it."""
+    """
+    All that one command changes: facts, their index, and the record of it.
+
+    :param store: an open transaction
+    :param action: what it is called in the record
+    :param encoder: what makes vectors of facts, where there are any
+    """
 
     def __init__(self, store: Store, action: str, encoder: Optional[Encoder]) -> None:
         self.store, self.action, self.encoder = store, action, encoder
@@ -82,7 +95,15 @@ class Change:
         self.waiting: Dict[int, str] = {}
 
     def add(self, fact: Fact, before: Optional[str] = None) -> str:
-        """Store one fact; its id."""
+        """
+        Store one fact; its id.
+
+        Facts are stored a few at a time, at the latest by :meth:`finish`.
+
+        :param fact: without an id, it gets one
+        :param before: JSON of the fact that was there, for the record
+        :raises KnowledgeError: when the id of a fact that waits is taken
+        """
         fact_id = fact.id if fact.id is not None else id_of(fact)
         found = terms(said_of(fact))
         values = {
@@ -104,7 +125,13 @@ class Change:
         return fact_id
 
     def remove(self, fact_id: str, missing: Any) -> None:
-        """Take one fact out; what it was is the last of ``removed``."""
+        """
+        Take one fact out; what it was is the last of ``removed``.
+
+        :param fact_id: the fact's
+        :param missing: makes the error to be raised where there is none
+        :raises KnowledgeError: when the id of a fact that waits is taken
+        """
         self._insert()
         row = row_of(self.store, fact_id)
         if row is None:
@@ -138,7 +165,11 @@ class Change:
         return len(rows)
 
     def back_to(self, number: int) -> int:
-        """Put back what was there when a change was the last; how many facts differ from it."""
+        """
+        Put back what was there when the change of that number was the last; how many facts differ.
+
+        :raises KnowledgeError: when the id of a fact that waits is taken
+        """
         changed = differing(self.store, number)
         for fact_id, (before, now) in changed.items():
             self._insert()
@@ -151,11 +182,17 @@ class Change:
         return len(changed)
 
     def note(self, fact_id: str, before: Optional[str]) -> None:
-        """Record it; ``before`` is the fact that was there, if there was one."""
+        """
+        Record what is done to the fact of an id; ``before`` is the fact that was there, if any.
+        """
         self.notes.append((self.batch, self.at, self.who, self.action, fact_id, before))
 
     def finish(self) -> None:
-        """Bring the record, counts and vectors up to date."""
+        """
+        Bring the record, counts and vectors up to date.
+
+        :raises KnowledgeError: when the id of a fact that waits is taken
+        """
         self._insert()
         self._encode()
         self.store.executemany(
@@ -209,7 +246,7 @@ def said_of(fact: Fact) -> str:
 
 
 def row_of(store: Store, fact_id: str) -> Any:
-    """Its row; None where there is none."""
+    """The row of a fact's id; None where there is none."""
     if fact_id.encode("utf-8", "replace").decode("utf-8") != fact_id:
         return None  # half a character is nothing that was stored
     return store.execute(f"SELECT {COLUMNS} FROM facts WHERE id = ?", (fact_id,)).fetchone()
@@ -219,6 +256,8 @@ def differing(store: Store, number: int) -> Dict[str, Tuple[Optional[str], Optio
     """
     The facts that are not what they were when a change was the last.
 
+    :param store: an open transaction
+    :param number: of the change
     :return: id -> JSON of the fact then, and now; None where there was none
     """
     rows = store.execute(
@@ -238,7 +277,7 @@ def differing(store: Store, number: int) -> Dict[str, Tuple[Optional[str], Optio
 
 
 def fact_in(row: Any) -> Fact:
-    """The fact as it was written."""
+    """The fact in a row, as it was written."""
     names = ("text", "id", "entity", "question", "valid_from", "valid_until")
     return Fact(fields=json.loads(row["fields"]), **{name: row[name] for name in names})
 

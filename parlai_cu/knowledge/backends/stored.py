@@ -242,7 +242,10 @@ class StoredFacts:
             return snapshot(state_of(store))
 
     def history(self, limit: int = 20) -> List[Dict[str, Any]]:
-        """The last changes, newest first: number, time, who, action, id, and what was before."""
+        """
+        The last changes (``limit``: how many), newest first: number, time, who, action, id, and
+        what was before.
+        """
         with self._reading() as store:
             rows = store.execute(
                 "SELECT batch, at, who, action, id, before FROM changes ORDER BY number DESC "
@@ -319,7 +322,7 @@ class StoredFacts:
 
     def differs_from(self, snapshot_id: str) -> int:
         """
-        How many facts are not what they were in a state: others, more, or gone.
+        How many facts are not what they were in a state (``snapshot_id``): others, more, or gone.
 
         :raises KnowledgeError: as :meth:`taken_back`
         """
@@ -350,6 +353,7 @@ class StoredFacts:
 
         :param name: of an encoder; empty: no vectors any more
         :return: numbers of facts, each once those have theirs
+        :raises KnowledgeError: when it is open for reading
         """
         encoder = load_encoder(name) if name else None
         with self._writable() as store:

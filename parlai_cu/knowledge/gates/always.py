@@ -6,7 +6,7 @@ from parlai_cu.types import Evidence, GateDecision, Turn
 
 
 class Always:
-    """Yes, when anything was found at all."""
+    """Yes, when anything was found at all; whatever the threshold."""
 
     needs_entropy = False
     may_abstain = False

@@ -24,6 +24,7 @@ class Gate(Protocol):
         """
         Whether a turn is to be answered with knowledge.
 
+        :param turn: what was said
         :param evidence: what was found for it, best first; with nothing the answer is no
         :param entropy: of the model's own reply, in nats a token, for a gate that needs it
         """

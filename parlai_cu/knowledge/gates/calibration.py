@@ -26,6 +26,7 @@ def threshold_for(judged: Judged, precision: float) -> float:
     """
     The lowest threshold at which enough of what passes is right; so that most of it passes.
 
+    :param judged: (score or probability, whether knowledge was needed) of each turn
     :param precision: wanted share of right ones among those that pass
     :return: 1.0 where no threshold gives it
     """
@@ -40,7 +41,7 @@ def threshold_for(judged: Judged, precision: float) -> float:
 
 
 def bin_of(probability: float) -> int:
-    """Which of the equally wide bins it falls into."""
+    """Which of the equally wide bins a probability falls into."""
     return min(int(probability * BINS), BINS - 1)
 
 
@@ -48,6 +49,7 @@ def calibration_error(judged: Judged) -> float:
     """
     Expected calibration error: in each bin, mean probability against share of needed ones.
 
+    :param judged: (score or probability, whether knowledge was needed) of each turn
     :return: 0 where all probabilities are what they say, up to 1
     """
     bins: List[List[Tuple[float, bool]]] = [[] for _ in range(BINS)]
@@ -59,8 +61,10 @@ def calibration_error(judged: Judged) -> float:
 
 def scale_for(judged: Judged) -> Tuple[float, float]:
     """
-    How logits become probabilities that say how often they are right (Platt 1999).
+    How logits become probabilities that say how often they are right (Platt 1999, "Probabilistic
+    outputs for support vector machines", section 2).
 
+    :param judged: (score or probability, whether knowledge was needed) of each turn
     :return: temperature and shift of least cross-entropy, for :func:`scaled`; 1.0 and 0.0 where
         there is too little to go by
     """
@@ -77,16 +81,16 @@ def scale_for(judged: Judged) -> Tuple[float, float]:
 
 
 def scaled(probability: float, temperature: float, shift: float) -> float:
-    """A probability after its logit was shifted, and divided by a temperature."""
+    """A probability after its logit got a shift added, and was divided by a temperature."""
     return sigmoid((logit(probability) + shift) / temperature)
 
 
 def logit(probability: float) -> float:
-    """The inverse of :func:`sigmoid`; of 0 and 1 something large."""
+    """The logit of a probability, the inverse of :func:`sigmoid`; of 0 and 1 something large."""
     bounded = min(max(probability, _NEARLY), 1 - _NEARLY)
     return math.log(bounded / (1 - bounded))
 
 
 def sigmoid(x: float) -> float:
-    """From logits to probabilities."""
+    """From a logit ``x`` to a probability."""
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))

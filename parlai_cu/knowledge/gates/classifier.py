@@ -69,13 +69,15 @@ class Classifier(torch.nn.Module):
         _count(facts, self.told)
 
     def count_said(self, utterances: Iterable[str]) -> None:
-        """Learn which words dialogues have."""
+        """Learn which words dialogues have, of their utterances."""
         _count(utterances, self.said)
 
     def forward(
         self, turns: Sequence[Turn], evidence: Sequence[Sequence[Evidence]]
     ) -> torch.Tensor:
         """
+        :param turns: what was said
+        :param evidence: for each turn what was found for it, best first
         :return: FloatTensor[turns], logits of knowledge being needed
         """
         totals = []

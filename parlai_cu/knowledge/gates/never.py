@@ -6,7 +6,7 @@ from parlai_cu.types import Evidence, GateDecision, Turn
 
 
 class Never:
-    """No."""
+    """No; whatever the threshold."""
 
     needs_entropy = False
     may_abstain = False

@@ -45,6 +45,8 @@ class Score(torch.nn.Module):
         self, turns: Sequence[Turn], evidence: Sequence[Sequence[Evidence]]
     ) -> torch.Tensor:
         """
+        :param turns: what was said
+        :param evidence: for each turn what was found for it, best first
         :return: FloatTensor[turns], logits of knowledge being needed
         """
         if not self.trained:

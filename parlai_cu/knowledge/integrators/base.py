@@ -38,6 +38,7 @@ class Integrator(Protocol):
         """
         The reply.
 
+        :param turn: what was said
         :param evidence: best first, at least one
         :param model: to be asked, or not
         """

@@ -88,6 +88,7 @@ def fused(
 
     :param log_probs: FloatTensor[hypotheses, vocab], the model's
     :param written: LongTensor[hypotheses, length], what each has so far; without a start token
+    :param places: where each token of the facts stands
     :param weight: of the facts
     :return: FloatTensor[hypotheses, vocab + unknown], log probabilities; what the model may not
         say (a prefix is being forced) stays forbidden

@@ -35,6 +35,7 @@ def written(evidence: Sequence[Evidence], form: str) -> Tuple[str, str, str]:
     """
     What stands before the context: the beginning, what may be cut, the end.
 
+    :param evidence: best first
     :param form: one of :data:`FORMATS`
     """
     if form == "fields":

@@ -28,6 +28,7 @@ class Ranker(Protocol):
         """
         Of some facts those that answer together with the first, which always does.
 
+        :param turn: what was said
         :param evidence: as :meth:`rank` has them
         """
         ...

@@ -49,6 +49,8 @@ class WordPairs(nn.Module):
 
     def forward(self, turn: Turn, evidence: Sequence[Evidence]) -> torch.Tensor:
         """
+        :param turn: what was said
+        :param evidence: facts found for it
         :return: FloatTensor[facts], the higher the likelier it answers
         """
         rows = [_pairs(turn, found) for found in evidence]

@@ -1,4 +1,7 @@
-"""The files of DSTC11 track 5 (Kim et al. 2023: task-oriented dialogue, subjective knowledge)."""
+"""
+The files of DSTC11 track 5 (Kim et al. 2023, "Task-Oriented Conversational Modeling with Subjective
+Knowledge Track in DSTC11").
+"""
 
 import json
 from pathlib import Path

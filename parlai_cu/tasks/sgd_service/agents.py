@@ -1,5 +1,6 @@
 """
-Services of Schema-Guided Dialogue (Rastogi et al. 2020): ``-t sgd_service:service=Restaurants_1``.
+Services of Schema-Guided Dialogue (Rastogi et al. 2020, https://arxiv.org/abs/1909.05855):
+``-t sgd_service:service=Restaurants_1``.
 
 ``-t sgd_service`` answers the user; ``-t sgd_service:state`` tells the dialogue state. The folder
 is named with ``--sgd-path``; without ``service`` all services are read.

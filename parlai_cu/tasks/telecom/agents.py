@@ -86,7 +86,8 @@ class CorrectionsTeacher(TelecomTeacher):
     Mode: ``frozen_layer``. A handful of answers changes, so a few parameters can hold the change
     and the rest cannot forget. The test reports ``efficacy`` (the corrected questions as
     trained), ``generalisation`` (the same in other words) and ``locality`` (questions nearby,
-    whose answers must stay), after Meng et al. 2022.
+    whose answers must stay), after Meng et al. 2022
+    (https://arxiv.org/abs/2202.05262, section 3.3).
     """
 
     data_set = "corrections"
