@@ -66,6 +66,7 @@ SETTINGS = {
     "deployed.md": ["5 %"],
     "distill_student.md": ["0.5"],
     "faq.md": ["5 %"],
+    "frozen_layer.md": ["63 %", "95 %"],
     "migrating.md": ["127.0.0.1"],
     "retention.md": ["5 %", "95 %"],
     "selection.md": ["0.75", "70 %", "90 %"],
@@ -73,8 +74,8 @@ SETTINGS = {
     "tutorial.md": ["2.6", "1.5", "1.1", "95 %", "5 %"],
     "update_model.md": ["1 %", "2 %", "5 %", "1.5", "1.2", "0.95", "0.05", "0.02", "0.03", "0.01"],
 }
-# their pages still hold tables that were pasted
-PASTED = ("frozen_layer.md", "kb_augmented.md")
+# it still holds a table that was pasted
+PASTED = ("kb_augmented.md",)
 
 
 @pytest.mark.parametrize(
@@ -281,13 +282,13 @@ def test_every_benchmark_writes_where_it_was_measured(script: str) -> None:
     text = (BENCHMARKS / script).read_text()
     assert "about(" in text and ("json.dumps" in text or "publish(" in text)
     if 'add_argument("--seed' in text:
-        assert re.search(r"about\([^)]|\"seed\": args.seed", text)
+        assert re.search(r"about\([^)]", text)
 
 
 # until their new runs are in
 WITHOUT_DEVICE = (
-    *("avalanche_check", "deployed", "dstc11", "frozen_speed", "knowledge_merged"),
-    *("knowledge_speed", "knowledge_tables", "knowledge_telecom", "knowledge_values"),
+    *("avalanche_check", "deployed", "dstc11", "knowledge_merged"),
+    *("knowledge_speed", "knowledge_tables", "knowledge_values"),
 )
 
 
