@@ -535,7 +535,8 @@ def table(result: Dict[str, Any]) -> str:
         "add, ms",
     ]
     columns += ["seen by another after, ms", "p99"]
-    lines = [f"| facts | | {' | '.join(columns)} |", "|--:|---|" + "--:|" * len(columns)]
+    lines = [f"Measured: {json.dumps(result['about'])}", ""]
+    lines += [f"| facts | | {' | '.join(columns)} |", "|--:|---|" + "--:|" * len(columns)]
     for size, rows in result["sizes"].items():
         for name in (name for name in ENGINES if name in rows):
             lines.append(f"| {int(size):,} | {name} | {' | '.join(_row(rows[name]))} |")
