@@ -10,7 +10,7 @@ the model" store none of the old data. Every method sees each update equally oft
     python benchmarks/continual.py --data ../shared/data --out bench/continual --jobs 2
 
 Runs that are done are kept in ``--out`` and not repeated, so it can be interrupted. Ends by
-writing ``results.json``, ``table.md`` and, with matplotlib there, ``continual.png``.
+writing ``results.json``, ``table.md`` and, with matplotlib there, ``picture.png``.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 import numpy as np
-from harness import Harness, about, earlier_result, mean_and_spread, pyplot
+from harness import Harness, about, earlier_result, mean_and_spread, publish, pyplot
 
 from parlai_cu.retention import metrics
 
@@ -104,11 +104,7 @@ def main() -> None:
         "rows": rows,
         "runs": runs,
     }
-    (args.out / "results.json").write_text(json.dumps(result, indent=2))
-    text = table(result)
-    (args.out / "table.md").write_text(text)
-    print(text)
-    plot(result, args.out / "continual.png")
+    publish(args.out, result, table(result), draw)
 
 
 class Bench(Harness):
@@ -310,7 +306,7 @@ def table(result: Dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plot(result: Dict[str, Any], path: Path) -> None:
+def draw(result: Dict[str, Any], path: Path) -> None:
     """Forgetting against gain, step by step, one line a method."""
     plt = pyplot()
     if plt is None:

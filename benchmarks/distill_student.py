@@ -16,7 +16,7 @@ changes nothing, and is evaluated on the test sets. At last students of several 
     python benchmarks/distill_student.py --data ../shared/data --out bench/distill_student
 
 Runs that are done are kept in ``--out`` and not repeated. Ends by writing ``results.json``,
-``table.md`` and, with matplotlib there, ``sizes.png``.
+``table.md`` and, with matplotlib there, ``picture.png``.
 """
 
 import argparse
@@ -29,7 +29,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-from harness import Harness, about, mean_and_spread, pyplot, stock_flags
+from harness import Harness, about, mean_and_spread, publish, pyplot, stock_flags
 
 SCRATCH, ANTI = "stock, from scratch", "anti_scaling"
 NO_CACHE, TOP_K, SAMPLE = "distill_student", "warm cache, top-k", "warm cache, sample"
@@ -125,11 +125,7 @@ def main() -> None:
                 rows.append(summary(corpus, name, figures, speed, teachers[corpus]))
     result = {"about": about(range(args.seeds)), "seconds": args.seconds, "long": args.long}
     result.update({"teachers": teachers, "rows": rows})
-    (args.out / "results.json").write_text(json.dumps(result, indent=2))
-    text = table(result)
-    (args.out / "table.md").write_text(text)
-    print(text)
-    plot(result, args.out / "sizes.png")
+    publish(args.out, result, table(result), draw)
 
 
 class Bench(Harness):
@@ -310,7 +306,7 @@ def table(result: Dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def plot(result: Dict[str, Any], path: Path) -> None:
+def draw(result: Dict[str, Any], path: Path) -> None:
     """Size against kept skill."""
     plt = pyplot()
     if plt is None:

@@ -10,7 +10,7 @@ validation set of the first update; every figure reported is on test sets.
     python benchmarks/frozen_layer_sgd.py --data ../shared/data --out bench/frozen_layer_sgd
 
 Runs that are done are kept in ``--out`` and not repeated, so it can be interrupted. Ends by
-writing ``results.json``, ``table.md`` and, with matplotlib there, ``trade_off.png``.
+writing ``results.json``, ``table.md`` and, with matplotlib there, ``picture.png``.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-from harness import Harness, about, mean_and_spread, pyplot, stock_flags
+from harness import Harness, about, mean_and_spread, publish, pyplot, stock_flags
 
 # name in the table -> flags; stock is ParlAI alone, at the rate that is best for "all"
 STOCK = "stock (all)"
@@ -72,11 +72,7 @@ def main() -> None:
             for (update, name), runs in zip(cells, jobs)
         ]
     result = {"about": about(range(args.seeds)), "before": before, "rows": rows}
-    (args.out / "results.json").write_text(json.dumps(result, indent=2))
-    text = table(result)
-    (args.out / "table.md").write_text(text)
-    print(text)
-    plot(result, args.out / "trade_off.png")
+    publish(args.out, result, table(result), draw)
 
 
 class Bench(Harness):
@@ -222,7 +218,7 @@ def table(result: Dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def plot(result: Dict[str, Any], path: Path) -> None:
+def draw(result: Dict[str, Any], path: Path) -> None:
     """Gain against forgetting, one point a selection and update."""
     plt = pyplot()
     if plt is None:

@@ -116,7 +116,7 @@ def main() -> None:
     text = table(result)
     (args.out / "table.md").write_text(text)
     print(text)
-    plot(result, args.out / "selection.png")
+    draw(result, args.out / "selection.png")
 
 
 # tokens of the dialogue that are read, the last ones: twice as fast as all 128
@@ -476,7 +476,7 @@ def _cell(value: Optional[Sequence[float]], digits: int) -> str:
     return f"{value[0]:.{digits}f}{spread}"
 
 
-def plot(result: Dict[str, Any], path: Path) -> None:
+def draw(result: Dict[str, Any], path: Path) -> None:
     """Gain against forgetting, a panel an update, a line a choice, along it how much is kept."""
     plt = pyplot()
     if plt is None:
