@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from harness import Harness, about
+from harness import Harness, about, bars, publish
 
 from parlai_cu.retention import metrics
 from parlai_cu.tasks.telecom import updates
@@ -71,9 +71,8 @@ def main() -> None:
         if not args.collect:
             settings = {"examples": args.examples, "steps": args.steps}
             result.setdefault("settings", {})[part] = settings
-        path.write_text(json.dumps(result, indent=1))
-        (args.out / "table.md").write_text(table(result))
-    print(table(result))
+        path.write_text(json.dumps(result, indent=2))
+    publish(args.out, result, table(result), draw)
 
 
 class Bench(Harness):
@@ -543,6 +542,22 @@ def table(result: Dict[str, Any]) -> str:
         lines.append("")
         lines.append("ACC {acc:.3f}, BWT {bwt:+.3f}, forgetting {forgetting:.3f}.".format(**found))
     return "\n".join(lines) + "\n"
+
+
+def draw(result: Dict[str, Any], path: Path) -> None:
+    """What each update gained and what the old skill lost, as the gate measured it."""
+    kinds = {"update": "the update", "retained": "what was known"}
+    rows = {}
+    for row in (row for part in ("verdicts", "harmful", "sgd") for row in result.get(part, [])):
+        changes = {
+            kinds[check["kind"]]: check["change"]
+            for check in row["checks"]
+            if check["name"].endswith(" ppl") and "change" in check
+        }
+        if changes:
+            rows[f"{row['update']}: {row['decision']}"] = changes
+    if rows:
+        bars(path, rows, "fall of the log of perplexity (below 0: it became worse)")
 
 
 if __name__ == "__main__":
