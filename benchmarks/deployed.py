@@ -3,7 +3,7 @@ What versions cost, and what a change of the live one costs those who are talkin
 
 ::
 
-    python benchmarks/deployed.py --out benchmarks/results/deployed
+    python benchmarks/deployed.py --out bench/deployed
 
 Three things, on the shipped model, in one run on one machine:
 
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import torch
-from harness import about
+from harness import about, bars, publish
 
 LINES = ("hello", "how much data does Solo Lite have?", "where is the Brookhaven shop?", "thanks")
 RESTART = """
@@ -230,6 +230,17 @@ def change_table(result: Dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"| {name} | {figure} |" for name, figure in rows)]) + "\n"
 
 
+def draw(result: Dict[str, Any], path: Path) -> None:
+    """Seconds until the first reply of a new version, here and the stock way."""
+    seconds = {
+        "promoted, in the same process": result["changes"]["promotion_to_first_reply_s"],
+        "a new process": result["restart_s"],
+    }
+    names = {"fastest": min, "median": statistics.median, "slowest": max}
+    told = {way: {n: of(found) for n, of in names.items()} for way, found in seconds.items()}
+    bars(path, told, "seconds until the first reply of the new version")
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -253,8 +264,7 @@ def main() -> None:
         result["changes"] = changes(store, options.conversations, options.rounds)
         result["restart_s"] = restart(store.model_file("v2"))
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "deployed.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    publish(options.out, result, f"{delta_table(result)}\n{change_table(result)}", draw)
 
 
 if __name__ == "__main__":
