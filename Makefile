@@ -68,7 +68,7 @@ else
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/docsig --no-ansi parlai_cu/*.py $(addprefix parlai_cu/,agents corrections distillation knowledge retention selection versions)
+	.venv/bin/docsig --no-ansi --exclude '.*/update/.*' parlai_cu
 	.venv/bin/lint-imports
 endif
 

@@ -21,9 +21,8 @@ from parlai_cu import errors, plugin
 
 PACKAGE = Path(__file__).parent.parent / "parlai_cu"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-# what was looked through so far
-COMPLETE = ("agents", "corrections", "distillation", "errors.py", "knowledge", "retention")
-COMPLETE += ("selection", "checkpoints.py", "files.py", "named.py", "types.py", "versions")
+# what is not looked through yet
+OPEN = ("update",)
 Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -182,7 +181,7 @@ def singular(word: str) -> str:
 
 
 @pytest.fixture(
-    params=[path for path in SOURCES if path.relative_to(PACKAGE).parts[0] in COMPLETE],
+    params=[path for path in SOURCES if path.relative_to(PACKAGE).parts[0] not in OPEN],
     ids=lambda p: str(p.relative_to(PACKAGE)),
 )
 def path(request: pytest.FixtureRequest) -> Path:

@@ -132,7 +132,7 @@ class ServedAgent(WebsocketAgent):
         self.conversation.send(act)
 
     def observe_typing_on(self, persona_id: Any = None) -> None:
-        """Show that a reply is being written."""
+        """Show that a reply is being written; whatever the ``persona_id``, as ParlAI calls it."""
         self.conversation.show_typing()
 
     def get_new_act_message(self) -> Optional[Dict[str, Any]]:

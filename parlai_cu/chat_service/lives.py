@@ -43,7 +43,7 @@ class Waiter:
 
     :param state: his
     :param place: resolved with the session he takes part in, or None when he leaves the pool
-    :param since: when he came
+    :param since: when he came, seconds of :func:`time.monotonic`
     :param warned: whether he was told that it takes long
     """
 
@@ -61,6 +61,7 @@ class Session:
     :param world_type: its name in config.yml
     :param agents: of its users
     :param ended: resolved when it has ended
+    :param strand: what the world runs on, once it does
     """
 
     world_type: str
@@ -86,7 +87,7 @@ class Lives:
     # -- one life ----------------------------------------------------------------------------
 
     def begin(self, conversation: Conversation, initialized: Any) -> None:
-        """A user's life begins."""
+        """A user's life begins, once the service is ``initialized`` (a future)."""
         life = asyncio.ensure_future(self._live(conversation, initialized))
         self._lives[conversation] = life
 
@@ -252,7 +253,7 @@ class Lives:
             self._remove(waiter, world_type)
 
     def enter_pool(self, state: AgentState, world_type: str) -> Waiter:
-        """A user waits for a world; it may begin at once."""
+        """A user waits for a world of a type; it may begin at once."""
         place: asyncio.Future[Optional[Session]] = asyncio.get_running_loop().create_future()
         waiter = Waiter(state, place, time.monotonic())
         state.time_in_pool[world_type] = time.time()
@@ -262,7 +263,7 @@ class Lives:
         return waiter
 
     def remove_from_pool(self, state: AgentState, world_type: str) -> None:
-        """A user waits no longer."""
+        """A user waits no longer for a world of a type."""
         for waiter in list(self.pools.get(world_type, ())):
             if waiter.state is state:
                 self._let_go(waiter, None)

@@ -39,6 +39,7 @@ class ServiceManager(ChatServiceManager):
     A chat service on websockets and HTTP.
 
     :param opt: ParlAI's options, with ``config`` as its configuration file was read
+    :raises UsageError: when the configuration names what there is not
     """
 
     class MessageSender(ChatServiceManager.ChatServiceMessageSender):

@@ -32,7 +32,9 @@ _logs: Dict[str, FeedbackLog] = {}
 
 
 def module_initialize(opt: Opt, manager: Any) -> None:
-    """Called once by the service: what is wrong with the settings is said at the start."""
+    """
+    Called once by the service (``manager``): what is wrong with the settings is said at the start.
+    """
     settings = Settings.read(opt.get("chat"))
     _store(settings)
     _feedback(settings)
@@ -41,7 +43,9 @@ def module_initialize(opt: Opt, manager: Any) -> None:
 
 
 def knows_token(token: str) -> bool:
-    """Whether a conversation can be taken up whose process is gone; asked by the service."""
+    """
+    Whether a token's conversation can be taken up whose process is gone; asked by the service.
+    """
     with _lock:
         stores = list(_stores.values())
     return any(store.knows(token) for store in stores)
@@ -144,6 +148,7 @@ class ChatWorld(World):
     """
     A user and the model.
 
+    :param opt: ParlAI's options
     :param agent: the user, a ChatServiceAgent
     :param model: whoever answers
     :param talk: what is said when

@@ -136,6 +136,9 @@ def compare(
     Its first row is the base, trained on the old tasks, its second the candidate, trained on the
     update. Scores are such that higher is better: of perplexity, minus its logarithm.
 
+    :param tasks: their names
+    :param base: what was collected of the base, for each task
+    :param candidate: of the candidate, likewise
     :param metric: by default the first of the preferred ones that every task has
     :param update: which task is the update; by default the last of several
     :raises UsageError: when the metric or the task is unknown

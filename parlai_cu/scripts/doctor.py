@@ -77,7 +77,7 @@ class Examination:
         self.broken = False
 
     def section(self, title: str) -> None:
-        """Begin a part of the output."""
+        """Begin a part of the output, with its title."""
         self.lines += ["", title]
 
     def row(self, name: str, text: str) -> None:

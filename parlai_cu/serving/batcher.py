@@ -157,7 +157,7 @@ class Batcher:
         self._jobs.put(turn)
 
     def do(self, work: Callable[[], None]) -> None:
-        """Run something else on the model thread, after the turns that wait. From any thread."""
+        """Run other work on the model thread, after the turns that wait. From any thread."""
         self._jobs.put(work)
 
     def call(self, function: Callable[[], Any]) -> Any:

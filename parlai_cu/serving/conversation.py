@@ -31,7 +31,7 @@ class Connection(Protocol):
         """Write a message; dropped if the user is gone."""
 
     def close(self, code: int, reason: str) -> None:
-        """Close the connection."""
+        """Close the connection, with a code and a reason of the websocket protocol."""
 
 
 class Conversation:
@@ -42,6 +42,7 @@ class Conversation:
     :param busy: conversations with an open turn; shared by all of a service
     :param on_answer: told the seconds from a message to its first answer
     :param clock: seconds of a steady clock
+    :param token: what resumes it; a new one where missing
     """
 
     def __init__(
@@ -122,17 +123,17 @@ class Conversation:
         return messages
 
     def when_quiet(self, callback: Callable[[], None]) -> None:
-        """Call back on the IOLoop's thread when all that was said has been answered, once."""
+        """Call a callback on the IOLoop's thread when all that was said has been answered, once."""
         self._quiet.add(callback)
 
     def forget_quiet(self, callback: Callable[[], None]) -> None:
-        """Do not call back any more."""
+        """Do not call that callback any more."""
         self._quiet.discard(callback)
 
     # -- the world's side: its own thread ----------------------------------------------------
 
     def wake_with(self, waker: Optional[Callable[[], None]]) -> None:
-        """What a new message is to call, from the IOLoop's thread; None for nothing."""
+        """What a new message is to call, from the IOLoop's thread (``waker``); None for nothing."""
         with self._lock:
             self._waker = waker
 
@@ -162,7 +163,7 @@ class Conversation:
             self._post(self._write, {"type": "typing", "text": ""})
 
     def send(self, act: Mapping[str, Any]) -> None:
-        """Send what a world says. From any thread; the order is kept."""
+        """Send an act, what a world says. From any thread; the order is kept."""
         message = protocol.outgoing(act)
         self._typing = False
         if message["type"] == "message":

@@ -55,7 +55,10 @@ class StoredTurn:
     What a user said and what he was answered.
 
     :param turn: its number in the conversation, from 1
+    :param text: what the user said
+    :param reply: the answer
     :param mid: what the client called it, so that a turn sent twice is answered once
+    :param version: that gave it, where that is known
     :param knowledge: the facts that were used, as the model's act names them
     :param rating: ``up``, ``down`` or None
     :param correction: what the user says the answer should have been
@@ -166,6 +169,7 @@ class Conversations:
         """
         Keep a turn.
 
+        :param conversation: its id
         :param turn: with the number it should have; the next free one where that is taken
         :return: the turn as it is kept; the earlier one where its ``mid`` was answered before
         :raises ConversationError: when it cannot be written
@@ -203,13 +207,13 @@ class Conversations:
         return int(number)
 
     def answered(self, conversation: str, mid: Optional[str]) -> Optional[StoredTurn]:
-        """The turn that a client called ``mid``, if it was answered before."""
+        """The turn of a conversation that a client called ``mid``, if it was answered before."""
         if mid is None:
             return None
         return self._one(conversation, "mid = :value", mid)
 
     def turn(self, conversation: str, number: int) -> Optional[StoredTurn]:
-        """A turn by its number."""
+        """A turn of a conversation by its number."""
         return self._one(conversation, "turn = :value", number)
 
     def _one(self, conversation: str, condition: str, value: Any) -> Optional[StoredTurn]:
@@ -222,7 +226,14 @@ class Conversations:
     def judge(
         self, conversation: str, turn: int, rating: Optional[str], correction: Optional[str]
     ) -> bool:
-        """Keep what a user thinks of a reply; False where there is no such turn."""
+        """
+        Keep what a user thinks of a reply; False where there is no such turn.
+
+        :param conversation: its id
+        :param turn: its number
+        :param rating: ``up``, ``down`` or None
+        :param correction: what the answer should have been; None where that was not said
+        """
         kept = None if correction is None else _storable(correction)
         changed = self._rows.write(
             "UPDATE chat_turns SET rating = CAST(:rating AS TEXT), "
@@ -259,7 +270,10 @@ class Conversations:
             self._rows.write(statement, {"id": conversation})
 
     def purge(self, older_than: float) -> int:
-        """Delete conversations that nobody spoke in since a time (seconds of the epoch)."""
+        """
+        Delete conversations that nobody spoke in since a time (``older_than``, seconds of the
+        epoch).
+        """
         silent = (
             "seen < :limit AND NOT EXISTS "
             "(SELECT 1 FROM chat_turns WHERE conversation = id AND at >= :limit)"

@@ -23,11 +23,11 @@ class Rows(Protocol):
     """How statements reach a database."""
 
     def read(self, statement: str, values: Mapping[str, Any]) -> List[Row]:
-        """The rows of a query."""
+        """The rows of a statement that asks, with these values."""
         ...
 
     def write(self, statement: str, values: Mapping[str, Any]) -> int:
-        """Run one statement as one transaction; how many rows it changed."""
+        """Run one statement with these values as one transaction; how many rows it changed."""
         ...
 
     def close(self) -> None:

@@ -64,14 +64,14 @@ class Addresses:
         self._buckets: OrderedDict[str, Tuple[float, float]] = OrderedDict()
 
     def connect(self, address: str) -> bool:
-        """Whether one more connection is let in; if so, :meth:`disconnect` must follow."""
+        """Whether an address may connect once more; if so, :meth:`disconnect` must follow."""
         if self._connections.get(address, 0) >= self.limits.connections_per_address:
             return False
         self._connections[address] = self._connections.get(address, 0) + 1
         return True
 
     def disconnect(self, address: str) -> None:
-        """A connection that was let in has closed."""
+        """A connection of an address that was let in has closed."""
         left = self._connections.get(address, 0) - 1
         if left > 0:
             self._connections[address] = left
@@ -80,8 +80,9 @@ class Addresses:
 
     def take(self, address: str, now: float, cost: float = 1.0) -> bool:
         """
-        Whether one more message is let through.
+        Whether one more message of an address is let through.
 
+        :param address: whose it is
         :param now: seconds of any steady clock
         :param cost: how many messages this one counts for
         """

@@ -14,6 +14,7 @@ class Metrics:
     The counters of one service.
 
     :param live: name -> function that gives the present value (conversations, connections, ...)
+    :param clock: seconds of a steady clock
     """
 
     def __init__(
@@ -52,21 +53,21 @@ class Metrics:
         self.content_type = prometheus.CONTENT_TYPE_LATEST
 
     def answered(self, seconds: float) -> None:
-        """A message got its first answer. From any thread."""
+        """A message got its first answer after so many seconds. From any thread."""
         self._answers.append((self._clock(), seconds))
         self.answer_seconds.observe(seconds)
 
     def batch(self, turns: int, seconds: float) -> None:
-        """The model answered a batch. From any thread."""
+        """The model answered a batch of turns in so many seconds. From any thread."""
         self.batch_turns.observe(turns)
         self.batch_seconds.observe(seconds)
 
     def refusal(self, reason: str) -> None:
-        """Something was refused."""
+        """Something was refused, for a reason (a word)."""
         self.refused.labels(reason=reason).inc()
 
     def failure(self, what: str) -> None:
-        """Something failed."""
+        """Something failed: ``what``, in a word."""
         self.failed.labels(what=what).inc()
 
     def text(self) -> bytes:

@@ -90,6 +90,8 @@ class Deployment:
         Serve what was served before.
 
         :param expected: what the operator saw as live; None where he did not say
+        :param who: the operator
+        :param why: in words, for the record
         :raises VersionsError: when there is nothing to go back to, or another one is live by now
         """
         if self.store is None:
@@ -165,7 +167,7 @@ class Rollback(_Operator):
 
 
 def rules(service: Any) -> List[Any]:
-    """tornado's rules for what is here."""
+    """tornado's rules for what is here, of one service."""
     given = {"service": service}
     return [
         (r"/operator", OperatorPage, {"path": str(PAGE)}),

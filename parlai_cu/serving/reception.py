@@ -43,6 +43,8 @@ class Guest:
     :param connection: how it is reached
     :param conversation: None before it begins, and after it has ended
     :param trusted: whether the password, if there is one, was given
+    :param wrong: how many passwords were wrong
+    :param since: when it was last heard of, seconds of the reception's clock
     """
 
     connection: Connection
@@ -63,6 +65,7 @@ class Reception:
     :param password: what must be known to be let in; None for all
     :param on_answer: told the seconds from each message to its first answer
     :param on_refusal: told the code of each refusal
+    :param clock: seconds of a steady clock
     """
 
     def __init__(
@@ -154,7 +157,7 @@ class Reception:
         connection.send(refusal.message())
 
     def allow(self, address: str, cost: float = 1.0) -> bool:
-        """Whether an address may send one more message now."""
+        """Whether an address may send one more message now; ``cost``: how many it counts for."""
         return self.addresses.take(address, self._clock(), cost)
 
     def _checked(self, guest: Guest, frame: Union[str, bytes]) -> Union[Incoming, Refusal]:
@@ -247,7 +250,12 @@ class Reception:
         return True
 
     def open(self, connection: Optional[Connection], token: Optional[str] = None) -> Conversation:
-        """A new conversation; :meth:`House.begin` is still to be called."""
+        """
+        A new conversation; :meth:`House.begin` is still to be called.
+
+        :param connection: the user's, if he is there
+        :param token: what resumes the conversation; a new one where missing
+        """
         conversation = Conversation(self._post, self.busy, self._on_answer, self._clock, token)
         self.by_id[conversation.id] = self.by_token[conversation.token] = conversation
         if connection is not None:
@@ -289,7 +297,7 @@ class Reception:
         return len(self._guest_of)
 
     def farewell(self, code: int, reason: str) -> None:
-        """Close all connections."""
+        """Close all connections, with a code and a reason of the websocket protocol."""
         for guest in list(self._guest_of.values()):
             guest.connection.close(code, reason)
 

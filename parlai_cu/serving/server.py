@@ -115,6 +115,7 @@ class Shell:
     A listening service.
 
     :param service: what it is a shell of
+    :raises UsageError: when it cannot listen there, or the certificate cannot be used
     """
 
     def __init__(self, service: Service) -> None:

@@ -122,7 +122,10 @@ class Stage:
         self._posted.put(strand)
 
     def alarm(self, strand: Strand, wait_number: int, seconds: float) -> None:
-        """Let a strand have its turn in some time, if it still waits. Only from inside."""
+        """
+        Let a strand have its turn in so many seconds, if its wait of that number goes on. Only from
+        inside.
+        """
         at = time.monotonic() + seconds
         heapq.heappush(self._alarms, (at, next(self._order), wait_number, strand))
 

@@ -76,7 +76,7 @@ class Settings:
     @classmethod
     def read(cls, given: Optional[Mapping[str, Any]]) -> "Settings":
         """
-        Settings from the configuration.
+        Settings from the configuration, as it was given.
 
         :raises UsageError: for a key that there is not, or a value of another kind
         """
@@ -137,6 +137,7 @@ class Talk:
     A conversation under way. Not for several threads at once.
 
     :param store: where it is kept
+    :param settings: what the service says when
     :param token: what resumes it, as the service vouches for it; without one nobody can
     :param log: where judgements are written, if anywhere
     :param version: of the model, for the first message

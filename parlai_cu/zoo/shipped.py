@@ -64,5 +64,5 @@ def install(name: str, datapath: str) -> None:
 
 
 def sha256(content: bytes) -> str:
-    """The checksum as sha256.json holds it."""
+    """The checksum of a content as sha256.json holds it."""
     return hashlib.sha256(content).hexdigest()

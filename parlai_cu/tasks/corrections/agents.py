@@ -20,7 +20,11 @@ from parlai_cu.errors import DataError, UsageError
 
 
 class CorrectionsTeacher(DialogTeacher):
-    """One example a lesson: the conversation so far, and the right answer."""
+    """
+    One example a lesson: the conversation so far, and the right answer.
+
+    :raises UsageError: without a chat log
+    """
 
     @classmethod
     def add_cmdline_args(

@@ -71,7 +71,10 @@ class Dstc11Teacher(DialogTeacher):
         raise NotImplementedError
 
     def add_confusion(self, name: str, right: int, wrong: int, missed: int) -> None:
-        """Count into ``NAME_p``, ``NAME_r`` and ``NAME_f1``, micro-averaged over the split."""
+        """
+        Count right, wrong and missed ones into ``NAME_p``, ``NAME_r`` and ``NAME_f1``,
+        micro-averaged over the split.
+        """
         metrics = ConfusionMatrixMetric.compute_many(right, 0, wrong, missed)
         for suffix, metric in zip(("p", "r", "f1"), metrics):
             self.metrics.add(f"{name}_{suffix}", metric)

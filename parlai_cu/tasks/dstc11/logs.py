@@ -62,7 +62,7 @@ class Knowledge:
 
     def resolve(self, reference: Dict[str, Any]) -> Tuple[str, str]:
         """
-        The entity's name and the snippet that an entry of labels.json refers to.
+        The entity's name and the snippet that a reference, an entry of labels.json, means.
 
         :raises KeyError: there is no such snippet
         """

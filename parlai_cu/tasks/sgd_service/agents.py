@@ -145,7 +145,10 @@ class StateTeacher(SgdServiceTeacher):
 
 
 def as_text(intent: str, requested: Sequence[str], slots: Mapping[str, str]) -> str:
-    """A dialogue state as the label of ``sgd_service:state``."""
+    """
+    A dialogue state (intent, requested slots, values of slots) as the label of
+    ``sgd_service:state``.
+    """
     parts = [f"intent: {intent}"]
     if requested:
         parts.append(f"requested: {', '.join(requested)}")
@@ -169,8 +172,10 @@ def from_text(text: str) -> Tuple[str, Sequence[str], Dict[str, str]]:
 
 def score(said: str, values: Sequence[str], fuzzy: bool) -> float:
     """
-    How like a value is to the likest of those that are right, from 0 to 1.
+    How like what was said is to the likest of the values that are right, from 0 to 1.
 
+    :param said: a value
+    :param values: those that are right
     :param fuzzy: whether nearly right counts in part: the similarity of the sorted words, in
         hundredths, as the data set's evaluation has it
     """
@@ -187,7 +192,10 @@ def _alike(one: str, other: str) -> float:
 
 
 def f1(true: Sequence[str], said: Sequence[str]) -> float:
-    """F1 of two bags; 1 where both are empty, as in the data set's own evaluation."""
+    """
+    F1 of two bags, what is ``true`` and what was ``said``; 1 where both are empty, as in the data
+    set's own evaluation.
+    """
     common = sum((Counter(true) & Counter(said)).values())
     precision = common / len(said) if said else 1.0
     recall = common / len(true) if true else 1.0

@@ -50,7 +50,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """A dialogue about one service."""
+    """A dialogue about one service, with its id in the data set."""
 
     id: str
     service: str

@@ -20,6 +20,7 @@ def build(opt: Opt) -> str:
     """
     Build what is not there yet; a few seconds.
 
+    :param opt: for ``datapath``
     :return: the folder: ``<data set>_<split>.jsonl``, a dialogue on each line
     """
     folder = os.path.join(opt["datapath"], "telecom")

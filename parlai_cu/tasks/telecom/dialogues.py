@@ -15,6 +15,9 @@ class Exchange:
     """
     A customer's turn and the answer to it.
 
+    :param text: what the customer says
+    :param answer: what is right
+    :param intent: the name of what he wants
     :param facts: id -> value of what the answer states
     :param spoken: those of the values that stand in the answer word for word; the others decide
         between a yes and a no
@@ -62,7 +65,14 @@ class Speaker:
     def exchange(
         self, intent: Intent, row: Row, follow: bool = False, probe: Optional[str] = None
     ) -> Exchange:
-        """One question about a row, with its answer."""
+        """
+        One question about a row, with its answer.
+
+        :param intent: what is asked
+        :param row: what it is asked about
+        :param follow: as a question that follows another
+        :param probe: see :class:`Exchange`
+        """
         answer = intent.answer(row)
         phrasings = (intent.follow if follow else intent.ask)[self.split]
         template = self.rng.choice(getattr(answer, self.voice))
@@ -85,6 +95,8 @@ def converse(
     """
     Dialogues of one subject each, the intents taking turns to open them.
 
+    :param speaker: puts them into words
+    :param intents: what is asked about
     :param talk: small talk that can open (``greeting``) or close (all others) a dialogue
     :param examples: the number of exchanges in all dialogues together
     """

@@ -17,7 +17,7 @@ Row = Mapping[str, str]
 
 
 class Correction(NamedTuple):
-    """A fact that the deployed assistant was taught wrong."""
+    """A fact, by its id, that the deployed assistant was taught wrong, and its right value."""
 
     fact_id: str
     value: str
@@ -70,7 +70,7 @@ class FactBase:
 
 
 def fact_id(table: str, row: Row, column: str) -> str:
-    """The id of the fact in this cell."""
+    """The id of the fact in this cell: a row of a table, and a column."""
     return f"{table}/{row['key']}/{column}"
 
 

@@ -76,7 +76,7 @@ class Intent:
 
 
 def placeholders(template: str) -> List[str]:
-    """The columns that a phrasing names, without the labels of the row; each once."""
+    """The columns that a phrasing (template) names, without the labels of the row; each once."""
     names = [name for _, name, _, _ in string.Formatter().parse(template) if name]
     return [name for name in dict.fromkeys(names) if name not in LABELS]
 
