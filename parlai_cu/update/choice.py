@@ -26,8 +26,8 @@ _MANY_FACTS = 100
 _NEAR = 0.1
 _MANY_NEW_WORDS = 0.2
 _FEW = 100
-# a corpus contradicts itself now and then: of an update so many examples are slips
-_SLIPS = 0.01
+# a corpus contradicts itself now and then: so many examples, and nothing is put right
+_CONFLICTS = 0.01
 # a weak model tells few values of what it was trained on, either: within chance as many
 _TELLS, _AS_MANY = 0.8, 0.05
 
@@ -120,7 +120,7 @@ def _nothing(d: Diagnosis) -> Row:
         )
     told, old = d.told_already, d.told_old
     tells = told is None or told >= _TELLS or (old is not None and told >= old - _AS_MANY)
-    slips = len(d.conflicts) < _SLIPS * d.examples
+    slips = len(d.conflicts) < _CONFLICTS * d.examples
     fits = d.distance <= _NEAR and slips and (tells or d.distance <= 0)
     why = f"loss on the update {d.loss_update:.2f}, on old data {d.loss_old:.2f}"
     if told is not None:
@@ -128,7 +128,7 @@ def _nothing(d: Diagnosis) -> Row:
         why += "" if old is None else f", of the old answers' {old:.0%}"
     if d.conflicts:
         why += f"; {len(d.conflicts)} old answers are contradicted"
-        why += f", less than {_SLIPS:.0%}" if slips else ""
+        why += f", less than {_CONFLICTS:.0%}" if slips else ""
     return Row(KNOWN, NOTHING, fits, why)
 
 

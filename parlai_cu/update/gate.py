@@ -30,7 +30,7 @@ MIN_EXAMPLES = 20
 # nats a token by which an answer is to be likelier after its own question than after another
 _LIKELIER = 0.1
 # of an update's questions so many may have two answers: a slip in fifty examples, or two
-_SLIPS, _FEW_SLIPS = 0.02, 2
+_CONTRADICTORY, _FEWEST_CONTRADICTORY = 0.02, 2
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def check_agreement(contradictory: int, examples: int) -> Check:
     :param contradictory: questions of the update with two answers that contradict each other
     :param examples: of the update, that were trained on
     """
-    allowed = max(_FEW_SLIPS, int(_SLIPS * examples))
+    allowed = max(_FEWEST_CONTRADICTORY, int(_CONTRADICTORY * examples))
     words = (
         f"{contradictory} questions of {examples} examples have answers that contradict each "
         f"other; allowed {allowed}"
