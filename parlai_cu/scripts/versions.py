@@ -38,7 +38,9 @@ class _WordsAmongFlags(argparse.Action):
     """
     The words of a command line, whatever flags stand between them.
 
-    argparse ends a list of words at the first flag, and takes it for a mistake if more follow.
+    argparse ends a list of words at the first flag, and takes it for a mistake if more follow. Its
+    ``parse_intermixed_args`` is out of reach: ParlAI parses a command with a parser that it makes
+    of the command's flags, by ``parse_known_args``.
     """
 
     def __call__(
