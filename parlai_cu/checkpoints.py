@@ -9,17 +9,18 @@ an ``.opt`` beside the model that says the same is the model's word for itself.
 """
 
 import _codecs
+import contextlib
 import os
 import pickle
 import re
 import tarfile
 import zipfile
-from typing import IO, Any, Dict, List, Optional
+from typing import IO, Any, Dict, Iterator, List, Optional
 
 import numpy as np
 import torch
 
-from parlai_cu.errors import ModelFileError
+from parlai_cu.errors import ModelFileError, ParlaiCuError
 
 FLAG = "--trust-checkpoint"
 # how the word goes from the command line to where files are read, also in processes it starts
@@ -106,13 +107,9 @@ def read(f: IO[bytes], path: str, pickle_module: Any = pickle, **more: Any) -> A
     """
     if trusted():
         return torch.load(f, pickle_module=pickle_module, weights_only=False, **more)
-    try:
+    with told(path):
         check(f, path)
         return torch.load(f, weights_only=True, **more)
-    except ModelFileError:
-        raise
-    except Exception as error:
-        raise told(path, error) from None
 
 
 def check(f: IO[bytes], path: str) -> None:
@@ -139,17 +136,25 @@ def check(f: IO[bytes], path: str) -> None:
     f.seek(0)
 
 
-def told(path: str, error: BaseException) -> ModelFileError:
+@contextlib.contextmanager
+def told(path: str) -> Iterator[None]:
     """
-    The error for a model file that torch would not read.
+    What torch says of a model file that it does not read, as ours; our own errors are left.
 
     :param path: the file
-    :param error: what torch said
+    :raises ModelFileError: when it is damaged, or holds objects rather than tensors and values
     """
-    found = _OBJECT.search(str(error))
-    if found is not None:
-        return _untrusted(path, f"it holds Python objects ({found.group(1)})")
-    return damaged(path, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}")
+    try:
+        yield
+    except ParlaiCuError:
+        raise
+    except Exception as error:
+        # a truncated file raises EOFError, UnpicklingError, BadZipFile, KeyError...
+        found = _OBJECT.search(str(error))
+        if found is not None:
+            raise _untrusted(path, f"it holds Python objects ({found.group(1)})") from error
+        why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}"
+        raise damaged(path, why) from error
 
 
 def damaged(path: str, why: str) -> ModelFileError:
@@ -175,11 +180,7 @@ def _untrusted(path: str, why: str) -> ModelFileError:
 
 
 def _mapped(path: str) -> Any:
-    try:
+    with told(path), contextlib.suppress(TypeError, RuntimeError, ValueError):  # torch 2.0 cannot
         return torch.load(path, mmap=True, map_location="cpu", weights_only=True)
-    except (TypeError, RuntimeError, ValueError):  # torch 2.0 cannot
-        pass
-    except Exception as error:
-        raise told(path, error) from None
     with open(path, "rb") as f:
         return read(f, path, map_location="cpu")

@@ -13,7 +13,7 @@ from typing import Iterator, Optional
 
 from parlai.core.opt import Opt
 
-from parlai_cu import checkpoints, files
+from parlai_cu import files
 from parlai_cu.errors import ModelFileError, SaveError, nearest
 
 
@@ -119,13 +119,6 @@ def written_whole(model_file: str) -> Iterator[str]:
             files.sync_folder(folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-
-
-def damaged(path: str, error: BaseException) -> ModelFileError:
-    """The error for a model file that cannot be read."""
-    if isinstance(error, ModelFileError):
-        return ModelFileError(str(error))
-    return checkpoints.told(path, error)
 
 
 def _hint(path: str) -> str:

@@ -22,9 +22,10 @@ from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from parlai.core.torch_ranker_agent import TorchRankerAgent
 
+from parlai_cu import checkpoints
 from parlai_cu.agents import base_agent, model_files
 from parlai_cu.distillation.teacher_cache import file_sha256
-from parlai_cu.errors import ParlaiCuError, UsageError
+from parlai_cu.errors import UsageError
 
 KINDS: Dict[str, type] = {
     "generator": TorchGeneratorAgent,
@@ -122,14 +123,8 @@ class Teacher:
             "model_parallel": False,
             "model": self.agent_name,
         }
-        try:
-            with same_random_numbers():
-                agent = create_agent_from_model_file(self.model_file, overrides)
-        except ParlaiCuError:
-            raise
-        except Exception as error:
-            # a truncated file raises EOFError, UnpicklingError, BadZipFile, KeyError...
-            raise model_files.damaged(self.model_file, error) from error
+        with checkpoints.told(self.model_file), same_random_numbers():
+            agent = create_agent_from_model_file(self.model_file, overrides)
         # every agent wraps its model for distributed training; this one does not train
         if isinstance(agent.model, torch.nn.parallel.DistributedDataParallel):
             agent.model = agent.model.module

@@ -21,6 +21,7 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import is_distributed, is_primary_worker
 
+from parlai_cu import checkpoints
 from parlai_cu.agents import base_agent, model_files, replay, updating_agent
 from parlai_cu.agents.batches import ScoreRecorder, TaskRoles, examples, rows_of
 from parlai_cu.agents.distill_student import flags
@@ -183,13 +184,14 @@ class DistillStudentAgent(UpdatingAgent):
 
     def load(self, path: str) -> Dict[str, Any]:
         """Load as the base does; damage is named, and a run goes on with its own teacher only."""
-        try:
-            states = super().load(path)
-        except Exception as error:
-            if "size mismatch" in str(error) or "state_dict" in str(error):
+        with checkpoints.told(path):
+            try:
+                states = super().load(path)
+            except RuntimeError as error:
+                if "size mismatch" not in str(error) and "state_dict" not in str(error):
+                    raise
                 what = str(error).splitlines()[-1].strip()
                 raise ModelFileError(f"{path} does not fit the student's flags: {what}") from error
-            raise model_files.damaged(path, error) from error
         if self.teachers and self.is_resumed_from(path):
             record = states.get(RECORD)
             if record is None:

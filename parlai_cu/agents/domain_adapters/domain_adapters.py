@@ -162,10 +162,8 @@ class DomainAdaptersAgent(UpdatingAgent):
         dictionary = f"{self.opt['init_model']}.dict"
         sets = {}
         for name, path in self._files.items():
-            try:
+            with checkpoints.told(path):
                 found = checkpoints.load(path)["model"]
-            except Exception as error:
-                raise model_files.damaged(path, error) from error
             other = f"{path}.dict"
             if os.path.isfile(other) and file_sha256(other) != file_sha256(dictionary):
                 raise ModelFileError(f"--adapters {path}: its dictionary is not {dictionary}")
@@ -183,10 +181,8 @@ class DomainAdaptersAgent(UpdatingAgent):
 
     def load(self, path: str) -> Dict[str, Any]:
         """Load as the base does; our part is kept for :meth:`init_optim`."""
-        try:
+        with checkpoints.told(path):
             states = super().load(path)
-        except Exception as error:
-            raise model_files.damaged(path, error) from error
         self._record, self._loaded_from = states.get(RECORD) or {}, path
         return states
 

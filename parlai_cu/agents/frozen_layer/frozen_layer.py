@@ -22,6 +22,7 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import is_primary_worker
 
+from parlai_cu import checkpoints
 from parlai_cu.agents import (
     base_agent,
     deployed_model,
@@ -212,15 +213,13 @@ class FrozenLayerAgent(UpdatingAgent):
 
     def load(self, path: str) -> Dict[str, Any]:
         """Load as the base does; damage and misfit are named."""
-        try:
-            states = super().load(path)
-        except RuntimeError as error:
-            if "size mismatch" not in str(error) and "state_dict" not in str(error):
-                raise model_files.damaged(path, error) from error
-            raise ModelFileError(self._misfit(path, str(error))) from error
-        except Exception as error:
-            # a truncated file raises EOFError, UnpicklingError, BadZipFile, KeyError...
-            raise model_files.damaged(path, error) from error
+        with checkpoints.told(path):
+            try:
+                states = super().load(path)
+            except RuntimeError as error:
+                if "size mismatch" not in str(error) and "state_dict" not in str(error):
+                    raise
+                raise ModelFileError(self._misfit(path, str(error))) from error
         if updating_agent.is_training(self.opt):
             self._loaded = states
             self._loaded_from = path

@@ -13,10 +13,10 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
+from parlai_cu import checkpoints
 from parlai_cu.agents import model_files
 from parlai_cu.agents.kb_augmented.model_view import ModelView
 from parlai_cu.distillation.teacher_cache import file_sha256
-from parlai_cu.errors import ParlaiCuError
 from parlai_cu.knowledge.asked import Asked
 from parlai_cu.types import Evidence, Turn
 
@@ -41,14 +41,10 @@ class DomainModel(Asked):
     @functools.cached_property
     def agent(self) -> Any:
         """The model, loaded when first asked."""
-        try:
+        with checkpoints.told(self.path):
             return create_agent_from_model_file(
                 self.path, {"datatype": "valid", "interactive_mode": False}
             )
-        except ParlaiCuError:
-            raise
-        except Exception as error:
-            raise model_files.damaged(self.path, error) from error
 
     def answer(self, turn: Turn) -> List[Evidence]:
         """Its one reply to the conversation; none where it is silent."""

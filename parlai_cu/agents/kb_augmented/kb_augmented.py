@@ -26,6 +26,7 @@ from parlai.core.params import ParlaiParser
 from parlai.core.torch_agent import Batch
 from parlai.core.torch_ranker_agent import TorchRankerAgent
 
+from parlai_cu import checkpoints
 from parlai_cu.agents import deployed_model, model_files, updating_agent
 from parlai_cu.agents.kb_augmented import flags
 from parlai_cu.agents.kb_augmented.fusing import FusingSearch
@@ -142,10 +143,8 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
 
     def load(self, path: str) -> Dict[str, Any]:
         """Load as the base does; our part is kept for the gate."""
-        try:
+        with checkpoints.told(path):
             states = super().load(path)
-        except Exception as error:
-            raise model_files.damaged(path, error) from error
         self._record, self._loaded_from = states.get(RECORD) or {}, path
         return states
 
