@@ -472,6 +472,9 @@ def test_the_gate_learns_without_labels(
     question, ordinary = ask(agent, "is there parking at the hotel?", "open the door")
     assert question["kb_gate"]["score"] > 0.7 and "knowledge" in question
     assert ordinary.get("kb_gate", {"score": 0.0})["score"] < 0.5
+    gate = states(path)["kb_augmented"]["gate"]
+    assert gate["told"][-1] > 0 and gate["said"][-1] > 0, "the words of facts and dialogues count"
+    assert gate["temperature"] != 1 and gate["shift"] == 0, "made questions tell no boundary"
 
 
 def test_score_is_calibrated_by_training(

@@ -162,12 +162,13 @@ def test_scaling_makes_probabilities_true() -> None:
     judged = [(0.95, True)] * 30 + [(0.95, False)] * 10 + [(0.05, False)] * 30
     judged += [(0.05, True)] * 10
     heat, shift = scale_for(judged)
-    assert heat == pytest.approx(math.log(19) / math.log(3), rel=1e-3)
+    # nearly: the slope is penalised
+    assert heat == pytest.approx(math.log(19) / math.log(3), rel=1e-2)
     assert shift == pytest.approx(0, abs=1e-3)
-    assert scaled(0.95, heat, shift) == pytest.approx(0.75, abs=1e-3)
+    assert scaled(0.95, heat, shift) == pytest.approx(0.75, abs=1e-2)
     calm = [(scaled(p, heat, shift), needed) for p, needed in judged]
     assert calibration_error(calm) < 0.01 < calibration_error(judged)
-    assert scale_for(calm) == pytest.approx((1.0, 0.0), rel=1e-2, abs=1e-3)
+    assert scale_for(calm) == pytest.approx((1.0, 0.0), rel=2e-2, abs=1e-3)
 
 
 def test_scaling_moves_a_gate_that_learnt_of_too_many_noes() -> None:
@@ -175,6 +176,21 @@ def test_scaling_moves_a_gate_that_learnt_of_too_many_noes() -> None:
     judged = [(0.45, True)] * 20 + [(0.35, False)] * 20 + [(0.35, True), (0.45, False)]
     heat, shift = scale_for(judged)
     assert scaled(0.41, heat, shift) > 0.5 > scaled(0.39, heat, shift)
+
+
+def test_one_example_hardly_moves_the_boundary() -> None:
+    """Where all are told apart: it stays between the many, not between one and the rest."""
+    apart = [(0.8, True)] * 50 + [(0.2, False)] * 50
+    heat, shift = scale_for([*apart, (0.25, True)])
+    assert scaled(0.4, heat, shift) < 0.5 < scaled(0.5, heat, shift)
+
+
+def test_a_boundary_that_examples_do_not_tell_stays() -> None:
+    """All far above it: only how sure they are is learnt."""
+    judged = [(0.9, True)] * 30 + [(0.7, False)] * 30 + [(0.3, False)] * 30
+    heat, shift = scale_for(judged, shifts=False)
+    assert shift == 0 and heat > 1
+    assert scale_for(judged)[1] < -1
 
 
 def test_too_little_to_calibrate_by() -> None:

@@ -124,6 +124,7 @@ class GateTraining(Agent):
                 f"no labels yes and no: the gate learns from questions made of {len(self._facts)} "
                 "facts against the turns of the dialogues"
             )
+        self.count_words(turn)
         fact = self._rng.choice(self._facts)
         asked = Turn(made_questions.question(fact, self._rng), turn.history)
         others = [found for found in self.ask(asked) if found.id != fact.id]
@@ -154,6 +155,8 @@ class GateTraining(Agent):
 
     def settle_gate(self) -> None:
         """Calibration, and threshold where it is to be chosen, by what was judged last."""
+        # made questions are easier than people's: how sure they are told tells no boundary
+        people_asked = bool(self._judged)
         if not self._judged:
             top_k = self.opt["kb_top_k"]
             self._judged = [
@@ -162,7 +165,7 @@ class GateTraining(Agent):
             ]
         judged = self._judged
         if hasattr(self.gate, "temperature") and judged:
-            heat, shift = scale_for(judged)
+            heat, shift = scale_for(judged, shifts=people_asked)
             # on top of what was applied when these were judged
             self.gate.shift.add_(shift * self.gate.temperature)
             self.gate.temperature.mul_(heat)

@@ -27,8 +27,8 @@ _COUNTED = 2**16
 _LONGEST = 64
 # kinds of words in a row, letters in a row, words of the turn before in a row
 _KINDS, _LETTERS, _BEFORE = 3, (2, 6), 2
-# what these count beside the letters; by cross-validation on DSTC11's training dialogues
-_WORTH_OF_KINDS, _WORTH_BEFORE = 0.3, 0.3
+# what the turn before counts beside this one; by cross-validation on DSTC11's training dialogues
+_WORTH_BEFORE = 0.3
 # kinds of words: so far apart, so many to either side
 _APART, _MOST_KIND = 1.2, 3
 # how far a weight's change moves the sum
@@ -127,7 +127,7 @@ class Classifier(torch.nn.Module):
         last = _marked(turn.history[-1], names) if turn.history else ["<first>"]
         before = {f"<{run}" for run in _runs(last, _BEFORE)}
         found: Dict[int, float] = {}
-        parts = (letters, 1.0), (of_kinds, _WORTH_OF_KINDS), (before, _WORTH_BEFORE)
+        parts = (letters, 1.0), (of_kinds, 1.0), (before, _WORTH_BEFORE)
         for features, worth in parts:
             for feature in features:
                 number = _number(feature) % _BUCKETS
