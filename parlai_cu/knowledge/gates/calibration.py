@@ -69,3 +69,32 @@ def scale_for(judged: Judged, shifts: bool = True) -> Tuple[float, float]:
 
     :param judged: (score or probability, whether knowledge was needed) of each turn
     :param shifts: False where the examples do not tell where the boundary is
+    :return: temperature and shift of least cross-entropy, for :func:`scaled`; 1.0 and 0.0 where
+        there is too little to go by
+    """
+    kinds = {needed for _, needed in judged}
+    if len(judged) < _ENOUGH or len(kinds) < 2:
+        return 1.0, 0.0
+    model = LogisticRegression(C=_LOOSE, fit_intercept=shifts).fit(
+        [[logit(probability)] for probability, _ in judged], [needed for _, needed in judged]
+    )
+    slope, offset = float(model.coef_[0][0]), float(model.intercept_[0]) if shifts else 0.0
+    if slope <= 0:
+        return _HOTTEST, 0.0
+    return min(max(1 / slope, _COLDEST), _HOTTEST), offset / slope
+
+
+def scaled(probability: float, temperature: float, shift: float) -> float:
+    """A probability after its logit got a shift added, and was divided by a temperature."""
+    return sigmoid((logit(probability) + shift) / temperature)
+
+
+def logit(probability: float) -> float:
+    """The logit of a probability, the inverse of :func:`sigmoid`; of 0 and 1 something large."""
+    bounded = min(max(probability, _NEARLY), 1 - _NEARLY)
+    return math.log(bounded / (1 - bounded))
+
+
+def sigmoid(x: float) -> float:
+    """From a logit ``x`` to a probability."""
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
