@@ -475,6 +475,12 @@ def test_the_gate_learns_without_labels(
     gate = states(path)["kb_augmented"]["gate"]
     assert gate["told"][-1] > 0 and gate["said"][-1] > 0, "the words of facts and dialogues count"
     assert gate["temperature"] != 1 and gate["shift"] == 0, "made questions tell no boundary"
+    # saved twice after one validation, it is calibrated once
+    agent._judged = [(0.8, True)] * 20 + [(0.3, False)] * 20
+    once, twice = (
+        float(agent.state_dict()["kb_augmented"]["gate"]["temperature"]) for _ in range(2)
+    )
+    assert once == twice != float(gate["temperature"])
 
 
 def test_score_is_calibrated_by_training(

@@ -138,9 +138,7 @@ class GateTraining(Agent):
     def begin_step(self) -> None:
         """What was judged before is of other weights; and a temperature waits for the end."""
         self._judged = []
-        if hasattr(self.gate, "temperature"):
-            self.gate.temperature.fill_(1)
-            self.gate.shift.fill_(0)
+        self._forget_calibration()
 
     def gate_reply(self, observation: Any, decision: GateDecision) -> Any:
         """The answer to a message that asks if knowledge is needed."""
@@ -154,31 +152,46 @@ class GateTraining(Agent):
         return reply
 
     def settle_gate(self) -> None:
-        """Calibration, and threshold where it is to be chosen, by what was judged last."""
-        # made questions are easier than people's: how sure they are told tells no boundary
+        """
+        Calibration, and threshold where it is to be chosen, by what was judged last.
+
+        Once for all saves of the same weights: the calibration is of logits as they were learnt.
+        """
         people_asked = bool(self._judged)
-        if not self._judged:
-            top_k = self.opt["kb_top_k"]
-            self._judged = [
-                (self.gate.decide(turn, found[:top_k], None).score, needed)
-                for turn, found, needed in self._held_out
-            ]
-        judged = self._judged
+        judged, self._judged = self._judged or self._judge_held_out(), []
         if hasattr(self.gate, "temperature") and judged:
+            # made questions are easier than people's: they do not tell where the boundary is
             heat, shift = scale_for(judged, shifts=people_asked)
             # on top of what was applied when these were judged
             self.gate.shift.add_(shift * self.gate.temperature)
             self.gate.temperature.mul_(heat)
-            self._judged = [(scaled(score, heat, shift), needed) for score, needed in judged]
+            before = calibration_error(judged)
+            judged = [(scaled(score, heat, shift), needed) for score, needed in judged]
             logging.info(
                 f"gate calibrated on {len(judged)} turns: temperature {heat:.2f}, shift "
-                f"{shift:.2f}, expected calibration error {calibration_error(judged):.3f} -> "
-                f"{calibration_error(self._judged):.3f}"
+                f"{shift:.2f}, expected calibration error {before:.3f} -> "
+                f"{calibration_error(judged):.3f}"
             )
-        if self.opt.get("kb_gate_threshold") == "auto" and self._judged:
+        if self.opt.get("kb_gate_threshold") == "auto" and judged:
             precision = self.opt["kb_gate_precision"]
-            self.gate.threshold = threshold_for(self._judged, precision)
+            self.gate.threshold = threshold_for(judged, precision)
             logging.info(
                 f"gate threshold {self.gate.threshold:.3f}: precision {precision:.0%} on "
-                f"{len(self._judged)} turns"
+                f"{len(judged)} turns"
             )
+
+    def _judge_held_out(self) -> List[Tuple[float, bool]]:
+        """What is made of the turns kept from learning without labels."""
+        if not self._held_out:
+            return []
+        self._forget_calibration()
+        top_k = self.opt["kb_top_k"]
+        return [
+            (self.gate.decide(turn, found[:top_k], None).score, needed)
+            for turn, found, needed in self._held_out
+        ]
+
+    def _forget_calibration(self) -> None:
+        if hasattr(self.gate, "temperature"):
+            self.gate.temperature.fill_(1)
+            self.gate.shift.fill_(0)
