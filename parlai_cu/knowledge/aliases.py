@@ -85,7 +85,7 @@ class Aliases:
             run = said[start:end]
             names = self._written(run, rare)
             if not names and strange.intersection(run):
-                names = self._spelt(run)
+                names = self._spelt(run, rare)
             if names:
                 found |= names
                 taken.append((start, end))
@@ -103,14 +103,19 @@ class Aliases:
             return found
         return {name for name in found if len(key) >= _SHORT and rare(run[0], name)}
 
-    def _spelt(self, run: List[str]) -> Set[str]:
+    def _spelt(self, run: List[str], rare: Callable[[str, str], bool]) -> Set[str]:
         if self._spelling is None:
             try:
                 self._spelling = Spelling([*self._squeezed, *self._parts])
             except KnowledgeError:  # an extra that is not there
                 return set()
         key = self._spelling.meant(_squeezed(run))
-        return set() if key is None else _one(self._squeezed.get(key) or self._parts[key])
+        if key is None:
+            return set()
+        if key in self._squeezed:
+            return _one(self._squeezed[key])
+        # a month is no Monte Vista: one word has to be as rare as where it is spelt right
+        return {name for name in _one(self._parts[key]) if len(run) > 1 or rare(key, name)}
 
     def _parts_of(self, name: str) -> Set[str]:
         """A name without the kind of thing that it is of, however that may be told."""
