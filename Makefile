@@ -68,7 +68,7 @@ else
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/docsig --no-ansi --exclude '.*/update/.*' parlai_cu
+	.venv/bin/docsig --no-ansi parlai_cu
 	.venv/bin/lint-imports
 endif
 

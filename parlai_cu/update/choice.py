@@ -38,6 +38,7 @@ class Row:
     One way, and what speaks for and against it.
 
     :param case: of what it is the answer to
+    :param mode: the way, one of :data:`MODES`
     :param fits: whether the diagnosis suits it
     :param why: in words and numbers
     """
@@ -84,6 +85,7 @@ def choose(diagnosis: Diagnosis, mode: str = "auto", has_kb: bool = False) -> Ch
     """
     Choose by the diagnosis, or as told.
 
+    :param diagnosis: of the update
     :param mode: ``auto``, or one of :data:`MODES`
     :param has_kb: a knowledge base was named
     :raises UsageError: when the mode is unknown
@@ -103,7 +105,12 @@ def choose(diagnosis: Diagnosis, mode: str = "auto", has_kb: bool = False) -> Ch
 
 
 def table(diagnosis: Diagnosis, has_kb: bool = False) -> List[Row]:
-    """All ways in the order in which they are considered; the last always fits."""
+    """
+    All ways in the order in which they are considered; the last always fits.
+
+    :param diagnosis: of the update
+    :param has_kb: a knowledge base was named
+    """
     return [
         _nothing(diagnosis),
         _style(diagnosis),

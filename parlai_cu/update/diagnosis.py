@@ -110,9 +110,10 @@ def diagnose(
     :param old: training examples of the retained tasks; without any, the live model's replies
         stand for how answers were put
     :param old_replied: some old examples, likewise
-    :param unwritable: see :class:`Diagnosis`
     :param find: asks the knowledge base, where there is one
     :param embed: vectors of texts, from the live model's encoder where it has one
+    :param gradient_conflict: see :class:`Diagnosis`
+    :param unwritable: see :class:`Diagnosis`
     """
     replies = [r.reply for r in replied if r.reply]
     # half of a sample of one source and half of another tell nothing when they are answers to
@@ -157,6 +158,7 @@ def leaked(
     What retained training data has as well is common, and short exchanges ("thanks") recur by
     chance: neither counts.
 
+    :param update: its examples
     :param tested: the held-out examples of the retained tasks
     :param old: their training examples
     """

@@ -60,6 +60,7 @@ class Limits:
     :param losses: metric, or "task/metric" -> at most; of perplexity the share by which it rises
     :param gains: metric -> at least, in the same units
     :param confidence: of each one-sided test
+    :param min_examples: fewer are not enough data
     """
 
     losses: Mapping[str, float] = field(default_factory=dict)
@@ -71,8 +72,10 @@ class Limits:
         """
         Metric -> how much of it a retained task may lose.
 
+        :param task: its name
         :param short: another name for the task
         :param there: metrics that it has
+        :raises UsageError: when a limit is of a metric that is not there
         """
         split = [(*name.rpartition("/")[::2], most) for name, most in self.losses.items()]
         own = {name: most for where, name, most in split if where and where in (task, short)}
@@ -81,7 +84,11 @@ class Limits:
         return self._known({**default, **shared, **own}, there, "--max-loss")
 
     def of_update(self, there: Sequence[str]) -> Dict[str, float]:
-        """Metric -> how much of it the update must gain."""
+        """
+        Metric -> how much of it the update must gain; ``there``: metrics that it has.
+
+        :raises UsageError: when a limit is of a metric that is not there
+        """
         default = {} if self.gains else _default(there, DEFAULT_MIN_GAIN, OTHERS_MIN_GAIN)
         return self._known({**default, **self.gains}, there, "--min-gain")
 
@@ -113,6 +120,8 @@ def parse_limits(text: Optional[str], flag: str) -> Dict[str, float]:
     """
     "ppl=0.05,telecom:retain/f1=0.02" as a dictionary.
 
+    :param text: the limits; None for none
+    :param flag: where it was typed, for the message
     :raises UsageError: where it is not that
     """
     found: Dict[str, float] = {}
@@ -133,6 +142,9 @@ def improvement(metric: str, base: Sums, candidate: Sums, level: float) -> Paire
 
     Of perplexity: the fall of its logarithm.
 
+    :param metric: its name
+    :param base: example by example
+    :param candidate: on the same examples
     :param level: of each one-sided bound, e.g. .95
     """
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
@@ -166,6 +178,13 @@ def check_retained(
 
     Passes when the bound of the loss is within the limit, fails when the loss is beyond it
     whatever the chance; between the two there is not enough data.
+
+    :param task: its name
+    :param metric: its name
+    :param most: what may be lost, in the units of :class:`Limits` (of perplexity a share)
+    :param base: the live model's, example by example
+    :param candidate: the candidate's, on the same examples
+    :param limits: of the gate
     """
     count = len(base.total)
     name = f"{task} {metric}"
@@ -189,7 +208,16 @@ def check_retained(
 def check_update(
     task: str, metric: str, least: float, base: Sums, candidate: Sums, limits: Limits
 ) -> Check:
-    """That the update is learnt: the bound of the gain is above what is asked for."""
+    """
+    That the update is learnt: the bound of the gain is above what is asked for.
+
+    :param task: its name
+    :param metric: its name
+    :param least: what must be gained, in the units of :class:`Limits`
+    :param base: the live model's, example by example
+    :param candidate: the candidate's, on the same examples
+    :param limits: of the gate
+    """
     count = len(base.total)
     name = f"{task} {metric}"
     # the share by which perplexity falls, in logarithms
@@ -218,6 +246,7 @@ def check_dependence(own: Sums, other: Sums, limits: Limits) -> Check:
 
     :param own: losses of the held-out answers
     :param other: losses of the same answers, each after another question
+    :param limits: of the gate
     """
     name = "answers follow from questions"
     count = len(own.total)

@@ -90,6 +90,7 @@ class CandidateFacts:
     :param facts: to be added; without any the one in service is used as it is
     :param folder: where the copy stands
     :raises UsageError: when facts are to be added to a base that is only read
+    :raises KnowledgeError: when the base cannot be copied
     """
 
     def __init__(self, uri: str, facts: Sequence[Fact], folder: str) -> None:
@@ -136,6 +137,7 @@ class CandidateFacts:
 
         :return: the state of the base in service, which is another than the copy's where somebody
             changed it meanwhile
+        :raises KnowledgeError: when the base cannot be copied
         """
         if not self.facts:
             return self._served()

@@ -33,6 +33,7 @@ def plain(diagnosis: Diagnosis, listed: int) -> Dict[str, Any]:
     """
     The diagnosis as plain values.
 
+    :param diagnosis: of the update
     :param listed: how many contradictory pairs at most
     """
     held = {field.name: getattr(diagnosis, field.name) for field in dataclasses.fields(diagnosis)}
@@ -50,7 +51,7 @@ def plain(diagnosis: Diagnosis, listed: int) -> Dict[str, Any]:
 
 
 def diagnosis_rows(held: Mapping[str, Any]) -> List[Tuple[str, str]]:
-    """The diagnosis as lines of (what, how much)."""
+    """A diagnosis (``held``: as :func:`plain` gives it) as lines of (what, how much)."""
     rows = [
         ("training examples", f"{held['examples']:,d}, {held['distinct']:,d} of them different"),
         ("different facts told", f"{held['contents']:,d}"),
@@ -79,7 +80,9 @@ def diagnosis_rows(held: Mapping[str, Any]) -> List[Tuple[str, str]]:
 
 
 def choice_text(choice: Choice, diagnosis: Diagnosis, listed: int) -> str:
-    """Diagnosis and choice for the terminal."""
+    """
+    Diagnosis and choice for the terminal, with so many contradictory pairs ``listed`` at most.
+    """
     held = plain(diagnosis, listed)
     lines = [f"  {what:<62} {value}" for what, value in diagnosis_rows(held)]
     for pair in held["contradictions"]:
@@ -98,7 +101,7 @@ def choice_text(choice: Choice, diagnosis: Diagnosis, listed: int) -> str:
 
 
 def verdict_text(about: Mapping[str, Any]) -> str:
-    """The verdict for the terminal."""
+    """The verdict for the terminal; ``about``: the report as plain values."""
     verdict = about["verdict"]
     trained = bool(about["training"])
     lines = [f"-- {verdict['decision'].upper() if trained else 'nothing was trained'}"]
@@ -124,7 +127,7 @@ def _wrapped(text: str, indent: str) -> List[str]:
 
 
 def most_changed(pairs: Sequence[Pair], count: int) -> List[Dict[str, Any]]:
-    """Examples whose replies differ most, of every task the same number."""
+    """Examples whose replies differ most, of every task the same number; about ``count`` in all."""
     ranked = sorted(
         ((1 - _alike(pair.before, pair.after), i, pair) for i, pair in enumerate(pairs)),
         key=lambda row: (-row[0], row[1]),
@@ -149,7 +152,9 @@ def _alike(one: str, other: str) -> float:
 
 
 def html(about: Mapping[str, Any]) -> str:
-    """The report as a page without any link to elsewhere."""
+    """
+    The report, of the plain values that it is ``about``, as a page without any link to elsewhere.
+    """
     import jinja2
 
     folder = os.path.dirname(os.path.abspath(__file__))
@@ -175,7 +180,7 @@ def interval(check: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def curves(run: Mapping[str, Any]) -> List[Dict[str, Any]]:
-    """Learning curves, one picture for each metric of validation and one for the loss."""
+    """Learning curves of a run, one picture for each metric of validation and one for the loss."""
     pictures = []
     train = [(row["step"], row["loss"]) for row in run["train"] if "loss" in row]
     if train:
@@ -226,7 +231,7 @@ def _picture(title: str, lines: Mapping[str, List[Tuple[float, float]]]) -> Dict
 
 
 def changed_words(before: str, after: str) -> List[Tuple[str, bool]]:
-    """The second text in pieces, each with whether the first has it not."""
+    """The text ``after`` in pieces, each with whether the text ``before`` has it not."""
     one, other = before.split(), after.split()
     matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
     pieces: List[Tuple[str, bool]] = []

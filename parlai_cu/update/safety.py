@@ -23,6 +23,9 @@ class Pair:
 
     :param task: where it is from
     :param context: the conversation so far
+    :param label: the right answer
+    :param before: the live model's reply
+    :param after: the candidate's
     """
 
     task: str
@@ -81,8 +84,8 @@ def check_latency(before: Sequence[float], after: Sequence[float], most: float) 
     That replies do not take much longer.
 
     :param before: seconds of the live model's replies, measured in turns with
-    :param after: the candidate's
-    :param most: allowed ratio of the medians
+    :param after: seconds of the candidate's
+    :param most: allowed ratio of the medians: times as many seconds
     """
     one, other = statistics.median(before), statistics.median(after)
     ratio = other / max(one, 1e-9)
@@ -94,7 +97,13 @@ def check_latency(before: Sequence[float], after: Sequence[float], most: float) 
 
 
 def check_size(before: int, after: int, most: float) -> Check:
-    """That the model does not become much larger (bytes of parameters)."""
+    """
+    That the model does not become much larger.
+
+    :param before: bytes of the live model's parameters
+    :param after: bytes of the candidate's
+    :param most: allowed ratio of the two: times as many bytes
+    """
     words = f"{after / 1e6:.1f} MB, was {before / 1e6:.1f} MB; allowed {most:g} times as much"
     return Check("size", "safety", PASS if after <= most * before else FAIL, words)
 

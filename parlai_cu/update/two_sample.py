@@ -50,7 +50,10 @@ def two_sample(
     """
     Test two samples of texts; equally many of each are used.
 
+    :param one: texts
+    :param other: texts
     :param embed: gives float[texts, width]
+    :param seed: of what is drawn
     :return: None where there are too few texts
     """
     from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]

@@ -46,7 +46,12 @@ def normal(text: str) -> str:
 
 
 def tokens(text: str, keep_case: bool = False) -> List[str]:
-    """Words, numbers and sentence ends; "1 . 50" is a tokenised 1.50."""
+    """
+    Words, numbers and sentence ends of a text; "1 . 50" is a tokenised 1.50.
+
+    :param text: any text
+    :param keep_case: not in lower case
+    """
     joined = re.sub(r"(?<=\d)(\s?)([.:-])\1(?=\d)", r"\2", text)
     joined = re.sub(r"(?<=\w) ' (?=\w)", "'", joined)
     return _TOKEN.findall(joined if keep_case else joined.lower())

@@ -26,11 +26,16 @@ class KnowledgeBase(Protocol):
 
         :param turn: any text at all: nothing in it is a command
         :param top_k: how many at most
+        :raises KnowledgeError: while the source is out of reach
         """
         ...
 
     def get(self, fact_id: str) -> Optional[Evidence]:
-        """The fact of that id, with score 1.0; None if there is none."""
+        """
+        The fact of that id, with score 1.0; None if there is none.
+
+        :raises KnowledgeError: while the source is out of reach
+        """
         ...
 
     def add(self, facts: Iterable[Fact]) -> List[str]:
@@ -58,11 +63,19 @@ class KnowledgeBase(Protocol):
         ...
 
     def stats(self) -> Dict[str, Any]:
-        """What there is: at least ``facts`` (number) and ``snapshot``."""
+        """
+        What there is: at least ``facts`` (number) and ``snapshot``.
+
+        :raises KnowledgeError: while the source is out of reach
+        """
         ...
 
     def snapshot_id(self) -> str:
-        """Changes whenever any fact does; the same state has the same id."""
+        """
+        Changes whenever any fact does; the same state has the same id.
+
+        :raises KnowledgeError: while the source is out of reach
+        """
         ...
 
     def spent(self) -> Dict[str, float]:

@@ -56,7 +56,11 @@ class LanguageModel(Asked):
         self._probabilities = True
 
     def answer(self, turn: Turn) -> List[Evidence]:
-        """Ask; the score is the mean probability of a token, or 1 where it does not tell any."""
+        """
+        Ask; the score is the mean probability of a token, or 1 where it does not tell any.
+
+        :raises KnowledgeError: when what comes back is no answer
+        """
         said = self._completion(turn)
         for name, counted in (("tokens_in", "prompt_tokens"), ("tokens_out", "completion_tokens")):
             self.count(name, float((said.get("usage") or {}).get(counted) or 0))

@@ -29,6 +29,8 @@ def held_out(work: Work, model: Model, name: str) -> Answers:
     """
     Answers to the held-out examples that training does not hold.
 
+    :param work: what all steps work with
+    :param model: that is asked
     :param name: of the model: live or candidate
     """
     return {data.name: _held_out(work, model, name, data) for data in work.tasks}
@@ -48,7 +50,9 @@ def limits_of(work: Work, live: Answers, choice: Choice) -> Limits:
     """
     What each task may lose or must gain.
 
+    :param work: what all steps work with
     :param live: the live model's answers
+    :param choice: how the update is learnt
     :raises UsageError: when a metric was named that is not there
     """
     limits = work.settings.limits
@@ -78,8 +82,12 @@ def judge(
     """
     Whether a candidate may go live, and the replies of both models.
 
+    :param work: what all steps work with
+    :param candidate: the model
     :param live: the live model's answers
     :param limits: of :func:`limits_of`
+    :param choice: how the update was learnt
+    :param diagnosis: of the update
     """
     after = held_out(work, candidate, "candidate")
     pairs = [
@@ -160,7 +168,10 @@ def on_validation(
 
     Half of what the gate allows may be lost there, as test data has surprises of its own.
 
+    :param work: what all steps work with
+    :param candidate: the model
     :param part: how much of what was learnt the candidate has
+    :param data: the retained task
     :param limits: of the task
     """
     told = work.model.generates and any(name not in _WITHOUT_REPLIES for name in limits)

@@ -27,7 +27,7 @@ class Kept:
         return [_measured(row) for row in held]
 
     def plain(self, name: str, work: Callable[[], Any]) -> Any:
-        """The same for values that JSON holds."""
+        """The same for values that JSON holds: those kept under a name, or those of ``work()``."""
         found = self.read(f"{name}.json")
         if found is None:
             found = work()
@@ -43,7 +43,7 @@ class Kept:
             return json.load(f)
 
     def write(self, name: str, value: Any) -> str:
-        """Write a file; its path."""
+        """Write a value as a file; its path."""
         return self.write_text(name, json.dumps(value, indent=1))
 
     def write_text(self, name: str, text: str) -> str:

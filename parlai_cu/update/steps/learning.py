@@ -28,6 +28,9 @@ def learn(
     """
     Make the candidate in the way that was chosen.
 
+    :param work: what all steps work with
+    :param choice: how the update is learnt
+    :param diagnosis: of the update
     :param facts: for a knowledge base beside it
     :param limits: of the gate
     :return: each training: its command, its curves, and how much of it was kept

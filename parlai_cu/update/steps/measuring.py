@@ -35,6 +35,8 @@ class Measured:
     """
     One example: what was said, and what each metric adds up to for it.
 
+    :param example: what was said, and the right answer
+    :param reply: the model's; empty where none was written
     :param sums: metric -> [total, count]
     """
 
@@ -80,7 +82,7 @@ class Model:
         return bool(self.agent.opt.get("kb"))
 
     def replies(self, wanted: bool) -> None:
-        """Whether a generator is to write replies while it is measured."""
+        """Whether replies are ``wanted`` of a generator while it is measured."""
         if self.generates:
             self.agent.skip_generation = not wanted
             self.agent.opt["skip_generation"] = not wanted
@@ -89,7 +91,9 @@ class Model:
         """
         Answer the examples of a task, from the first on.
 
-        :param limit: how many at most
+        :param task: as for ``-t``
+        :param datatype: split, as for ``-dt``
+        :param limit: how many examples at most
         :param replies: generators: also write replies, which takes most of the time
         """
         self.replies(replies)
@@ -110,6 +114,7 @@ class Model:
         """
         Seconds for each reply, one after the other.
 
+        :param contexts: what is said to it
         :param candidates: replies that a ranker may choose from
         """
         self.replies(True)
@@ -140,6 +145,8 @@ class Model:
         Between the gradients of two tasks, of all parameters as one vector; below 0 they undo
         each other.
 
+        :param update: one task
+        :param old: the other
         :param examples: of each task
         :return: None for a model whose loss on an example is unknown
         """
@@ -150,7 +157,9 @@ class Model:
         return SCORES["cosine"][0](found.whole())
 
     def embed(self) -> Optional[Callable[[Sequence[str]], np.ndarray]]:
-        """Gives a text the mean of its encoder's states, where the model has such an encoder."""
+        """
+        Gives texts the mean of its encoder's states, float[texts, width]; None without an encoder.
+        """
         encoder = getattr(self.agent.model, "encoder", None)
         if not self.generates or encoder is None:
             return None
@@ -173,7 +182,14 @@ class Model:
 def side_by_side(
     one: Model, other: Model, contexts: Sequence[str], candidates: Sequence[str]
 ) -> List[List[float]]:
-    """Seconds of both models' replies, in turns, so that what else runs here slows both."""
+    """
+    Seconds of both models' replies, in turns, so that what else runs here slows both.
+
+    :param one: a model
+    :param other: a second one
+    :param contexts: what is said to both
+    :param candidates: replies that rankers may choose from
+    """
     chosen, offered = list(contexts)[:_LATENCIES], list(candidates)[:_LATENCIES]
     found = list(zip(one.latencies(chosen, offered), other.latencies(chosen, offered)))
     return [list(times) for times in zip(*found)]

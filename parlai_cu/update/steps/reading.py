@@ -76,6 +76,9 @@ def read(opt: Opt, task: str, datatype: str) -> List[Episode]:
     """
     All episodes of a task, as messages with text and labels, in order.
 
+    :param opt: of the command
+    :param task: as for ``-t``
+    :param datatype: split, as for ``-dt``
     :raises DataError: when it has images, which are not stored
     """
     settings = with_defaults(opt, task)
@@ -113,6 +116,8 @@ def prepare(opt: Opt, task: str, folder: str, seed: int, flag: str = "-t") -> Da
     """
     Read a task; hold a part out where it has no splits of its own.
 
+    :param opt: of the command
+    :param task: as for ``-t``
     :param folder: where files go
     :param seed: of the split
     :param flag: what named the task, for messages
@@ -143,6 +148,8 @@ def write(name: str, parts: Dict[str, List[Episode]], folder: str) -> Data:
     Store splits as files that ParlAI's ``fromfile`` task reads.
 
     :param name: what they were taken from
+    :param parts: split -> its episodes
+    :param folder: where files go
     :raises DataError: when the path has what ParlAI takes for something else
     """
     os.makedirs(folder, exist_ok=True)
@@ -203,7 +210,10 @@ def without(opt: Opt, data: Data, contexts: Set[str], folder: str) -> Data:
     """
     A task without the turns of some contexts: what an update contradicts is not to be replayed.
 
+    :param opt: of the command
+    :param data: the task
     :param contexts: as :func:`~parlai_cu.update.wording.normal` gives them
+    :param folder: where files go
     """
     from parlai_cu.update.wording import normal
 

@@ -45,6 +45,8 @@ def between(start: Dict[str, Any], trained: Dict[str, Any], part: float) -> Dict
     """
     Each tensor of numbers that both have, part of the way; what did not change is bit-identical.
 
+    :param start: the model file's dictionary before training
+    :param trained: the same after it
     :param part: 1 gives what was trained, bit for bit
     """
     found = dict(trained)

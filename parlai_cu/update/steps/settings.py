@@ -23,6 +23,8 @@ class Settings:
     What the command asks for, beside the tasks.
 
     :param versions: directory of versions
+    :param task: the update's, as for ``-t``
+    :param retained: tasks whose skill is to stay
     :param mode: ``auto`` or one of :data:`~parlai_cu.update.choice.MODES`
     :param kb: URI of the knowledge base in service
     :param limits: of the gate
@@ -33,7 +35,7 @@ class Settings:
     :param training: more flags for ``parlai train_model``
     :param out: folder of the report and of what is kept on the way
     :param seed: of splits and training
-    :param max_slower: allowed ratio of the latencies
+    :param max_slower: allowed ratio of the latencies: times as many seconds a reply
     :param dry_run: end after diagnosis and choice
     """
 
@@ -54,12 +56,12 @@ class Settings:
     dry_run: bool = False
 
     def key(self, live: str) -> str:
-        """What the work depends on: the same command finds its work again."""
+        """What the work on a live version depends on: the same command finds its work again."""
         told = [live, self.task, *self.retained, self.mode, self.kb, *self.training, self.seed]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
 
     def folder(self, live: str) -> str:
-        """Of the report, and of what is kept on the way."""
+        """Of the report, and of what is kept on the way; ``live``: the version in service."""
         if self.out:
             return os.path.abspath(self.out)
         where = self.versions

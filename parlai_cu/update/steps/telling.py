@@ -23,7 +23,10 @@ def choice_made(work: Work, live: str, diagnosis: Diagnosis, choice: Choice) -> 
     """
     Say what was diagnosed and chosen; the beginning of the report.
 
+    :param work: what all steps work with
     :param live: the version in service
+    :param diagnosis: of the update
+    :param choice: how it is learnt
     """
     say(report.choice_text(choice, diagnosis, _LISTED))
     return {
@@ -47,7 +50,9 @@ def verdict(
     """
     Say what came of it, and write the report.
 
+    :param work: what all steps work with
     :param about: the report without its end
+    :param found: what the gate decided
     :param seconds: that each step took
     :return: the report
     """

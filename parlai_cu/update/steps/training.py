@@ -49,7 +49,7 @@ class Plan:
     :param candidate: ``-mf`` of the candidate
     :param update: the update's data
     :param old: the retained tasks, to be replayed; may be none
-    :param width: of the live model
+    :param width: numbers that stand for one token in the live model (elements of its hidden states)
     :param metric: which validation goes by
     :param generates: the live model writes its replies
     :param seed: of the run
@@ -97,6 +97,7 @@ def train(plan: Plan, options: List[str]) -> Dict[str, Any]:
     """
     Run it, or go on with it; what it came to.
 
+    :param plan: what and how
     :param options: of the command: where data lies, which device
     :return: the command and its learning curves
     """
@@ -117,6 +118,7 @@ def curves(model_file: str) -> Dict[str, Any]:
     """
     Loss in training and metrics of validation, step by step.
 
+    :param model_file: of the run
     :return: ``train`` and ``valid``: lists of dictionaries with ``step``
     """
     try:
@@ -180,7 +182,11 @@ def gate_data(
     Turns whose answers tell values are a yes where they are of the update, or of a retained task
     whose facts the base holds from earlier on; other retained ones are a no.
 
+    :param update: the update's data
+    :param old: the retained tasks
+    :param folder: where files go
     :param holds: whether questions are entries of the base
+    :param most: how many examples that are a yes, of each split
     :return: the task, or None without any retained data
     """
     skill = [data for data in old if not holds(data.examples["train"])]
@@ -207,6 +213,10 @@ def gate_flags(plan: Plan, model: str, kb: str, task: Optional[str]) -> List[str
     """
     The words after ``parlai train_model`` that teach the gate on top of a model.
 
+    :param plan: what is trained
+    :param model: that the gate is put on top of
+    :param kb: URI of the base
+    :param task: of :func:`gate_data`
     :raises UsageError: without retained turns
     """
     if task is None:
@@ -223,9 +233,11 @@ def with_knowledge(
     """
     Put a knowledge base beside a model, behind a gate that learns when to ask it.
 
+    :param plan: what is trained
     :param model: the live model, or a candidate that learnt the update
     :param kb: URI of the base with the update's facts
     :param task: of :func:`gate_data`
+    :param options: of the command: where data lies, which device
     """
     return _run(gate_flags(plan, model, kb, task), plan.candidate, options)
 

@@ -99,7 +99,9 @@ def of_pieces(states: Dict[str, Any], size: int) -> Dict[str, torch.Tensor]:
     """
     The tensors of a model that have a row for each piece: embeddings, outputs.
 
-    :param size: of the dictionary
+    :param states: of the model
+    :param size: of the dictionary, in pieces (entries)
+    :return: name -> tensor [size, ...]
     """
     return {
         name: tensor
