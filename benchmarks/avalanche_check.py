@@ -200,7 +200,7 @@ def compare_numbers(stream: Dict[str, List[Data]]) -> Dict[str, float]:
         float((fisher[name] - importance[name].data).abs().max() / fisher[name].max())
         for name in fisher
     )
-    penalty = float(EWC(start, fisher)(model))
+    penalty = float(EWC(start, fisher)(model).detach())
     moved = dict(model.named_parameters())
     by_theirs = 0.5 * sum(
         float((importance[n].data * (moved[n] - p).pow(2)).sum())
