@@ -96,7 +96,11 @@ def test_an_update_that_helps_is_promoted(
     """Diagnosed, trained, gated, reported and live; done again, nothing is done twice."""
     before = versions.channel()
     options: Dict[str, Any] = dict(
-        retain_task=tasks["old"], max_loss="ppl=9", mode="frozen_layer", promote=True
+        retain_task=tasks["old"],
+        max_loss="ppl=9",
+        mode="frozen_layer",
+        promote=True,
+        loglevel="info",
     )
     found = update(versions, tasks["new"], **options)
     assert found["verdict"]["decision"] == "accept" and found["promoted"]
@@ -106,6 +110,7 @@ def test_an_update_that_helps_is_promoted(
     assert now.data["examples"] == 79 and now.seed == 0
     printed = capsys.readouterr().out
     assert "$ parlai train_model -m frozen_layer" in printed and "ACCEPT" in printed
+    assert "validation at step 30" in printed and "best ppl so far" in printed
     folder = Path(re.search(r"report: (.*)report.html", printed).group(1))  # type: ignore
     page = (folder / "report.html").read_text()
     # one file that needs no other

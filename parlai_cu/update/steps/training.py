@@ -22,6 +22,7 @@ from parlai_cu.agents.kb_augmented.kb_augmented import RECORD as KB_RECORD
 from parlai_cu.errors import UsageError
 from parlai_cu.update.choice import DISTIL, KB, STYLE, TUNE, Choice
 from parlai_cu.update.steps.reading import Data, lines
+from parlai_cu.update.steps.validating import validations_told
 from parlai_cu.update.wording import Example, told
 
 BATCH = 32
@@ -101,15 +102,19 @@ def train(plan: Plan, options: List[str]) -> Dict[str, Any]:
     :param options: of the command: where data lies, which device
     :return: the command and its learning curves
     """
-    return _run(flags(plan), plan.candidate, options)
+    tasks = [data.short for data in (plan.update, *plan.old)]
+    return _run(flags(plan), plan.candidate, options, tasks)
 
 
-def _run(words: List[str], candidate: str, options: List[str]) -> Dict[str, Any]:
+def _run(
+    words: List[str], candidate: str, options: List[str], tasks: Sequence[str]
+) -> Dict[str, Any]:
     command = f"parlai train_model {shlex.join(words)}"
     done = candidate + _DONE
     if not os.path.exists(done):
         print(f"$ {command}", flush=True)
-        TrainModel.main(*words, *options)
+        with validations_told(tasks):
+            TrainModel.main(*words, *options)
         files.write_text(done, shlex.join(words))
     return {"command": command, **curves(candidate)}
 
@@ -239,7 +244,7 @@ def with_knowledge(
     :param task: of :func:`gate_data`
     :param options: of the command: where data lies, which device
     """
-    return _run(gate_flags(plan, model, kb, task), plan.candidate, options)
+    return _run(gate_flags(plan, model, kb, task), plan.candidate, options, ["knowledge gate"])
 
 
 def keep_knowledge(live: str, candidate: str) -> None:
