@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from parlai_cu.serving.conversations import Conversations, StoredTurn
 from parlai_cu.serving.feedback import Feedback, FeedbackLog
 from parlai_cu.tasks.telecom import build as telecom
 from parlai_cu.types import Fact, Turn
-from parlai_cu.update.steps import scaling
+from parlai_cu.update.steps import scaling, widening
 from parlai_cu.update.steps.kept import Kept
 from parlai_cu.versions.store import VersionStore
 from parlai_cu.zoo import shipped
@@ -99,6 +100,47 @@ def _scaled(root: Path) -> int:
         return 0
     moved = loaded(str(root / "model"))["model"]["layers.3.weight"] - tiny_model().layers[3].weight
     return {1.0: 1, 0.5: 2}[round(float(moved[0, 0]), 3)]
+
+
+class _Dictionary:
+    """Of the tiny model."""
+
+    unk_token = "__unk__"
+
+    def __len__(self) -> int:
+        return 20
+
+    def __getitem__(self, token: str) -> int:
+        return 3
+
+
+def _widen(root: Path, n: int) -> str:
+    start = root.parent / "start" / "model"
+    if not start.exists():
+        write_model(start)
+    agent = SimpleNamespace(dict=_Dictionary())
+    with pytest.MonkeyPatch().context() as patched:
+        patched.setattr(widening, "_loads", lambda agent, path, size: _is_wide(Path(path), size))
+        # one piece, then two
+        made = widening.widen(agent, str(start), ["new", "newer"][:n], str(root))
+    assert made.startswith(str(root))
+    return made
+
+
+def _is_wide(path: Path, size: int) -> bool:
+    opt = model_files.read_opt(str(path), "-mf")
+    assert Path(opt["dict_file"]) == Path(f"{path}.dict")
+    # write_model's dictionary has a hundred lines
+    assert len(Path(f"{path}.dict").read_text().splitlines()) == 100 + size - 20
+    return bool(len(checkpoints.load(str(path))["model"]["embedding.weight"]) == size)
+
+
+def _widened(root: Path) -> int:
+    """The most pieces of a model that is there; each that is there is whole."""
+    found = [path for path in root.glob("model-????????") if path.is_file()]
+    sizes = [len(checkpoints.load(str(path))["model"]["embedding.weight"]) for path in found]
+    assert all(map(_is_wide, found, sizes))
+    return max(sizes, default=20) - 20
 
 
 def _rows(n: int) -> Any:
@@ -220,6 +262,7 @@ def _built(root: Path) -> int:
 WRITERS: Dict[str, Writer] = {
     "model": Writer(_save_model, _saved_model),
     "part of the way": Writer(_scale, _scaled),
+    "wider dictionary": Writer(_widen, _widened),
     "replay sample": Writer(_store_sample, _sample),
     "fisher information": Writer(
         lambda root, n: penalties._store(str(root / "penalty"), {"w": torch.full((50,), n)}),

@@ -6,6 +6,7 @@ copy of the unknown one, which it was until then: on anything that was said so f
 answers as before.
 """
 
+import hashlib
 import os
 import shutil
 from collections import Counter
@@ -16,12 +17,12 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.core.dict import DictionaryAgent, escape
 from parlai.core.opt import Opt
 
-from parlai_cu import checkpoints, files
+from parlai_cu import checkpoints
+from parlai_cu.agents import model_files
 from parlai_cu.update.wording import Example
 
 # a dictionary of words lacks many: at most so many more, of what it has, the most frequent first
 _MOST, _MOST_OF_FEW = 0.25, 100
-_DONE = ".done"
 
 
 def missing_pieces(dictionary: Any, examples: Sequence[Example]) -> List[str]:
@@ -70,29 +71,29 @@ def widen(agent: Any, model_file: str, pieces: Sequence[str], folder: str) -> st
     :param folder: where the wider model is put
     :return: its file; the given one where the model cannot be widened
     """
-    target = os.path.join(folder, "model")
-    if os.path.exists(target + _DONE):
-        return target
-    states = checkpoints.load(model_file)
+    if not pieces:
+        return model_file
+    more = "".join(f"{escape(piece)}\t1\n" for piece in pieces)
+    # by what was added: a dictionary of other pieces is never taken for this one's
+    target = os.path.join(folder, f"model-{hashlib.sha256(more.encode()).hexdigest()[:8]}")
     size, unknown = len(agent.dict), agent.dict[agent.dict.unk_token]
-    wider = _wider(states.get("model") or {}, size, unknown, len(pieces))
-    if not pieces or wider is None:
-        return model_file
-    os.makedirs(folder, exist_ok=True)
-    for ending in (".dict.codecs", ".dict.opt"):
-        if os.path.exists(f"{model_file}{ending}"):
-            shutil.copyfile(f"{model_file}{ending}", f"{target}{ending}")
-    shutil.copyfile(f"{model_file}.dict", f"{target}.dict")
-    with open(f"{target}.dict", "a", encoding="utf-8") as f:
-        f.writelines(f"{escape(piece)}\t1\n" for piece in pieces)
-    opt = Opt.load(f"{model_file}.opt")
-    opt["dict_file"] = f"{target}.dict"
-    opt.save(f"{target}.opt")
-    torch.save({**states, "model": wider}, target)
-    if not _loads(agent, target, size + len(pieces)):
-        return model_file
-    files.write_text(target + _DONE, "\n".join(pieces))
-    return target
+    if not os.path.exists(target):
+        states = checkpoints.load(model_file)
+        wider = _wider(states.get("model") or {}, size, unknown, len(pieces))
+        if wider is None:
+            return model_file
+        os.makedirs(folder, exist_ok=True)
+        with model_files.written_whole(target) as staged:
+            for ending in (".dict", ".dict.codecs", ".dict.opt"):
+                if os.path.exists(f"{model_file}{ending}"):
+                    shutil.copyfile(f"{model_file}{ending}", f"{staged}{ending}")
+            with open(f"{staged}.dict", "a", encoding="utf-8") as f:
+                f.write(more)
+            opt = Opt.load(f"{model_file}.opt")
+            opt["dict_file"] = f"{target}.dict"
+            opt.save(f"{staged}.opt")
+            torch.save({**states, "model": wider}, staged)
+    return target if _loads(agent, target, size + len(pieces)) else model_file
 
 
 def of_pieces(states: Dict[str, Any], size: int) -> Dict[str, torch.Tensor]:
