@@ -275,7 +275,8 @@ def act(agent: Any, text: str, candidates: Optional[List[str]]) -> Dict[str, Any
 
 def table(result: Dict[str, Any]) -> str:
     """The figures as Markdown."""
-    lines = ["| gate | precision | recall | F1 | calibration error |", "|---|--:|--:|--:|--:|"]
+    lines = [f"Measured: {json.dumps(result['about'])}", ""]
+    lines += ["| gate | precision | recall | F1 | calibration error |", "|---|--:|--:|--:|--:|"]
     for name, row in result["detection"].items():
         lines.append(f"| {name} | {' | '.join(f'{row[key]:.3f}' for key in row)} |")
     lines += ["", "| facts chosen by | gold snippet first | in five |", "|---|--:|--:|"]
