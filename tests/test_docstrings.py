@@ -256,8 +256,10 @@ def raised(node: ast.AST, helpers: Dict[str, Function], seen: Set[str]) -> Set[s
         rest = list(ast.iter_child_nodes(node))
     if isinstance(node, ast.Raise) and node.exc is not None:
         error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        if isinstance(error, ast.Name) and ERROR.match(error.id):
-            found.add(error.id)
+        name = getattr(error, "attr", getattr(error, "id", ""))
+        name = makers().get(name, name)
+        if ERROR.match(name):
+            found.add(name)
     if isinstance(node, ast.Call):
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
         if re.match("_[^_]", name) and name in helpers and name not in seen:
@@ -267,6 +269,17 @@ def raised(node: ast.AST, helpers: Dict[str, Function], seen: Set[str]) -> Set[s
     return found
 
 
+@cache
+def makers() -> Dict[str, str]:
+    """Functions that make an error for others to raise, and its name."""
+    return {
+        node.name: ast.unparse(node.returns)
+        for path in SOURCES
+        for node in ast.walk(tree(path))
+        if isinstance(node, FUNCTIONS) and node.returns and ERROR.match(ast.unparse(node.returns))
+    }
+
+
 def ancestors(error: str) -> Set[str]:
     """The names of an error's classes, from itself up to BaseException."""
     kind = getattr(errors, error, getattr(builtins, error, None))
@@ -274,14 +287,14 @@ def ancestors(error: str) -> Set[str]:
 
 
 def test_methods_from_the_literature_name_it() -> None:
-    """Divergences, penalties and scores: authors, year, where to find it, and where in it."""
-    targets = [*plugin.DIVERGENCES.values(), *plugin.PENALTIES.values()]
-    for target in targets:
+    """Divergences, penalties and scores: the year, a link, and the section or equation."""
+    named = {*plugin.DIVERGENCES.values(), *plugin.PENALTIES.values()}
+    for target in (*named, "parlai_cu.selection.scores:SCORES"):
         module, name = target.split(":")
-        text = importlib.import_module(module)
-        told_there = f"{text.__doc__} {getattr(text, name).__doc__}"
-        assert re.search(r"\b(19|20)\d\d\b", told_there), target
-        assert re.search(r"https://|section|equation", told_there), target
+        found = importlib.import_module(module)
+        text = f"{found.__doc__} {getattr(found, name).__doc__}"
+        for part in (r"\b(19|20)\d\d\b", r"https://", r"\b(section|equation|algorithm) \d"):
+            assert re.search(part, text), (target, part)
 
 
 def test_who_is_cited_can_be_found(path: Path) -> None:
@@ -294,3 +307,25 @@ def test_who_is_cited_can_be_found(path: Path) -> None:
 def has_docstring(node: ast.AST) -> bool:
     """Whether Python's syntax gives it one."""
     return isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.Module))
+
+
+def test_errors_are_found_where_they_leave() -> None:
+    """In private helpers as well, and not where they are caught."""
+    code = """
+def told(path):
+    if not path:
+        raise UsageError("none")
+    try:
+        _read(path)
+        _parse(path)
+    except OSError as error:
+        raise DataError(path) from error
+
+def _read(path):
+    raise FileNotFoundError(path)
+
+def _parse(path):
+    raise ValueError(path)
+"""
+    helpers = {n.name: n for n in ast.parse(code).body if isinstance(n, FUNCTIONS)}
+    assert raised(helpers["told"], helpers, set()) == {"UsageError", "DataError", "ValueError"}

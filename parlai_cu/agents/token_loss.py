@@ -42,8 +42,8 @@ def token_loss(
 
     :param agent: whose loss it is; a generator
     :param batch: with labels
-    :param recorder: what soft labels are computed from, if there are any
-    :param chunked: a few rows of logits at a time
+    :param recorder: gets what the soft labels need; None where there are none
+    :param chunked: make a few rows of logits at a time
     :return: scalar: the mean over tokens
     """
     labels = batch.label_vec

@@ -127,7 +127,7 @@ def _wrapped(text: str, indent: str) -> List[str]:
 
 
 def most_changed(pairs: Sequence[Pair], count: int) -> List[Dict[str, Any]]:
-    """Examples whose replies differ most, of every task the same number; about ``count`` in all."""
+    """Examples whose replies differ most, of every task the same number; ``count`` at most."""
     ranked = sorted(
         ((1 - _alike(pair.before, pair.after), i, pair) for i, pair in enumerate(pairs)),
         key=lambda row: (-row[0], row[1]),
@@ -152,9 +152,7 @@ def _alike(one: str, other: str) -> float:
 
 
 def html(about: Mapping[str, Any]) -> str:
-    """
-    The report, of the plain values that it is ``about``, as a page without any link to elsewhere.
-    """
+    """The report (``about``: as plain values) as a page without any link to elsewhere."""
     import jinja2
 
     folder = os.path.dirname(os.path.abspath(__file__))
