@@ -282,7 +282,7 @@ def test_every_benchmark_writes_where_it_was_measured(script: str) -> None:
 
 
 # until their new runs are in
-WITHOUT_DEVICE = ("dstc11", "knowledge_merged", "knowledge_values")
+WITHOUT_DEVICE = ("dstc11",)
 
 
 @pytest.mark.parametrize(
