@@ -57,6 +57,7 @@ def as_table(
     """
     The last report, task by task, beside the best so far.
 
+    :param title: stands above it
     :param tasks: what each is called in the reports -> what it is called here
     :param reports: of all validations, as ParlAI keeps them, with ``train_steps``
     :param metric: of which the best is shown; none where the reports do not have it
