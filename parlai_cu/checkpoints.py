@@ -20,7 +20,7 @@ from typing import IO, Any, Dict, Iterator, List, Optional
 import numpy as np
 import torch
 
-from parlai_cu.errors import ModelFileError, ParlaiCuError
+from parlai_cu.errors import ModelFileError, ParlaiCuError, near_file
 
 FLAG = "--trust-checkpoint"
 # how the word goes from the command line to where files are read, also in processes it starts
@@ -164,6 +164,8 @@ def damaged(path: str, why: str) -> ModelFileError:
     :param path: the file
     :param why: what is wrong with it
     """
+    if os.path.isdir(path):
+        return ModelFileError(f"{path}: expected a model file{near_file(path)}")
     size: Optional[int] = os.path.getsize(path) if os.path.isfile(path) else None
     bytes_of_it = "" if size is None else f" Its size is {size:,d} bytes;"
     return ModelFileError(

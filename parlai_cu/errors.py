@@ -123,3 +123,20 @@ def nearest(word: str, choices: Iterable[str], count: int = 3) -> List[str]:
     :param count: how many to return at most
     """
     return difflib.get_close_matches(word, list(choices), n=count, cutoff=0.4)
+
+
+def near_file(path: str) -> str:
+    """
+    What is there where a file is missing, to end a message with.
+
+    :param path: of the file
+    :return: ``; nearest in models: base``, or in brackets why there is none
+    """
+    if os.path.isdir(path):
+        held = ", ".join(sorted(os.listdir(path))[:5])
+        return f" (that is a folder; in it: {held or 'nothing'})"
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        return f" (there is no folder {folder})"
+    close = nearest(os.path.basename(path), os.listdir(folder))
+    return f"; nearest in {folder}: {', '.join(close)}" if close else f" ({folder} has no such)"

@@ -110,6 +110,12 @@ REPAIRS = {
     "chat_timeouts": ("parlai.chat_service.utils.timeout",),
     "chatbot_prints": ("parlai.chat_service.tasks.chatbot.worlds",),
     "websocket_callbacks": ("websocket",),
+    "misspelt_names": (
+        "parlai.core.loader",
+        "parlai.core.build_data",
+        "parlai.core.agents",
+        "parlai.core.params",
+    ),
     "data_errors": (
         "parlai.utils.conversations",
         "parlai.core.teachers",

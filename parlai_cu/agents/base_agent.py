@@ -20,6 +20,7 @@ from parlai.core.params import ParlaiParser, class2str
 from parlai.core.torch_agent import TorchAgent
 from parlai.nn.lr_scheduler import ParlAILRScheduler
 
+from parlai_cu import plugin
 from parlai_cu.errors import UsageError, nearest
 
 # Options of the deployed model that belong to the run that trained it or to the machine it
@@ -116,10 +117,8 @@ def base_agent_class(name: str, flag: str = "--base-agent") -> Type[TorchAgent]:
     """
     try:
         agent_class = load_agent_module(name)
-    except (ImportError, AttributeError, RuntimeError) as error:
-        close = nearest(name, known_agents())
-        hint = f"; nearest: {', '.join(close)}" if close else ""
-        raise UsageError(f"{flag} {name}: ParlAI finds no such agent ({error}){hint}") from error
+    except (ImportError, AttributeError, RuntimeError, UsageError) as error:
+        raise no_such_agent(flag, name, error.__cause__ or error) from error
     if not (isinstance(agent_class, type) and issubclass(agent_class, TorchAgent)):
         raise UsageError(
             f"{flag} {name}: {agent_class.__name__} has no torch model that could be tuned, "
@@ -128,9 +127,22 @@ def base_agent_class(name: str, flag: str = "--base-agent") -> Type[TorchAgent]:
     return agent_class
 
 
+def no_such_agent(flag: str, name: str, error: BaseException) -> UsageError:
+    """
+    The error for an agent that ParlAI does not find.
+
+    :param flag: what named it
+    :param name: the agent
+    :param error: what ParlAI said
+    """
+    close = nearest(name, known_agents())
+    hint = f"; nearest: {', '.join(close)}" if close else ""
+    return UsageError(f"{flag} {name}: ParlAI finds no such agent ({error}){hint}")
+
+
 def known_agents() -> List[str]:
     """Names that ``-m`` certainly knows, without importing the agents."""
-    names = list(AGENT_REGISTRY)
+    names = [*AGENT_REGISTRY, *plugin.AGENTS]
     for folder in pkgutil.iter_modules(parlai.agents.__path__):
         names.append(folder.name)
         if folder.name in ("transformer", "hugging_face"):

@@ -14,7 +14,7 @@ from typing import Iterator, Optional
 from parlai.core.opt import Opt
 
 from parlai_cu import files
-from parlai_cu.errors import ModelFileError, SaveError, nearest
+from parlai_cu.errors import ModelFileError, SaveError, near_file
 
 
 def read_opt(model_file: str, flag: str) -> Opt:
@@ -27,7 +27,7 @@ def read_opt(model_file: str, flag: str) -> Opt:
     """
     for path, what in ((model_file, "model file"), (model_file + ".opt", "options (.opt)")):
         if not os.path.isfile(path):
-            raise ModelFileError(f"{flag} {model_file}: no {what} at {path}{_hint(path)}")
+            raise ModelFileError(f"{flag} {model_file}: no {what} at {path}{near_file(path)}")
     try:
         return Opt.load(model_file + ".opt")
     except (ValueError, OSError) as error:
@@ -86,7 +86,7 @@ def check_dictionary(path: str) -> None:
     """
     if not os.path.isfile(path):
         raise ModelFileError(
-            f"the deployed model's dictionary is missing: expected {path}{_hint(path)}"
+            f"the deployed model's dictionary is missing: expected {path}{near_file(path)}"
         )
 
 
@@ -119,11 +119,3 @@ def written_whole(model_file: str) -> Iterator[str]:
             files.sync_folder(folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-
-
-def _hint(path: str) -> str:
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        return f" (there is no folder {folder})"
-    close = nearest(os.path.basename(path), os.listdir(folder))
-    return f"; nearest in {folder}: {', '.join(close)}" if close else f" ({folder} has no such)"

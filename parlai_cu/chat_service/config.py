@@ -3,7 +3,7 @@
 import os
 from typing import Any, Mapping
 
-from parlai_cu.errors import UsageError
+from parlai_cu.errors import UsageError, near_file
 
 
 def read(opt: Any, path: str) -> Any:
@@ -18,7 +18,7 @@ def read(opt: Any, path: str) -> Any:
     import yaml
 
     if not os.path.isfile(path):
-        raise UsageError(f"--config-path {path}: there is no such file")
+        raise UsageError(f"--config-path {path}: there is no such file{near_file(path)}")
     try:
         config = config_utils.parse_configuration_file(path)
     except yaml.YAMLError as error:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Callable, Optional
 
-from parlai_cu.errors import DataError
+from parlai_cu.errors import DataError, near_file
 
 EXPECTED = (
     'expected one conversation per line: {"dialog": [[{"id": "user", "text": "..."}, '
@@ -58,8 +58,8 @@ def _check_lines(module: Any) -> None:
 
 
 def _numbered_lines(module: Any, datapath: str) -> Iterator[tuple[int, str]]:
-    if not module.PathManager.exists(datapath):
-        raise DataError(f"{datapath}: there is no such file; {EXPECTED}")
+    if not module.PathManager.isfile(datapath):
+        raise DataError(f"{datapath}: there is no such file{near_file(datapath)}; {EXPECTED}")
     with module.PathManager.open(datapath, "rb") as stream:
         for number, raw in enumerate(stream, 1):
             try:

@@ -12,7 +12,7 @@ import json
 import os
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
-from parlai_cu.errors import DataError
+from parlai_cu.errors import DataError, near_file
 from parlai_cu.knowledge.written import moment
 from parlai_cu.types import Fact
 
@@ -29,7 +29,7 @@ def read_facts(path: str) -> Iterator[Fact]:
     :raises DataError: naming the file and the line
     """
     if not os.path.isfile(path):
-        raise DataError(f"--file {path}: no such file")
+        raise DataError(f"--file {path}: no such file{near_file(path)}")
     kind = os.path.splitext(path)[1].lower()
     if kind in (".csv", ".tsv"):
         rows = _csv_rows(path, "\t" if kind == ".tsv" else ",")
@@ -111,7 +111,9 @@ def _csv_rows(path: str, delimiter: str) -> Iterator[Row]:
                         f"found {'fewer' if None not in row else found}"
                     )
                 yield reader.line_num, {name: value.strip() for name, value in row.items()}
-    except (csv.Error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, error) from error
+    except csv.Error as error:
         raise DataError(f"{path}: {error}") from error
 
 
@@ -122,7 +124,11 @@ def _json_rows(path: str) -> Iterator[Row]:
                 if text.strip():
                     yield line, _object(path, line, text)
         except UnicodeDecodeError as error:
-            raise DataError(f"{path}: {error}") from error
+            raise _not_utf8(path, error) from error
+
+
+def _not_utf8(path: str, error: UnicodeDecodeError) -> DataError:
+    return DataError(f"{path}: {error}; convert the file to UTF-8")
 
 
 def _object(path: str, line: int, text: str) -> Dict[str, str]:

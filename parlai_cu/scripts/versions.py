@@ -55,6 +55,7 @@ class _WordsAmongFlags(argparse.Action):
         # ParlAI's own types of values
         flags._registries = parser._registries  # type: ignore[attr-defined]
         flags.print_help = parser.print_help  # type: ignore[method-assign]
+        flags.error = parser.error  # type: ignore[method-assign]
         for action in parser._actions:
             if action.option_strings:
                 # a copy: an action knows its parser, which ParlAI has it taken out of once a flag

@@ -81,6 +81,21 @@ class Choice:
     overruled: Optional[str] = None
 
 
+def check_mode(mode: str) -> None:
+    """
+    Refuse what is no mode, before any work.
+
+    :param mode: as it was typed
+    :raises UsageError: naming the nearest
+    """
+    if mode not in ("auto", *MODES):
+        close = nearest(mode, ["auto", *MODES]) or list(MODES)
+        raise UsageError(
+            f"--mode {mode}: expected auto or one of {', '.join(MODES)}; nearest: "
+            f"{', '.join(close)}"
+        )
+
+
 def choose(diagnosis: Diagnosis, mode: str = "auto", has_kb: bool = False) -> Choice:
     """
     Choose by the diagnosis, or as told.
@@ -90,12 +105,7 @@ def choose(diagnosis: Diagnosis, mode: str = "auto", has_kb: bool = False) -> Ch
     :param has_kb: a knowledge base was named
     :raises UsageError: when the mode is unknown
     """
-    if mode not in ("auto", *MODES):
-        close = nearest(mode, ["auto", *MODES]) or list(MODES)
-        raise UsageError(
-            f"--mode {mode}: expected auto or one of {', '.join(MODES)}; nearest: "
-            f"{', '.join(close)}"
-        )
+    check_mode(mode)
     rows = table(diagnosis, has_kb)
     best = next(row for row in rows if row.fits)
     if mode in ("auto", best.mode):

@@ -8,7 +8,7 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional
 import torch
 
 from parlai_cu import checkpoints, files
-from parlai_cu.errors import ModelFileError, nearest
+from parlai_cu.errors import ModelFileError, near_file
 from parlai_cu.versions import materialise, tensors
 from parlai_cu.versions.records import StoredFile
 from parlai_cu.versions.storage import file_hash, told
@@ -124,11 +124,7 @@ class Intake:
 def _read_opt(model_file: str) -> Dict[str, Any]:
     for path, what in ((model_file, "model file"), (model_file + ".opt", "options (.opt)")):
         if not os.path.isfile(path):
-            folder = os.path.dirname(path) or "."
-            names = os.listdir(folder) if os.path.isdir(folder) else []
-            close = nearest(os.path.basename(path), names)
-            hint = f"; nearest in {folder}: {', '.join(close)}" if close else ""
-            raise ModelFileError(f"--model-file {model_file}: no {what} at {path}{hint}")
+            raise ModelFileError(f"--model-file {model_file}: no {what} at {path}{near_file(path)}")
     try:
         with open(model_file + ".opt") as f:
             opt = json.load(f)

@@ -11,7 +11,7 @@ from parlai_cu.agents import model_files
 from parlai_cu.errors import DataError, UsageError
 from parlai_cu.types import NOT_ENOUGH_DATA, Verdict
 from parlai_cu.update import knowledge, report, safety
-from parlai_cu.update.choice import KB, NOTHING, Choice, choose
+from parlai_cu.update.choice import KB, NOTHING, Choice, check_mode, choose
 from parlai_cu.update.diagnosis import Diagnosis, diagnose, leaked
 from parlai_cu.update.steps import judging, learning, telling, widening
 from parlai_cu.update.steps.kept import Kept
@@ -41,6 +41,7 @@ class Update:
 
     def __init__(self, settings: Settings, opt: Opt) -> None:
         self.settings, self.opt = settings, opt
+        check_mode(settings.mode)
         self.user_checks = safety.user_checks(settings.checks)
         self.store = VersionStore(settings.versions, path_manager=PathManager)
         live = self.store.channel(settings.channel)

@@ -1,0 +1,191 @@
+"""
+ParlAI answers misspelt names and flags with a traceback or pages of help.
+
+Seen with ParlAI 1.7.2: ``-m frozen_layers`` and ``-t telekom`` are 35 lines that end in
+``ModuleNotFoundError: No module named 'parlai.agents.frozen_layers'``; ``interactive -mf`` of no
+model is ``RuntimeError: WARNING: Model file does not exist``, of a folder ``Need to set `model```;
+``zoo:telekom/base`` is three tracebacks; ``--tunes`` prints all 660 lines of ``train_model
+--help``, and at their end that the flag is not known; ``versions list --version DIR`` is
+``KeyError: 'version'``.
+Goes when: never; ParlAI is archived.
+
+Each becomes one line, which names what comes nearest. An agent or a task that is there, but whose
+own imports fail, raises what it did.
+"""
+
+import os
+import pkgutil
+import re
+import sys
+from types import ModuleType
+from typing import Any, Callable, Optional
+
+from parlai_cu import plugin
+from parlai_cu.errors import ModelFileError, UsageError, near_file, nearest
+
+# a list of choices that is longer is not shown beside the nearest ones
+_MOST_CHOICES = 12
+
+
+def needed() -> Optional[str]:
+    """Why the repair is active."""
+    return "ParlAI answers misspelt names with a traceback, misspelt flags with pages of help"
+
+
+def after(module: ModuleType) -> None:
+    """Hook the loaders, the making of agents and the parser, each when it is imported."""
+    hooks: dict[str, Callable[[Any], None]] = {
+        "parlai.core.loader": _name_agents_and_tasks,
+        "parlai.core.build_data": _name_zoo_model,
+        "parlai.core.agents": _name_model_file,
+        "parlai.core.params": _name_flags,
+    }
+    hooks[module.__name__](module)
+
+
+def _name_agents_and_tasks(loader: Any) -> None:
+    stock_agent, stock_teacher = loader.load_agent_module, loader.load_teacher_module
+
+    def load_agent_module(agent_path: str) -> Any:
+        try:
+            return stock_agent(agent_path)
+        except (ImportError, AttributeError) as error:
+            if not _is_missing(error, _module_of(agent_path, "agents")):
+                raise
+            from parlai_cu.agents.base_agent import no_such_agent
+
+            raise no_such_agent("-m", agent_path, error) from error
+
+    def load_teacher_module(taskname: str) -> Any:
+        try:
+            return stock_teacher(taskname)
+        except (ImportError, AttributeError) as error:
+            if not _is_missing(error, _module_of(taskname, "tasks")):
+                raise
+            # options follow a task's name
+            name = ":".join(word for word in taskname.split(":") if "=" not in word)
+            close = nearest(name, _tasks_like(loader, name, isinstance(error, ImportError)))
+            hint = f"; nearest: {', '.join(close)}" if close else ""
+            raise UsageError(f"-t {name}: there is no such task{hint}") from error
+
+    loader.load_agent_module = load_agent_module
+    loader.load_teacher_module = load_teacher_module
+
+
+def _module_of(name: str, kind: str) -> str:
+    """The module, or the package around it, that ParlAI imports for an agent or a task."""
+    path, _, rest = name.strip().partition(":")
+    if "." in path or (rest and kind == "agents"):
+        return path
+    return f"parlai.{kind}.{path.lower() if kind == 'tasks' else path.replace('/', '.')}"
+
+
+def _is_missing(error: Exception, module: str) -> bool:
+    """Whether it is this module that was not found, or that lacks what was asked of it."""
+    if isinstance(error, ModuleNotFoundError):
+        missing = error.name or ""
+    else:
+        found = re.match(r"module '([\w.]+)' has no attribute", str(error))
+        missing = found[1] if found else ""
+    last = module.rsplit(".", 1)[-1]
+    if missing.startswith("parlai_cu."):
+        module = plugin.TASKS.get(last, module)  # which ParlAI knows by its own name
+    tried = (module, f"{module}.{last}", f"{module}.agents")
+    return bool(missing) and (missing in tried or module.startswith(f"{missing}."))
+
+
+def _tasks_like(loader: Any, name: str, all_tasks: bool) -> list[str]:
+    """The tasks there are, or those within the task that was named."""
+    if all_tasks:
+        import parlai.tasks
+
+        folders = [entry.name for entry in pkgutil.iter_modules(parlai.tasks.__path__)]
+        return sorted({*loader.TEACHER_REGISTRY, *plugin.TASKS, *folders})
+    # CorrectionsTeacher is telecom:corrections
+    names = [
+        n[: -len("Teacher")] for n in vars(loader.load_task_module(name)) if n[-7:] == "Teacher"
+    ]
+    words = (re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word).lower() for word in names if word)
+    return sorted({f"{name.split(':')[0]}:{word}" for word in words})
+
+
+def _name_zoo_model(module: Any) -> None:
+    stock = module.modelzoo_path
+
+    def modelzoo_path(datapath: Any, path: Any) -> Any:
+        try:
+            return stock(datapath, path)
+        except ImportError as error:
+            if not str(error).startswith("Could not find pretrained model"):
+                raise
+            import parlai.zoo
+
+            zoo, _, name = path.partition(":")
+            folders = [entry.name for entry in pkgutil.iter_modules(parlai.zoo.__path__)]
+            close = nearest(name.split("/")[0], sorted({*folders, *plugin.ZOO}))
+            hint = f"; nearest: {', '.join(f'{zoo}:{one}/...' for one in close)}" if close else ""
+            raise ModelFileError(f"{path}: the zoo has no such model{hint}") from error
+
+    module.modelzoo_path = modelzoo_path
+
+
+def _name_model_file(module: Any) -> None:
+    stock = module.create_agent
+
+    def create_agent(opt: Any, requireModelExists: bool = False) -> Any:
+        path = opt.get("model_file")
+        if path and os.path.isdir(path):
+            raise ModelFileError(f"-mf {path}: expected a model file{near_file(path)}")
+        try:
+            return stock(opt, requireModelExists)
+        except RuntimeError as error:
+            if not str(error).startswith("WARNING: Model file does not exist"):
+                raise
+            raise ModelFileError(
+                f"-mf {path}: there is no such model file{near_file(path)}"
+            ) from error
+
+    module.create_agent = create_agent
+
+
+def _name_flags(module: Any) -> None:
+    def error(self: Any, message: str) -> None:
+        # of `parlai COMMAND`, the parser that knows the command's flags
+        command = getattr(self, "_help_subparser", None) or self
+        told = _nearer(message, command)
+        sys.stderr.write(f"Parse Error: {told}\nAll that there is: {command.prog} --help\n")
+        sys.exit(2)
+
+    stock_process = module.ParlaiParser._process_args_to_opts
+
+    def _process_args_to_opts(self: Any, args_that_override: Optional[list[str]] = None) -> None:
+        try:
+            stock_process(self, args_that_override)
+        except KeyError as missing:
+            flag = f"--{missing.args[0]}"
+            if flag not in (sys.argv if args_that_override is None else args_that_override):
+                raise
+            # argparse took it for the beginning of another flag, ParlAI for one of all commands
+            self.error(f"unrecognized arguments: {flag}")
+
+    module.ParlaiParser.error = error
+    module.ParlaiParser._process_args_to_opts = _process_args_to_opts
+
+
+def _nearer(message: str, parser: Any) -> str:
+    """What argparse says of a command line, with the nearest flags or choices."""
+    wrong = re.match(r"(.*invalid choice: '?([^' ]*)'?) \(choose from (.*)\)$", message, re.DOTALL)
+    if wrong:
+        choices = re.findall(r"[^\s',]+", wrong[3])
+        close = nearest(wrong[2], choices)
+        hint = f"; nearest: {', '.join(close)}" if close else ""
+        shown = f" (choose from {wrong[3]})" if len(choices) <= _MOST_CHOICES else ""
+        return f"{wrong[1]}{shown}{hint}"
+    if message.startswith("unrecognized arguments:"):
+        flags = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
+        known = [flag for flag in parser._option_string_actions if flag.startswith("--")]
+        # ParlAI takes each flag with - and with _
+        known = sorted({flag.replace("_", "-") for flag in known})
+        close = [near for flag in flags for near in nearest(flag.replace("_", "-"), known)]
+        return f"{message}; nearest: {', '.join(close)}" if close else message
+    return message
