@@ -7,7 +7,6 @@ for nobody. Tables that are there already are read by ``sql+postgresql://``.
 """
 
 import contextlib
-import threading
 import uuid
 from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -81,21 +80,12 @@ class PostgresFacts(StoredFacts):
                 f'--kb {self.name}: PostgreSQL needs psycopg: pip install "parlai-cu[knowledge]"'
             )
         self._uri = "postgresql://" + uri.partition("://")[2]
-        self._lock = threading.RLock()
-        self._connection: Any = None
         with self._reading():
             pass
 
     def get(self, fact_id: str) -> Optional[Evidence]:
         """The fact of that id, valid today or not; None if there is none."""
         return None if "\x00" in fact_id else super().get(fact_id)
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
 
     def _bytes(self, store: Store) -> int:
         found = store.execute(

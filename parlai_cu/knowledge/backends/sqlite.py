@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import sqlite3
-import threading
 from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy
@@ -29,22 +28,15 @@ class SQLiteFacts(StoredFacts):
     :raises KnowledgeError: when there is no such file, or it is none of ours
     """
 
+    _connection: Optional[sqlite3.Connection]
+
     def __init__(self, uri: str, writable: bool = False) -> None:
         super().__init__(uri, writable)
         self.path = sqlite_file.path_of(uri)
-        self._lock = threading.RLock()
-        self._connection: Optional[sqlite3.Connection] = None
         self._opened: Any = None
         self._vectors = _Vectors()
         with self._reading():
             pass
-
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
 
     def _bytes(self, store: Store) -> int:
         return os.path.getsize(self.path)

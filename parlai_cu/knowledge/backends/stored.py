@@ -9,6 +9,7 @@ digits.
 import contextlib
 import json
 import logging
+import threading
 from datetime import datetime, timezone
 from typing import (
     Any,
@@ -73,10 +74,20 @@ class StoredFacts:
 
     def __init__(self, name: str, writable: bool) -> None:
         self.name, self.writable = name, writable
+        self._lock = threading.RLock()
+        # made by the variant when first needed, and again after it was let go of
+        self._connection: Any = None
         # encoders that could not be loaded were told of
         self._told: set = set()
         # names of things, up to a change of a database
         self._aliases, self._named_until = Aliases(), ("", 0)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
 
     def _reading(self) -> ContextManager[Store]:
         """One state of everything, whatever is written meanwhile."""
