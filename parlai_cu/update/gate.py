@@ -230,11 +230,7 @@ def check_update(
         f"{_change(metric, figures)}; gain {found.difference:+.3f}, with "
         f"{limits.confidence:.0%} confidence at least {found.low:+.3f}; wanted above {wanted:.3f}"
     )
-    if found.low > wanted:
-        return Check(name, "update", PASS, words, figures)
-    if found.high <= wanted:
-        return Check(name, "update", FAIL, f"{words}: the update is not learnt", figures)
-    return Check(name, "update", UNDECIDED, f"{words}: {count} examples do not tell", figures)
+    return _above(name, figures, words, "the update is not learnt")
 
 
 def check_dependence(own: Sums, other: Sums, limits: Limits) -> Check:
@@ -259,11 +255,17 @@ def check_dependence(own: Sums, other: Sums, limits: Limits) -> Check:
         f"with {limits.confidence:.0%} confidence at least {found.low:+.3f} and at most "
         f"{found.high:+.3f}; wanted above {_LIKELIER}"
     )
-    if found.low > _LIKELIER:
+    return _above(name, figures, words, "they do not")
+
+
+def _above(name: str, figures: Mapping[str, Any], words: str, otherwise: str) -> Check:
+    """Passes when the lower bound is above the limit, fails when the upper one is not."""
+    if figures["low"] > figures["limit"]:
         return Check(name, "update", PASS, words, figures)
-    if found.high <= _LIKELIER:
-        return Check(name, "update", FAIL, f"{words}: they do not", figures)
-    return Check(name, "update", UNDECIDED, f"{words}: {count} examples do not tell", figures)
+    if figures["high"] <= figures["limit"]:
+        return Check(name, "update", FAIL, f"{words}: {otherwise}", figures)
+    why = f"{words}: {figures['examples']} examples do not tell"
+    return Check(name, "update", UNDECIDED, why, figures)
 
 
 def check_agreement(contradictory: int, examples: int) -> Check:

@@ -12,8 +12,8 @@ from parlai_cu.update.steps.reading import Data, swapped
 from parlai_cu.update.steps.settings import Work
 from parlai_cu.update.steps.telling import say
 
-# of validation data, to judge parts of what was learnt by
-_VALIDATED = 200
+# of validation data, to try parts of what was learnt on
+_TRIED_ON = 200
 # share of a limit on what is lost that may be lost on validation data
 _OF_THE_LIMIT = 0.5
 # metrics of generators that need no reply
@@ -175,7 +175,7 @@ def on_validation(
     :param limits: of the task
     """
     told = work.model.generates and any(name not in _WITHOUT_REPLIES for name in limits)
-    count = min(work.settings.examples, _VALIDATED)
+    count = min(work.settings.examples, _TRIED_ON)
     before, after = (
         work.kept.measured(
             f"{name}-{_short_name(data)}-valid",
