@@ -207,7 +207,24 @@ def add_flags_once_known(
     parser.parse_known_args = parse_known_args
 
 
-def limit_training(parser: ParlaiParser, partial: Opt, epochs: int) -> None:
+def training_defaults(parser: ParlaiParser, partial: Opt, epochs: int) -> None:
+    """
+    What a run gets where the user says nothing: a seed that is recorded, and an end.
+
+    :param parser: its defaults are set
+    :param partial: what ParlAI has read of the command so far
+    :param epochs: where no other limit is given
+    """
+    _record_seed(parser, model_files.find_opt(model_path(partial, "model_file")))
+    _limit_training(parser, partial, epochs)
+
+
+def is_misfit(error: RuntimeError) -> bool:
+    """Whether torch says that weights are of another model, rather than that they are damaged."""
+    return "size mismatch" in str(error) or "state_dict" in str(error)
+
+
+def _limit_training(parser: ParlaiParser, partial: Opt, epochs: int) -> None:
     """Without any limit ParlAI trains for ever: give ``--num-epochs`` a default."""
     limits = ("num_epochs", "max_train_time", "max_train_steps")
     validations = ("secs", "steps", "epochs")
@@ -218,7 +235,7 @@ def limit_training(parser: ParlaiParser, partial: Opt, epochs: int) -> None:
         parser.set_defaults(num_epochs=epochs)
 
 
-def record_seed(parser: ParlaiParser, existing: Optional[Opt]) -> None:
+def _record_seed(parser: ParlaiParser, existing: Optional[Opt]) -> None:
     """
     A run without ``--seed`` gets one drawn and recorded, so that it can be resumed exactly.
 

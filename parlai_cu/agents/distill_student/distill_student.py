@@ -188,7 +188,7 @@ class DistillStudentAgent(UpdatingAgent):
             try:
                 states = super().load(path)
             except RuntimeError as error:
-                if "size mismatch" not in str(error) and "state_dict" not in str(error):
+                if not updating_agent.is_misfit(error):
                     raise
                 what = str(error).splitlines()[-1].strip()
                 raise ModelFileError(f"{path} does not fit the student's flags: {what}") from error

@@ -56,9 +56,7 @@ def add_flags(parser: ParlaiParser, partial: Opt, missing: str, epochs: int) -> 
         return True
 
     updating_agent.add_flags_once_known(parser, partial, add_students, missing)
-    model_file = updating_agent.model_path(partial, "model_file")
-    updating_agent.record_seed(parser, model_files.find_opt(model_file))
-    updating_agent.limit_training(parser, partial, epochs)
+    updating_agent.training_defaults(parser, partial, epochs)
     return parser
 
 

@@ -143,9 +143,7 @@ class FrozenLayerAgent(UpdatingAgent):
             updating_agent.add_flags_once_known(
                 parser, partial, lambda known: _add_replay_flags(parser, known)
             )
-        candidate = model_files.find_opt(updating_agent.model_path(partial, "model_file"))
-        updating_agent.record_seed(parser, candidate)
-        updating_agent.limit_training(parser, partial, DEFAULT_EPOCHS)
+        updating_agent.training_defaults(parser, partial, DEFAULT_EPOCHS)
         return parser
 
     @classmethod
@@ -217,7 +215,7 @@ class FrozenLayerAgent(UpdatingAgent):
             try:
                 states = super().load(path)
             except RuntimeError as error:
-                if "size mismatch" not in str(error) and "state_dict" not in str(error):
+                if not updating_agent.is_misfit(error):
                     raise
                 raise ModelFileError(self._misfit(path, str(error))) from error
         if updating_agent.is_training(self.opt):

@@ -76,9 +76,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
             parser.set_defaults(optimizer="adam", learningrate=LEARNING_RATE)
         else:
             updating_agent.add_flags_once_known(parser, partial, lambda known: False, _NO_BASE)
-        candidate = model_files.find_opt(updating_agent.model_path(partial, "model_file"))
-        updating_agent.record_seed(parser, candidate)
-        updating_agent.limit_training(parser, partial, DEFAULT_EPOCHS)
+        updating_agent.training_defaults(parser, partial, DEFAULT_EPOCHS)
         return parser
 
     @classmethod
