@@ -94,7 +94,7 @@ bench: venv
 	$(BENCH)/knowledge_values.py
 	$(BENCH)/knowledge_telecom.py
 	$(BENCH)/knowledge_speed.py --sizes 1000,10000 --queries 50
-	$(BENCH)/chat_service.py --users 1 32 --promotions 5 --soak 200
+	$(BENCH)/chat_service.py --users 1 32 --promotions 5 --soak 200 --hour 200
 
 # what the docs quote: many hours, on a machine that does nothing else
 bench-full: venv
