@@ -20,8 +20,8 @@ from parlai.utils.misc import msg_to_str
 
 from parlai_cu import files
 from parlai_cu.agents.replay import Episode
-from parlai_cu.errors import DataError, ParlaiCuError
-from parlai_cu.update.wording import Example
+from parlai_cu.errors import DataError, ParlaiCuError, UsageError
+from parlai_cu.update.wording import Example, normal
 
 # which part of a task without splits is held out
 _TEST, _VALID = 0.2, 0.1
@@ -122,9 +122,13 @@ def prepare(opt: Opt, task: str, folder: str, seed: int, flag: str = "-t") -> Da
     :param seed: of the split
     :param flag: what named the task, for messages
     :raises DataError: when it cannot be read, or there is too little of it
+    :raises UsageError: when there is no such task
     """
     try:
         parts = {"train": read(opt, task, "train:evalmode")}
+    except UsageError as error:
+        # a misspelt task is told as -t, whichever flag named it
+        raise UsageError(re.sub("^-t ", f"{flag} ", str(error))) from error
     except (ParlaiCuError, KeyboardInterrupt):
         raise
     except Exception as error:
@@ -215,8 +219,6 @@ def without(opt: Opt, data: Data, contexts: Set[str], folder: str) -> Data:
     :param contexts: as :func:`~parlai_cu.update.wording.normal` gives them
     :param folder: where files go
     """
-    from parlai_cu.update.wording import normal
-
     parts = {}
     for split in SPLITS:
         kept = []

@@ -7,7 +7,7 @@ from typing import List
 import pytest
 from parlai.core.opt import Opt
 
-from parlai_cu.errors import DataError
+from parlai_cu.errors import DataError, UsageError
 from parlai_cu.update.steps import reading
 from parlai_cu.update.wording import Example
 
@@ -86,10 +86,18 @@ def test_too_little_is_refused(opt: Opt, tmp_path: Path) -> None:
         reading.prepare(opt, task, str(tmp_path / "data"), seed=0)
 
 
-@pytest.mark.parametrize("task", ["jsonfile:jsonfile_datapath=/none.jsonl", "no_such_task"])
-def test_a_task_that_cannot_be_read_is_named(task: str, opt: Opt, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "task, error, text",
+    [
+        ("jsonfile:jsonfile_datapath=/none.jsonl", DataError, "none.jsonl"),
+        ("no_such_task", UsageError, "^--retain-task no_such_task: there is no such task"),
+    ],
+)
+def test_a_task_that_cannot_be_read_is_named(
+    task: str, error: type, text: str, opt: Opt, tmp_path: Path
+) -> None:
     """With the flag that named it."""
-    with pytest.raises(DataError, match="none.jsonl|--retain-task no_such_task cannot be read"):
+    with pytest.raises(error, match=text):
         reading.prepare(opt, task, str(tmp_path), seed=0, flag="--retain-task")
 
 
