@@ -95,10 +95,6 @@ class Addresses:
             self._buckets.popitem(last=False)
         return allowed
 
-    def open_connections(self) -> int:
-        """Connections of all addresses."""
-        return sum(self._connections.values())
-
 
 def same_secret(given: Any, wanted: Optional[str]) -> bool:
     """
