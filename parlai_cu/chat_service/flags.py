@@ -119,12 +119,16 @@ def settings(opt: Mapping[str, Any]) -> Settings:
     How the service listens.
 
     :param opt: the service's options
+    :raises UsageError: when the port is none
     """
     origins = value(opt, "allow_origin")
     listed = origins.split(",") if isinstance(origins, str) else list(origins)
-    port = opt.get("port")
+    port = 35496 if opt.get("port") is None else opt["port"]
+    if not isinstance(port, int) or not 0 <= port <= 65535:
+        # a number above would be taken modulo 65536
+        raise UsageError(f"--port {port!r}: expected a number from 0 to 65535")
     return Settings(
-        port=35496 if port is None else int(port),
+        port=port,
         address=value(opt, "address"),
         origins=tuple(each.strip() for each in listed if each.strip()),
         admin_token=value(opt, "admin_token"),

@@ -15,7 +15,7 @@ def run(folder: Path, written: Any, **flags: Any) -> None:
     """The command, with this in its configuration file."""
     path = folder / "config.yml"
     path.write_text(written if isinstance(written, str) else json.dumps(written))
-    Serve.main(config_path=str(path), port=0, **flags)
+    Serve.main(config_path=str(path), **{"port": 0, **flags})
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,13 @@ def test_no_configuration(tmp_path: Path) -> None:
         Serve.main(port=0)
     with pytest.raises(UsageError, match="there is no such file"):
         Serve.main(config_path=str(tmp_path / "nothing.yml"))
+
+
+@pytest.mark.parametrize("port", [80000, -1])
+def test_ports(tmp_path: Path, port: int) -> None:
+    """What is no port is not taken modulo 65536."""
+    with pytest.raises(UsageError, match=f"--port {port}: expected a number from 0 to 65535"):
+        run(tmp_path, config(), port=port)
 
 
 def test_flags_win_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
