@@ -115,6 +115,8 @@ REPAIRS = {
         "parlai.core.build_data",
         "parlai.core.agents",
         "parlai.core.params",
+        "parlai.core.worlds",
+        "parlai.scripts.train_model",
     ),
     "data_errors": (
         "parlai.utils.conversations",

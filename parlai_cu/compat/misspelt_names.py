@@ -1,12 +1,12 @@
 """
-ParlAI answers misspelt names and flags with a traceback or pages of help.
+ParlAI answers misspelt and missing names and flags with a traceback or pages of help.
 
 Seen with ParlAI 1.7.2: ``-m frozen_layers`` and ``-t telekom`` are 35 lines that end in
 ``ModuleNotFoundError: No module named 'parlai.agents.frozen_layers'``; ``interactive -mf`` of no
 model is ``RuntimeError: WARNING: Model file does not exist``, of a folder ``Need to set `model```;
 ``zoo:telekom/base`` is three tracebacks; ``--tunes`` prints all 660 lines of ``train_model
 --help``, and at their end that the flag is not known; ``versions list --version DIR`` is
-``KeyError: 'version'``.
+``KeyError: 'version'``. Without ``-m``, ``-t`` or ``train_model``'s ``-mf`` it is a RuntimeError.
 Goes when: never; ParlAI is archived.
 
 Each becomes one line, which names what comes nearest. An agent or a task that is there, but whose
@@ -39,6 +39,8 @@ def after(module: ModuleType) -> None:
         "parlai.core.build_data": _name_zoo_model,
         "parlai.core.agents": _name_model_file,
         "parlai.core.params": _name_flags,
+        "parlai.core.worlds": _ask_for_task,
+        "parlai.scripts.train_model": _ask_for_model_file,
     }
     hooks[module.__name__](module)
 
@@ -139,6 +141,10 @@ def _name_model_file(module: Any) -> None:
         try:
             return stock(opt, requireModelExists)
         except RuntimeError as error:
+            if str(error).startswith("Need to set `model`"):
+                # a model file without options names no agent
+                found = f"-mf {path}: no options (.opt) beside it" if path else "no model"
+                raise UsageError(f"{found}; expected -mf MODEL or -m AGENT") from error
             if not str(error).startswith("WARNING: Model file does not exist"):
                 raise
             raise ModelFileError(
@@ -146,6 +152,30 @@ def _name_model_file(module: Any) -> None:
             ) from error
 
     module.create_agent = create_agent
+
+
+def _ask_for_task(module: Any) -> None:
+    stock = module.create_task
+
+    def create_task(opt: Any, *args: Any, **more: Any) -> Any:
+        if not opt.get("task"):
+            raise UsageError(
+                "no task; expected -t TASK, such as -t jsonfile:jsonfile_datapath=FILE"
+            )
+        return stock(opt, *args, **more)
+
+    module.create_task = create_task
+
+
+def _ask_for_model_file(module: Any) -> None:
+    stock = module.TrainLoop.__init__
+
+    def __init__(self: Any, opt: Any) -> None:
+        if not (opt.get("model_file") or opt.get("dict_file")):
+            raise UsageError("no model file; expected -mf PATH, where the model is to be written")
+        stock(self, opt)
+
+    module.TrainLoop.__init__ = __init__
 
 
 def _name_flags(module: Any) -> None:

@@ -85,6 +85,23 @@ def test_a_folder_for_a_data_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line, told",
     [
+        ("interactive", "no model; expected -mf MODEL or -m AGENT"),
+        ("display_data", "no task; expected -t TASK"),
+        ("train_model -m transformer/generator -t telecom", "no model file; expected -mf PATH"),
+    ],
+)
+def test_what_is_not_said(line: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without -m, -t or -mf."""
+    from parlai.core.script import superscript_main
+
+    monkeypatch.setattr(sys, "argv", ["parlai", *line.split()])
+    with pytest.raises(UsageError, match=told):
+        superscript_main()
+
+
+@pytest.mark.parametrize(
+    "line, told",
+    [
         ("version list", "invalid choice: 'version'; nearest: versions"),
         ("update-model", "invalid choice: 'update-model'; nearest: update_model"),
         ("doctor --jsn", "unrecognized arguments: --jsn; nearest: "),
