@@ -209,8 +209,10 @@ def test_flags_of_the_base_are_in_the_help(deployed: Callable[[str], str]) -> No
         {"dynamic_batching": "full", "text_truncate": 16},
         {"dropout": 0.3},
         {"tune": "decoder.layers[-1]", "cache_frozen": "auto"},
+        {"penalty": "lwf"},
+        {"penalty": "l2sp"},
     ],
-    ids=["plain", "accumulation", "lora", "dynamic batching", "dropout", "cache"],
+    ids=["plain", "accumulation", "lora", "dynamic batching", "dropout", "cache", "lwf", "l2sp"],
 )
 def test_resume_after_interrupt_is_exact(
     options: Dict[str, Any],

@@ -17,6 +17,7 @@ from typing import Any, Dict, List, Optional
 
 import parlai.utils.logging as logging
 import torch
+from parlai.core.build_data import modelzoo_path
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -200,12 +201,14 @@ class FrozenLayerAgent(UpdatingAgent):
             base_agent.check_architecture(
                 base_agent.base_agent_class(opt["base_agent"]), deployed, opt
             )
-            if opt["penalty"] == "lwf":
-                self._soft_rows = self._follow_deployed(opt)
-        elif opt["replay_from_model"] or opt["penalty"]:
+        # where a run goes on from its checkpoint, ParlAI has put that in the place of the model
+        named = opt["init_model"] if deployed else (opt.get("override") or {}).get("init_model")
+        if not named and (opt["replay_from_model"] or opt["penalty"]):
             raise UsageError(
                 "--replay-from-model and --penalty are about the deployed model: give --init-model"
             )
+        if opt["penalty"] == "lwf":
+            self._soft_rows = self._follow_deployed(opt, modelzoo_path(opt.get("datapath"), named))
 
     # -- loading -----------------------------------------------------------------------------
 
@@ -369,8 +372,8 @@ class FrozenLayerAgent(UpdatingAgent):
 
     # -- learning without forgetting ---------------------------------------------------------
 
-    def _follow_deployed(self, opt: Opt) -> SoftRows:
-        teacher = Teacher(opt["init_model"], opt, "--init-model")
+    def _follow_deployed(self, opt: Opt, model_file: str) -> SoftRows:
+        teacher = Teacher(model_file, opt, "--init-model")
         sample = replay.sample_file(opt)
         task = replay.task_of(sample) if sample else None
         self._roles = TaskRoles(opt["task"].split(","), None if sample else "none", task)
