@@ -281,14 +281,8 @@ def test_every_benchmark_writes_where_it_was_measured(script: str) -> None:
         assert re.search(r"about\([^)]", text)
 
 
-# until their new runs are in
-WITHOUT_DEVICE = ("dstc11",)
-
-
 @pytest.mark.parametrize(
-    "path",
-    [p for p in sorted((BENCHMARKS / "results").rglob("*.json")) if p.stem not in WITHOUT_DEVICE],
-    ids=lambda path: path.stem,
+    "path", sorted((BENCHMARKS / "results").rglob("*.json")), ids=lambda path: path.stem
 )
 def test_every_result_says_where_it_was_measured(path: Path) -> None:
     """Commit, versions, device and seeds; "not recorded" is said where it was not."""
