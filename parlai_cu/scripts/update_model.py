@@ -12,6 +12,7 @@ say why it was accepted or not. An interrupted run goes on by the same command.
 """
 
 import shlex
+import sys
 from typing import Any, Dict, Optional
 
 from parlai.core.opt import Opt
@@ -99,7 +100,11 @@ class UpdateModel(ParlaiScript):
         # late: ParlAI imports every command's module for `parlai -h`
         from parlai_cu.update.steps.run import Update
 
-        found = Update(settings, self.opt).run()
+        try:
+            found = Update(settings, self.opt).run()
+        except KeyboardInterrupt:
+            sys.stderr.write("parlai_cu: stopped. The same command goes on from what is done\n")
+            raise SystemExit(130) from None
         if settings.promote and not found["promoted"]:
             raise SystemExit(1)
         return found

@@ -255,6 +255,24 @@ def test_an_interrupted_run_goes_on(
     assert found["version"] and len(versions.list()) == 2
 
 
+def test_ctrl_c_outside_of_training_is_one_line(
+    versions: VersionStore,
+    tasks: Dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    """While both models are measured, too: no traceback, the status of a program stopped so."""
+    from parlai_cu.update.steps.measuring import Model
+
+    def stopped(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Model, "measure", stopped)
+    with pytest.raises(SystemExit, match="130"):
+        update(versions, tasks["new"], mode="frozen_layer")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("parlai_cu: stopped. The same")
+
+
 def test_a_leak_is_refused_before_any_work(
     versions: VersionStore, tasks: Dict[str, str], tmp_path: Path
 ) -> None:
