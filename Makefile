@@ -24,7 +24,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 demo: venv
 	.venv/bin/python examples/demo.py
 
-test: lint test-lean test-classic
+# the lint while the second environment is installed; not both at once, as each builds in this folder
+test: venv
+	$(MAKE) -j2 lint $(if $(filter 1,$(CLASSIC)),venv-classic)
+	$(MAKE) test-lean test-classic
 
 # ParlAI without its pins, everything else current
 test-lean: venv
