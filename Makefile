@@ -1,7 +1,7 @@
 # make demo   the main job, on a model that is shipped (about 3 minutes on 2 cores)
 # make test   installs both environments and runs all tests
 # make docs   the docs as a site, in build/site
-# make lint | bench | bench-full | venv | venv-classic | test-lean | test-classic
+# make lint | coverage | bench | bench-full | venv | venv-classic | test-lean | test-classic
 
 PYTHON ?= python3
 OLD := $(shell $(PYTHON) -c 'import sys; print(int(sys.version_info < (3, 10)))')
@@ -19,7 +19,7 @@ PYTEST = -m pytest tests -n $(JOBS) --dist worksteal
 COVERAGE = build/coverage.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-lean test-classic venv venv-classic lint docs bench bench-full clean
+.PHONY: demo test test-lean test-classic venv venv-classic lint docs bench bench-full coverage clean
 
 demo: venv
 	.venv/bin/python examples/demo.py
@@ -31,10 +31,7 @@ test: venv
 
 # ParlAI without its pins, everything else current
 test-lean: venv
-	.venv/bin/pip install -q slipcover
-	mkdir -p build
-	.venv/bin/python -m slipcover --source parlai_cu --out $(COVERAGE) $(PYTEST)
-	@echo "lines, not reached by the tests, reached in % (each file: $(COVERAGE)):"; tail -1 $(COVERAGE)
+	.venv/bin/python $(PYTEST)
 
 # beside a ParlAI with all its own pins: what depends on the libraries around us
 test-classic:
@@ -74,6 +71,13 @@ else
 	.venv/bin/docsig --no-ansi parlai_cu
 	.venv/bin/lint-imports
 endif
+
+# apart from the tests, as it costs a tenth of their time
+coverage: venv
+	.venv/bin/pip install -q slipcover
+	mkdir -p build
+	.venv/bin/python -m slipcover --source parlai_cu --out $(COVERAGE) $(PYTEST)
+	@echo "lines, not reached by the tests, reached in % (each file: $(COVERAGE)):"; tail -1 $(COVERAGE)
 
 # a link that leads nowhere fails it
 docs: venv
