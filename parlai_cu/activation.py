@@ -90,19 +90,22 @@ class _Finder:
             return None
         self._asking.add(asking)
         try:
-            for finder in sys.meta_path:
-                find_spec = getattr(finder, "find_spec", None)
-                if finder is self or find_spec is None:
-                    continue
-                spec: Optional[ModuleSpec] = find_spec(name, path, target)
-                if spec is not None:
-                    if spec.loader is not None:
-                        hooked: Any = _HookedLoader(spec.loader, name)
-                        spec.loader = hooked
-                    return spec
-            return None
+            spec = self._spec_of_others(name, path, target)
         finally:
             self._asking.discard(asking)
+        if spec is not None and spec.loader is not None:
+            hooked: Any = _HookedLoader(spec.loader, name)
+            spec.loader = hooked
+        return spec
+
+    def _spec_of_others(self, name: str, path: Any, target: Any) -> Optional[ModuleSpec]:
+        for finder in sys.meta_path:
+            find_spec = getattr(finder, "find_spec", None)
+            if finder is not self and find_spec is not None:
+                spec: Optional[ModuleSpec] = find_spec(name, path, target)
+                if spec is not None:
+                    return spec
+        return None
 
     def _alias_spec(self, name: str) -> Optional[ModuleSpec]:
         for alias, real in self.aliases.items():

@@ -125,6 +125,16 @@ def nearest(word: str, choices: Iterable[str], count: int = 3) -> List[str]:
     return difflib.get_close_matches(word, list(choices), n=count, cutoff=0.4)
 
 
+def hint(close: Iterable[str]) -> str:
+    """
+    What is nearest, to end a message with: ``; nearest: base, large``.
+
+    :param close: as :func:`nearest` gives them; where there are none, nothing is said
+    """
+    names = ", ".join(close)
+    return f"; nearest: {names}" if names else ""
+
+
 def near_file(path: str) -> str:
     """
     What is there where a file is missing, to end a message with.

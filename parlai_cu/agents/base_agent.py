@@ -21,7 +21,7 @@ from parlai.core.torch_agent import TorchAgent
 from parlai.nn.lr_scheduler import ParlAILRScheduler
 
 from parlai_cu import plugin
-from parlai_cu.errors import UsageError, nearest
+from parlai_cu.errors import UsageError, hint, nearest
 
 # Options of the deployed model that belong to the run that trained it or to the machine it
 # ran on. They keep ParlAI's defaults; the rest is inherited.
@@ -135,9 +135,8 @@ def no_such_agent(flag: str, name: str, error: BaseException) -> UsageError:
     :param name: the agent
     :param error: what ParlAI said
     """
-    close = nearest(name, known_agents())
-    hint = f"; nearest: {', '.join(close)}" if close else ""
-    return UsageError(f"{flag} {name}: ParlAI finds no such agent ({error}){hint}")
+    close = hint(nearest(name, known_agents()))
+    return UsageError(f"{flag} {name}: ParlAI finds no such agent ({error}){close}")
 
 
 def known_agents() -> List[str]:

@@ -5,8 +5,9 @@ What every agent of ours that trains has in common: interruption, divergence, wh
 (:func:`parlai_cu.agents.base_agent.compose`).
 """
 
+import contextlib
 import random
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Iterator, Optional
 
 import torch
 from parlai.core.agents import Agent
@@ -16,11 +17,11 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
-from parlai_cu import plugin
+from parlai_cu import checkpoints, plugin
 from parlai_cu.agents import base_agent, model_files, replay
 from parlai_cu.agents.batches import ScoreRecorder
 from parlai_cu.agents.penalties import make_penalty
-from parlai_cu.errors import DivergedError, UsageError
+from parlai_cu.errors import DivergedError, ModelFileError, UsageError
 
 
 class UpdatingAgent(Agent):
@@ -219,9 +220,22 @@ def training_defaults(parser: ParlaiParser, partial: Opt, epochs: int) -> None:
     _limit_training(parser, partial, epochs)
 
 
-def is_misfit(error: RuntimeError) -> bool:
-    """Whether torch says that weights are of another model, rather than that they are damaged."""
-    return "size mismatch" in str(error) or "state_dict" in str(error)
+@contextlib.contextmanager
+def misfit_told(path: str, what: Callable[[str], str]) -> Iterator[None]:
+    """
+    Within, a model file is loaded; that it is damaged, or of another model, is told as ours.
+
+    :param path: the file
+    :param what: what to say of weights of another model, given what torch says
+    :raises ModelFileError: when it is one or the other
+    """
+    with checkpoints.told(path):
+        try:
+            yield
+        except RuntimeError as error:
+            if "size mismatch" not in str(error) and "state_dict" not in str(error):
+                raise
+            raise ModelFileError(what(str(error))) from error
 
 
 def _limit_training(parser: ParlaiParser, partial: Opt, epochs: int) -> None:

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any, Callable, Optional
 
 from parlai_cu import plugin
-from parlai_cu.errors import ModelFileError, UsageError, near_file, nearest
+from parlai_cu.errors import ModelFileError, UsageError, hint, near_file, nearest
 
 # a list of choices that is longer is not shown beside the nearest ones
 _MOST_CHOICES = 12
@@ -67,8 +67,7 @@ def _name_agents_and_tasks(loader: Any) -> None:
             # options follow a task's name
             name = ":".join(word for word in taskname.split(":") if "=" not in word)
             close = nearest(name, _tasks_like(loader, name, isinstance(error, ImportError)))
-            hint = f"; nearest: {', '.join(close)}" if close else ""
-            raise UsageError(f"-t {name}: there is no such task{hint}") from error
+            raise UsageError(f"-t {name}: there is no such task{hint(close)}") from error
 
     loader.load_agent_module = load_agent_module
     loader.load_teacher_module = load_teacher_module
@@ -125,8 +124,8 @@ def _name_zoo_model(module: Any) -> None:
             zoo, _, name = path.partition(":")
             folders = [entry.name for entry in pkgutil.iter_modules(parlai.zoo.__path__)]
             close = nearest(name.split("/")[0], sorted({*folders, *plugin.ZOO}))
-            hint = f"; nearest: {', '.join(f'{zoo}:{one}/...' for one in close)}" if close else ""
-            raise ModelFileError(f"{path}: the zoo has no such model{hint}") from error
+            near = hint(f"{zoo}:{one}/..." for one in close)
+            raise ModelFileError(f"{path}: the zoo has no such model{near}") from error
 
     module.modelzoo_path = modelzoo_path
 
@@ -207,15 +206,13 @@ def _nearer(message: str, parser: Any) -> str:
     wrong = re.match(r"(.*invalid choice: '?([^' ]*)'?) \(choose from (.*)\)$", message, re.DOTALL)
     if wrong:
         choices = re.findall(r"[^\s',]+", wrong[3])
-        close = nearest(wrong[2], choices)
-        hint = f"; nearest: {', '.join(close)}" if close else ""
         shown = f" (choose from {wrong[3]})" if len(choices) <= _MOST_CHOICES else ""
-        return f"{wrong[1]}{shown}{hint}"
+        return f"{wrong[1]}{shown}{hint(nearest(wrong[2], choices))}"
     if message.startswith("unrecognized arguments:"):
         flags = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
         known = [flag for flag in parser._option_string_actions if flag.startswith("--")]
         # ParlAI takes each flag with - and with _
         known = sorted({flag.replace("_", "-") for flag in known})
         close = [near for flag in flags for near in nearest(flag.replace("_", "-"), known)]
-        return f"{message}; nearest: {', '.join(close)}" if close else message
+        return message + hint(close)
     return message

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
 
-from parlai_cu.errors import PatternError, nearest
+from parlai_cu.errors import PatternError, hint, nearest
 from parlai_cu.selection.catalogue import TensorInfo
 from parlai_cu.selection.patterns import GROUPS, split_patterns
 from parlai_cu.selection.scores import NEED_RETAINED, SCORES, Scores, know
@@ -71,8 +71,7 @@ def _parse(pattern: str) -> Auto:
         if score not in SCORES and parts and not _is_number(parts[0]):
             score += ":" + parts.pop(0)
         if not know(score, f"--tune {pattern}:"):
-            close = nearest(score, SCORES)
-            raise PatternError(expected + (f"; nearest: {', '.join(close)}" if close else ""))
+            raise PatternError(expected + hint(nearest(score, SCORES)))
     if parts and _is_number(parts[0]):
         fraction = float(parts.pop(0))
     if parts or not 0.0 < fraction <= 1.0:

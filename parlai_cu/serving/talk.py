@@ -17,7 +17,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
 
-from parlai_cu.errors import ConversationError, UsageError, nearest
+from parlai_cu.errors import ConversationError, UsageError, hint, nearest
 from parlai_cu.serving import phrases
 from parlai_cu.serving.conversations import (
     DEFAULT_URL,
@@ -86,9 +86,8 @@ class Settings:
             raise UsageError(f"config.yml, opt: chat: found {given!r}, expected keys and values")
         for name, value in (given or {}).items():
             if name not in known:
-                near = nearest(str(name), known)
-                hint = f"; nearest: {', '.join(near)}" if near else ""
-                raise UsageError(f"config.yml, opt: chat: has no {name!r}{hint}")
+                near = hint(nearest(str(name), known))
+                raise UsageError(f"config.yml, opt: chat: has no {name!r}{near}")
             values[name] = _of_kind(name, value, known[name].default)
         return cls(**values)
 

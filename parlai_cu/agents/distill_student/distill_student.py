@@ -21,7 +21,6 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import is_distributed, is_primary_worker
 
-from parlai_cu import checkpoints
 from parlai_cu.agents import base_agent, model_files, replay, updating_agent
 from parlai_cu.agents.batches import ScoreRecorder, TaskRoles, examples, rows_of
 from parlai_cu.agents.distill_student import flags
@@ -33,7 +32,7 @@ from parlai_cu.agents.token_loss import can_skip_padding, token_loss
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.distillation.soft_labels import SoftLabelLoss
 from parlai_cu.distillation.student_init import copy_layers
-from parlai_cu.errors import ModelFileError, UsageError
+from parlai_cu.errors import UsageError
 
 # what we add to a model file, beside what its base saves
 RECORD = "distill_student"
@@ -184,14 +183,12 @@ class DistillStudentAgent(UpdatingAgent):
 
     def load(self, path: str) -> Dict[str, Any]:
         """Load as the base does; damage is named, and a run goes on with its own teacher only."""
-        with checkpoints.told(path):
-            try:
-                states = super().load(path)
-            except RuntimeError as error:
-                if not updating_agent.is_misfit(error):
-                    raise
-                what = str(error).splitlines()[-1].strip()
-                raise ModelFileError(f"{path} does not fit the student's flags: {what}") from error
+
+        def misfit(error: str) -> str:
+            return f"{path} does not fit the student's flags: {error.splitlines()[-1].strip()}"
+
+        with updating_agent.misfit_told(path, misfit):
+            states = super().load(path)
         if self.teachers and self.is_resumed_from(path):
             record = states.get(RECORD)
             if record is None:

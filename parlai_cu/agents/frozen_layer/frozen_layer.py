@@ -23,7 +23,6 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import is_primary_worker
 
-from parlai_cu import checkpoints
 from parlai_cu.agents import (
     base_agent,
     deployed_model,
@@ -214,13 +213,8 @@ class FrozenLayerAgent(UpdatingAgent):
 
     def load(self, path: str) -> Dict[str, Any]:
         """Load as the base does; damage and misfit are named."""
-        with checkpoints.told(path):
-            try:
-                states = super().load(path)
-            except RuntimeError as error:
-                if not updating_agent.is_misfit(error):
-                    raise
-                raise ModelFileError(self._misfit(path, str(error))) from error
+        with updating_agent.misfit_told(path, lambda error: self._misfit(path, error)):
+            states = super().load(path)
         if updating_agent.is_training(self.opt):
             self._loaded = states
             self._loaded_from = path

@@ -26,7 +26,7 @@ from typing import (
     Tuple,
 )
 
-from parlai_cu.errors import KnowledgeError, nearest
+from parlai_cu.errors import KnowledgeError, hint, nearest
 from parlai_cu.knowledge import bm25, candidates
 from parlai_cu.knowledge.aliases import MOST_NAMES, Aliases
 from parlai_cu.knowledge.backends import verifying
@@ -388,9 +388,8 @@ class StoredFacts:
 
     def _nearest(self, store: Store, fact_id: str) -> KnowledgeError:
         ids = [row["id"] for row in store.execute("SELECT id FROM facts LIMIT 10000")]
-        close = nearest(fact_id, ids)
-        hint = f"; nearest: {', '.join(close)}" if close else ""
-        return KnowledgeError(f"{self.name} has no fact {fact_id!r}{hint}")
+        close = hint(nearest(fact_id, ids))
+        return KnowledgeError(f"{self.name} has no fact {fact_id!r}{close}")
 
     @contextlib.contextmanager
     def _writing(self, action: str) -> Iterator["Change"]:
