@@ -174,24 +174,31 @@ def publish(
     print(text)
 
 
-def bars(path: Path, rows: Mapping[str, Mapping[str, float]], label: str) -> None:
+def bars(
+    path: Path,
+    rows: Mapping[str, Mapping[str, float]],
+    label: str,
+    shown: Optional[Mapping[str, str]] = None,
+) -> None:
     """
     Draw a group of bars a row, side by side.
 
     :param rows: the row's name -> the name of a bar -> its length; a row may lack some
     :param label: of the length's axis, with its unit
+    :param shown: of the names those that get a bar, and what each is called; by default all
     """
     plt = pyplot()
     if plt is None:
         return
-    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    called = shown or {name: name for row in rows.values() for name in row}
+    names = list(called)
     height = 0.8 / len(names)
     figure, axis = plt.subplots(figsize=(7, 0.8 + len(rows) * max(0.28, 0.16 * len(names))))
     for i, name in enumerate(names):
         at = [(y + (i - (len(names) - 1) / 2) * height, row) for y, row in enumerate(rows.values())]
         places = [place for place, row in at if name in row]
         drawn = axis.barh(places, [row[name] for row in rows.values() if name in row], height)
-        drawn.set_label(name)
+        drawn.set_label(called[name])
         axis.bar_label(drawn, fmt="%.3g", padding=2, fontsize=7)
     axis.set_yticks(range(len(rows)), list(rows), fontsize=8)
     axis.invert_yaxis()

@@ -83,10 +83,8 @@ def table(result: Dict[str, Any]) -> str:
 
 def draw(result: Dict[str, Any], path: Path) -> None:
     """How often a gold row is found in each service's table."""
-    names = {"first": "gold row first", "in_five": "in the first five"}
-    rows = result["one table"].items()
-    told = {name: {long: row[key] for key, long in names.items()} for name, row in rows}
-    bars(path, told, "share of turns")
+    shown = {"first": "gold row first", "in_five": "in the first five"}
+    bars(path, result["one table"], "share of turns", shown)
 
 
 def read_calls(folder: Path, split: str) -> Dict[str, List[Call]]:
