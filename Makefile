@@ -20,6 +20,8 @@ PYTEST = -m pytest tests -n $(JOBS) --dist worksteal
 READING = docstrings structure benchmarks
 COVERAGE = build/coverage.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# the tests start hundreds of processes, each of which would compile our modules again
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-lean test-classic venv venv-classic lint docs bench bench-full coverage clean
 

@@ -77,6 +77,15 @@ def ctrl_c(monkeypatch: pytest.MonkeyPatch, agent: Any, at: int) -> None:
     monkeypatch.setattr(agent, "backward", backward)
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same draws in every run, whatever ran before; subprocesses get a --seed."""
+    import torch
+
+    random.seed(0)
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with old.jsonl, new.jsonl and an empty ParlAI data path."""
@@ -105,6 +114,7 @@ def train(data: Path) -> Callable[..., Any]:
             short_final_eval=True,
             loglevel="error",
             no_cuda=True,
+            seed=0,
         )
         settings.update(options)
         if settings["task"] != "jsonfile":
@@ -126,10 +136,10 @@ def deployed(
             import torch
 
             model_file = str(tmp_path_factory.mktemp("deployed") / "model")
-            # ParlAI seeds when the model is built already; the same one for every run of the tests
+            # ParlAI seeds when the model is built already; the same one whichever test asks first
             torch.manual_seed(0)
             random.seed(0)
-            train(model=agent, model_file=model_file, seed=0, **BASES[agent])
+            train(model=agent, model_file=model_file, **BASES[agent])
             made[agent] = model_file
         return made[agent]
 

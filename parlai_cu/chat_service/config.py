@@ -22,7 +22,8 @@ def read(opt: Any, path: str) -> Any:
     try:
         config = config_utils.parse_configuration_file(path)
     except yaml.YAMLError as error:
-        raise UsageError(f"--config-path {path}: it is not YAML: {error}") from None
+        told = " ".join(str(error).split())
+        raise UsageError(f"--config-path {path}: it is not YAML: {told}") from None
     except (ValueError, AttributeError, TypeError) as error:
         raise UsageError(
             f"--config-path {path}: {error}; expected world_module, overworld, max_workers, "

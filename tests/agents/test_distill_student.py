@@ -123,7 +123,7 @@ def test_old_data_follows_the_teacher_and_the_update_the_gold_labels(
     """Every step's mixture is what plain formulas give, over tokens that are no padding."""
     import torch.nn.functional as F
 
-    distil(distill_weight=0.7, distill_temperature=2.0, max_train_steps=6)
+    distil(distill_weight=0.7, distill_temperature=2.0, max_train_steps=12)
     new = (data / "new.jsonl").read_text()
     roles = set()
     for step in mixed:
