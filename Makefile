@@ -23,14 +23,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # the tests start hundreds of processes, each of which would compile our modules again
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-lean test-classic venv venv-classic lint docs bench bench-full coverage clean
+.PHONY: demo test test-lean test-classic venv venv-classic lint lint-not lint-ruff lint-mypy
+.PHONY: lint-docsig lint-imports docs bench bench-full coverage clean
 
 demo: venv
 	.venv/bin/python examples/demo.py
 
-# the lint while the second environment is installed; not both at once, as each builds in this folder
+# the lint while the second environment is installed; not both environments at once, as each builds
+# in this folder
 test: venv
-	$(MAKE) -j2 lint $(if $(filter 1,$(CLASSIC)),venv-classic)
+	$(MAKE) -j2 $(if $(filter 1,$(CLASSIC)),venv-classic) lint
 	$(MAKE) test-lean test-classic
 
 # ParlAI without its pins, everything else current
@@ -49,36 +51,54 @@ endif
 venv: .venv/.installed
 venv-classic: .venv-classic/.installed
 
+# into an environment: by uv, which takes seconds where pip takes minutes; by pip where uv cannot be
+# had or does not reach pip's index. Torch always by pip, which is told where to find a CPU's build
+LEAN = test,browser,huggingface,dense,docs
+ALL_PINS = classic,test
+install = $(1)/bin/uv pip install -q --python $(1)/bin/python $(2) || $(1)/bin/pip install -q $(2)
+
 .venv/.installed: $(PACKAGING)
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install -q "$(TORCH)"
-	.venv/bin/pip install -q -e ".[test,browser,huggingface,dense,docs]"
-	.venv/bin/pip install -q --no-deps parlai==1.7.2
+	.venv/bin/pip install -q --no-compile "$(TORCH)"
+	-.venv/bin/pip install -q uv
+	$(call install,.venv,-e ".[$(LEAN)]")
+	$(call install,.venv,--no-deps parlai==1.7.2)
 	touch $@
 
 .venv-classic/.installed: $(PACKAGING)
 	$(PYTHON) -m venv .venv-classic
-	.venv-classic/bin/pip install -q "$(TORCH)"
-	.venv-classic/bin/pip install -q -e ".[classic,test]"
+	.venv-classic/bin/pip install -q --no-compile "$(TORCH)"
+	-.venv-classic/bin/pip install -q uv
+	$(call install,.venv-classic,-e ".[$(ALL_PINS)]")
 	touch $@
 
 # mypy's releases differ in what they find; this one needs Python 3.10
 LINT := ruff==0.17.6 mypy==2.4.1 docsig==0.97.0
-lint: venv
-ifeq ($(OLD),1)
+lint: $(if $(filter 1,$(OLD)),lint-not,lint-ruff lint-mypy lint-docsig lint-imports)
+
+lint-not:
 	@echo "no lint on this Python: mypy asks for 3.10"
-else
-	.venv/bin/pip install -q $(LINT)
+
+.venv/.lint: .venv/.installed Makefile
+	$(call install,.venv,$(LINT))
+	touch $@
+
+lint-ruff: .venv/.lint
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+
+lint-mypy: .venv/.lint
 	.venv/bin/mypy
+
+lint-docsig: .venv/.lint
 	.venv/bin/docsig --no-ansi parlai_cu
+
+lint-imports: .venv/.lint
 	.venv/bin/lint-imports
-endif
 
 # apart from the tests, as it costs a tenth of their time
 coverage: venv
-	.venv/bin/pip install -q slipcover
+	$(call install,.venv,slipcover)
 	mkdir -p build
 	.venv/bin/python -m slipcover --source parlai_cu --out $(COVERAGE) $(PYTEST)
 	@echo "lines, not reached by the tests, reached in % (each file: $(COVERAGE)):"; tail -1 $(COVERAGE)
@@ -91,7 +111,7 @@ docs: venv
 # one seed, few rows and turns of each: whether the scripts run, and of which order figures are.
 # dstc11.py and avalanche_check.py (it brings Avalanche) have no short form
 bench: venv
-	.venv/bin/pip install -q matplotlib
+	$(call install,.venv,matplotlib)
 	$(BENCH)/frozen_layer_sgd.py --updates update_1 --seeds 1 --jobs $(JOBS)
 	$(BENCH)/frozen_speed.py --models sgd_base_model --rounds 5
 	$(BENCH)/distill_student.py --corpora telecom --seconds 40 --long 0 --seeds 1
@@ -109,7 +129,7 @@ bench: venv
 
 # what the docs quote: many hours, on a machine that does nothing else
 bench-full: venv
-	.venv/bin/pip install -q matplotlib avalanche-lib
+	$(call install,.venv,matplotlib avalanche-lib)
 	$(BENCH)/frozen_layer_sgd.py
 	$(BENCH)/frozen_speed.py --compile
 	$(BENCH)/distill_student.py

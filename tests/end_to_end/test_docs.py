@@ -11,6 +11,7 @@ from typing import Callable, Dict, List
 
 import pytest
 
+from tests.conftest import NEW, OLD, write_dialogues
 from tests.corrections.test_review import log, record
 from tests.end_to_end.loaded import parlai
 from tests.tasks.test_dstc11 import write_corpus
@@ -63,15 +64,13 @@ def serve(command: str, folder: Path) -> None:
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if commands(p)], ids=lambda page: str(page.relative_to(ROOT))
 )
-def test_commands_run_as_shown(
-    page: Path, deployed: Callable[[str], str], data: Path, tmp_path: Path
-) -> None:
+def test_commands_run_as_shown(page: Path, deployed: Callable[[str], str], tmp_path: Path) -> None:
     """Each command of the page ends with status 0."""
     shown = commands(page)
     shutil.copytree(Path(deployed("transformer/generator")).parent, tmp_path / "deployed")
-    shutil.copy(data / "new.jsonl", tmp_path / "new.jsonl")
-    for name in ("old.jsonl", "old_test.jsonl"):
-        shutil.copy(data / "old.jsonl", tmp_path / name)
+    # without limits of their own most commands train for ten epochs
+    for name, lines in (("new", NEW), ("old", OLD), ("old_test", OLD)):
+        write_dialogues(tmp_path / f"{name}.jsonl", lines, copies=1)
     (tmp_path / "facts.csv").write_text("id,text\nparking,Parking is free at the hotel.\n")
     shutil.copy(ROOT / "parlai_cu" / "chat_service" / "config.yml", tmp_path)
     write_original(tmp_path / "sgd")
