@@ -33,11 +33,17 @@ demo: venv
 # in this folder
 test: venv
 	$(MAKE) -j2 $(if $(filter 1,$(CLASSIC)),venv-classic) lint
-	$(MAKE) test-lean test-classic
+	$(MAKE) coverage test-classic
 
-# ParlAI without its pins, everything else current
+# ParlAI without its pins, everything else current; the same, and how much of us they reach
 test-lean: venv
 	.venv/bin/python $(PYTEST)
+
+coverage: venv
+	$(call install,.venv,slipcover)
+	mkdir -p build
+	.venv/bin/python -m slipcover --source parlai_cu --out $(COVERAGE) $(PYTEST)
+	@echo "lines, not reached by the tests, reached in % (each file: $(COVERAGE)):"; tail -1 $(COVERAGE)
 
 # beside a ParlAI with all its own pins: what depends on the libraries around us
 test-classic:
@@ -95,13 +101,6 @@ lint-docsig: .venv/.lint
 
 lint-imports: .venv/.lint
 	.venv/bin/lint-imports
-
-# apart from the tests, as it costs a tenth of their time
-coverage: venv
-	$(call install,.venv,slipcover)
-	mkdir -p build
-	.venv/bin/python -m slipcover --source parlai_cu --out $(COVERAGE) $(PYTEST)
-	@echo "lines, not reached by the tests, reached in % (each file: $(COVERAGE)):"; tail -1 $(COVERAGE)
 
 # a link that leads nowhere fails it
 docs: venv

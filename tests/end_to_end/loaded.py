@@ -2,13 +2,17 @@
 
 import multiprocessing
 import os
+import pkgutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import List, Tuple
 
-# loading torch and ParlAI takes longer than most commands do with tiny models
-_LOADED = ["parlai.scripts.train_model", "parlai.scripts.eval_model", "parlai.scripts.interactive"]
+from parlai import scripts
+
+# loading torch and ParlAI, whose every command loads all of them, takes longer than most do with
+# tiny models
+_LOADED = [f"parlai.scripts.{found.name}" for found in pkgutil.iter_modules(scripts.__path__)]
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(_LOADED)
 
