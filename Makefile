@@ -111,9 +111,9 @@ docs: venv
 # dstc11.py and avalanche_check.py (it brings Avalanche) have no short form
 bench: venv
 	$(call install,.venv,matplotlib)
-	$(BENCH)/frozen_layer_sgd.py --updates update_1 --seeds 1 --jobs $(JOBS)
+	$(BENCH)/frozen_layer_sgd.py --updates update_1 --seeds 1 --rate 1e-3 --jobs $(JOBS) --selections "stock (all)" "last decoder block"
 	$(BENCH)/frozen_speed.py --models sgd_base_model --rounds 5
-	$(BENCH)/distill_student.py --corpora telecom --seconds 40 --long 0 --seeds 1
+	$(BENCH)/distill_student.py --corpora telecom --seconds 40 --long 0 --seeds 1 --methods "stock, from scratch" "warm cache, sample"
 	$(BENCH)/selection.py --seeds 1 --choices all "last block" --examples 32
 	$(BENCH)/continual.py --seeds 1 --epochs 1 --methods "full fine-tuning" "replay + LwF" --jobs $(JOBS)
 	$(BENCH)/update_model.py --parts choice --examples 50 --steps 50

@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--updates", nargs="*", default=list(UPDATES))
     parser.add_argument("--selections", nargs="*", default=list(SELECTIONS))
+    parser.add_argument("--rate", type=float, help="learning rate of all; else each one's own best")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, one thread each")
     args = parser.parse_args()
     if not (args.data / "sgd_base_model" / "model").exists():
@@ -60,8 +61,11 @@ def main() -> None:
     }
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         tuned = [name for name in args.selections if SELECTIONS[name]]
-        rates = dict(zip(tuned, pool.map(lambda name: bench.tune_rate(name, first), tuned)))
-        rates.setdefault(STOCK, rates.get("all", FIRST_GUESS))
+        if args.rate:
+            rates = {name: args.rate for name in args.selections}
+        else:
+            rates = dict(zip(tuned, pool.map(lambda name: bench.tune_rate(name, first), tuned)))
+            rates.setdefault(STOCK, rates.get("all", FIRST_GUESS))
         cells = [(update, name) for update in args.updates for name in args.selections]
         jobs = [
             [pool.submit(bench.run, name, update, rates[name], s) for s in range(args.seeds)]
