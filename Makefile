@@ -107,10 +107,12 @@ docs: venv
 	.venv/bin/mkdocs build --strict
 	@echo "open build/site/index.html"
 
+# what is measured beside ours, and draws
+PEERS = matplotlib tantivy bm25s
 # one seed, few rows and turns of each: whether the scripts run, and of which order figures are.
 # dstc11.py and avalanche_check.py (it brings Avalanche) have no short form
 bench: venv
-	$(call install,.venv,matplotlib)
+	$(call install,.venv,$(PEERS))
 	$(BENCH)/frozen_layer_sgd.py --updates update_1 --seeds 1 --rate 1e-3 --jobs $(JOBS) --selections "stock (all)" "last decoder block"
 	$(BENCH)/frozen_speed.py --models sgd_base_model --rounds 5
 	$(BENCH)/distill_student.py --corpora telecom --seconds 40 --long 0 --seeds 1 --methods "stock, from scratch" "warm cache, sample"
@@ -128,7 +130,8 @@ bench: venv
 
 # what the docs quote: many hours, on a machine that does nothing else
 bench-full: venv
-	$(call install,.venv,matplotlib avalanche-lib)
+	$(call install,.venv,$(PEERS) avalanche-lib sacrebleu rouge-score)
+	$(call install,.venv,--no-deps pycocoevalcap)
 	$(BENCH)/frozen_layer_sgd.py
 	$(BENCH)/frozen_speed.py --compile
 	$(BENCH)/distill_student.py
