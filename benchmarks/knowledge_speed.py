@@ -371,6 +371,7 @@ def main() -> None:
         "--most", type=limits, default={}, help="engine=facts,...: with more it is left out"
     )
     args = parser.parse_args()
+    args.out = args.out.resolve()  # PostgreSQL takes another path for a host's name
     args.out.mkdir(parents=True, exist_ok=True)
     kept = args.out / "results.json"
     result: Dict[str, Any] = {"sizes": {}}
