@@ -57,24 +57,24 @@ endif
 venv: .venv/.installed
 venv-classic: .venv-classic/.installed
 
-# into an environment: by uv, which takes seconds where pip takes minutes; by pip where uv cannot be
-# had or does not reach pip's index. Torch always by pip, which is told where to find a CPU's build
+# extras, as a function's arguments cannot hold a comma
 LEAN = test,browser,huggingface,dense,docs
 ALL_PINS = classic,test
+# an environment with torch, which pip is told where to find a CPU's build of, and with uv
+create = $(PYTHON) -m venv $(1) && $(1)/bin/pip install -q --no-compile "$(TORCH)" && \
+	{ $(1)/bin/pip install -q uv || true; }
+# into it: by uv, which takes seconds where pip takes minutes; by pip where uv cannot be had or does
+# not reach pip's index
 install = $(1)/bin/uv pip install -q --python $(1)/bin/python $(2) || $(1)/bin/pip install -q $(2)
 
 .venv/.installed: $(PACKAGING)
-	$(PYTHON) -m venv .venv
-	.venv/bin/pip install -q --no-compile "$(TORCH)"
-	-.venv/bin/pip install -q uv
+	$(call create,.venv)
 	$(call install,.venv,-e ".[$(LEAN)]")
 	$(call install,.venv,--no-deps parlai==1.7.2)
 	touch $@
 
 .venv-classic/.installed: $(PACKAGING)
-	$(PYTHON) -m venv .venv-classic
-	.venv-classic/bin/pip install -q --no-compile "$(TORCH)"
-	-.venv-classic/bin/pip install -q uv
+	$(call create,.venv-classic)
 	$(call install,.venv-classic,-e ".[$(ALL_PINS)]")
 	touch $@
 
