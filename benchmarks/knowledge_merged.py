@@ -19,7 +19,7 @@ from dstc11 import facts
 from harness import about, bars, publish
 
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
-from parlai_cu.knowledge.opening import COMBINED, SeveralKnowledgeBases
+from parlai_cu.knowledge.factory import COMBINED, SeveralKnowledgeBases
 from parlai_cu.types import Fact, Turn
 
 Asked = List[Tuple[Turn, Set[str]]]

@@ -24,7 +24,7 @@ from harness import about, bars, publish
 
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
 from parlai_cu.knowledge.backends.structured import StructuredDatabase
-from parlai_cu.knowledge.reading import told
+from parlai_cu.knowledge.reading import row_sentence
 from parlai_cu.types import Fact, Turn
 
 # the rows of these belong to one user's conversation
@@ -137,7 +137,7 @@ def facts(path: Path, rows: Dict[str, List[Dict[str, str]]]) -> SQLiteFacts:
     """All rows in words, in the embedded knowledge base."""
     base = SQLiteFacts(f"sqlite:///{path}", writable=True)
     base.add(
-        Fact(told({k: v for k, v in row.items() if k != "row_id"}, ""), id=row["row_id"])
+        Fact(row_sentence({k: v for k, v in row.items() if k != "row_id"}, ""), id=row["row_id"])
         for found in rows.values()
         for row in found
     )

@@ -23,7 +23,7 @@ from harness import about, publish
 from knowledge_values import says
 
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
-from parlai_cu.knowledge.reading import told
+from parlai_cu.knowledge.reading import row_sentence
 from parlai_cu.knowledge.words import words
 from parlai_cu.tasks.telecom import updates
 from parlai_cu.tasks.telecom.facts import LABELS, FactBase, Row
@@ -152,7 +152,7 @@ def rows(facts: FactBase) -> List[Fact]:
     for name, table_rows in facts.tables.items():
         for row in table_rows:
             fields = {column: value for column, value in row.items() if column not in LABELS}
-            text, key = told(fields, row["name"]), f"{name}/{row['key']}"
+            text, key = row_sentence(fields, row["name"]), f"{name}/{row['key']}"
             found.append(Fact(text, id=key, entity=row["name"], fields=fields))
     return found
 
@@ -162,7 +162,7 @@ def put(kb: SQLiteFacts, cell: Cell, value: str) -> None:
     fact = kb.fact(cell.fact_id)
     assert fact is not None
     fields = {**fact.fields, cell.column: value}
-    kb.update(dataclasses.replace(fact, text=told(fields, fact.entity), fields=fields))
+    kb.update(dataclasses.replace(fact, text=row_sentence(fields, fact.entity), fields=fields))
 
 
 def load(kb: str, settings: Dict[str, Any]) -> Any:

@@ -26,9 +26,9 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Set
 from harness import about, publish
 from knowledge_tables import PRIVATE, SETS
 
+from parlai_cu.knowledge.answer_fields import asked_columns, narrowed
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
-from parlai_cu.knowledge.narrowing import asked_columns, narrowed
-from parlai_cu.knowledge.reading import told
+from parlai_cu.knowledge.reading import row_sentence
 from parlai_cu.knowledge.words import words
 from parlai_cu.types import Fact, Turn
 
@@ -175,7 +175,7 @@ def measure(rows: List[Dict[str, str]], asked: List[Question]) -> Dict[str, floa
         kb = SQLiteFacts(f"sqlite:///{place}/facts.db", writable=True)
         kb.add(
             Fact(
-                told({k: v for k, v in row.items() if k != name}, row.get(name, "")),
+                row_sentence({k: v for k, v in row.items() if k != name}, row.get(name, "")),
                 id=str(number),
                 entity=row.get(name, ""),
                 fields={k: v for k, v in row.items() if v},

@@ -107,7 +107,7 @@ def read(f: IO[bytes], path: str, pickle_module: Any = pickle, **more: Any) -> A
     """
     if trusted():
         return torch.load(f, pickle_module=pickle_module, weights_only=False, **more)
-    with told(path):
+    with translate_errors(path):
         check(f, path)
         return torch.load(f, weights_only=True, **more)
 
@@ -137,7 +137,7 @@ def check(f: IO[bytes], path: str) -> None:
 
 
 @contextlib.contextmanager
-def told(path: str) -> Iterator[None]:
+def translate_errors(path: str) -> Iterator[None]:
     """
     What torch says of a model file that it does not read, as ours; our own errors are left.
 
@@ -182,7 +182,10 @@ def _untrusted(path: str, why: str) -> ModelFileError:
 
 
 def _mapped(path: str) -> Any:
-    with told(path), contextlib.suppress(TypeError, RuntimeError, ValueError):  # torch 2.0 cannot
+    with (
+        translate_errors(path),
+        contextlib.suppress(TypeError, RuntimeError, ValueError),
+    ):  # torch 2.0 cannot
         return torch.load(path, mmap=True, map_location="cpu", weights_only=True)
     with open(path, "rb") as f:
         return read(f, path, map_location="cpu")

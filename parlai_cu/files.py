@@ -66,7 +66,7 @@ def whole(path: str) -> Iterator[str]:
     :param path: where the file is to be; its folder is there
     :raises SaveError: when it cannot be written
     """
-    with told(path), replacing(path) as aside:
+    with translate_errors(path), replacing(path) as aside:
         yield aside
 
 
@@ -139,7 +139,7 @@ def append(path: str, data: bytes, mode: int = 0o666) -> None:
 
 
 @contextlib.contextmanager
-def told(path: str) -> Iterator[None]:
+def translate_errors(path: str) -> Iterator[None]:
     """
     Errors of the system, and of torch on a full disk, as ours.
 

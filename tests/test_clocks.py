@@ -10,9 +10,9 @@ import pytest
 
 from parlai_cu.corrections import review
 from parlai_cu.knowledge.backends import store as kb_store
-from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.serving import feedback
-from parlai_cu.serving.conversations import Conversations, StoredTurn
+from parlai_cu.serving.transcript_store import StoredTurn, TranscriptStore
 from parlai_cu.types import Fact, Verdict
 from parlai_cu.versions import records
 from parlai_cu.versions.store import VersionStore
@@ -21,7 +21,7 @@ from tests.versions.models import change, tiny_model, write_model
 PACKAGE = Path(records.__file__).parent.parent
 YEAR = 365 * 24 * 3600.0
 # the age of files, the time at a start, and a field of ParlAI that nothing of ours reads
-WALL_CLOCK = {"files.py", "serving/conversations.py", "chat_service/lives.py"}
+WALL_CLOCK = {"files.py", "serving/transcript_store.py", "chat_service/session_lifecycle.py"}
 
 
 def clock(years: List[int]) -> Any:
@@ -72,7 +72,7 @@ def test_conversations_outlive_a_clock_that_is_set(
     jump: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None is deleted for its age, none is kept for ever, and tokens resume what was said."""
-    store = Conversations(f"sqlite:///{tmp_path / 'c.db'}", keep_days=30)
+    store = TranscriptStore(f"sqlite:///{tmp_path / 'c.db'}", keep_days=30)
     talk, token = store.start()
     store.add(talk.id, StoredTurn(1, "hello", "hi"))
     now, passed = time.time, time.monotonic

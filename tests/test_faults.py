@@ -17,15 +17,15 @@ from parlai_cu.agents import model_files, penalties, replay, scoring
 from parlai_cu.corrections import review
 from parlai_cu.distillation.teacher_cache import TeacherCache, digest
 from parlai_cu.errors import ConversationError, KnowledgeError, ModelFileError, ParlaiCuError
-from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.knowledge.words import words
-from parlai_cu.selection.activation_cache import ActivationCache
-from parlai_cu.serving.conversations import Conversations, StoredTurn
+from parlai_cu.selection.array_store import ActivationCache
 from parlai_cu.serving.feedback import Feedback, FeedbackLog
+from parlai_cu.serving.transcript_store import StoredTurn, TranscriptStore
 from parlai_cu.tasks.telecom import build as telecom
 from parlai_cu.types import Fact, Turn
-from parlai_cu.update.steps import scaling, widening
-from parlai_cu.update.steps.kept import Kept
+from parlai_cu.update.steps import vocab_extension, weight_interpolation
+from parlai_cu.update.steps.step_cache import StepCache
 from parlai_cu.versions.store import VersionStore
 from parlai_cu.zoo import shipped
 from tests.faults import Crash, ending_at, full_disk
@@ -91,7 +91,7 @@ def _scale(root: Path, n: int) -> None:
         with files.whole(str(root / "model")) as aside:
             shutil.copyfile(write_model(root.parent / "m", change(tiny_model(), by=1.0)), aside)
     else:
-        scaling.put(start, str(root / "model"), 0.5)
+        weight_interpolation.put(start, str(root / "model"), 0.5)
 
 
 def _scaled(root: Path) -> int:
@@ -120,9 +120,11 @@ def _widen(root: Path, n: int) -> str:
         write_model(start)
     agent = SimpleNamespace(dict=_Dictionary())
     with pytest.MonkeyPatch().context() as patched:
-        patched.setattr(widening, "_loads", lambda agent, path, size: _is_wide(Path(path), size))
+        patched.setattr(
+            vocab_extension, "_loads", lambda agent, path, size: _is_wide(Path(path), size)
+        )
         # one piece, then two
-        made = widening.widen(agent, str(start), ["new", "newer"][:n], str(root))
+        made = vocab_extension.widen(agent, str(start), ["new", "newer"][:n], str(root))
     assert made.startswith(str(root))
     return made
 
@@ -272,7 +274,9 @@ WRITERS: Dict[str, Writer] = {
         lambda root, n: scoring.write_scores(str(root / "s.json"), n),  # type: ignore[arg-type]
         _text("s.json"),
     ),
-    "update_model": Writer(lambda root, n: Kept(str(root)).write("r.json", n), _text("r.json")),
+    "update_model": Writer(
+        lambda root, n: StepCache(str(root)).write("r.json", n), _text("r.json")
+    ),
     "teacher cache": Writer(_teach, _taught, goes_on=True),
     "activation cache": Writer(_activate, _activated, goes_on=True),
     "chat log": Writer(_judge, _judged),
@@ -355,7 +359,7 @@ def test_a_full_disk_under_a_database(tmp_path: Path) -> None:
     base.close()
     assert _facts(facts) == before
     _make_talk(talk)
-    store = Conversations(f"sqlite:///{talk}")
+    store = TranscriptStore(f"sqlite:///{talk}")
     turn = StoredTurn(61, "hello " * 20_000, "answer 60")
     held = store.resume("t" * 20)
     with full_disk(talk.stat().st_size), pytest.raises(ConversationError, match="talk.db"):
@@ -363,7 +367,7 @@ def test_a_full_disk_under_a_database(tmp_path: Path) -> None:
         store.add(held.id, turn)
     store.close()
     assert len(_talk(talk)) == 50 or len(_talk(talk)) == 60
-    store = Conversations(f"sqlite:///{talk}")
+    store = TranscriptStore(f"sqlite:///{talk}")
     store.add(held.id, turn)
     assert _talk(talk)[-1] == "answer 60"
     store.close()
@@ -488,7 +492,7 @@ def _make_facts(path: Path) -> None:
 
 
 def _talk(path: Path) -> List[str]:
-    store = Conversations(f"sqlite:///{path}")
+    store = TranscriptStore(f"sqlite:///{path}")
     try:
         held = store.resume("t" * 20)
         return [turn.reply for turn in held.turns] if held else []
@@ -497,7 +501,7 @@ def _talk(path: Path) -> List[str]:
 
 
 def _make_talk(path: Path) -> None:
-    store = Conversations(f"sqlite:///{path}")
+    store = TranscriptStore(f"sqlite:///{path}")
     conversation, _ = store.start("t" * 20)
     for n in range(60):
         store.add(conversation.id, StoredTurn(n + 1, "hello " * 20, f"answer {n}"))

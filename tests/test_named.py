@@ -10,7 +10,7 @@ import pytest
 
 from parlai_cu import named, plugin
 from parlai_cu.errors import KnowledgeError, PatternError, UsageError
-from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.selection import scores
 from parlai_cu.selection.auto import find_auto
 from parlai_cu.types import Turn

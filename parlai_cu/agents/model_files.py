@@ -103,7 +103,7 @@ def written_whole(model_file: str) -> Iterator[str]:
     :raises SaveError: when a file cannot be written (disk full, no permission)
     """
     folder, name = os.path.split(os.path.abspath(model_file))
-    with files.told(model_file):
+    with files.translate_errors(model_file):
         files.remove_stale(folder, f".saving-{name}-", f".writing-{name}")
         files.step(f"save {model_file}")
         staging = tempfile.mkdtemp(prefix=f".saving-{name}-", dir=folder)

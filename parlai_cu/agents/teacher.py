@@ -123,7 +123,7 @@ class Teacher:
             "model_parallel": False,
             "model": self.agent_name,
         }
-        with checkpoints.told(self.model_file), same_random_numbers():
+        with checkpoints.translate_errors(self.model_file), same_random_numbers():
             agent = create_agent_from_model_file(self.model_file, overrides)
         # every agent wraps its model for distributed training; this one does not train
         if isinstance(agent.model, torch.nn.parallel.DistributedDataParallel):

@@ -14,7 +14,7 @@ from parlai.core.metrics import AverageMetric
 from parlai.core.torch_generator_agent import PPLMetric, TorchGeneratorAgent, TorchGeneratorModel
 
 from parlai_cu.agents.batches import ScoreRecorder
-from parlai_cu.agents.soft_rows import hidden_only
+from parlai_cu.agents.soft_label_loss import hidden_only
 from parlai_cu.distillation.chunked import chunked_rows
 
 

@@ -229,7 +229,7 @@ def misfit_told(path: str, what: Callable[[str], str]) -> Iterator[None]:
     :param what: what to say of weights of another model, given what torch says
     :raises ModelFileError: when it is one or the other
     """
-    with checkpoints.told(path):
+    with checkpoints.translate_errors(path):
         try:
             yield
         except RuntimeError as error:

@@ -5,9 +5,9 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from parlai.chat_service.services.websocket.agents import WebsocketAgent
 
-from parlai_cu.serving.conversation import Conversation
+from parlai_cu.serving.fibers import Fiber, current_fiber
 from parlai_cu.serving.protocol import Incoming
-from parlai_cu.serving.strands import Strand, current_strand
+from parlai_cu.serving.session import ChatSession
 
 # what a user types alone on a line to steer the chat
 COMMANDS = ("[DONE]", "[RESET]")
@@ -44,19 +44,19 @@ class Pace:
     :param conversations: of the world's users
     """
 
-    def __init__(self, conversations: List[Conversation]) -> None:
+    def __init__(self, conversations: List[ChatSession]) -> None:
         self.conversations = conversations
         # whether a message was read, or anything said, in the present parley()
         self.read = self.said = False
         self._pause = SHORTEST
         self._seen = 0
-        self._strand: Optional[Strand] = None
+        self._fiber: Optional[Fiber] = None
 
-    def begin(self, strand: Strand) -> None:
-        """The world begins on this strand."""
-        self._strand, strand.local = strand, self
+    def begin(self, fiber: Fiber) -> None:
+        """The world begins on this fiber."""
+        self._fiber, fiber.local = fiber, self
         for conversation in self.conversations:
-            conversation.wake_with(strand.wake)
+            conversation.wake_with(fiber.wake)
 
     def end(self) -> None:
         """The world has ended."""
@@ -75,13 +75,13 @@ class Pace:
 
         :param seconds: the longest to wait
         """
-        if self._strand is None or current_strand() is not self._strand:
+        if self._fiber is None or current_fiber() is not self._fiber:
             return
         for conversation in self.conversations:
             conversation.waits()
         if self._arrived() == self._seen:
             pause = self._pause if seconds is None else min(seconds, self._pause)
-            self._strand.wait(pause)
+            self._fiber.wait(pause)
             self._pause = min(self._pause * 2, LONGEST)
         self._seen = self._arrived()
 
@@ -114,7 +114,7 @@ class ServedAgent(WebsocketAgent):
     """
 
     def __init__(
-        self, opt: Any, manager: Any, receiver_id: str, task_id: str, conversation: Conversation
+        self, opt: Any, manager: Any, receiver_id: str, task_id: str, conversation: ChatSession
     ) -> None:
         super().__init__(opt, manager, receiver_id, task_id)
         forget_copies(opt)

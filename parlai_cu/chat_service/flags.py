@@ -5,8 +5,8 @@ import os
 from typing import Any, Dict, Mapping, Tuple
 
 from parlai_cu.errors import UsageError
-from parlai_cu.serving.limits import Limits
-from parlai_cu.serving.settings import Settings
+from parlai_cu.serving.limits import ServiceLimits
+from parlai_cu.serving.settings import ListenSettings
 
 # secrets are better not seen in the list of processes
 _FROM_ENVIRONMENT = {
@@ -45,7 +45,7 @@ _LIMITS: _Described = (
     ("drain_seconds", "for turns under way when the service is told to stop"),
 )
 _DEFAULTS: Dict[str, Any] = {
-    **dataclasses.asdict(Limits()),
+    **dataclasses.asdict(ServiceLimits()),
     "max_conversations": None,
     "max_batch": 32,
     "max_wait_ms": 2.0,
@@ -67,7 +67,11 @@ def add(parser: Any) -> None:
 
     :param parser: ParlAI's
     """
-    for title, described in (("Serving", _SERVING), ("Safety", _SAFETY), ("Limits", _LIMITS)):
+    for title, described in (
+        ("Serving", _SERVING),
+        ("Safety", _SAFETY),
+        ("Limits", _LIMITS),
+    ):
         group = parser.add_argument_group(title)
         for name, words in described:
             flag = f"--{name.replace('_', '-')}"
@@ -93,7 +97,7 @@ def value(opt: Mapping[str, Any], name: str) -> Any:
     return _DEFAULTS.get(name) if given is None else given
 
 
-def limits(opt: Mapping[str, Any], max_workers: int) -> Limits:
+def limits(opt: Mapping[str, Any], max_workers: int) -> ServiceLimits:
     """
     The limits that were asked for.
 
@@ -102,7 +106,7 @@ def limits(opt: Mapping[str, Any], max_workers: int) -> Limits:
     :raises UsageError: when one is not a number, or below zero
     """
     given: Dict[str, Any] = {"max_conversations": max_workers}
-    for field in dataclasses.fields(Limits):
+    for field in dataclasses.fields(ServiceLimits):
         asked = opt.get(field.name)
         if asked is None:
             continue
@@ -111,10 +115,10 @@ def limits(opt: Mapping[str, Any], max_workers: int) -> Limits:
             flag = field.name.replace("_", "-")
             raise UsageError(f"--{flag} {asked!r}: expected a number from 0 up")
         given[field.name] = asked
-    return Limits(**given)
+    return ServiceLimits(**given)
 
 
-def settings(opt: Mapping[str, Any]) -> Settings:
+def settings(opt: Mapping[str, Any]) -> ListenSettings:
     """
     How the service listens.
 
@@ -127,7 +131,7 @@ def settings(opt: Mapping[str, Any]) -> Settings:
     if not isinstance(port, int) or not 0 <= port <= 65535:
         # a number above would be taken modulo 65536
         raise UsageError(f"--port {port!r}: expected a number from 0 to 65535")
-    return Settings(
+    return ListenSettings(
         port=port,
         address=value(opt, "address"),
         origins=tuple(each.strip() for each in listed if each.strip()),

@@ -1,6 +1,6 @@
 """
 ParlAI's chat service without its threads: a user's life is a coroutine of the IOLoop, and his
-worlds run in strands.
+worlds run in fibers.
 
 It stands in for ParlAI's ``WebsocketManager`` (parlai_cu/compat/websocket_service.py), so that
 configurations, worlds and the other services built on it (terminal, browser) work as they are.
@@ -18,16 +18,16 @@ from parlai.core.agents import add_datapath_and_model_args, create_agent
 
 from parlai_cu.chat_service import flags
 from parlai_cu.chat_service.agent import ServedAgent
-from parlai_cu.chat_service.lives import Lives
 from parlai_cu.chat_service.model import SharedModels, shared_with_worlds
+from parlai_cu.chat_service.session_lifecycle import SessionLifecycle
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.serving import logs
 from parlai_cu.serving.batcher import Batcher
-from parlai_cu.serving.conversation import Conversation
+from parlai_cu.serving.fibers import WorkerPool
+from parlai_cu.serving.gateway import GOING_AWAY, Gateway
 from parlai_cu.serving.metrics import Metrics
-from parlai_cu.serving.reception import GOING_AWAY, Reception
 from parlai_cu.serving.server import Shell
-from parlai_cu.serving.strands import Stages
+from parlai_cu.serving.session import ChatSession
 
 # s between looks at pools and at who has been silent for too long
 _TIDY = 1.0
@@ -53,7 +53,7 @@ class ServiceManager(ChatServiceManager):
 
         def typing_on(self, receiver_id: str, persona_id: Any = None) -> None:
             """Show that a reply is being written."""
-            conversation = self.manager.reception.by_id.get(receiver_id)
+            conversation = self.manager.gateway.by_id.get(receiver_id)
             if conversation is not None:
                 conversation.show_typing()
 
@@ -121,7 +121,7 @@ class ServiceManager(ChatServiceManager):
         self.messenger_agent_states: Dict[str, AgentState] = {}
         self.models: Dict[str, Any] = {}
         password = flags.value(self.opt, "password")
-        self.reception = Reception(
+        self.gateway = Gateway(
             self,
             limits,
             self.post,
@@ -133,19 +133,19 @@ class ServiceManager(ChatServiceManager):
             int(flags.value(self.opt, "max_batch")),
             float(flags.value(self.opt, "max_wait_ms")) / 1000,
             limits.max_waiting,
-            on_their_way=lambda: len(self.reception.busy),
+            on_their_way=lambda: len(self.gateway.busy),
             on_batch=lambda turns, seconds: self.metrics.batch(turns, seconds),
         )
         self.metrics = Metrics(
             {
-                "conversations": lambda: len(self.reception.by_id),
-                "connections": self.reception.guests,
-                "open_turns": lambda: len(self.reception.busy),
+                "conversations": lambda: len(self.gateway.by_id),
+                "connections": self.gateway.clients,
+                "open_turns": lambda: len(self.gateway.busy),
                 "model_queue": self.batcher.waiting,
             }
         )
-        self.stages = Stages(int(flags.value(self.opt, "world_threads")))
-        self.lives = Lives(self)
+        self.workers = WorkerPool(int(flags.value(self.opt, "world_threads")))
+        self.lifecycle = SessionLifecycle(self)
         self.shell = Shell(self)
         self._load_model()
 
@@ -220,38 +220,38 @@ class ServiceManager(ChatServiceManager):
         while True:
             await asyncio.sleep(_TIDY)
             try:
-                self.reception.tidy()
-                self.lives.tidy_pools()
+                self.gateway.tidy()
+                self.lifecycle.tidy_pools()
             except Exception as error:
                 logs.failure("tidying up", error)
 
     async def stop(self) -> None:
         """Take no new turns, let those under way be answered, tell everybody, and end."""
-        self.reception.draining = True
-        deadline = asyncio.get_running_loop().time() + self.reception.limits.drain_seconds
-        while self.reception.busy and asyncio.get_running_loop().time() < deadline:
+        self.gateway.draining = True
+        deadline = asyncio.get_running_loop().time() + self.gateway.limits.drain_seconds
+        while self.gateway.busy and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
         self.shutting_down = True
-        for conversation in list(self.reception.by_id.values()):
+        for conversation in list(self.gateway.by_id.values()):
             conversation.send({"text": _OFFLINE})
             await asyncio.sleep(0)
         await asyncio.sleep(0)
-        self.reception.farewell(GOING_AWAY, "the service stops")
-        for conversation in list(self.reception.by_id.values()):
-            self.reception.end(conversation)
+        self.gateway.farewell(GOING_AWAY, "the service stops")
+        for conversation in list(self.gateway.by_id.values()):
+            self.gateway.end(conversation)
         self._tidying.cancel()
-        await self.lives.all_ended()
+        await self.lifecycle.all_ended()
         try:
             await self.shell.close()
         except asyncio.TimeoutError:
             logs.log.warning("some connections did not close in time")
-        self.stages.close()
+        self.workers.close()
         self.batcher.close()
 
     def shutdown(self) -> None:
         """Called by ParlAI's run() at the end; everything is stopped by then, or never began."""
         self.shutting_down = True
-        self.stages.close()
+        self.workers.close()
         self.batcher.close()
 
     def post(self, function: Callable[..., Any], *arguments: Any) -> None:
@@ -265,13 +265,13 @@ class ServiceManager(ChatServiceManager):
         except RuntimeError:
             pass  # the loop has ended, and with it all connections
 
-    # -- what the reception and the shell ask for ---------------------------------------------
+    # -- what the gateway and the shell ask for ---------------------------------------------
 
     def ready(self) -> bool:
         """Whether conversations can begin."""
         begun = self._initialized
         done = begun is not None and begun.done() and begun.exception() is None
-        return done and not self.reception.draining
+        return done and not self.gateway.draining
 
     def status(self) -> Dict[str, Any]:
         """Live figures, and what each model says of itself."""
@@ -291,26 +291,26 @@ class ServiceManager(ChatServiceManager):
         knows = getattr(self.world_module, "knows_token", None)
         return bool(knows is not None and knows(token))
 
-    def begin(self, conversation: Conversation) -> None:
+    def begin(self, conversation: ChatSession) -> None:
         """A conversation begins."""
         self.metrics.begun.inc()
         agent = self._create_agent(f"overworld-{conversation.id}", conversation.id)
         self.messenger_agent_states[conversation.id] = AgentState(conversation.id, agent)
-        self.lives.begin(conversation, self._initialized)
+        self.lifecycle.begin(conversation, self._initialized)
 
-    def leave(self, conversation: Conversation) -> None:
+    def leave(self, conversation: ChatSession) -> None:
         """A conversation is over."""
-        self.lives.end(conversation)
+        self.lifecycle.end(conversation)
         self.messenger_agent_states.pop(conversation.id, None)
 
-    def leave_pool(self, conversation: Conversation) -> None:
+    def leave_pool(self, conversation: ChatSession) -> None:
         """A user does not want to wait any more."""
-        self.lives.leave_pool(conversation)
+        self.lifecycle.leave_pool(conversation)
 
     # -- ParlAI's own methods, which worlds may call from any thread --------------------------
 
     def _create_agent(self, task_id: str, agent_id: str) -> ServedAgent:
-        return ServedAgent(self.opt, self, agent_id, task_id, self.reception.by_id[agent_id])
+        return ServedAgent(self.opt, self, agent_id, task_id, self.gateway.by_id[agent_id])
 
     def observe_message(
         self,
@@ -320,7 +320,7 @@ class ServiceManager(ChatServiceManager):
         persona_id: Optional[str] = None,
     ) -> None:
         """Send somebody a text."""
-        conversation = self.reception.by_id.get(receiver_id)
+        conversation = self.gateway.by_id.get(receiver_id)
         if conversation is not None:
             conversation.send({"text": text, "quick_replies": quick_replies})
 
@@ -332,19 +332,19 @@ class ServiceManager(ChatServiceManager):
         persona_id: Optional[str] = None,
     ) -> None:
         """Send somebody an attachment."""
-        conversation = self.reception.by_id.get(receiver_id)
+        conversation = self.gateway.by_id.get(receiver_id)
         if conversation is not None:
             conversation.send({"payload": data, "quick_replies": quick_replies})
 
     def add_agent_to_pool(self, agent: AgentState, world_type: str = "default") -> None:
         """Let somebody wait for a world."""
-        self.post(self.lives.enter_pool, agent, world_type)
+        self.post(self.lifecycle.enter_pool, agent, world_type)
 
     def remove_agent_from_pool(
         self, agent: AgentState, world_type: str = "default", mark_removed: bool = True
     ) -> None:
         """Let somebody wait no longer."""
-        self.post(self.lives.remove_from_pool, agent, world_type)
+        self.post(self.lifecycle.remove_from_pool, agent, world_type)
 
     def restructure_message(self, message: Dict[str, Any]) -> Dict[str, Any]:
         """Messages come in ParlAI's form already."""

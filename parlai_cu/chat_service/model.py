@@ -14,9 +14,9 @@ from parlai.core.message import Message
 
 from parlai_cu.chat_service.agent import forget_copies
 from parlai_cu.errors import UsageError, nearest
-from parlai_cu.serving.batcher import Batcher, Busy, ModelTurn, Work
+from parlai_cu.serving.batcher import BatchedCall, Batcher, Busy, ModelTurn
+from parlai_cu.serving.fibers import current_fiber
 from parlai_cu.serving.protocol import REFUSALS
-from parlai_cu.serving.strands import current_strand
 
 # turns that fail one after the other before the agent starts afresh
 _TRIES = 2
@@ -45,11 +45,11 @@ class ServedModel:
         self._clone = self._do(functools.partial(create_agent_from_shared, shared))
         for copied in (shared["opt"], root.opt):
             forget_copies(copied)
-        strand = current_strand()
-        if strand is not None and strand.local is not None:
+        fiber = current_fiber()
+        if fiber is not None and fiber.local is not None:
             named = getattr(self._clone, "set_conversation", None)
             if named is not None:  # -m deployed
-                self._do(functools.partial(named, strand.local.conversations[0].id))
+                self._do(functools.partial(named, fiber.local.conversations[0].id))
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the agent's own; its methods run on the model thread."""
@@ -74,18 +74,18 @@ class ServedModel:
     def act(self) -> Message:
         """Answer what was last heard, in one batch with other conversations."""
         heard, self._heard = self._heard, []
-        strand = current_strand()
-        if not heard or strand is None:
+        fiber = current_fiber()
+        if not heard or fiber is None:
             return self._do(functools.partial(self._act_alone, heard))
-        if strand.local is not None:
-            strand.local.typing()
-        turn = ModelTurn(self._root, self._clone, heard, strand.wake)
+        if fiber.local is not None:
+            fiber.local.typing()
+        turn = ModelTurn(self._root, self._clone, heard, fiber.wake)
         try:
             self._batcher.submit(turn)
         except Busy as busy:
             return self._apology(REFUSALS["busy"].format(why=busy))
         while not turn.finished:
-            strand.wait()
+            fiber.wait()
         if turn.error is None and ("text" in turn.reply or "payload" in turn.reply):
             self._failures = 0
             return turn.reply
@@ -122,14 +122,14 @@ class ServedModel:
                 self._do(functools.partial(self._clone.observe, observation))
 
     def _do(self, function: Callable[[], Any]) -> Any:
-        """Run something on the model thread; this strand is set aside meanwhile."""
-        strand = current_strand()
-        if strand is None:
+        """Run something on the model thread; this fiber is set aside meanwhile."""
+        fiber = current_fiber()
+        if fiber is None:
             return self._batcher.call(function)
-        work = Work(function, strand.wake)
+        work = BatchedCall(function, fiber.wake)
         self._batcher.do(work)
         while not work.finished:
-            strand.wait()
+            fiber.wait()
         return work.outcome()
 
 

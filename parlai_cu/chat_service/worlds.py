@@ -4,7 +4,7 @@ The world of a support chat, for ParlAI's chat_service (``world_module:`` in con
 ``ChatWorld`` greets, answers by the model, keeps the conversation through lost connections and
 restarts, and takes ratings and corrections. It is an ordinary chat_service world: it runs in the
 websocket, terminal and Messenger services, and in ``parlai serve``. What it says when is decided
-in :mod:`parlai_cu.serving.talk`; here is what touches ParlAI.
+in :mod:`parlai_cu.serving.dialogue_policy`; here is what touches ParlAI.
 """
 
 import threading
@@ -18,16 +18,23 @@ from parlai.core.worlds import World
 
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.serving import logs
-from parlai_cu.serving.conversations import Conversations, StoredTurn
+from parlai_cu.serving.dialogue_policy import (
+    CORRECTION,
+    RATING,
+    RESUMED,
+    Act,
+    DialoguePolicy,
+    PolicySettings,
+)
 from parlai_cu.serving.feedback import FeedbackLog
-from parlai_cu.serving.talk import CORRECTION, RATING, RESUMED, Act, Settings, Talk
+from parlai_cu.serving.transcript_store import StoredTurn, TranscriptStore
 
 # what the overworld returns: a task of config.yml, and the manager's word for leaving
 TASK, EXIT = "default", "EXIT"
 AGAIN = 'That conversation is over. Write something to start another, or "exit" to leave.'
 
 _lock = threading.Lock()
-_stores: Dict[Tuple[str, float], Conversations] = {}
+_stores: Dict[Tuple[str, float], TranscriptStore] = {}
 _logs: Dict[str, FeedbackLog] = {}
 
 
@@ -35,7 +42,7 @@ def module_initialize(opt: Opt, manager: Any) -> None:
     """
     Called once by the service (``manager``): what is wrong with the settings is said at the start.
     """
-    settings = Settings.read(opt.get("chat"))
+    settings = PolicySettings.read(opt.get("chat"))
     _store(settings)
     _feedback(settings)
     if opt.get("shared_bot_params"):
@@ -51,7 +58,7 @@ def knows_token(token: str) -> bool:
     return any(store.knows(token) for store in stores)
 
 
-def model_name(opt: Opt, settings: Settings) -> str:
+def model_name(opt: Opt, settings: PolicySettings) -> str:
     """
     Which of the service's models is to answer.
 
@@ -75,16 +82,16 @@ def model_name(opt: Opt, settings: Settings) -> str:
     return str(models[0])
 
 
-def _store(settings: Settings) -> Conversations:
+def _store(settings: PolicySettings) -> TranscriptStore:
     """One store for all conversations of the process."""
     key = (settings.conversations, settings.keep_days)
     with _lock:
         if key not in _stores:
-            _stores[key] = Conversations(settings.conversations, settings.keep_days or None)
+            _stores[key] = TranscriptStore(settings.conversations, settings.keep_days or None)
         return _stores[key]
 
 
-def _feedback(settings: Settings) -> Optional[FeedbackLog]:
+def _feedback(settings: PolicySettings) -> Optional[FeedbackLog]:
     if not settings.feedback:
         return None
     with _lock:
@@ -151,15 +158,15 @@ class ChatWorld(World):
     :param opt: ParlAI's options
     :param agent: the user, a ChatServiceAgent
     :param model: whoever answers
-    :param talk: what is said when
+    :param policy: what is said when
     """
 
     MAX_AGENTS = 1
     # types of messages that `parlai serve` is to let through, beside ordinary ones
     accepts = (RATING, CORRECTION, RESUMED)
 
-    def __init__(self, opt: Opt, agent: Any, model: Any, talk: Talk) -> None:
-        self.opt, self.agent, self.model, self.talk = opt, agent, model, talk
+    def __init__(self, opt: Opt, agent: Any, model: Any, policy: DialoguePolicy) -> None:
+        self.opt, self.agent, self.model, self.policy = opt, agent, model, policy
         self.over = False
         self.opened = False
         # written while no chat was there to read it
@@ -169,16 +176,16 @@ class ChatWorld(World):
     def generate_world(opt: Opt, agents: List[Any]) -> "ChatWorld":
         """As chat_service makes it; ``opt`` is the service's."""
         (agent,) = agents
-        settings = Settings.read(opt.get("chat"))
+        settings = PolicySettings.read(opt.get("chat"))
         model = create_agent_from_shared(opt["shared_bot_params"][model_name(opt, settings)])
-        talk = Talk(
+        policy = DialoguePolicy(
             _store(settings),
             settings,
             token=_token(agent),
             log=_feedback(settings),
             version=_version(model),
         )
-        return ChatWorld(opt, agent, model, talk)
+        return ChatWorld(opt, agent, model, policy)
 
     @staticmethod
     def assign_roles(agents: List[Any]) -> None:
@@ -190,11 +197,11 @@ class ChatWorld(World):
         if not self.opened:
             self.opened = True
             self._remember()
-            self.agent.observe(self.talk.opening())
+            self.agent.observe(self.policy.opening())
         act = self.waiting.pop(0) if self.waiting else self.agent.act()
         if act is None:
             return
-        heard = self.talk.hear(act)
+        heard = self.policy.hear(act)
         if heard.reset:
             self.model.reset()
         self._send(heard.say)
@@ -210,27 +217,27 @@ class ChatWorld(World):
             typing()
         try:
             self.model.observe({"id": "user", "text": text, "episode_done": False})
-            return self.talk.answered(self.model.act())
+            return self.policy.answered(self.model.act())
         except Exception as error:  # of any model: it costs this turn, not the conversation
             # not its message, which may hold what the user wrote
             logging.error(f"a turn got an apology: {logs.where(error)}")
             self._remember()
-            return self.talk.failed()
+            return self.policy.failed()
 
     def _tell_model(self, turn: StoredTurn) -> None:
         """Ratings count in the trial of a canary (``-m deployed``)."""
         rate = getattr(self.model, "rate", None)
         if callable(rate) and turn.rating is not None:
-            rate(self.talk.conversation.id, turn.rating == "up", turn.version)
+            rate(self.policy.conversation.id, turn.rating == "up", turn.version)
 
     def _remember(self) -> None:
         """Give the model the history that counts, without asking it anything."""
         self.model.reset()
         if hasattr(self.model, "set_conversation"):  # -m deployed
-            known = self.talk.conversation
+            known = self.policy.conversation
             began = known.turns[0].version if known.turns else None
             self.model.set_conversation(known.id, began)
-        for text, reply in self.talk.replay():
+        for text, reply in self.policy.replay():
             self.model.observe({"id": "user", "text": text, "episode_done": False})
             if hasattr(self.model, "self_observe"):
                 self.model.self_observe({"text": reply, "episode_done": False})
@@ -245,7 +252,7 @@ class ChatWorld(World):
 
     def shutdown(self) -> None:
         """The user is gone; what was said is kept."""
-        self.talk.close()
+        self.policy.close()
 
 
 def _version(model: Any) -> Optional[str]:

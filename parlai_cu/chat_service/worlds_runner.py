@@ -1,4 +1,4 @@
-"""Running one world to its end, in a strand."""
+"""Running one world to its end, in a fiber."""
 
 from dataclasses import dataclass
 from typing import Any, Callable, List
@@ -7,8 +7,8 @@ from greenlet import GreenletExit
 
 from parlai_cu.chat_service.agent import Pace, ServedAgent
 from parlai_cu.serving import logs
+from parlai_cu.serving.fibers import current_fiber
 from parlai_cu.serving.protocol import REFUSALS
-from parlai_cu.serving.strands import current_strand
 
 # calls of parley() that may fail one after the other before the world is closed
 _TRIES = 3
@@ -46,7 +46,7 @@ def run_world(
     on_failure: Callable[[str], None],
 ) -> Ended:
     """
-    Run a world until it is done. In a strand.
+    Run a world until it is done. In a fiber.
 
     :param world_class: has ``generate_world``
     :param opt: the service's options
@@ -55,11 +55,11 @@ def run_world(
     :param stopping: whether the service is about to stop
     :param on_failure: told of each failure
     """
-    strand = current_strand()
-    assert strand is not None
+    fiber = current_fiber()
+    assert fiber is not None
     pace = Pace([agent.conversation for agent in agents])
     world = None
-    pace.begin(strand)
+    pace.begin(fiber)
     try:
         for agent in agents:
             agent.pace = pace

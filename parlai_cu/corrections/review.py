@@ -97,7 +97,7 @@ def decide(path: str, ids: Sequence[str], decision: str, text: Optional[str] = N
         "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
     lines = "".join(json.dumps({"id": name, **stamp}) + "\n" for name in chosen)
-    with files.told(_file(path)):
+    with files.translate_errors(_file(path)):
         files.append(_file(path), lines.encode())
     return chosen
 

@@ -36,7 +36,7 @@ class Bearer(AuthBase):
         return request
 
 
-class Answer(NamedTuple):
+class EndpointReply(NamedTuple):
     """What came back: the HTTP status, the content and its kind (media type)."""
 
     status: int
@@ -82,7 +82,9 @@ class Endpoint:
         for prefix in ("http://", "https://"):
             self._session.mount(prefix, HTTPAdapter(max_retries=retry))
 
-    def post(self, path: str = "", headers: Optional[Dict[str, str]] = None, **body: Any) -> Answer:
+    def post(
+        self, path: str = "", headers: Optional[Dict[str, str]] = None, **body: Any
+    ) -> EndpointReply:
         """
         Send something.
 
@@ -108,14 +110,14 @@ class Endpoint:
                 if time.monotonic() > deadline:
                     raise requests.Timeout(f"no whole answer within {self.timeout_s:g} s")
             kind = response.headers.get("Content-Type", "")
-            return Answer(response.status_code, bytes(content), kind)
+            return EndpointReply(response.status_code, bytes(content), kind)
 
     def close(self) -> None:
         """Let go of the connections."""
         self._session.close()
 
 
-def refusal(answer: Answer) -> str:
+def refusal(answer: EndpointReply) -> str:
     """What a service said instead of answering, in one line."""
     said = " ".join(answer.content.decode("utf-8", "replace").split())[:200]
     return f"HTTP status {answer.status}{': ' if said else ''}{said}"

@@ -68,7 +68,7 @@ def sample(kb: Any, rng: random.Random) -> List[Fact]:
     return found
 
 
-def told(kb: Any, rng: random.Random) -> List[str]:
+def statements(kb: Any, rng: random.Random) -> List[str]:
     """
     What the facts of a sample of a knowledge base (``kb``) say; nothing where it cannot list them.
     """

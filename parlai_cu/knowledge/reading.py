@@ -13,7 +13,7 @@ import os
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 from parlai_cu.errors import DataError, near_file
-from parlai_cu.knowledge.written import moment
+from parlai_cu.knowledge.fact_codec import moment
 from parlai_cu.types import Fact
 
 _OWN = ("id", "entity", "question", "text", "valid_from", "valid_until")
@@ -46,7 +46,7 @@ def read_facts(path: str) -> Iterator[Fact]:
         yield fact_of(path, line, row, about)
 
 
-def told(row: Dict[str, str], entity: str) -> str:
+def row_sentence(row: Dict[str, str], entity: str) -> str:
     """
     A row in words: ``Curry Garden: cuisine Indian, price range expensive.``
 
@@ -80,7 +80,7 @@ def fact_of(place: str, line: int, row: Dict[str, str], about: str) -> Fact:
         shown = {name: value for name, value in fields.items() if name != about}
         if not shown:
             raise DataError(f"{place}:{line}: found no text and no other column that says anything")
-        own["text"] = told(shown, own.get("entity", ""))
+        own["text"] = row_sentence(shown, own.get("entity", ""))
     for name in ("valid_from", "valid_until"):
         try:
             moment(own.get(name))

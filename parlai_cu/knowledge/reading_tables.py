@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List, Sequence
 
 from parlai_cu.errors import DataError, KnowledgeError, nearest
 from parlai_cu.knowledge.reading import entity_column, fact_of
-from parlai_cu.knowledge.tables import Connection, open_database
+from parlai_cu.knowledge.tables import TableConnection, open_database
 from parlai_cu.types import Fact
 
 try:
@@ -34,7 +34,7 @@ def read_tables(uri: str, names: Sequence[str] = ()) -> Iterator[Fact]:
     """
     name, engine = open_database(uri)
     try:
-        with Connection(engine, name) as db:
+        with TableConnection(engine, name) as db:
             there = _tables(db)
             for wanted in names:
                 if wanted not in there:

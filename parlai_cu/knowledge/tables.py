@@ -32,7 +32,7 @@ def open_database(uri: str) -> Tuple[str, Any]:
         raise KnowledgeError(f"{uri.split('@')[-1]}: {error}") from error
 
 
-class Connection:
+class TableConnection:
     """
     A connection whose errors are ours.
 

@@ -71,7 +71,7 @@ class KnowledgeBaseScript(ParlaiScript):
                 f"nearest: {', '.join(close)}"
             )
         self._need(action, "kb")
-        from parlai_cu.knowledge.opening import open_knowledge_base
+        from parlai_cu.knowledge.factory import open_knowledge_base
 
         base = open_knowledge_base(self.opt["kb"], writable=action in WRITES)
         try:

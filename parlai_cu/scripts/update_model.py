@@ -117,7 +117,7 @@ def settings_of(opt: Opt) -> Any:
     :raises UsageError: naming the flag, what was found and what was expected
     """
     from parlai_cu.update import gate
-    from parlai_cu.update.steps.settings import Settings
+    from parlai_cu.update.steps.settings import UpdateSettings
 
     for flag, name in (("--versions DIR", "versions"), ("-t UPDATE", "task")):
         if not opt.get(name):
@@ -126,13 +126,13 @@ def settings_of(opt: Opt) -> Any:
         raise UsageError(f"--confidence {opt['confidence']}: expected between 0.5 and 1")
     if opt["gate_examples"] < 1:
         raise UsageError(f"--gate-examples {opt['gate_examples']}: expected 1 or more")
-    return Settings(
+    return UpdateSettings(
         versions=opt["versions"],
         task=opt["task"],
         retained=_several(opt.get("retain_task")),
         mode=opt["mode"],
         kb=opt.get("kb"),
-        limits=gate.Limits(
+        limits=gate.GateLimits(
             losses=gate.parse_limits(opt.get("max_loss"), "--max-loss"),
             gains=gate.parse_limits(opt.get("min_gain"), "--min-gain"),
             confidence=opt["confidence"],

@@ -88,7 +88,7 @@ def _is_number(text: str) -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
+class ParameterChoice:
     """
     What was chosen.
 
@@ -111,7 +111,7 @@ def choose(
     auto: Auto,
     tensors: Iterable[TensorInfo],
     eligible: Optional[FrozenSet[str]] = None,
-) -> Choice:
+) -> ParameterChoice:
     """
     The best groups (a block's tensors of one kind) that together fit in the fraction.
 
@@ -147,7 +147,7 @@ def choose(
     names = [t.name for t in taken]
     numel = sum(t.numel for t in taken)
     line = tune_line(names + _buffers_of(taken, tensors), tensors)
-    return Choice(auto, line, tuple(names), numel, numel / scores.numel)
+    return ParameterChoice(auto, line, tuple(names), numel, numel / scores.numel)
 
 
 def _buffers_of(taken: List[TensorInfo], tensors: Iterable[TensorInfo]) -> List[str]:

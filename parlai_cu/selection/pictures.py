@@ -7,7 +7,7 @@ import os
 from typing import Any, Dict, List, Optional, Tuple
 
 from parlai_cu import files
-from parlai_cu.selection.auto import Choice
+from parlai_cu.selection.auto import ParameterChoice
 from parlai_cu.selection.score_table import chosen_groups
 from parlai_cu.selection.scores import SCORES, Scores
 
@@ -75,7 +75,7 @@ def _scale(plt: Any, name: str, values: List[float]) -> Dict[str, Any]:
     return {"cmap": cmap, "norm": LogNorm(min(positive), max(positive))}
 
 
-def bar_chart(plt: Any, scores: Scores, score: str, choice: Choice, path: str) -> None:
+def bar_chart(plt: Any, scores: Scores, score: str, choice: ParameterChoice, path: str) -> None:
     """
     The groups by one score, the best at the top; what is proposed is filled.
 
@@ -116,7 +116,11 @@ def bar_chart(plt: Any, scores: Scores, score: str, choice: Choice, path: str) -
 
 
 def page(
-    scores: Scores, shown: List[str], choice: Choice, about: Dict[str, str], pictures: List[str]
+    scores: Scores,
+    shown: List[str],
+    choice: ParameterChoice,
+    about: Dict[str, str],
+    pictures: List[str],
 ) -> str:
     """
     All of it as one HTML file that needs no other.

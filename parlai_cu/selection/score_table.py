@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from parlai_cu.selection.auto import Choice
+from parlai_cu.selection.auto import ParameterChoice
 from parlai_cu.selection.scores import SCORES, Scores
 
 
@@ -31,7 +31,7 @@ def progress(
         yield lambda done: bar.update(task, completed=done)
 
 
-def score_table(scores: Scores, shown: List[str], choice: Choice) -> Table:
+def score_table(scores: Scores, shown: List[str], choice: ParameterChoice) -> Table:
     """
     The groups of tensors, the best to tune first.
 
@@ -65,14 +65,14 @@ def score_table(scores: Scores, shown: List[str], choice: Choice) -> Table:
     return table
 
 
-def chosen_groups(scores: Scores, choice: Choice) -> set:
+def chosen_groups(scores: Scores, choice: ParameterChoice) -> set:
     """The (block, kind) of the chosen tensors."""
     names = set(choice.names)
     return {(t.block, t.kind) for t in scores.tensors if t.tensor.name in names}
 
 
 def print_scores(
-    scores: Scores, shown: List[str], choice: Choice, console: Optional[Console] = None
+    scores: Scores, shown: List[str], choice: ParameterChoice, console: Optional[Console] = None
 ) -> None:
     """
     Print the table, and the proposed ``--tune`` with its share of the parameters.

@@ -17,7 +17,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from parlai_cu.serving import logs
-from parlai_cu.serving.history import Kept, forget_old
+from parlai_cu.serving.history import HistorySnapshot, forget_old
 
 # None ends the thread
 _NOTHING = object()
@@ -27,7 +27,7 @@ class Busy(Exception):
     """Too many turns wait already."""
 
 
-class Work:
+class BatchedCall:
     """
     A function that is run elsewhere, and what became of it.
 
@@ -81,11 +81,11 @@ class ModelTurn:
         self.finished = False
         self._done = done
         self._observed: Any = None
-        self._kept: Optional[Kept] = None
+        self._kept: Optional[HistorySnapshot] = None
 
     def observe(self) -> Any:
         """Let the clone observe; what it made of the last observation."""
-        self._kept = Kept(self.clone)
+        self._kept = HistorySnapshot(self.clone)
         observed = None
         for observation in self.observations:
             observed = self.clone.observe(observation)
@@ -162,14 +162,14 @@ class Batcher:
 
     def call(self, function: Callable[[], Any]) -> Any:
         """
-        Run a function on the model thread and wait for what it returns. Not from a strand.
+        Run a function on the model thread and wait for what it returns. Not from a fiber.
 
         :raises Exception: what the function raised
         """
         if threading.current_thread() is self._thread:
             return function()
         ended = threading.Event()
-        work = Work(function, ended.set)
+        work = BatchedCall(function, ended.set)
         self.do(work)
         ended.wait()
         return work.outcome()

@@ -19,7 +19,7 @@ class Taken(Exception):
     """A row with this key is there already."""
 
 
-class Rows(Protocol):
+class ResultRows(Protocol):
     """How statements reach a database."""
 
     def read(self, statement: str, values: Mapping[str, Any]) -> List[Row]:
@@ -35,7 +35,7 @@ class Rows(Protocol):
         ...
 
 
-def open_rows(url: str) -> Rows:
+def open_rows(url: str) -> ResultRows:
     """
     The database that a URL names.
 

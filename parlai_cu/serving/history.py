@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 MOST = 200
 
 
-class Kept:
+class HistorySnapshot:
     """
     The history of a ParlAI agent as it is now.
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 from tornado.web import RequestHandler, StaticFileHandler
 
 from parlai_cu.serving import logs
-from parlai_cu.serving.conversation import Conversation
+from parlai_cu.serving.gateway import WRONG_COST
 from parlai_cu.serving.limits import origin_allowed, same_secret
 from parlai_cu.serving.protocol import Refusal, read_frame
-from parlai_cu.serving.reception import WRONG_COST
+from parlai_cu.serving.session import ChatSession
 
 if TYPE_CHECKING:
-    from parlai_cu.serving.server import Service
+    from parlai_cu.serving.server import ChatService
 
 OPENAPI = Path(__file__).parent / "openapi.json"
 # s for an answer by HTTP; what comes later is fetched with the next turn
@@ -29,7 +29,7 @@ _POLICY = (
 )
 
 
-def rules(service: "Service") -> List[Any]:
+def rules(service: "ChatService") -> List[Any]:
     """tornado's rules for what is here."""
     given = {"service": service}
     return [
@@ -37,7 +37,7 @@ def rules(service: "Service") -> List[Any]:
         (r"/ready", Ready, given),
         (r"/metrics", MetricsText, given),
         (r"/v1/openapi.json", OpenAPI, given),
-        (r"/v1/conversations", Conversations, given),
+        (r"/v1/conversations", ConversationsHandler, given),
         (r"/v1/conversations/([\w-]{1,64})", OneConversation, given),
         (r"/v1/conversations/([\w-]{1,64})/turns", Turns, given),
     ]
@@ -66,7 +66,7 @@ class Page(StaticFileHandler):
 class Handler(RequestHandler):
     """Base of our handlers: JSON, and errors in JSON."""
 
-    def initialize(self, service: "Service") -> None:
+    def initialize(self, service: "ChatService") -> None:
         """
         Tornado's constructor.
 
@@ -164,13 +164,13 @@ class AdminHandler(Handler):
     def prepare(self) -> None:
         """Let in who has the admin token; a wrong one counts against the address."""
         wanted = self.service.settings.admin_token
-        reception, address = self.service.reception, str(self.request.remote_ip)
+        gateway, address = self.service.gateway, str(self.request.remote_ip)
         if wanted is None:
             self.answer({"type": "error", "code": "off", "text": "Start with --admin-token"}, 403)
         elif not self.from_here():
             self.answer({"type": "error", "code": "origin", "text": "Another site's page"}, 403)
         elif not same_secret(self.secret(), wanted):
-            limited = not reception.allow(address, WRONG_COST)
+            limited = not gateway.allow(address, WRONG_COST)
             self.service.metrics.refusal("admin")
             self.set_header("WWW-Authenticate", 'Basic realm="operator", charset="UTF-8"')
             text = "Too many tries" if limited else "The admin token is needed"
@@ -180,8 +180,8 @@ class AdminHandler(Handler):
 
 class _API(Handler):
     def prepare(self) -> None:
-        limited = not self.service.reception.allow(str(self.request.remote_ip))
-        password = self.service.reception.password
+        limited = not self.service.gateway.allow(str(self.request.remote_ip))
+        password = self.service.gateway.password
         if limited:
             self.refuse(Refusal("rate"))
         elif not self.from_here():
@@ -190,18 +190,18 @@ class _API(Handler):
         elif password is not None and not same_secret(self.secret(), password):
             self.set_header("WWW-Authenticate", 'Bearer realm="chat"')
             self.refuse(Refusal("password"), 401)
-        elif self.service.reception.draining and self.request.method == "POST":
+        elif self.service.gateway.draining and self.request.method == "POST":
             self.refuse(Refusal("draining"))
 
-    def conversation(self, name: str) -> Optional[Conversation]:
+    def conversation(self, name: str) -> Optional[ChatSession]:
         """The conversation of that id; ends the request where there is none."""
-        found = self.service.reception.by_id.get(name)
+        found = self.service.gateway.by_id.get(name)
         if found is None:
             told = {"type": "error", "code": "unknown", "text": "No such conversation"}
             self.answer(told, 404)
         return found
 
-    async def settle(self, conversation: Conversation) -> Dict[str, Any]:
+    async def settle(self, conversation: ChatSession) -> Dict[str, Any]:
         """What is said until the world waits for the user again."""
         quiet = asyncio.Event()
         conversation.when_quiet(quiet.set)
@@ -220,18 +220,18 @@ class _API(Handler):
         }
 
 
-class Conversations(_API):
+class ConversationsHandler(_API):
     """All conversations."""
 
     async def post(self) -> None:
         """Begin one. What the world says first comes with it."""
-        reception = self.service.reception
-        if not reception.room():
+        gateway = self.service.gateway
+        if not gateway.room():
             self.refuse(Refusal("busy", "all places are taken"))
             return
-        conversation = reception.open(None)
-        reception.busy.add(conversation)  # until the first world waits
-        reception.house.begin(conversation)
+        conversation = gateway.open(None)
+        gateway.busy.add(conversation)  # until the first world waits
+        gateway.house.begin(conversation)
         self.answer(await self.settle(conversation), 201)
 
 
@@ -242,7 +242,7 @@ class OneConversation(_API):
         """End it."""
         conversation = self.conversation(name)
         if conversation is not None:
-            self.service.reception.end(conversation)
+            self.service.gateway.end(conversation)
             self.answer({"id": name, "over": True})
 
 
@@ -259,11 +259,11 @@ class Turns(_API):
         except UnicodeDecodeError:
             self.refuse(Refusal("malformed", "it is not UTF-8"))
             return
-        message = read_frame(body, self.service.reception.limits)
+        message = read_frame(body, self.service.gateway.limits)
         if isinstance(message, Refusal):
             self.refuse(message)
             return
-        refusal = self.service.reception.say(conversation, message)
+        refusal = self.service.gateway.say(conversation, message)
         if refusal is not None:
             self.refuse(refusal)
             return

@@ -15,7 +15,7 @@ _REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServiceLimits:
     """
     All limits of a service. Each is a flag of ``parlai serve`` and may stand in config.yml.
 
@@ -57,7 +57,7 @@ class Addresses:
     :param limits: how much it may
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ServiceLimits) -> None:
         self.limits = limits
         self._connections: Dict[str, int] = {}
         # address -> (messages it may still send at once, when that was)

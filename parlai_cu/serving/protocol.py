@@ -9,7 +9,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Union
 
-from parlai_cu.serving.limits import Limits
+from parlai_cu.serving.limits import ServiceLimits
 
 # what an act may carry to the client beside text, payload and quick_replies
 PASSED_ON = (
@@ -79,7 +79,7 @@ class Refusal:
         return {**told, "mid": self.mid} if self.mid is not None else told
 
 
-def read_frame(frame: Union[str, bytes], limits: Limits) -> Union[Incoming, Refusal]:
+def read_frame(frame: Union[str, bytes], limits: ServiceLimits) -> Union[Incoming, Refusal]:
     """
     Read one websocket frame or HTTP body.
 
@@ -101,7 +101,7 @@ def read_frame(frame: Union[str, bytes], limits: Limits) -> Union[Incoming, Refu
     return read_message(content, limits)
 
 
-def read_message(content: Any, limits: Limits) -> Union[Incoming, Refusal]:
+def read_message(content: Any, limits: ServiceLimits) -> Union[Incoming, Refusal]:
     """
     Check what a frame holds.
 

@@ -14,23 +14,23 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from parlai_cu.errors import UsageError
 from parlai_cu.serving import http_api, operator
+from parlai_cu.serving.gateway import POLICY, ClientConnection, Gateway
 from parlai_cu.serving.limits import origin_allowed
 from parlai_cu.serving.metrics import Metrics
 from parlai_cu.serving.protocol import encode
-from parlai_cu.serving.reception import POLICY, Guest, Reception
-from parlai_cu.serving.settings import Settings
+from parlai_cu.serving.settings import ListenSettings
 
 PAGE = Path(__file__).parent / "page"
 # beyond so many times the limit a frame is not even read
 _HARD = 16
 
 
-class Service(Protocol):
+class ChatService(Protocol):
     """What the shell is a shell of."""
 
-    reception: Reception
+    gateway: Gateway
     metrics: Metrics
-    settings: Settings
+    settings: ListenSettings
 
     def ready(self) -> bool:
         """Whether conversations can begin."""
@@ -45,17 +45,17 @@ class Service(Protocol):
 class ChatSocket(WebSocketHandler):
     """A user's websocket."""
 
-    def initialize(self, service: Service) -> None:
+    def initialize(self, service: ChatService) -> None:
         """
         Tornado's constructor.
 
         :param service: the service it belongs to
         """
         self.service = service
-        self.reception = service.reception
+        self.gateway = service.gateway
         self.address = str(self.request.remote_ip)
         self.modern = False
-        self.guest: Optional[Guest] = None
+        self.client: Optional[ClientConnection] = None
         self._unsent = 0
 
     def check_origin(self, origin: str) -> bool:
@@ -69,20 +69,20 @@ class ChatSocket(WebSocketHandler):
     def open(self, *args: str, **kwargs: str) -> None:
         """Somebody has connected."""
         self.set_nodelay(True)
-        self.guest = self.reception.arrive(self)
-        if self.guest is None:
+        self.client = self.gateway.arrive(self)
+        if self.client is None:
             self.close(POLICY, "too many connections from your address")
 
     def on_message(self, message: Any) -> None:
         """A frame."""
-        if self.guest is not None:
-            self.reception.hear(self.guest, message)
+        if self.client is not None:
+            self.gateway.hear(self.client, message)
 
     def on_close(self) -> None:
         """The user has gone, or was sent away."""
-        guest, self.guest = self.guest, None
-        if guest is not None:
-            self.reception.depart(guest)
+        client, self.client = self.client, None
+        if client is not None:
+            self.gateway.depart(client)
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Write a message. A reader so slow that too much waits for him is disconnected."""
@@ -92,7 +92,7 @@ class ChatSocket(WebSocketHandler):
         except WebSocketClosedError:
             return
         self._unsent += len(frame)
-        if self._unsent > self.reception.limits.max_unsent:
+        if self._unsent > self.gateway.limits.max_unsent:
             self.service.metrics.refusal("slow_reader")
             self._drop()
             return
@@ -118,9 +118,9 @@ class Shell:
     :raises UsageError: when it cannot listen there, or the certificate cannot be used
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: ChatService) -> None:
         self.service = service
-        limits, settings = service.reception.limits, service.settings
+        limits, settings = service.gateway.limits, service.settings
         self.application = Application(
             [
                 (r"/websocket", ChatSocket, {"service": service}),
@@ -174,7 +174,7 @@ class Shell:
         await asyncio.wait_for(self.server.close_all_connections(), 5)
 
 
-def _tls(settings: Settings) -> Optional[ssl.SSLContext]:
+def _tls(settings: ListenSettings) -> Optional[ssl.SSLContext]:
     if not settings.tls_cert:
         if settings.tls_key:
             raise UsageError("--tls-key needs --tls-cert as well")

@@ -5,7 +5,7 @@ from typing import Optional, Tuple
 
 
 @dataclass(frozen=True)
-class Settings:
+class ListenSettings:
     """
     How a service listens.
 

@@ -61,7 +61,7 @@ KNOWN, STYLE, FACTS, BOTH, SUBJECT, FEW_CHANGES = (
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModeChoice:
     """
     The way chosen.
 
@@ -96,7 +96,7 @@ def check_mode(mode: str) -> None:
         )
 
 
-def choose(diagnosis: Diagnosis, mode: str = "auto", has_kb: bool = False) -> Choice:
+def choose(diagnosis: Diagnosis, mode: str = "auto", has_kb: bool = False) -> ModeChoice:
     """
     Choose by the diagnosis, or as told.
 
@@ -109,9 +109,9 @@ def choose(diagnosis: Diagnosis, mode: str = "auto", has_kb: bool = False) -> Ch
     rows = table(diagnosis, has_kb)
     best = next(row for row in rows if row.fits)
     if mode in ("auto", best.mode):
-        return Choice(best.mode, _tune(best.mode, diagnosis), best.case, best.why, tuple(rows))
+        return ModeChoice(best.mode, _tune(best.mode, diagnosis), best.case, best.why, tuple(rows))
     why = f"--mode {mode}; by the diagnosis it would be {best.mode}: {best.why}"
-    return Choice(mode, _tune(mode, diagnosis), best.case, why, tuple(rows), best.mode)
+    return ModeChoice(mode, _tune(mode, diagnosis), best.case, why, tuple(rows), best.mode)
 
 
 def table(diagnosis: Diagnosis, has_kb: bool = False) -> List[Row]:

@@ -9,8 +9,8 @@ from parlai_cu.update.wording import (
     Example,
     Wording,
     contradictions,
+    stated_values,
     tokens,
-    told,
     values,
 )
 
@@ -124,11 +124,11 @@ def diagnose(
     known = questions.words | answers.words
     if not old:
         known |= {word for e in update for word in tokens(e.context)}
-    factual = [e for e in update if told(e)]
+    factual = [e for e in update if stated_values(e)]
     return Diagnosis(
         examples=len(update),
         distinct=len({e.key for e in update}),
-        contents=len({(told(e), _named(e)) for e in update if told(e)}),
+        contents=len({(stated_values(e), _named(e)) for e in update if stated_values(e)}),
         loss_update=_loss(replied),
         loss_old=_loss(old_replied) if old_replied else None,
         new_words=_new_words(update, known),
@@ -192,12 +192,12 @@ def _in_kb(factual: Sequence[Example], find: Find) -> float:
     hits = []
     for example in asked:
         found = find(Turn(example.text, example.history))
-        hits.append(any(told(example) <= set(tokens(evidence.text)) for evidence in found))
+        hits.append(any(stated_values(example) <= set(tokens(evidence.text)) for evidence in found))
     return _share(hits)
 
 
 def _told_already(replied: Sequence[Replied]) -> Optional[float]:
-    asked = [(told(r.example), r.reply) for r in replied if r.reply is not None]
+    asked = [(stated_values(r.example), r.reply) for r in replied if r.reply is not None]
     facts = [(wanted, reply) for wanted, reply in asked if wanted]
     if not facts:
         return None

@@ -53,7 +53,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Limits:
+class GateLimits:
     """
     How much may be lost and how much must be gained.
 
@@ -171,7 +171,7 @@ def _figures(metric: str, found: PairedDifference, limit: float, count: int) -> 
 
 
 def check_retained(
-    task: str, metric: str, most: float, base: Sums, candidate: Sums, limits: Limits
+    task: str, metric: str, most: float, base: Sums, candidate: Sums, limits: GateLimits
 ) -> Check:
     """
     That a retained task loses no more than allowed.
@@ -181,7 +181,7 @@ def check_retained(
 
     :param task: its name
     :param metric: its name
-    :param most: what may be lost, in the units of :class:`Limits` (of perplexity a share)
+    :param most: what may be lost, in the units of :class:`GateLimits` (of perplexity a share)
     :param base: the live model's, example by example
     :param candidate: the candidate's, on the same examples
     :param limits: of the gate
@@ -206,14 +206,14 @@ def check_retained(
 
 
 def check_update(
-    task: str, metric: str, least: float, base: Sums, candidate: Sums, limits: Limits
+    task: str, metric: str, least: float, base: Sums, candidate: Sums, limits: GateLimits
 ) -> Check:
     """
     That the update is learnt: the bound of the gain is above what is asked for.
 
     :param task: its name
     :param metric: its name
-    :param least: what must be gained, in the units of :class:`Limits`
+    :param least: what must be gained, in the units of :class:`GateLimits`
     :param base: the live model's, example by example
     :param candidate: the candidate's, on the same examples
     :param limits: of the gate
@@ -233,7 +233,7 @@ def check_update(
     return _above(name, figures, words, "the update is not learnt")
 
 
-def check_dependence(own: Sums, other: Sums, limits: Limits) -> Check:
+def check_dependence(own: Sums, other: Sums, limits: GateLimits) -> Check:
     """
     That the candidate finds answers likelier after their own questions than after others.
 

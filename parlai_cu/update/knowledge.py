@@ -8,10 +8,10 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 from parlai_cu import files
 from parlai_cu.errors import KnowledgeError, UsageError
-from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.types import Evidence, Fact, Turn
 from parlai_cu.update.diagnosis import Find
-from parlai_cu.update.wording import Example, told, values
+from parlai_cu.update.wording import Example, stated_values, values
 
 _SQLITE = "sqlite:///"
 _ASKED_FOR = 5
@@ -61,7 +61,7 @@ def facts_of(examples: Sequence[Example]) -> List[Fact]:
     """
     found: Dict[str, Fact] = {}
     for example in examples:
-        if told(example) and (not example.history or values(example.text)):
+        if stated_values(example) and (not example.history or values(example.text)):
             name = name_of(example.text)
             found.setdefault(name, Fact(example.label, id=name, question=example.text))
     return list(found.values())
@@ -73,7 +73,7 @@ def holder(uri: str) -> Callable[[Sequence[Example]], bool]:
     def holds(examples: Sequence[Example]) -> bool:
         base = open_knowledge_base(uri)
         try:
-            asked = [e for e in examples if told(e)][:_LOOKED_UP]
+            asked = [e for e in examples if stated_values(e)][:_LOOKED_UP]
             held = sum(base.get(name_of(e.text)) is not None for e in asked)
             return held > len(asked) / 2
         finally:

@@ -6,7 +6,7 @@ import os
 import textwrap
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from parlai_cu.update.choice import Choice
+from parlai_cu.update.choice import ModeChoice
 from parlai_cu.update.diagnosis import Diagnosis
 from parlai_cu.update.safety import Pair
 from parlai_cu.update.wording import Example, tokens
@@ -79,7 +79,7 @@ def diagnosis_rows(held: Mapping[str, Any]) -> List[Tuple[str, str]]:
     return rows
 
 
-def choice_text(choice: Choice, diagnosis: Diagnosis, listed: int) -> str:
+def choice_text(choice: ModeChoice, diagnosis: Diagnosis, listed: int) -> str:
     """
     Diagnosis and choice for the terminal, with so many contradictory pairs ``listed`` at most.
     """

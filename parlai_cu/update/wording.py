@@ -70,7 +70,7 @@ def values(text: str) -> Set[str]:
     return found
 
 
-def told(example: Example) -> FrozenSet[str]:
+def stated_values(example: Example) -> FrozenSet[str]:
     """The values that an answer tells: those that were not said before."""
     said = set(tokens(example.context))
     return frozenset(value for value in values(example.label) if value not in said)
@@ -88,7 +88,7 @@ def contradict(one: Example, other: Example) -> bool:
     They tell different values, neither all that the other does, or one says yes and one no. The
     same in other words is no contradiction.
     """
-    said, else_said = told(one), told(other)
+    said, else_said = stated_values(one), stated_values(other)
     if said and else_said and not (said <= else_said or else_said <= said):
         return True
     yes_or_no = [tokens(e.label)[:1] in (["yes"], ["no"]) for e in (one, other)]

@@ -8,13 +8,13 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import torch
 
 from parlai_cu.selection.catalogue import block_of
-from parlai_cu.versions import materialise
+from parlai_cu.versions import checkout
 from parlai_cu.versions.records import Version
-from parlai_cu.versions.shelf import Shelf, refuse_pruned
+from parlai_cu.versions.version_reader import Shelf, refuse_pruned
 
 # under which a model file keeps its weights
 _WEIGHTS = "model/"
-_SETTINGS = f"{materialise.MODEL}.opt"
+_SETTINGS = f"{checkout.MODEL}.opt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +80,8 @@ def compare(shelf: Shelf, one: Version, other: Version) -> VersionDiff:
         refuse_pruned(version)
     before, after = (shelf.contents(version)["tensors"] for version in (one, other))
     differ = {path for path in before if path in after and before[path] != after[path]}
-    old = materialise.read_tensors(one, shelf.part, shelf.read)
-    new = materialise.read_tensors(other, shelf.part, shelf.read)
+    old = checkout.read_tensors(one, shelf.part, shelf.read)
+    new = checkout.read_tensors(other, shelf.part, shelf.read)
     paths = [*before, *(path for path in after if path not in before)]
     blocks: Dict[str, List[str]] = {}
     for path in paths:
@@ -150,7 +150,7 @@ def _settings(shelf: Shelf, one: Version, other: Version) -> Dict[str, Tuple[Any
 
 
 def _files(one: Version, other: Version) -> Tuple[str, ...]:
-    stored = {materialise.MODEL, materialise.DELTA, materialise.CONTENTS, _SETTINGS}
+    stored = {checkout.MODEL, checkout.DELTA, checkout.CONTENTS, _SETTINGS}
     names = sorted({*one.files, *other.files} - stored)
     hashes = [[v.files[n].sha256 if n in v.files else None for n in names] for v in (one, other)]
     return tuple(name for name, a, b in zip(names, *hashes) if a != b)

@@ -9,7 +9,7 @@ import contextlib
 from typing import Any, Iterator, Optional
 
 from parlai_cu.errors import KnowledgeError, VersionsError
-from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.versions import channels
 from parlai_cu.versions.store import VersionStore
 

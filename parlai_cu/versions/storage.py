@@ -52,7 +52,7 @@ class Storage:
     def names(self, *names: str) -> List[str]:
         """What a folder holds, sorted; nothing where it is missing."""
         path = self.path(*names)
-        with told(path):
+        with translate_errors(path):
             if not self.exists(*names):
                 return []
             found = self._manager.ls(path) if self.remote else os.listdir(path)
@@ -61,7 +61,7 @@ class Storage:
     def read(self, *names: str) -> Optional[str]:
         """The text of a small file; None where it is missing."""
         path = self.path(*names)
-        with told(path):
+        with translate_errors(path):
             try:
                 if self.remote and not self._manager.exists(path):
                     return None
@@ -76,7 +76,7 @@ class Storage:
         if self.remote:
             return self.read(*names)
         path = self.path(*names)
-        with told(path):
+        with translate_errors(path):
             try:
                 status = os.stat(path)
             except FileNotFoundError:
@@ -107,7 +107,7 @@ class Storage:
     def write(self, text: str, *names: str) -> None:
         """Write a small file as a whole: a reader sees the old one or the new one."""
         path = self.path(*names)
-        with told(path):
+        with translate_errors(path):
             if self.remote:
                 files.step(f"write {path}")
                 with self._manager.open(path, "w") as f:
@@ -118,7 +118,7 @@ class Storage:
     def make_folder(self, *names: str) -> None:
         """Make a folder and those above it."""
         path = self.path(*names)
-        with told(path):
+        with translate_errors(path):
             files.step(f"mkdir {path}")
             if self.remote:
                 self._manager.mkdirs(path)
@@ -129,7 +129,7 @@ class Storage:
     def staging(self, *names: str) -> Iterator[str]:
         """A local folder to build in, that :meth:`publish` can move below ``names``."""
         inside = None if self.remote else self.path(*names)
-        with told(self.path(*names)):
+        with translate_errors(self.path(*names)):
             files.step(f"staging in {inside}")
             folder = tempfile.mkdtemp(prefix=".staging-", dir=inside)
         try:
@@ -148,7 +148,7 @@ class Storage:
         :param names: what leads to its place, see :meth:`path`
         """
         path = self.path(*names)
-        with told(path):
+        with translate_errors(path):
             if not self.remote:
                 os.chmod(staged, 0o755)
                 files.sync_folder(staged)
@@ -167,13 +167,13 @@ class Storage:
         path = self.path(*names)
         if not self.remote:
             return path
-        with told(path):
+        with translate_errors(path):
             return str(self._manager.get_local_path(path))
 
     def remove(self, *names: str) -> None:
         """Remove a file or a folder with all that is in it."""
         path = self.path(*names)
-        with told(path):
+        with translate_errors(path):
             files.step(f"remove {path}")
             if self.remote:
                 self._manager.rm(path)
@@ -197,7 +197,7 @@ class Storage:
         import filelock
 
         path = self.path(LOCK)
-        with told(path):
+        with translate_errors(path):
             lock = filelock.FileLock(path, timeout=LOCK_SECONDS)
             try:
                 lock.acquire()
@@ -216,7 +216,7 @@ class Storage:
 
 
 @contextlib.contextmanager
-def told(path: str) -> Iterator[None]:
+def translate_errors(path: str) -> Iterator[None]:
     """
     Errors of the system, as ours.
 

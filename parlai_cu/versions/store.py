@@ -32,11 +32,12 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Set
 
 from parlai_cu.errors import VersionsError, nearest
 from parlai_cu.types import Verdict
-from parlai_cu.versions import channels, materialise, records
+from parlai_cu.versions import channels, checkout, records
 from parlai_cu.versions.diff import VersionDiff, compare
-from parlai_cu.versions.intake import Intake
+from parlai_cu.versions.importer import ModelImporter
 from parlai_cu.versions.records import Promotion, Version
-from parlai_cu.versions.shelf import (
+from parlai_cu.versions.storage import Storage, translate_errors
+from parlai_cu.versions.version_reader import (
     FOLDER,
     RECORD,
     Shelf,
@@ -44,7 +45,6 @@ from parlai_cu.versions.shelf import (
     number_of,
     refuse_pruned,
 )
-from parlai_cu.versions.storage import Storage, told
 
 FORMAT = 1
 STORE = "store.json"
@@ -135,7 +135,7 @@ class VersionStore:
         above = self.get(parent) if parent is not None else None
         if delta and above is None:
             raise VersionsError("delta: a delta needs a parent to be against")
-        intake = Intake(model_file)
+        intake = ModelImporter(model_file)
         base = None if delta is False else self._delta_base(above)
         with self._storage.staging(FOLDER) as staged:
             kept = intake.write(staged, base, wanted=delta)
@@ -162,15 +162,15 @@ class VersionStore:
                     packages=records.packages(),
                     note=note,
                 )
-                with told(staged):
-                    materialise.write_json(os.path.join(staged, RECORD), records.to_json(version))
+                with translate_errors(staged):
+                    checkout.write_json(os.path.join(staged, RECORD), records.to_json(version))
                 self._storage.publish(staged, RECORD, FOLDER, version.id)
         return version
 
-    def _delta_base(self, above: Optional[Version]) -> Optional[materialise.Base]:
-        if above is None or above.pruned or above.depth >= materialise.MAX_DEPTH:
+    def _delta_base(self, above: Optional[Version]) -> Optional[checkout.Base]:
+        if above is None or above.pruned or above.depth >= checkout.MAX_DEPTH:
             return None
-        return materialise.Base(above, self._shelf.contents(above))
+        return checkout.Base(above, self._shelf.contents(above))
 
     def _next_number(self) -> int:
         held = self._storage.read_json(STORE)
@@ -223,7 +223,7 @@ class VersionStore:
         """
         found = self.get(version)
         refuse_pruned(found)
-        with open(self._shelf.part(found, f"{materialise.MODEL}.opt"), encoding="utf-8") as f:
+        with open(self._shelf.part(found, f"{checkout.MODEL}.opt"), encoding="utf-8") as f:
             held: Dict[str, Any] = json.load(f)
         return held
 
@@ -245,8 +245,8 @@ class VersionStore:
         source = self.model_file(version)
         if os.path.exists(model_file) or os.path.exists(model_file + ".opt"):
             raise VersionsError(f"{model_file} exists; choose another path")
-        with told(model_file):
-            materialise.copy_model(source, model_file)
+        with translate_errors(model_file):
+            checkout.copy_model(source, model_file)
 
     # -- channels ----------------------------------------------------------------------------
 
@@ -464,7 +464,7 @@ class VersionStore:
                     if name != RECORD:
                         self._storage.remove(FOLDER, version.id, name)
                 shutil.rmtree(os.path.join(self._shelf.cache, version.id), ignore_errors=True)
-        materialise.remove_stale(self._storage)
+        checkout.remove_stale(self._storage)
 
     def _foreign(self) -> List[str]:
         """What lies in the directory and is not ours."""

@@ -27,7 +27,7 @@ def in_share(conversation: str, version: str, share: float) -> bool:
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
-class LineUp:
+class VersionRouter:
     """
     The models in memory and what they are there for. Not thread-safe: the caller holds a lock.
 

@@ -46,7 +46,7 @@ def distil(
 @pytest.fixture
 def soft(monkeypatch: pytest.MonkeyPatch) -> List[float]:
     """The soft-label loss of each step."""
-    from parlai_cu.agents.soft_rows import SoftRows
+    from parlai_cu.agents.soft_label_loss import SoftRows
 
     seen: List[float] = []
     stock = SoftRows.fresh_losses
@@ -138,7 +138,7 @@ def test_classes_in_another_order(
     distil: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of the student's columns learns from the teacher's column of the same class."""
-    from parlai_cu.agents.soft_rows import SoftRows
+    from parlai_cu.agents.soft_label_loss import SoftRows
 
     seen: List[Any] = []
     stock = SoftRows.teacher_logits

@@ -7,7 +7,7 @@ import pytest
 
 from parlai_cu.agents.kb_augmented.domain_model import DomainModel
 from parlai_cu.errors import KnowledgeError, ModelFileError
-from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.types import Turn
 from tests.conftest import BASES, NEW
 

@@ -18,7 +18,7 @@ from parlai.core.params import ParlaiParser
 from parlai_cu import checkpoints
 from parlai_cu.agents.kb_augmented.domain_model import DomainModel
 from parlai_cu.errors import ModelFileError, ParlaiCuError
-from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.scripts.export_model import ExportModel
 from parlai_cu.scripts.versions import VersionsScript
 from tests.conftest import states

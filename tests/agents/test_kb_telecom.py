@@ -10,7 +10,7 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
-from parlai_cu.knowledge.reading import read_facts, told
+from parlai_cu.knowledge.reading import read_facts, row_sentence
 
 PLANS = Path(__file__).parents[2] / "parlai_cu" / "tasks" / "telecom" / "facts" / "plans.csv"
 # phrasings that the assistant's training never saw, and the column they ask for
@@ -58,7 +58,7 @@ def test_five_phrasings_tell_what_changed_and_nothing_else_does(
     before = [say(text) for text in stay]
     for name, price in changed.items():
         fields = {**rows[name].fields, "price": price}
-        kb.update(dataclasses.replace(rows[name], text=told(fields, name), fields=fields))
+        kb.update(dataclasses.replace(rows[name], text=row_sentence(fields, name), fields=fields))
     for name, price in changed.items():
         for phrasing, _ in ASKED:
             assert say(phrasing.format(name=name)) == f"{name}: price {price}."

@@ -96,16 +96,16 @@ def test_05_waiting_in_a_pool_for_long(tmp_path: Path) -> None:
         first = await Client.at(address)
         await first.send({"type": "hello"})
         assert (await first.hear())["type"] == "hello"
-        await until(lambda: manager.lives.pools.get("default"), "in the pool")
-        (waiter,) = manager.lives.pools["default"]
+        await until(lambda: manager.lifecycle.pools.get("default"), "in the pool")
+        (waiter,) = manager.lifecycle.pools["default"]
         waiter.since -= 31
-        manager.lives.tidy_pools()
-        manager.lives.tidy_pools()
+        manager.lifecycle.tidy_pools()
+        manager.lifecycle.tidy_pools()
         assert "Pairing is taking longer" in (await first.hear())["text"]
         second = await Client.at(address)
         await second.send({"type": "hello"})
         assert (await second.hear())["type"] == "hello"
-        await until(lambda: not manager.lives.pools["default"], "paired")
+        await until(lambda: not manager.lifecycle.pools["default"], "paired")
         await first.send({"text": "anybody there?"})
         assert (await second.hear())["text"] == "anybody there?"
 
@@ -309,10 +309,10 @@ def test_17_words_of_a_user_who_waits_for_another(tmp_path: Path) -> None:
     async def visit(address: str) -> None:
         user = await Client.at(address)
         assert "Welcome to the overworld" in await user.say("begin")
-        await until(lambda: manager.lives.pools.get("default"), "in the pool")
+        await until(lambda: manager.lifecycle.pools.get("default"), "in the pool")
         assert "If you wish to exit, type *EXIT*" in await user.say("hello?")
         assert "Welcome to the overworld" in await user.say("exit")
-        assert not manager.lives.pools["default"]
+        assert not manager.lifecycle.pools["default"]
 
     manager = service(tmp_path, written)
     serve(manager, visit)

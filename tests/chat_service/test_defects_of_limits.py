@@ -81,9 +81,9 @@ def test_20_stopping(chat: Any, tmp_path: Path) -> None:
         OPEN.clear()
         try:
             await busy.send({"text": "hello"})
-            await until(lambda: manager.reception.busy, "a turn under way")
+            await until(lambda: manager.gateway.busy, "a turn under way")
             stopping = asyncio.ensure_future(manager.stop())
-            await until(lambda: manager.reception.draining, "stopping")
+            await until(lambda: manager.gateway.draining, "stopping")
             await idle.send({"text": "one more"})
             assert (await idle.hear())["code"] == "draining"
         finally:
@@ -123,11 +123,11 @@ def test_21_silence(tmp_path: Path) -> None:
 
     async def visit(address: str) -> None:
         user = await (await Client.at(address)).enter()
-        (conversation,) = manager.reception.by_id.values()
-        manager.reception.tidy()
+        (conversation,) = manager.gateway.by_id.values()
+        manager.gateway.tidy()
         assert await user.say("here") == "here"
         conversation.last_heard -= 61
-        manager.reception.tidy()
+        manager.gateway.tidy()
         assert (await user.hear())["code"] == "idle"
         assert await user.closed() == 1001
         assert not manager.messenger_agent_states
@@ -149,12 +149,12 @@ def test_21_a_peer_that_answers_no_ping(tmp_path: Path) -> None:
         )
         text = b'{"text": "begin"}'  # masked with zeros
         writer.write(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
-        await until(lambda: manager.reception.by_id, "it is let in")
+        await until(lambda: manager.gateway.by_id, "it is let in")
         # what it is sent is read, but pings are not answered
         heard = await asyncio.wait_for(reader.read(), PATIENCE)
         assert b"\x89\x00" in heard, "it was pinged"
         writer.close()
-        await until(lambda: not manager.reception.by_id, "it is gone")
+        await until(lambda: not manager.gateway.by_id, "it is gone")
 
     serve(manager, visit)
 
@@ -232,12 +232,12 @@ def test_25_eligibility_by_the_worlds_name(tmp_path: Path) -> None:
         user = await Client.at(address)
         await user.send({"type": "hello"})
         await user.hear()
-        await until(lambda: manager.lives.pools.get("default"), "in the pool")
-        (waiter,) = manager.lives.pools["default"]
-        manager.lives.tidy_pools()
+        await until(lambda: manager.lifecycle.pools.get("default"), "in the pool")
+        (waiter,) = manager.lifecycle.pools["default"]
+        manager.lifecycle.tidy_pools()
         assert not waiter.place.done()
         waiter.state.data["grown_up"] = True
-        manager.lives.tidy_pools()
+        manager.lifecycle.tidy_pools()
         assert (await user.hear())["text"] == "come in"
 
     serve(manager, visit)
@@ -252,13 +252,13 @@ def test_26_all_who_waited_too_long_go_at_once(tmp_path: Path) -> None:
         users = [await Client.at(address) for _ in range(4)]
         for user in users:
             assert "overworld" in await user.say("begin")
-        await until(lambda: len(manager.lives.pools.get("default", ())) == 4, "all wait")
-        for waiter in manager.lives.pools["default"]:
+        await until(lambda: len(manager.lifecycle.pools.get("default", ())) == 4, "all wait")
+        for waiter in manager.lifecycle.pools["default"]:
             waiter.since -= 601
-        manager.lives.tidy_pools()
+        manager.lifecycle.tidy_pools()
         for user in users:
             assert "overworld" in (await user.hear())["text"]
-        assert not manager.lives.pools["default"]
+        assert not manager.lifecycle.pools["default"]
 
     serve(manager, visit)
 
@@ -272,10 +272,10 @@ def test_26_a_backup_task(tmp_path: Path) -> None:
         user = await Client.at(address)
         await user.send({"type": "hello"})
         await user.hear()
-        await until(lambda: manager.lives.pools.get("default"), "in the pool")
-        manager.lives.pools["default"][0].since -= 601
-        manager.lives.tidy_pools()
-        await until(lambda: not manager.lives.pools["default"], "out of the pool")
+        await until(lambda: manager.lifecycle.pools.get("default"), "in the pool")
+        manager.lifecycle.pools["default"][0].since -= 601
+        manager.lifecycle.tidy_pools()
+        await until(lambda: not manager.lifecycle.pools["default"], "out of the pool")
         assert await user.say("hello") == "hello"
 
     serve(manager, visit)
@@ -299,7 +299,7 @@ def test_27_nothing_is_kept_of_conversations(tmp_path: Path) -> None:
                 await user.say("exit")
             user.close()
             await until(lambda: not manager.messenger_agent_states, "forgotten")
-        await until(lambda: not manager.lives._ending and not manager.reception.busy, "ended")
+        await until(lambda: not manager.lifecycle._ending and not manager.gateway.busy, "ended")
 
         # the model's thread and the worlds' still hold what they did last
         other = await (await Client.at(address)).enter()
@@ -308,9 +308,9 @@ def test_27_nothing_is_kept_of_conversations(tmp_path: Path) -> None:
         assert [agent() for agent in left] == [None] * 3
         other.close()
         await until(lambda: not manager.messenger_agent_states, "forgotten")
-        assert not manager.reception.by_id and not manager.reception.by_token
-        assert not manager.lives._lives and not any(manager.lives.pools.values())
-        assert not manager.reception.guests()
+        assert not manager.gateway.by_id and not manager.gateway.by_token
+        assert not manager.lifecycle._lives and not any(manager.lifecycle.pools.values())
+        assert not manager.gateway.clients()
 
     serve(manager, visit)
 

@@ -10,7 +10,7 @@ from parlai.core.message import Message
 from parlai.core.opt import Opt
 
 from parlai_cu.chat_service.model import shared_with_worlds
-from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.serving.batcher import Batcher
 from parlai_cu.types import Fact
 

@@ -100,7 +100,7 @@ def test_health_ready_metrics(web: Any) -> None:
         assert values['parlai_cu_failed_total{what="model"}'] == "1.0"
         told = manager.status()
         assert told["conversations"] == 1 and told["latency_p50_ms"] > 0 and told["models"]
-        manager.reception.draining = True
+        manager.gateway.draining = True
         assert (await http.ask("GET", "/ready"))[0] == 503
         assert (await http.ask("POST", "/v1/conversations"))[0] == 503
         assert (await http.ask("GET", "/health"))[0] == 200
@@ -153,7 +153,7 @@ def test_the_password_by_http(web: Any) -> None:
         assert (await http.ask("POST", "/v1/conversations", headers=wrong))[0] == 401
         right = {"Authorization": "Bearer open"}
         assert (await http.ask("POST", "/v1/conversations", headers=right))[0] == 201
-        assert not [c for c in manager.reception.by_id.values() if c.turn]
+        assert not [c for c in manager.gateway.by_id.values() if c.turn]
 
     web(visit, password="open")
 
@@ -183,7 +183,7 @@ def test_a_reader_who_does_not_read(web: Any) -> None:
         address = f"ws://127.0.0.1:{manager.port}/websocket"
         reader = await (await Client.at(address)).enter()
         other = await (await Client.at(address)).enter()
-        slow, _ = manager.reception.by_id.values()
+        slow, _ = manager.gateway.by_id.values()
         # a peer whose window is full: nothing that is written goes out
         stream = slow.connection.ws_connection.stream
         stream._handle_write = lambda: None
@@ -210,7 +210,7 @@ def test_too_many_connections(web: Any) -> None:
         assert await second.closed() == 1008
         assert "too many" in second.connection.close_reason
         first.close()
-        await until(lambda: not manager.reception.guests(), "closed")
+        await until(lambda: not manager.gateway.clients(), "closed")
         await (await Client.at(address)).enter()
 
     web(visit, connections_per_address=1)

@@ -93,7 +93,7 @@ def test_two_users(demo: Any) -> None:
             heard = [(await user.hear())["text"] for _ in range(4)]
             assert "You will be matched with a random person" in heard[3]
             users.append(user)
-        await until(lambda: len(demo.lives._lives) == 4 and not demo.lives.pools["chat"], "paired")
+        await until(lambda: len(demo.lifecycle._lives) == 4 and not demo.lifecycle.pools["chat"], "paired")
         for number, user in enumerate(users):
             await user.send({"text": f"I am {number}"})
         for number, user in enumerate(users):
@@ -199,7 +199,7 @@ def test_ratings_and_taking_up_again(tmp_path: Path) -> None:
         await user.send({"type": "rating", "turn": 1, "rating": "up"})
         assert (await user.hear())["text"] == "rating up"
         user.close()
-        await until(lambda: not manager.reception.guests(), "gone")
+        await until(lambda: not manager.gateway.clients(), "gone")
         back = await Client.at(address)
         await back.send({"type": "hello", "token": token})
         assert (await back.hear())["resumed"] is True
@@ -254,7 +254,7 @@ def test_flat(tmp_path: Path) -> None:
             assert await user.say("hello") == "hello (1)"
             user.close()
         await until(lambda: not manager.messenger_agent_states, "forgotten")
-        await until(lambda: not manager.reception.guests(), "gone")
+        await until(lambda: not manager.gateway.clients(), "gone")
 
     async def visit(address: str) -> None:
         await some(address, 20)

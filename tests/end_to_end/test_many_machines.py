@@ -13,7 +13,7 @@ from typing import Any, AsyncIterator, Callable, Dict, Iterator, List, Optional
 
 import pytest
 
-from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.types import Fact, Verdict
 from parlai_cu.versions.store import VersionStore
 from tests.knowledge import postgres

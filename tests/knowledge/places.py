@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, NamedTuple
 
-from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.types import Fact
 from tests.knowledge import oxigraph, postgres
 from tests.knowledge.servers import chat_server, completion

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from parlai_cu import plugin
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.backends.base import KnowledgeBase
-from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.types import Evidence, Fact, Turn
 from tests.knowledge.places import ASKED, KNOWN, LEFT_OUT, PLACES, Place
 from tests.knowledge.test_sqlite import HOSTILE

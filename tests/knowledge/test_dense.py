@@ -11,8 +11,8 @@ import pytest
 from parlai_cu.errors import KnowledgeError, UsageError
 from parlai_cu.knowledge.backends.stored import StoredFacts
 from parlai_cu.knowledge.encoders import load_encoder
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.knowledge.fusion import reciprocal_ranks
-from parlai_cu.knowledge.opening import open_knowledge_base
 from parlai_cu.scripts.knowledge_base import KnowledgeBaseScript
 from parlai_cu.types import Fact, Turn
 from tests.knowledge import postgres

@@ -7,7 +7,7 @@ from typing import List
 import pytest
 
 from parlai_cu.errors import KnowledgeError
-from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.types import Turn
 from tests.knowledge.test_sqlite import HOSTILE
 

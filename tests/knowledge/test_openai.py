@@ -7,9 +7,9 @@ from typing import Any, Dict, Iterator, List, Tuple
 import pytest
 
 from parlai_cu.errors import KnowledgeError
-from parlai_cu.knowledge.asked import Breaker
 from parlai_cu.knowledge.backends.openai import LanguageModel
-from parlai_cu.knowledge.opening import SeveralKnowledgeBases, open_knowledge_base
+from parlai_cu.knowledge.cached_source import CircuitBreaker
+from parlai_cu.knowledge.factory import SeveralKnowledgeBases, open_knowledge_base
 from parlai_cu.types import Turn
 from tests.knowledge.servers import ChatServer, chat_server, completion
 from tests.knowledge.test_sqlite import HOSTILE
@@ -93,7 +93,7 @@ def test_answers_are_remembered(model: LanguageModel, server: ChatServer) -> Non
 
 def test_memory_is_bounded(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest is forgotten."""
-    monkeypatch.setattr("parlai_cu.knowledge.asked._REMEMBERED", 2)
+    monkeypatch.setattr("parlai_cu.knowledge.cached_source._REMEMBERED", 2)
     for text in ("a b", "c d", "e f"):
         texts(model, text)
     assert len(model._answers) == 2
@@ -193,7 +193,7 @@ def test_what_fails_is_left_alone(server: ChatServer, model: LanguageModel) -> N
 def test_one_tries_for_all() -> None:
     """While a source is tried again after a rest, the others go on without it."""
     clock = Clock()
-    breaker = Breaker(failures=2, rest_s=10, clock=clock)
+    breaker = CircuitBreaker(failures=2, rest_s=10, clock=clock)
     breaker.failed()
     assert breaker.wait() == 0
     breaker.failed()

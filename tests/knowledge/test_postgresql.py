@@ -7,7 +7,7 @@ import pytest
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.backends.postgresql import PostgresFacts, shown
-from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.types import Fact, Turn
 from tests.knowledge import postgres
 from tests.knowledge.test_sqlite import FACTS, ids

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from parlai_cu.errors import DataError
-from parlai_cu.knowledge.reading import read_facts, told
+from parlai_cu.knowledge.reading import read_facts, row_sentence
 
 
 def write(path: Path, text: str) -> str:
@@ -85,5 +85,5 @@ def test_nothing_is_imported_from_a_file_with_a_bad_line(tmp_path: Path) -> None
 
 def test_empty_cells_are_not_told() -> None:
     """Nor is an entity that is not there."""
-    assert told({"a_b": "1", "c": ""}, "X") == "X: a b 1."
-    assert told({"a": "1"}, "") == "a 1."
+    assert row_sentence({"a_b": "1", "c": ""}, "X") == "X: a b 1."
+    assert row_sentence({"a": "1"}, "") == "a 1."

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parlai_cu.errors import KnowledgeError
-from parlai_cu.knowledge.endpoint import Answer
-from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.endpoint import EndpointReply
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.types import Turn
 from tests.knowledge.oxigraph import Oxigraph, running
 from tests.knowledge.servers import chat_server
@@ -167,7 +167,7 @@ def test_what_is_no_endpoint_is_refused(server: Oxigraph) -> None:
 def test_one_that_answers_something_else(monkeypatch: Any, town: SparqlEndpoint) -> None:
     """A page of a proxy, say: a clear error, and all is well once it is gone."""
     with monkeypatch.context() as patch:
-        page = Answer(200, b"<html>Please log in</html>", "text/html")
+        page = EndpointReply(200, b"<html>Please log in</html>", "text/html")
         patch.setattr(town._endpoint, "post", lambda *args, **more: page)
         with pytest.raises(KnowledgeError, match="answers no SPARQL queries: b'<html>"):
             town.query(Turn("curry garden"))

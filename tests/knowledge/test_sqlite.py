@@ -11,7 +11,7 @@ import pytest
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
-from parlai_cu.knowledge.opening import SeveralKnowledgeBases, open_knowledge_base
+from parlai_cu.knowledge.factory import SeveralKnowledgeBases, open_knowledge_base
 from parlai_cu.types import Fact, Turn
 
 FACTS = [
@@ -193,7 +193,7 @@ def test_a_writer_that_dies_leaves_a_whole_base(uri: str, base: SQLiteFacts) -> 
     base.close()
     script = (
         "import os, sys\n"
-        "from parlai_cu.knowledge.opening import open_knowledge_base\n"
+        "from parlai_cu.knowledge.factory import open_knowledge_base\n"
         "from parlai_cu.types import Fact\n"
         "def facts():\n"
         "    for i in range(1000):\n"

@@ -12,7 +12,7 @@ from parlai_cu.errors import DataError, KnowledgeError
 from parlai_cu.knowledge import bm25
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
 from parlai_cu.knowledge.backends.stored import StoredFacts
-from parlai_cu.knowledge.opening import open_knowledge_base
+from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.knowledge.words import terms
 from parlai_cu.types import Fact, Turn
 from tests.knowledge import postgres

@@ -71,9 +71,9 @@ def test_flags_win_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     written = {**config(), "opt": {"max_text": 10, "max_batch": 3, "max_queue": 4}}
     run(tmp_path, written, max_text=20)
     (manager,) = made
-    limits = manager.reception.limits
+    limits = manager.gateway.limits
     assert (limits.max_text, limits.max_queue, manager.batcher.max_batch) == (20, 4, 3)
-    assert limits.max_conversations == 100 and manager.reception.password == "from outside"
+    assert limits.max_conversations == 100 and manager.gateway.password == "from outside"
     assert flags.value({}, "address") == "127.0.0.1"
 
 
@@ -81,10 +81,10 @@ def test_help_tells_the_defaults() -> None:
     """Every limit with its default."""
     import re
 
-    from parlai_cu.serving.limits import Limits
+    from parlai_cu.serving.limits import ServiceLimits
 
     text = " ".join(Serve.setup_args().format_help().split())
-    for name, value in vars(Limits()).items():
+    for name, value in vars(ServiceLimits()).items():
         flag = f"--{name.replace('_', '-')}"
         assert flag in text
         if name != "max_conversations":

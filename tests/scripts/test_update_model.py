@@ -230,10 +230,10 @@ def test_an_interrupted_run_goes_on(
 ) -> None:
     """What was measured before Ctrl-C is not measured again, and training is the stock loop's."""
     from parlai_cu.update.steps import training
-    from parlai_cu.update.steps.measuring import Model
+    from parlai_cu.update.steps.evaluation import EvaluatedModel
 
     measured: List[str] = []
-    stock = Model.measure
+    stock = EvaluatedModel.measure
 
     def measure(self: Any, task: str, *args: Any, **kwargs: Any) -> Any:
         measured.append(self.model_file)
@@ -242,7 +242,7 @@ def test_an_interrupted_run_goes_on(
     def interrupted(*words: str) -> None:
         raise SystemExit(130)
 
-    monkeypatch.setattr(Model, "measure", measure)
+    monkeypatch.setattr(EvaluatedModel, "measure", measure)
     options = dict(retain_task=tasks["old"], mode="frozen_layer", training="-tstep 2 -vstep 2")
     with monkeypatch.context() as patch:
         patch.setattr(training.TrainModel, "main", interrupted)
@@ -262,12 +262,12 @@ def test_ctrl_c_outside_of_training_is_one_line(
     capsys: pytest.CaptureFixture,
 ) -> None:
     """While both models are measured, too: no traceback, the status of a program stopped so."""
-    from parlai_cu.update.steps.measuring import Model
+    from parlai_cu.update.steps.evaluation import EvaluatedModel
 
     def stopped(*args: Any, **kwargs: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Model, "measure", stopped)
+    monkeypatch.setattr(EvaluatedModel, "measure", stopped)
     with pytest.raises(SystemExit, match="130"):
         update(versions, tasks["new"], mode="frozen_layer")
     assert capsys.readouterr().err.splitlines()[-1].startswith("parlai_cu: stopped. The same")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from parlai_cu.serving.limits import Limits
+from parlai_cu.serving.limits import ServiceLimits
 from parlai_cu.serving.protocol import (
     REFUSALS,
     Incoming,
@@ -16,7 +16,7 @@ from parlai_cu.serving.protocol import (
     read_frame,
 )
 
-LIMITS = Limits(max_text=10, max_frame=100)
+LIMITS = ServiceLimits(max_text=10, max_frame=100)
 
 
 def test_a_plain_message() -> None:

@@ -8,7 +8,7 @@ import pytest
 from parlai_cu.errors import UsageError
 from parlai_cu.retention.metrics import Sums
 from parlai_cu.update import gate
-from parlai_cu.update.gate import Limits, check_retained, check_update, paired, verdict
+from parlai_cu.update.gate import GateLimits, check_retained, check_update, paired, verdict
 
 
 def sums(values: Any) -> Sums:
@@ -35,7 +35,7 @@ def test_retained_skill_may_fall_as_far_as_allowed(
     before: float, after: float, result: str
 ) -> None:
     """f1 may fall by .03."""
-    check = check_retained("old", "f1", 0.03, noise(200, before), noise(200, after), Limits())
+    check = check_retained("old", "f1", 0.03, noise(200, before), noise(200, after), GateLimits())
     assert check.result == result, check.reason
 
 
@@ -43,7 +43,7 @@ def test_a_loss_that_chance_may_hide_is_not_accepted() -> None:
     """The estimate is within the limit, its bound is not: not enough data, never a pass."""
     rng = np.random.default_rng(1)
     before, after = sums(rng.integers(0, 2, 60)), sums(rng.integers(0, 2, 60))
-    check = check_retained("old", "accuracy", 0.03, before, after, Limits())
+    check = check_retained("old", "accuracy", 0.03, before, after, GateLimits())
     assert check.result == "not enough data" and "60 examples do not tell" in check.reason
 
 
@@ -52,7 +52,7 @@ def test_perplexity_is_compared_by_its_logarithm() -> None:
     before = sums(np.full(100, np.log(10.0)))
     for after, result in ((10.4, "pass"), (11.0, "fail")):
         candidate = sums(np.full(100, np.log(after)))
-        check = check_retained("old", "ppl", 0.05, before, candidate, Limits())
+        check = check_retained("old", "ppl", 0.05, before, candidate, GateLimits())
         assert check.result == result
         assert check.figures["base"] == pytest.approx(10.0)
         assert check.figures["candidate"] == pytest.approx(after)
@@ -64,7 +64,7 @@ def test_perplexity_is_compared_by_its_logarithm() -> None:
 )
 def test_the_update_must_be_learnt(before: float, after: float, result: str) -> None:
     """A gain above the minimum passes; none, or a loss, fails."""
-    check = check_update("new", "f1", 0.01, noise(200, before), noise(200, after), Limits())
+    check = check_update("new", "f1", 0.01, noise(200, before), noise(200, after), GateLimits())
     assert check.result == result, check.reason
 
 
@@ -74,7 +74,7 @@ def test_answers_have_to_follow_from_questions(less: float, result: str) -> None
     rng = np.random.default_rng(0)
     own = rng.normal(3.0, 1.0, 200)
     other = own + rng.normal(less, 0.2, 200)
-    check = gate.check_dependence(sums(own), sums(other), Limits())
+    check = gate.check_dependence(sums(own), sums(other), GateLimits())
     assert (check.kind, check.result) == ("update", result), check.reason
 
 
@@ -94,7 +94,7 @@ def test_the_update_has_to_agree_with_itself(
 
 def test_few_examples_decide_nothing() -> None:
     """Under twenty, however clear they look."""
-    check = check_update("new", "f1", 0.0, noise(19, 0.1), noise(19, 0.9), Limits())
+    check = check_update("new", "f1", 0.0, noise(19, 0.1), noise(19, 0.9), GateLimits())
     assert check.result == "not enough data"
     assert check.reason == "19 held-out examples, expected 20 or more"
 
@@ -137,17 +137,17 @@ def test_the_verdict_is_that_of_the_worst_check(
 
 def test_limits_by_task_and_metric() -> None:
     """A task's own limit wins; without any the best known metric has a default."""
-    limits = Limits(losses={"f1": 0.1, "telecom:retain/f1": 0.02})
+    limits = GateLimits(losses={"f1": 0.1, "telecom:retain/f1": 0.02})
     assert limits.of_retained("telecom:retain", "", ["f1", "ppl"]) == {"f1": 0.02}
     assert limits.of_retained("other", "", ["f1", "ppl"]) == {"f1": 0.1}
-    assert Limits().of_retained("other", "", ["f1", "ppl"]) == {"ppl": 0.05}
-    assert Limits().of_update(["f1", "accuracy"]) == {"accuracy": 0.01}
+    assert GateLimits().of_retained("other", "", ["f1", "ppl"]) == {"ppl": 0.05}
+    assert GateLimits().of_update(["f1", "accuracy"]) == {"accuracy": 0.01}
 
 
 def test_an_unknown_metric_is_named() -> None:
     """With the nearest there is."""
     with pytest.raises(UsageError, match="--max-loss fact_ac: .* nearest: fact_acc"):
-        Limits(losses={"fact_ac": 0.1}).of_retained("t", "", ["fact_acc", "ppl"])
+        GateLimits(losses={"fact_ac": 0.1}).of_retained("t", "", ["fact_acc", "ppl"])
 
 
 @pytest.mark.parametrize("text", ["f1", "f1=high", "=0.1"])

@@ -2,7 +2,14 @@
 
 import pytest
 
-from parlai_cu.update.wording import Example, Wording, contradict, contradictions, told, values
+from parlai_cu.update.wording import (
+    Example,
+    Wording,
+    contradict,
+    contradictions,
+    stated_values,
+    values,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +29,7 @@ def test_values_are_numbers_and_names(text: str, expected: set) -> None:
 def test_what_was_asked_is_not_told() -> None:
     """A name in the question is no information in the answer."""
     example = Example("What does Flex 10 cost?", "You pay 25 dollars for Flex 10.")
-    assert told(example) == {"25"}
+    assert stated_values(example) == {"25"}
 
 
 @pytest.mark.parametrize(

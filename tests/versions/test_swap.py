@@ -2,12 +2,12 @@
 
 import pytest
 
-from parlai_cu.versions.swap import LineUp, in_share
+from parlai_cu.versions.swap import VersionRouter, in_share
 
 
-def line_up(*residents: str, live: str, canary: str = "", **settings: object) -> LineUp:
+def line_up(*residents: str, live: str, canary: str = "", **settings: object) -> VersionRouter:
     """A line-up with models in memory."""
-    lineup = LineUp(**settings)  # type: ignore[arg-type]
+    lineup = VersionRouter(**settings)  # type: ignore[arg-type]
     for version in residents:
         lineup.enter(version)
     lineup.serve(live, canary or None)

@@ -26,11 +26,11 @@ from parlai.utils.io import PathManager
 
 from parlai_cu.agents import updating_agent
 from parlai_cu.agents.deployed.loading import load
-from parlai_cu.agents.deployed.service import Resident, Service, serves_nothing
+from parlai_cu.agents.deployed.service import LoadedModel, ModelService, serves_nothing
 from parlai_cu.errors import UsageError
 from parlai_cu.serving.history import forget_old
 from parlai_cu.versions.store import VersionStore
-from parlai_cu.versions.swap import CONVERSATION, NONE, PINS, LineUp
+from parlai_cu.versions.swap import CONVERSATION, NONE, PINS, VersionRouter
 
 # in which an observation carries the turn it belongs to
 TURN = "deployed_turn"
@@ -41,7 +41,7 @@ _FLEETING = ("label_candidates", "text_candidates", "candidate_scores", "beam_te
 _NO_VERSIONS = "-m deployed needs --versions DIR (made by parlai versions import)"
 
 
-class Turn(NamedTuple):
+class ObservedBy(NamedTuple):
     """
     What an observation carries.
 
@@ -50,7 +50,7 @@ class Turn(NamedTuple):
 
     conversation: "DeployedAgent"
 
-    def __deepcopy__(self, memo: Any) -> "Turn":
+    def __deepcopy__(self, memo: Any) -> "ObservedBy":
         """Itself: a copied observation is of the same conversation."""
         return self
 
@@ -93,12 +93,12 @@ class DeployedAgent(Agent):
         self.opt = opt
         super().__init__(opt, shared)
         self.id = "Deployed"
-        self.service: Service = shared["service"] if shared else _start(opt)
+        self.service: ModelService = shared["service"] if shared else _start(opt)
         # what it is called in logs and ratings; whoever serves may name it
         self.conversation = uuid.uuid4().hex
         # the version of the first turn; the model it is on, and its clone, where it is on one
         self.begun_on: Optional[str] = None
-        self.resident: Optional[Resident] = None
+        self.resident: Optional[LoadedModel] = None
         self.inner: Any = None
         # (what was observed, what was replied) of each turn; what was observed since
         self._past: Deque[Tuple[List[Message], Any]] = collections.deque(maxlen=_MOST_TURNS)
@@ -154,14 +154,14 @@ class DeployedAgent(Agent):
         """Open a turn, on the version that is to answer it."""
         raw = Message(observation)
         with self.service.lock:
-            self.service.board(self)
+            self.service.acquire(self)
             inner = self.attached()
             self._pending.append(raw.copy())
         return self._take(inner.observe(raw))
 
     def act(self) -> Message:
         """Reply to what was observed."""
-        reply = self.service.answer([Turn(self)])[0]
+        reply = self.service.answer([ObservedBy(self)])[0]
         reply.force_set("id", self.id)
         self.self_observe(reply)
         return reply
@@ -224,13 +224,13 @@ class DeployedAgent(Agent):
         self.begun_on = None
 
     def _take(self, seen: Message) -> Message:
-        seen.force_set(TURN, Turn(self))
+        seen.force_set(TURN, ObservedBy(self))
         self.observation = seen
         return seen
 
     # -- on and off models; called by the service, under its lock ----------------------------
 
-    def enter(self, resident: Resident) -> None:
+    def enter(self, resident: LoadedModel) -> None:
         """Be on a model from now on."""
         self.resident, self.inner = resident, None
         resident.conversations.add(self)
@@ -245,7 +245,7 @@ class DeployedAgent(Agent):
     def attached(self) -> Any:
         """The clone of its model, with the conversation so far in its memory."""
         if self.resident is None:
-            self.service.board(self)
+            self.service.acquire(self)
         assert self.resident is not None
         if self.inner is None:
             self.inner = self.resident.agent.clone()
@@ -258,7 +258,7 @@ class DeployedAgent(Agent):
                 self._take(self.inner.observe(Message(message)))
         return self.inner
 
-    def ready(self) -> Tuple[Resident, Any]:
+    def ready(self) -> Tuple[LoadedModel, Any]:
         """Its model, and what that model made of the open turn."""
         self.attached()
         assert self.resident is not None
@@ -315,7 +315,7 @@ def _lasting(message: Any) -> Any:
     return Message({k: v for k, v in message.items() if k not in _FLEETING})
 
 
-def _start(opt: Opt) -> Service:
+def _start(opt: Opt) -> ModelService:
     if not opt.get("versions"):
         raise UsageError(_NO_VERSIONS)
     if updating_agent.is_training(opt):
@@ -330,8 +330,8 @@ def _start(opt: Opt) -> Service:
     pin = opt.get("pin") == CONVERSATION
     # an evaluation is of one version, from its first example to its last
     evaluates = _evaluates(opt)
-    lineup = LineUp(pin=pin, canary_share=0.0 if evaluates else share)
-    service = Service(
+    lineup = VersionRouter(pin=pin, canary_share=0.0 if evaluates else share)
+    service = ModelService(
         store,
         opt.get("channel") or "live",
         lineup,

@@ -2,7 +2,7 @@
 What all conversations of ``-m deployed`` have in common: the models in memory, and who watches.
 
 One thread in the background looks at the channels, loads what is new and tries it; conversations
-change over by themselves, between two turns (:meth:`Service.board`).
+change over by themselves, between two turns (:meth:`ModelService.acquire`).
 """
 
 import collections
@@ -18,7 +18,7 @@ from parlai_cu.errors import ParlaiCuError, VersionsError
 from parlai_cu.serving import logs
 from parlai_cu.versions import canary, channels
 from parlai_cu.versions.store import VersionStore
-from parlai_cu.versions.swap import LineUp
+from parlai_cu.versions.swap import VersionRouter
 
 CANARY_CHANNEL = "canary"
 # s between two looks at the channels
@@ -30,7 +30,7 @@ _REMEMBERED = 10_000
 _ERRORS_KEPT = 20
 
 
-class Resident:
+class LoadedModel:
     """
     A model in memory.
 
@@ -46,7 +46,7 @@ class Resident:
         self.acting: set = set()
 
 
-class Service:
+class ModelService:
     """
     The models that serve a channel.
 
@@ -61,14 +61,14 @@ class Service:
         self,
         store: VersionStore,
         channel: str,
-        lineup: LineUp,
+        lineup: VersionRouter,
         load: Callable[[str], Any],
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self.store, self.channel, self.lineup = store, channel, lineup
         # held for moments only, never while a model works
         self.lock = threading.Condition(threading.RLock())
-        self.residents: Dict[str, Resident] = {}
+        self.residents: Dict[str, LoadedModel] = {}
         self.guard: Optional[canary.Guard] = None
         self.swaps = 0
         self.load_errors: List[Dict[str, str]] = []
@@ -81,7 +81,7 @@ class Service:
         self._wake, self._closed = threading.Event(), False
         self._trouble = ""
 
-    def __deepcopy__(self, memo: Any) -> "Service":
+    def __deepcopy__(self, memo: Any) -> "ModelService":
         """Itself: ParlAI copies what agents share, and there is one service."""
         return self
 
@@ -130,14 +130,14 @@ class Service:
 
     # -- conversations -----------------------------------------------------------------------
 
-    def board(self, conversation: Any) -> Resident:
+    def acquire(self, conversation: Any) -> LoadedModel:
         """
         The model of a conversation's next turn, which is open from now on.
 
         A conversation whose turn is open already stays where it is.
         """
         with self.lock:
-            resident: Optional[Resident] = conversation.resident
+            resident: Optional[LoadedModel] = conversation.resident
             if resident is None or conversation not in resident.open:
                 version = self.lineup.choose(conversation.conversation, conversation.begun_on)
                 if conversation.begun_on not in self.lineup.residents:
@@ -153,7 +153,7 @@ class Service:
     def leave_turn(self, conversation: Any) -> None:
         """A conversation's turn is over, or was given up."""
         with self.lock:
-            resident: Optional[Resident] = conversation.resident
+            resident: Optional[LoadedModel] = conversation.resident
             if resident is not None:
                 resident.open.discard(conversation)
                 self._let_go(resident)
@@ -168,7 +168,7 @@ class Service:
         :param turns: each with its ``conversation``
         """
         replies: List[Any] = [None] * len(turns)
-        groups: Dict[int, Tuple[Resident, List[int]]] = {}
+        groups: Dict[int, Tuple[LoadedModel, List[int]]] = {}
         seen: List[Any] = []
         with self.lock:
             for i, turn in enumerate(turns):
@@ -190,7 +190,7 @@ class Service:
         return replies
 
     def _answer(
-        self, resident: Resident, members: Sequence[Any], seen: Sequence[Any]
+        self, resident: LoadedModel, members: Sequence[Any], seen: Sequence[Any]
     ) -> List[Message]:
         started = time.monotonic()
         try:
@@ -343,7 +343,7 @@ class Service:
                 del self.load_errors[:-_ERRORS_KEPT]
             return
         with self.lock:
-            self.residents[version] = Resident(version, agent)
+            self.residents[version] = LoadedModel(version, agent)
             self.lineup.enter(version)
 
     def _make_room(self, incoming: str) -> None:
@@ -384,7 +384,7 @@ class Service:
             for resident in list(self.residents.values()):
                 self._let_go(resident)
 
-    def _let_go(self, resident: Resident) -> None:
+    def _let_go(self, resident: LoadedModel) -> None:
         """Under the lock: forget a model that nothing needs any more."""
         if resident.version in (self.lineup.live, self.lineup.canary):
             return
@@ -455,7 +455,7 @@ def serves_nothing(store: VersionStore, channel: str) -> VersionsError:
     )
 
 
-def _watch(reference: Callable[[], Optional[Service]], wake: Any, seconds: float) -> None:
+def _watch(reference: Callable[[], Optional[ModelService]], wake: Any, seconds: float) -> None:
     """Look again and again, for as long as somebody has the service."""
     while True:
         wake.wait(seconds)

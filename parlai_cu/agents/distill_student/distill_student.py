@@ -26,7 +26,7 @@ from parlai_cu.agents.batches import ScoreRecorder, TaskRoles, examples, rows_of
 from parlai_cu.agents.distill_student import flags
 from parlai_cu.agents.distill_student.layers import LayerMatching
 from parlai_cu.agents.distill_student.on_policy import sample_replies
-from parlai_cu.agents.soft_rows import CachedRows, SoftRows, load_divergence
+from parlai_cu.agents.soft_label_loss import CachedRows, SoftRows, load_divergence
 from parlai_cu.agents.teacher import Teacher, kind_of
 from parlai_cu.agents.token_loss import can_skip_padding, token_loss
 from parlai_cu.agents.updating_agent import UpdatingAgent
@@ -108,7 +108,7 @@ class DistillStudentAgent(UpdatingAgent):
         self._log_roles(opt)
         divergence = load_divergence(opt["distill_loss"], opt["distill_beta"])
         self._soft_loss = SoftLabelLoss(divergence, opt["distill_temperature"])
-        self._soft_rows: List[SoftRows] = []
+        self._soft_label_loss: List[SoftRows] = []
         flags.resolve_student(opt)
         self._is_new = not any(
             os.path.isfile(path)
@@ -153,9 +153,9 @@ class DistillStudentAgent(UpdatingAgent):
                     "layers or smaller sizes, or use -m frozen_layer"
                 )
         if not across:
-            self._soft_rows = [self._make_soft_rows(teacher) for teacher in self.teachers]
+            self._soft_label_loss = [self._make_soft_label_loss(teacher) for teacher in self.teachers]
 
-    def _make_soft_rows(self, teacher: Teacher) -> SoftRows:
+    def _make_soft_label_loss(self, teacher: Teacher) -> SoftRows:
         order = teacher.class_order(self.class_dict) if self.kind == "classifier" else None
         if not self.opt.get("teacher_cache"):
             return SoftRows(teacher, self._soft_loss, order)
@@ -286,7 +286,7 @@ class DistillStudentAgent(UpdatingAgent):
         soft: List[torch.Tensor] = []
         per_example = torch.zeros(size, device=device)
         follows = self._followed(batch)
-        for number, rows in enumerate(self._soft_rows):
+        for number, rows in enumerate(self._soft_label_loss):
             which = [i for i, teacher in enumerate(follows) if teacher == number]
             if not which:
                 continue
@@ -397,7 +397,7 @@ class DistillStudentAgent(UpdatingAgent):
 
     def save(self, path: Optional[str] = None) -> None:
         """Save an ordinary model of the student's agent."""
-        for rows in getattr(self, "_soft_rows", []):
+        for rows in getattr(self, "_soft_label_loss", []):
             rows.flush()
         path = path or self.opt.get("model_file")
         self._saves_checkpoint = bool(path) and str(path).endswith(".checkpoint")

@@ -160,7 +160,7 @@ class DomainAdaptersAgent(UpdatingAgent):
         dictionary = f"{self.opt['init_model']}.dict"
         sets = {}
         for name, path in self._files.items():
-            with checkpoints.told(path):
+            with checkpoints.translate_errors(path):
                 found = checkpoints.load(path)["model"]
             other = f"{path}.dict"
             if os.path.isfile(other) and file_sha256(other) != file_sha256(dictionary):
@@ -179,7 +179,7 @@ class DomainAdaptersAgent(UpdatingAgent):
 
     def load(self, path: str) -> Dict[str, Any]:
         """Load as the base does; our part is kept for :meth:`init_optim`."""
-        with checkpoints.told(path):
+        with checkpoints.translate_errors(path):
             states = super().load(path)
         self._record, self._loaded_from = states.get(RECORD) or {}, path
         return states

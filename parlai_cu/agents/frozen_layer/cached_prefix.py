@@ -26,8 +26,8 @@ from parlai_cu.agents import base_agent
 from parlai_cu.agents.frozen_layer.prefix_parts import Part, find, made_up_tokens
 from parlai_cu.errors import DataError, UsageError
 from parlai_cu.selection import guard
-from parlai_cu.selection.activation_cache import ActivationCache
-from parlai_cu.selection.row_memo import NotByRow, RowMemo, Rows, leaves, probe
+from parlai_cu.selection.array_store import ActivationCache
+from parlai_cu.selection.row_cache import NotByRow, RowMemo, TokenRows, leaves, probe
 
 DEFAULT_GIGABYTES = 4.0
 
@@ -221,7 +221,7 @@ class CachedPrefix:
 
         module.forward = forward
 
-    def _rows(self, args: Any, kwargs: Any) -> Optional[Rows]:
+    def _rows(self, args: Any, kwargs: Any) -> Optional[TokenRows]:
         """What a module is given, if that is rows of tokens of one shape."""
         values = [*args, *(kwargs[name] for name in sorted(kwargs))]
         # no images are a list of Nones
@@ -241,7 +241,7 @@ class CachedPrefix:
                     "gives then is computed every time"
                 )
             return None
-        return Rows(values, self._padding)
+        return TokenRows(values, self._padding)
 
     # -- first layers ------------------------------------------------------------------------
 
@@ -300,7 +300,7 @@ class CachedPrefix:
         # the labels themselves a row is the same in every batch
         labels = self._labels
         alike = labels if labels is not None and labels.shape == tokens.shape else None
-        rows = Rows([tokens], self._padding, alike)
+        rows = TokenRows([tokens], self._padding, alike)
         return rows, rows.keys(owner, keys)
 
     # -- identity ----------------------------------------------------------------------------

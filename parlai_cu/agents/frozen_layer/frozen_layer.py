@@ -34,7 +34,7 @@ from parlai_cu.agents import (
 from parlai_cu.agents.batches import TaskRoles
 from parlai_cu.agents.frozen_layer import cached_prefix
 from parlai_cu.agents.frozen_layer.cached_prefix import CachedPrefix
-from parlai_cu.agents.soft_rows import SoftRows
+from parlai_cu.agents.soft_label_loss import SoftRows
 from parlai_cu.agents.teacher import Teacher
 from parlai_cu.agents.token_loss import can_skip_padding, token_loss
 from parlai_cu.agents.updating_agent import UpdatingAgent
@@ -155,7 +155,7 @@ class FrozenLayerAgent(UpdatingAgent):
         self.selection: Optional[Selection] = None
         self._loaded: Dict[str, Any] = {}
         self._loaded_from: Optional[str] = None
-        self._soft_rows: Optional[SoftRows] = None
+        self._soft_label_loss: Optional[SoftRows] = None
         self._prefix: Optional[CachedPrefix] = None
         self._skips_padding = False
         if shared is None and opt.get("init_model"):
@@ -207,7 +207,7 @@ class FrozenLayerAgent(UpdatingAgent):
                 "--replay-from-model and --penalty are about the deployed model: give --init-model"
             )
         if opt["penalty"] == "lwf":
-            self._soft_rows = self._follow_deployed(opt, modelzoo_path(opt.get("datapath"), named))
+            self._soft_label_loss = self._follow_deployed(opt, modelzoo_path(opt.get("datapath"), named))
 
     # -- loading -----------------------------------------------------------------------------
 
@@ -379,12 +379,12 @@ class FrozenLayerAgent(UpdatingAgent):
 
         :param ids: in the order of ``-t``
         """
-        if self._soft_rows is not None:
+        if self._soft_label_loss is not None:
             self._roles.name_teachers(ids)
 
     def watches_scores(self) -> bool:
         """Whether the deployed model's soft labels are kept (``--penalty lwf``)."""
-        return self._soft_rows is not None
+        return self._soft_label_loss is not None
 
     def whole_loss(self, loss: torch.Tensor) -> torch.Tensor:
         """
@@ -393,12 +393,12 @@ class FrozenLayerAgent(UpdatingAgent):
         https://arxiv.org/abs/1606.09282, section 3. On the replayed examples; without any, on the
         update's own, as there.
         """
-        assert self._soft_rows is not None and self.recorder is not None
+        assert self._soft_label_loss is not None and self.recorder is not None
         old = [i for i, o in enumerate(self.batch.observations) if not self._roles.is_update(o)]
         if not old:
             return loss
         mask = self.row_mask()
-        values = self._soft_rows.losses(
+        values = self._soft_label_loss.losses(
             self.batch,
             torch.tensor(old, device=mask.device),
             mask,

@@ -17,11 +17,11 @@ from parlai_cu import checkpoints
 from parlai_cu.agents import model_files
 from parlai_cu.agents.kb_augmented.model_view import ModelView
 from parlai_cu.distillation.teacher_cache import file_sha256
-from parlai_cu.knowledge.asked import Asked
+from parlai_cu.knowledge.cached_source import CachedSource
 from parlai_cu.types import Evidence, Turn
 
 
-class DomainModel(Asked):
+class DomainModel(CachedSource):
     """
     A model that is only asked. Its score is the probability of a token of its reply, in the mean.
 
@@ -41,7 +41,7 @@ class DomainModel(Asked):
     @functools.cached_property
     def agent(self) -> Any:
         """The model, loaded when first asked."""
-        with checkpoints.told(self.path):
+        with checkpoints.translate_errors(self.path):
             return create_agent_from_model_file(
                 self.path, {"datatype": "valid", "interactive_mode": False}
             )

@@ -10,9 +10,9 @@ from parlai.core.torch_ranker_agent import TorchRankerAgent
 from parlai_cu import named, plugin
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.knowledge.backends.base import KnowledgeBase
+from parlai_cu.knowledge.factory import COMBINED, SeveralKnowledgeBases, open_knowledge_base
 from parlai_cu.knowledge.integrators.fuse import WEIGHT
 from parlai_cu.knowledge.integrators.prompt import FORMATS
-from parlai_cu.knowledge.opening import COMBINED, SeveralKnowledgeBases, open_knowledge_base
 from parlai_cu.knowledge.synonyms import InOtherWords, read_synonyms
 
 # flag -> our variants, and the methods that one of a user's own must have

@@ -107,7 +107,7 @@ class GateTraining(Agent):
         if not self._counted_facts:
             self._counted_facts = True
             if self.gate.told[-1] == 0:
-                self.gate.count_facts(made_questions.told(self.kb, self._rng))
+                self.gate.count_facts(made_questions.statements(self.kb, self._rng))
         # the exchange before; what was said earlier is that of other turns
         self.gate.count_said(turn.history[-2:])
 

@@ -29,15 +29,15 @@ from parlai.core.torch_ranker_agent import TorchRankerAgent
 from parlai_cu import checkpoints
 from parlai_cu.agents import deployed_model, model_files, updating_agent
 from parlai_cu.agents.kb_augmented import flags
+from parlai_cu.agents.kb_augmented.batched_calls import Act, together
 from parlai_cu.agents.kb_augmented.fusing import FusingSearch
 from parlai_cu.agents.kb_augmented.gate_training import NEEDED, NOT_NEEDED, GateTraining
-from parlai_cu.agents.kb_augmented.meant import MeantFacts
+from parlai_cu.agents.kb_augmented.label_linking import MeantFacts
 from parlai_cu.agents.kb_augmented.model_view import ModelView
 from parlai_cu.agents.kb_augmented.rank_judging import FIRST, RankJudging
-from parlai_cu.agents.kb_augmented.together import Act, together
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.errors import KnowledgeError, UsageError
-from parlai_cu.knowledge.narrowing import narrowed
+from parlai_cu.knowledge.answer_fields import narrowed
 from parlai_cu.knowledge.rankers import word_pairs
 from parlai_cu.types import Evidence, GateDecision, Turn
 
@@ -141,7 +141,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
 
     def load(self, path: str) -> Dict[str, Any]:
         """Load as the base does; our part is kept for the gate."""
-        with checkpoints.told(path):
+        with checkpoints.translate_errors(path):
             states = super().load(path)
         self._record, self._loaded_from = states.get(RECORD) or {}, path
         return states

@@ -13,7 +13,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional
 
 from parlai_cu.errors import KnowledgeError
-from parlai_cu.knowledge.asked import Asked
+from parlai_cu.knowledge.cached_source import CachedSource
 from parlai_cu.knowledge.endpoint import Endpoint, refusal
 from parlai_cu.types import Evidence, Turn
 
@@ -29,7 +29,7 @@ _UTTERANCES, _LETTERS = 8, 2000
 _MOST_TOKENS = 200
 
 
-class LanguageModel(Asked):
+class LanguageModel(CachedSource):
     """
     A model that is asked over HTTP.
 

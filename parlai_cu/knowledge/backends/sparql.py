@@ -17,9 +17,9 @@ from typing import Any, Callable, Dict, Iterable, List, Optional
 import requests
 
 from parlai_cu.errors import KnowledgeError
-from parlai_cu.knowledge.asked import Breaker
 from parlai_cu.knowledge.backends.base import ReadOnly
-from parlai_cu.knowledge.endpoint import Answer, Endpoint, refusal
+from parlai_cu.knowledge.cached_source import CircuitBreaker
+from parlai_cu.knowledge.endpoint import Endpoint, EndpointReply, refusal
 from parlai_cu.knowledge.graph_facts import (
     HUB,
     LABELS,
@@ -104,7 +104,7 @@ class SparqlEndpoint(ReadOnly):
         self.name = self._endpoint.name
         need_rdflib(self.name)
         self._clock = clock
-        self._breaker = Breaker(clock=clock)
+        self._breaker = CircuitBreaker(clock=clock)
         self._remembering = threading.Lock()
         self._subjects: OrderedDict[str, Any] = OrderedDict()
         self._reading_labels = threading.Lock()
@@ -223,7 +223,7 @@ class SparqlEndpoint(ReadOnly):
             reason = " ".join(str(error).split())[:200]
             raise KnowledgeError(f"{self.name} sent no {kind}: {reason}") from error
 
-    def _ask(self, query: str, kind: str) -> Answer:
+    def _ask(self, query: str, kind: str) -> EndpointReply:
         wait = self._breaker.wait()
         if wait:
             raise KnowledgeError(

@@ -13,8 +13,8 @@ from typing import Any, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.candidates import Lookup
 from parlai_cu.knowledge.encoders import Encoder
+from parlai_cu.knowledge.fact_codec import id_of, moment, plain
 from parlai_cu.knowledge.words import terms, words
-from parlai_cu.knowledge.written import id_of, moment, plain
 from parlai_cu.types import Fact
 
 COLUMNS = "id, entity, question, text, fields, valid_from, valid_until, terms, entity_key, key"

@@ -15,7 +15,8 @@ from urllib.parse import unquote
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.backends.base import ReadOnly
-from parlai_cu.knowledge.mentions import (
+from parlai_cu.knowledge.reading import row_sentence
+from parlai_cu.knowledge.slot_extraction import (
     FALSE,
     TRUE,
     Column,
@@ -25,8 +26,7 @@ from parlai_cu.knowledge.mentions import (
     spoken,
     value_index,
 )
-from parlai_cu.knowledge.reading import told
-from parlai_cu.knowledge.tables import Connection, open_database
+from parlai_cu.knowledge.tables import TableConnection, open_database
 from parlai_cu.knowledge.words import stem, words
 from parlai_cu.types import Evidence, Turn
 
@@ -104,7 +104,7 @@ class StructuredDatabase(ReadOnly):
         return dict(metadata.tables)
 
     def _connection(self) -> Any:
-        return Connection(self._engine, self.name, self._forget)
+        return TableConnection(self._engine, self.name, self._forget)
 
     def _forget(self) -> None:
         """Read everything anew."""
@@ -205,7 +205,7 @@ class StructuredDatabase(ReadOnly):
         shown = {name: fields[name] for name in order if name not in hidden}
         entity = fields.get(named, "")
         return Evidence(
-            key, told(shown, entity), score, self.name, self._snapshot, entity, "", fields
+            key, row_sentence(shown, entity), score, self.name, self._snapshot, entity, "", fields
         )
 
     def stats(self) -> Dict[str, Any]:

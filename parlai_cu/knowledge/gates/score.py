@@ -4,7 +4,7 @@ from typing import Optional, Sequence
 
 import torch
 
-from parlai_cu.knowledge.narrowing import is_asked_for
+from parlai_cu.knowledge.answer_fields import is_asked_for
 from parlai_cu.types import Evidence, GateDecision, Turn
 
 # a third of what the question says is in the fact; less is mostly small talk that shares a word

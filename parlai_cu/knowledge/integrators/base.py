@@ -5,7 +5,7 @@ from typing import List, Protocol, Sequence
 from parlai_cu.types import Evidence, Turn
 
 
-class Model(Protocol):
+class ReplyModel(Protocol):
     """What an integrator may ask of the model, for one turn."""
 
     def reply(self, knowledge: Sequence[Evidence] = ()) -> str:
@@ -34,7 +34,7 @@ class Model(Protocol):
 class Integrator(Protocol):
     """One file per variant in this package, and one line in ``parlai_cu/plugin.py``."""
 
-    def integrate(self, turn: Turn, evidence: Sequence[Evidence], model: Model) -> str:
+    def integrate(self, turn: Turn, evidence: Sequence[Evidence], model: ReplyModel) -> str:
         """
         The reply.
 

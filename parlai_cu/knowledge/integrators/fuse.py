@@ -14,7 +14,7 @@ from typing import Sequence
 
 import torch
 
-from parlai_cu.knowledge.integrators.base import Model
+from parlai_cu.knowledge.integrators.base import ReplyModel
 from parlai_cu.types import Evidence, Turn
 
 # the facts' share at most: also with beam search what they say wins against what the model learnt
@@ -37,7 +37,7 @@ class Fuse:
     def __init__(self, weight: float = WEIGHT) -> None:
         self.weight = weight
 
-    def integrate(self, turn: Turn, evidence: Sequence[Evidence], model: Model) -> str:
+    def integrate(self, turn: Turn, evidence: Sequence[Evidence], model: ReplyModel) -> str:
         """See :class:`~parlai_cu.knowledge.integrators.base.Integrator`."""
         told = [found.text for found in evidence]
         return model.fused(told, shares(evidence), self.weight)

@@ -12,7 +12,7 @@ How they are written is what the model was trained with (``--kb-prompt-format``)
 
 from typing import Dict, List, Sequence, Tuple
 
-from parlai_cu.knowledge.integrators.base import Model
+from parlai_cu.knowledge.integrators.base import ReplyModel
 from parlai_cu.types import Evidence, Turn
 
 BEGIN, END = "__knowledge__", "__endknowledge__"
@@ -26,7 +26,7 @@ class Prompt:
     For a model that was trained with knowledge; others may ignore it or be confused.
     """
 
-    def integrate(self, turn: Turn, evidence: Sequence[Evidence], model: Model) -> str:
+    def integrate(self, turn: Turn, evidence: Sequence[Evidence], model: ReplyModel) -> str:
         """See :class:`~parlai_cu.knowledge.integrators.base.Integrator`."""
         return model.reply(evidence)
 

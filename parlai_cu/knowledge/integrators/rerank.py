@@ -2,14 +2,14 @@
 
 from typing import Sequence
 
-from parlai_cu.knowledge.integrators.base import Model
+from parlai_cu.knowledge.integrators.base import ReplyModel
 from parlai_cu.types import Evidence, Turn
 
 
 class Rerank:
     """Of the model's reply and the facts, the one that the model finds likeliest."""
 
-    def integrate(self, turn: Turn, evidence: Sequence[Evidence], model: Model) -> str:
+    def integrate(self, turn: Turn, evidence: Sequence[Evidence], model: ReplyModel) -> str:
         """See :class:`~parlai_cu.knowledge.integrators.base.Integrator`."""
         replies = [found.text for found in evidence]
         own = model.reply()

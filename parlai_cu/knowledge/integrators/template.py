@@ -4,7 +4,7 @@ import string
 from typing import Sequence
 
 from parlai_cu.errors import UsageError, nearest
-from parlai_cu.knowledge.integrators.base import Model
+from parlai_cu.knowledge.integrators.base import ReplyModel
 from parlai_cu.types import Evidence, Turn
 
 _NAMES = ("text", "entity", "question", "id", "source")
@@ -34,7 +34,7 @@ class Template:
                 )
         self.template = template
 
-    def integrate(self, turn: Turn, evidence: Sequence[Evidence], model: Model) -> str:
+    def integrate(self, turn: Turn, evidence: Sequence[Evidence], model: ReplyModel) -> str:
         """See :class:`~parlai_cu.knowledge.integrators.base.Integrator`."""
         best = evidence[0]
         return self.template.format(**{name: getattr(best, name) for name in _NAMES})

@@ -21,7 +21,7 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.teachers import DialogTeacher
 
-from parlai_cu.tasks.sgd_service.dialogues import Turn, read
+from parlai_cu.tasks.sgd_service.dialogues import SGDTurn, read
 
 
 class SgdServiceTeacher(DialogTeacher):
@@ -68,7 +68,7 @@ class SgdServiceTeacher(DialogTeacher):
                 where = {"service": dialogue.service, "dialogue_id": dialogue.id, "turn": number}
                 yield {"text": turn.user, **self.example(turn), **where}, number == 0
 
-    def example(self, turn: Turn) -> Dict[str, Any]:
+    def example(self, turn: SGDTurn) -> Dict[str, Any]:
         """Labels and more of an example."""
         raise NotImplementedError
 
@@ -82,7 +82,7 @@ class DefaultTeacher(SgdServiceTeacher):
     BLEU, which the data set's users report, is ParlAI's: ``--metrics bleu``.
     """
 
-    def example(self, turn: Turn) -> Dict[str, Any]:
+    def example(self, turn: SGDTurn) -> Dict[str, Any]:
         """The answer, and what it draws on."""
         return {
             "labels": [turn.system],
@@ -115,7 +115,7 @@ class StateTeacher(SgdServiceTeacher):
     values, else by fuzzy match (token sort ratio).
     """
 
-    def example(self, turn: Turn) -> Dict[str, Any]:
+    def example(self, turn: SGDTurn) -> Dict[str, Any]:
         """The state as text, and as it was annotated."""
         state = {slot: list(values) for slot, values in turn.state.items()}
         gold = {"intent": turn.intent, "requested": list(turn.requested), "slots": state}

@@ -24,7 +24,7 @@ Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Turn:
+class SGDTurn:
     """
     A user's turn and the system's answer.
 
@@ -54,7 +54,7 @@ class Dialogue:
 
     id: str
     service: str
-    turns: Sequence[Turn]
+    turns: Sequence[SGDTurn]
 
 
 def read(folder: str, split: str, service: Optional[str] = None) -> List[Dialogue]:
@@ -122,9 +122,9 @@ def _categorical(schema: Path) -> Dict[str, FrozenSet[str]]:
     }
 
 
-def _turn(user: Dict[str, Any], system: Dict[str, Any], categorical: FrozenSet[str]) -> Turn:
+def _turn(user: Dict[str, Any], system: Dict[str, Any], categorical: FrozenSet[str]) -> SGDTurn:
     asked, answered = user["frames"][0], system["frames"][0]
-    return Turn(
+    return SGDTurn(
         user=user["utterance"],
         system=system["utterance"],
         intent=asked["state"]["active_intent"],
@@ -151,7 +151,7 @@ def _prepared(path: Path) -> Iterator[Dialogue]:
             for (user, system), mark in zip(entry["dialog"], marked):
                 acts = mark["system_acts"]
                 turns.append(
-                    Turn(
+                    SGDTurn(
                         user=user["text"],
                         system=system["text"],
                         intent=mark["intent"],

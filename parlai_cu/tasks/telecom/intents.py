@@ -22,7 +22,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
-class Answer:
+class IntentAnswer:
     """
     What is said where ``when`` holds.
 
@@ -58,12 +58,12 @@ class Intent:
 
     name: str
     ask: Mapping[str, Sequence[str]]
-    answers: Sequence[Answer]
+    answers: Sequence[IntentAnswer]
     follow: Mapping[str, Sequence[str]] = field(default_factory=dict)
     about: Optional[str] = None
     row: Optional[str] = None
 
-    def answer(self, row: Row) -> Answer:
+    def answer(self, row: Row) -> IntentAnswer:
         """
         The answer that is right for a row.
 
@@ -94,4 +94,4 @@ def _read(subject: str) -> List[Intent]:
 
 
 def _intent(name: str, answers: List[Dict[str, Any]], **entry: Any) -> Intent:
-    return Intent(name=name, answers=[Answer(**answer) for answer in answers], **entry)
+    return Intent(name=name, answers=[IntentAnswer(**answer) for answer in answers], **entry)

@@ -5,13 +5,13 @@ import os
 from typing import Any, Dict, List, Optional
 
 from parlai_cu.update import gate, knowledge
-from parlai_cu.update.choice import KB, Choice
+from parlai_cu.update.choice import KB, ModeChoice
 from parlai_cu.update.diagnosis import Diagnosis
-from parlai_cu.update.steps import judging, scaling, training, widening
-from parlai_cu.update.steps.measuring import Model, metrics_of
-from parlai_cu.update.steps.reading import Data, without
-from parlai_cu.update.steps.settings import Work
-from parlai_cu.update.steps.telling import say
+from parlai_cu.update.steps import comparison, training, vocab_extension, weight_interpolation
+from parlai_cu.update.steps.data import Data, without
+from parlai_cu.update.steps.evaluation import EvaluatedModel, metrics_of
+from parlai_cu.update.steps.reporting import say
+from parlai_cu.update.steps.settings import UpdateContext
 from parlai_cu.update.wording import contradictions, normal
 
 # share of answers with pieces that the dictionary lacks, from which on it is given them
@@ -19,11 +19,11 @@ _LACKING = 0.01
 
 
 def learn(
-    work: Work,
-    choice: Choice,
+    work: UpdateContext,
+    choice: ModeChoice,
     diagnosis: Diagnosis,
     facts: Optional[knowledge.CandidateFacts],
-    limits: judging.Limits,
+    limits: comparison.Limits,
 ) -> List[Dict[str, Any]]:
     """
     Make the candidate in the way that was chosen.
@@ -71,11 +71,13 @@ def learn(
     return trained
 
 
-def _widened(work: Work) -> str:
+def _widened(work: UpdateContext) -> str:
     """The live model, or the same with what its dictionary lacks to spell the update."""
     agent = work.model.agent
-    pieces = widening.missing_pieces(agent.dict, work.update.examples["train"])
-    found = widening.widen(agent, work.live_file, pieces, os.path.join(work.kept.folder, "widened"))
+    pieces = vocab_extension.missing_pieces(agent.dict, work.update.examples["train"])
+    found = vocab_extension.widen(
+        agent, work.live_file, pieces, os.path.join(work.kept.folder, "widened")
+    )
     if found == work.live_file:
         say(f"the dictionary lacks {len(pieces)} pieces, and this model cannot be given them")
     else:
@@ -83,28 +85,30 @@ def _widened(work: Work) -> str:
     return found
 
 
-def _with_pieces(choice: Choice, tune: str, model: Model) -> Choice:
+def _with_pieces(choice: ModeChoice, tune: str, model: EvaluatedModel) -> ModeChoice:
     """New pieces are to be learnt, whatever else is."""
-    rows = widening.of_pieces(model.agent.model.state_dict(), len(model.agent.dict))
+    rows = vocab_extension.of_pieces(model.agent.model.state_dict(), len(model.agent.dict))
     # tied ones by one of their names
     names = {t.data_ptr(): name for name, t in reversed(list(rows.items()))}
     return dataclasses.replace(choice, tune=",".join([tune, *names.values()]))
 
 
-def _part(plan: training.Plan, work: Work, limits: judging.Limits) -> float:
+def _part(plan: training.Plan, work: UpdateContext, limits: comparison.Limits) -> float:
     """How much of what was learnt is kept: as much as the old skill bears, on validation."""
     judged = [data for data in work.old if len(data.examples["valid"]) >= gate.MIN_EXAMPLES]
     if not judged:
         return 1.0
 
     def chosen() -> float:
-        for part in scaling.PARTS:
-            scaling.put(plan.live, plan.candidate, part)
-            candidate = Model(work.opt, plan.candidate)
+        for part in weight_interpolation.PARTS:
+            weight_interpolation.put(plan.live, plan.candidate, part)
+            candidate = EvaluatedModel(work.opt, plan.candidate)
             checks = [
                 check
                 for data in judged
-                for check in judging.on_validation(work, candidate, part, data, limits[data.name])
+                for check in comparison.on_validation(
+                    work, candidate, part, data, limits[data.name]
+                )
             ]
             lost = [check for check in checks if check.result != gate.PASS]
             if not lost:
@@ -116,12 +120,12 @@ def _part(plan: training.Plan, work: Work, limits: judging.Limits) -> float:
     return float(work.kept.plain("part", chosen))
 
 
-def _choosing_metric(work: Work) -> str:
+def _choosing_metric(work: UpdateContext) -> str:
     found = metrics_of(work.kept.measured("live-update-train", list))
     return next(name for name in gate.PREFERRED if name in found)
 
 
-def _replayed(work: Work) -> List[Data]:
+def _replayed(work: UpdateContext) -> List[Data]:
     """The retained tasks without what the update contradicts."""
     kept = []
     for data in work.old:

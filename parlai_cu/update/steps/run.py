@@ -11,14 +11,14 @@ from parlai_cu.agents import model_files
 from parlai_cu.errors import DataError, UsageError
 from parlai_cu.types import NOT_ENOUGH_DATA, Verdict
 from parlai_cu.update import knowledge, report, safety
-from parlai_cu.update.choice import KB, NOTHING, Choice, check_mode, choose
+from parlai_cu.update.choice import KB, NOTHING, ModeChoice, check_mode, choose
 from parlai_cu.update.diagnosis import Diagnosis, diagnose, leaked
-from parlai_cu.update.steps import judging, learning, telling, widening
-from parlai_cu.update.steps.kept import Kept
-from parlai_cu.update.steps.measuring import Measured, Model
-from parlai_cu.update.steps.reading import Data, prepare
-from parlai_cu.update.steps.settings import Settings, Work
-from parlai_cu.update.steps.telling import say
+from parlai_cu.update.steps import comparison, learning, reporting, vocab_extension
+from parlai_cu.update.steps.data import Data, prepare
+from parlai_cu.update.steps.evaluation import EvaluatedModel, Measured
+from parlai_cu.update.steps.reporting import say
+from parlai_cu.update.steps.settings import UpdateContext, UpdateSettings
+from parlai_cu.update.steps.step_cache import StepCache
 from parlai_cu.update.two_sample import tf_idf
 from parlai_cu.versions.facts import snapshot_now
 from parlai_cu.versions.store import VersionStore
@@ -39,7 +39,7 @@ class Update:
     :raises UsageError: when the channel serves nothing yet
     """
 
-    def __init__(self, settings: Settings, opt: Opt) -> None:
+    def __init__(self, settings: UpdateSettings, opt: Opt) -> None:
         self.settings, self.opt = settings, opt
         check_mode(settings.mode)
         self.user_checks = safety.user_checks(settings.checks)
@@ -54,7 +54,7 @@ class Update:
         self.live = live
         self.live_file = self.store.model_file(live)
         self.seconds: Dict[str, float] = {}
-        self.kept = Kept(settings.folder(live))
+        self.kept = StepCache(settings.folder(live))
 
     def run(self) -> Dict[str, Any]:
         """
@@ -65,29 +65,29 @@ class Update:
         settings = self.settings
         say(f"{settings.task} for {self.live}; report and work in {self.kept.folder}")
         update, old = self._timed("reading", self._read)
-        model = Model(self.opt, self.live_file)
-        work = Work(
+        model = EvaluatedModel(self.opt, self.live_file)
+        work = UpdateContext(
             settings, self.opt, self.user_checks, self.kept, self.live_file, model, update, old
         )
         diagnosis = self._timed("diagnosis", lambda: self._diagnose(work))
         choice = choose(diagnosis, settings.mode, settings.kb is not None)
-        about = telling.choice_made(work, self.live, diagnosis, choice)
+        about = reporting.choice_made(work, self.live, diagnosis, choice)
         if choice.mode == NOTHING or settings.dry_run:
             verdict = Verdict(NOT_ENOUGH_DATA, ("nothing was trained: " + choice.reason,))
-            return telling.verdict(work, about, verdict, self.seconds)
-        answers = judging.held_out(work, model, "live")
+            return reporting.verdict(work, about, verdict, self.seconds)
+        answers = comparison.held_out(work, model, "live")
         # before the training: what cannot be gated is not worth it
-        limits = judging.limits_of(work, answers, choice)
+        limits = comparison.limits_of(work, answers, choice)
         facts = self._knowledge(work, choice, diagnosis)
         about["training"] = self._timed(
             "training", lambda: learning.learn(work, choice, diagnosis, facts, limits)
         )
-        candidate = Model(
+        candidate = EvaluatedModel(
             self.opt, work.model_file("candidate"), facts.candidate_uri if facts else None
         )
         verdict, pairs = self._timed(
             "gate",
-            lambda: judging.judge(work, candidate, answers, limits, choice, diagnosis),
+            lambda: comparison.judge(work, candidate, answers, limits, choice, diagnosis),
         )
         about["replies"] = report.most_changed(pairs, _SHOWN)
         about["metrics"] = [dict(check) for check in verdict.checks]
@@ -96,7 +96,7 @@ class Update:
         about["version"] = self._keep(work, verdict, choice, facts)
         if verdict.accepted and settings.promote:
             about["promoted"] = self._promote(about["version"], facts)
-        return telling.verdict(work, about, verdict, self.seconds)
+        return reporting.verdict(work, about, verdict, self.seconds)
 
     def _read(self) -> Tuple[Data, List[Data]]:
         folder = os.path.join(self.kept.folder, "data")
@@ -117,7 +117,7 @@ class Update:
                     "be judged by it: take them out of the update"
                 )
 
-    def _diagnose(self, work: Work) -> Diagnosis:
+    def _diagnose(self, work: UpdateContext) -> Diagnosis:
         model, update, old = work.model, work.update, work.old
         replied = self.kept.measured(
             "live-update-train",
@@ -144,14 +144,14 @@ class Update:
             embed=model.embed() or tf_idf,
             gradient_conflict=cosine,
             unwritable=(
-                widening.unwritable(model.agent.dict, update.examples["train"])
+                vocab_extension.unwritable(model.agent.dict, update.examples["train"])
                 if model.generates
                 else None
             ),
         )
 
     def _knowledge(
-        self, work: Work, choice: Choice, diagnosis: Diagnosis
+        self, work: UpdateContext, choice: ModeChoice, diagnosis: Diagnosis
     ) -> Optional[knowledge.CandidateFacts]:
         if KB not in choice.mode:
             return None
@@ -163,9 +163,9 @@ class Update:
 
     def _keep(
         self,
-        work: Work,
+        work: UpdateContext,
         verdict: Verdict,
-        choice: Choice,
+        choice: ModeChoice,
         facts: Optional[knowledge.CandidateFacts],
     ) -> str:
         """Put the candidate among the versions, whatever the verdict; its id."""

@@ -10,15 +10,15 @@ from typing import Any, Callable, Optional, Sequence, Tuple
 from parlai.core.opt import Opt
 
 from parlai_cu.update import gate, safety
-from parlai_cu.update.steps.kept import Kept
-from parlai_cu.update.steps.measuring import Model
-from parlai_cu.update.steps.reading import Data
+from parlai_cu.update.steps.data import Data
+from parlai_cu.update.steps.evaluation import EvaluatedModel
+from parlai_cu.update.steps.step_cache import StepCache
 
 UserCheck = Callable[[Sequence[safety.Pair]], Any]
 
 
 @dataclass(frozen=True)
-class Settings:
+class UpdateSettings:
     """
     What the command asks for, beside the tasks.
 
@@ -44,7 +44,7 @@ class Settings:
     retained: Sequence[str] = ()
     mode: str = "auto"
     kb: Optional[str] = None
-    limits: gate.Limits = dataclasses.field(default_factory=gate.Limits)
+    limits: gate.GateLimits = dataclasses.field(default_factory=gate.GateLimits)
     checks: Sequence[str] = ()
     examples: int = 500
     promote: bool = False
@@ -70,7 +70,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Work:
+class UpdateContext:
     """
     What the steps have in common.
 
@@ -84,12 +84,12 @@ class Work:
     :param old: the retained tasks; may be none
     """
 
-    settings: Settings
+    settings: UpdateSettings
     opt: Opt
     user_checks: Sequence[UserCheck]
-    kept: Kept
+    kept: StepCache
     live_file: str
-    model: Model
+    model: EvaluatedModel
     update: Data
     old: Sequence[Data]
 

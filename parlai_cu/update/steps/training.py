@@ -20,10 +20,10 @@ from parlai_cu.agents import base_agent, model_files
 from parlai_cu.agents.kb_augmented import flags as kb_flags
 from parlai_cu.agents.kb_augmented.kb_augmented import RECORD as KB_RECORD
 from parlai_cu.errors import UsageError
-from parlai_cu.update.choice import DISTIL, KB, STYLE, TUNE, Choice
-from parlai_cu.update.steps.reading import Data, lines
+from parlai_cu.update.choice import DISTIL, KB, STYLE, TUNE, ModeChoice
+from parlai_cu.update.steps.data import Data, lines
 from parlai_cu.update.steps.validating import validations_told
-from parlai_cu.update.wording import Example, told
+from parlai_cu.update.wording import Example, stated_values
 
 BATCH = 32
 # how often each example of an update is seen, and how many are seen at least and at most
@@ -57,7 +57,7 @@ class Plan:
     :param more: flags of ``parlai train_model`` that come last, so that they win
     """
 
-    choice: Choice
+    choice: ModeChoice
     live: str
     candidate: str
     update: Data
@@ -202,7 +202,7 @@ def gate_data(
     path = os.path.join(folder, "gate")
     # the stock loop ends with a test: on validation data, as the test data is the gate's
     for split, name in (("train", "train"), ("valid", "valid"), ("valid", "test")):
-        yes = [e for data in facts for e in data.examples[split] if told(e)][:most]
+        yes = [e for data in facts for e in data.examples[split] if stated_values(e)][:most]
         no = [e for data in skill for e in data.examples[split]]
         no = no[:: max(1, len(no) // max(2 * len(yes), 1))]
         episodes = [

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from parlai_cu.update.gate import LOWER_IS_BETTER, PREFERRED
-from parlai_cu.update.steps.telling import say
+from parlai_cu.update.steps.reporting import say
 
 _COLUMNS = 100
 

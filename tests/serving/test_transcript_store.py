@@ -1,4 +1,4 @@
-"""parlai_cu/serving/conversations.py: what was said is there again after a restart."""
+"""parlai_cu/serving/transcript_store.py: what was said is there again after a restart."""
 
 import threading
 from pathlib import Path
@@ -7,14 +7,14 @@ from typing import Any, Iterator, List
 import pytest
 
 from parlai_cu.errors import ConversationError
-from parlai_cu.serving.conversations import Conversations, StoredTurn
+from parlai_cu.serving.transcript_store import StoredTurn, TranscriptStore
 from tests.knowledge import postgres
 
 HOSTILE = ["'; DROP TABLE chat_turns; --", "a\0b", "half \ud83d of a pair", "日本語 🙂", "%s :text"]
 
 
 @pytest.fixture(params=["sqlite", "sqlalchemy", "none", "postgresql"])
-def store(request: Any, tmp_path: Path) -> Iterator[Conversations]:
+def store(request: Any, tmp_path: Path) -> Iterator[TranscriptStore]:
     """A store of each kind."""
     urls = {"sqlite": f"sqlite:///{tmp_path}/c.db", "none": "none"}
     if request.param == "sqlalchemy":
@@ -23,7 +23,7 @@ def store(request: Any, tmp_path: Path) -> Iterator[Conversations]:
     if request.param == "postgresql":
         pytest.importorskip("sqlalchemy")
         urls["postgresql"] = postgres.empty()
-    made = Conversations(urls[request.param])
+    made = TranscriptStore(urls[request.param])
     yield made
     made.close()
 
@@ -33,7 +33,7 @@ def turn(text: str, **more: Any) -> StoredTurn:
     return StoredTurn(1, text, text[::-1], **more)
 
 
-def test_what_was_said_is_there_again(store: Conversations) -> None:
+def test_what_was_said_is_there_again(store: TranscriptStore) -> None:
     """A token gives back the turns with all that is known of them, in order."""
     conversation, token = store.start()
     facts = [{"id": "fee", "text": "It is 5 euros.", "score": 1.5}]
@@ -51,11 +51,11 @@ def test_what_was_said_is_there_again(store: Conversations) -> None:
 def test_after_a_restart(tmp_path: Path) -> None:
     """Another process on the same file goes on where the first one stopped."""
     url = f"sqlite:///{tmp_path}/c.db"
-    first = Conversations(url)
+    first = TranscriptStore(url)
     conversation, token = first.start()
     first.add(conversation.id, turn("before"))
     first.close()
-    second = Conversations(url)
+    second = TranscriptStore(url)
     found = second.resume(token)
     assert found is not None and [one.text for one in found.turns] == ["before"]
     assert second.add(conversation.id, turn("after")).turn == 2
@@ -63,7 +63,7 @@ def test_after_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "", "guessed", "done:x", *HOSTILE])
-def test_other_tokens_resume_nothing(store: Conversations, token: Any) -> None:
+def test_other_tokens_resume_nothing(store: TranscriptStore, token: Any) -> None:
     """Only the token that was given resumes a conversation."""
     store.start()
     assert store.resume(token) is None
@@ -71,13 +71,13 @@ def test_other_tokens_resume_nothing(store: Conversations, token: Any) -> None:
 
 def test_the_store_does_not_hold_the_token(tmp_path: Path) -> None:
     """Who reads the file cannot take a conversation over."""
-    store = Conversations(f"sqlite:///{tmp_path}/c.db")
+    store = TranscriptStore(f"sqlite:///{tmp_path}/c.db")
     _, token = store.start()
     store.close()
     assert all(token.encode() not in path.read_bytes() for path in tmp_path.iterdir())
 
 
-def test_a_turn_sent_twice_is_kept_once(store: Conversations) -> None:
+def test_a_turn_sent_twice_is_kept_once(store: TranscriptStore) -> None:
     """The client's own name for a turn finds the answer it had; other conversations' do not."""
     conversation, _ = store.start()
     other, _ = store.start()
@@ -88,7 +88,7 @@ def test_a_turn_sent_twice_is_kept_once(store: Conversations) -> None:
     assert store.answered(conversation.id, None) is None
 
 
-def test_two_writers_of_one_conversation(store: Conversations) -> None:
+def test_two_writers_of_one_conversation(store: TranscriptStore) -> None:
     """Turns of several threads get a number each, and none is lost."""
     conversation, token = store.start()
 
@@ -108,7 +108,7 @@ def test_two_writers_of_one_conversation(store: Conversations) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_any_text_is_only_text(store: Conversations, text: str) -> None:
+def test_any_text_is_only_text(store: TranscriptStore, text: str) -> None:
     """What a database refuses is left out, all else comes back as it was."""
     conversation, token = store.start()
     kept = store.add(conversation.id, StoredTurn(1, text, text, mid="m"))
@@ -119,7 +119,7 @@ def test_any_text_is_only_text(store: Conversations, text: str) -> None:
     assert [(one.text, one.reply, one.correction) for one in found.turns] == [(expected,) * 3]
 
 
-def test_forgetting(store: Conversations) -> None:
+def test_forgetting(store: TranscriptStore) -> None:
     """After [RESET] what was said does not come back, and numbers go on."""
     conversation, token = store.start()
     store.add(conversation.id, turn("secret"))
@@ -130,14 +130,14 @@ def test_forgetting(store: Conversations) -> None:
     assert found.since == 1
 
 
-def test_a_finished_conversation_is_not_resumed(store: Conversations) -> None:
+def test_a_finished_conversation_is_not_resumed(store: TranscriptStore) -> None:
     """[DONE] ends what a token is good for."""
     conversation, token = store.start()
     store.finish(conversation.id)
     assert store.resume(token) is None
 
 
-def test_old_conversations_are_deleted(store: Conversations) -> None:
+def test_old_conversations_are_deleted(store: TranscriptStore) -> None:
     """Purging takes those nobody spoke in since, with their turns, and no others."""
     old, old_token = store.start()
     store.add(old.id, turn("old"))
@@ -157,10 +157,10 @@ def test_old_conversations_are_deleted(store: Conversations) -> None:
 def test_purging_by_itself(tmp_path: Path) -> None:
     """A service that keeps conversations for no time at all deletes at its next start."""
     url = f"sqlite:///{tmp_path}/c.db"
-    first = Conversations(url)
+    first = TranscriptStore(url)
     _, token = first.start()
     first.close()
-    second = Conversations(url, keep_days=0)
+    second = TranscriptStore(url, keep_days=0)
     second.start()
     assert second.resume(token) is None
     second.close()
@@ -183,7 +183,7 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
     pytest.importorskip("sqlalchemy")
     for url, expected in wrong(tmp_path):
         with pytest.raises(ConversationError) as error:
-            Conversations(url)
+            TranscriptStore(url)
         assert expected in str(error.value)
 
 
@@ -192,14 +192,14 @@ def test_passwords_are_not_told() -> None:
     pytest.importorskip("sqlalchemy")
     pytest.importorskip("psycopg")
     with pytest.raises(ConversationError) as error:
-        Conversations("postgresql+psycopg://me:hidden@127.0.0.1:1/x")
+        TranscriptStore("postgresql+psycopg://me:hidden@127.0.0.1:1/x")
     assert "hidden" not in str(error.value) and "127.0.0.1" in str(error.value)
 
 
 def test_a_database_that_goes_away() -> None:
     """While it is gone each use is an error of ours without user text; then all is there again."""
     pytest.importorskip("sqlalchemy")
-    store = Conversations(postgres.empty())
+    store = TranscriptStore(postgres.empty())
     conversation, token = store.start()
     store.add(conversation.id, turn("kept"))
     with postgres.stopped():
@@ -218,7 +218,7 @@ def test_replicas_that_start_at_once() -> None:
 
     def start() -> None:
         try:
-            store = Conversations(url)
+            store = TranscriptStore(url)
             store.start()
             store.close()
         except Exception as error:

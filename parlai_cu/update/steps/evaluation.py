@@ -21,7 +21,7 @@ from parlai_cu.errors import DataError, UsageError
 from parlai_cu.retention.metrics import Sums
 from parlai_cu.selection.scores import SCORES
 from parlai_cu.update.diagnosis import Replied
-from parlai_cu.update.steps.reading import with_defaults
+from parlai_cu.update.steps.data import with_defaults
 from parlai_cu.update.wording import Example
 
 _BATCH = 32
@@ -51,7 +51,7 @@ class Measured:
         return Replied(self.example, self.reply or None, *loss)
 
 
-class Model:
+class EvaluatedModel:
     """
     A model that is measured.
 
@@ -180,7 +180,7 @@ class Model:
 
 
 def side_by_side(
-    one: Model, other: Model, contexts: Sequence[str], candidates: Sequence[str]
+    one: EvaluatedModel, other: EvaluatedModel, contexts: Sequence[str], candidates: Sequence[str]
 ) -> List[List[float]]:
     """
     Seconds of both models' replies, in turns, so that what else runs here slows both.

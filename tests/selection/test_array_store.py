@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from parlai_cu.errors import DataError
-from parlai_cu.selection import activation_cache
-from parlai_cu.selection.activation_cache import ActivationCache
+from parlai_cu.selection import array_store
+from parlai_cu.selection.array_store import ActivationCache
 
 
 def entry(number: int, length: int = 5) -> List[np.ndarray]:
@@ -82,7 +82,7 @@ def test_views_outlive_the_memory_that_was_let_go(
     open_cache: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pages that went back to the system come again when they are read."""
-    monkeypatch.setattr(activation_cache, "_RESIDENT_BYTES", 1)
+    monkeypatch.setattr(array_store, "_RESIDENT_BYTES", 1)
     cache = open_cache()
     for number in range(5):
         cache.put(key(number), entry(number))
@@ -94,8 +94,8 @@ def test_views_outlive_the_memory_that_was_let_go(
 def test_killed_while_writing(open_cache: Any, tmp_path: Path) -> None:
     """kill -9 at any time leaves entries that are whole."""
     script = (
-        "import sys, tests.selection.test_activation_cache as t\n"
-        "from parlai_cu.selection.activation_cache import ActivationCache\n"
+        "import sys, tests.selection.test_array_store as t\n"
+        "from parlai_cu.selection.array_store import ActivationCache\n"
         "cache = ActivationCache(sys.argv[1], max_bytes=10**9, warn=print)\n"
         "number = 0\n"
         "while True:\n"
@@ -193,7 +193,7 @@ def test_disk_full(open_cache: Any, told: List[str], monkeypatch: pytest.MonkeyP
     def write(*args: Any) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(activation_cache._Writer, "write", write)
+    monkeypatch.setattr(array_store._Writer, "write", write)
     cache.put(key(2), entry(2))
     assert cache.full and "No space left" in told[0]
     assert_holds(cache, 1)

@@ -12,7 +12,7 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 
-from parlai_cu.selection.activation_cache import ActivationCache
+from parlai_cu.selection.array_store import ActivationCache
 
 # how far a row may be from itself in another batch: sums of floats depend on their order
 _TOLERANCE = {torch.float16: 2e-2, torch.bfloat16: 1e-1}
@@ -23,7 +23,7 @@ class NotByRow(Exception):
     """A module whose outputs cannot be kept row by row; the message says why."""
 
 
-class Rows:
+class TokenRows:
     """
     The rows of tokens that a module is given.
 
@@ -86,7 +86,7 @@ class RowMemo:
     def __call__(
         self,
         keys: Sequence[bytes],
-        rows: Rows,
+        rows: TokenRows,
         device: torch.device,
         compute: Callable[[Optional[torch.Tensor]], Any],
     ) -> Any:
@@ -113,7 +113,7 @@ class RowMemo:
         return self._assemble(held, rows, missing, fresh, device)
 
     def _keep(
-        self, keys: Sequence[bytes], rows: Rows, which: List[int], tensors: List[torch.Tensor]
+        self, keys: Sequence[bytes], rows: TokenRows, which: List[int], tensors: List[torch.Tensor]
     ) -> None:
         if self.cache.full:
             return
@@ -129,7 +129,7 @@ class RowMemo:
     def _assemble(
         self,
         held: List[Optional[List[np.ndarray]]],
-        rows: Rows,
+        rows: TokenRows,
         missing: List[int],
         fresh: Any,
         device: torch.device,

@@ -21,7 +21,7 @@ _REMEMBERED, _REMEMBERED_S = 1000, 600.0
 _FAILURES, _REST_S = 5, 30.0
 
 
-class Breaker:
+class CircuitBreaker:
     """
     A circuit breaker (Nygard 2007, "Release It!", chapter 5).
 
@@ -65,7 +65,7 @@ class Breaker:
             self._until = self.clock() + self.rest_s
 
 
-class Asked(ReadOnly):
+class CachedSource(ReadOnly):
     """
     A source whose answer is composed anew for each conversation.
 
@@ -75,7 +75,7 @@ class Asked(ReadOnly):
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
-        self.breaker = Breaker(clock=clock)
+        self.breaker = CircuitBreaker(clock=clock)
         self._clock = clock
         self._counting = threading.Lock()
         self._answers: OrderedDict[str, Tuple[float, List[Evidence]]] = OrderedDict()

@@ -1,7 +1,7 @@
 """
 The lives of users: overworld, onboarding, pool, task, and again.
 
-All on the IOLoop's thread; the worlds run in strands.
+All on the IOLoop's thread; the worlds run in fibers.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from parlai.chat_service.core.chat_service_manager import AgentState
 from parlai_cu.chat_service.agent import ServedAgent
 from parlai_cu.chat_service.worlds_runner import Ended, run_world
 from parlai_cu.serving import logs
-from parlai_cu.serving.conversation import Conversation
 from parlai_cu.serving.protocol import REFUSALS
+from parlai_cu.serving.session import ChatSession
 
 if TYPE_CHECKING:
     from parlai_cu.chat_service.manager import ServiceManager
@@ -61,16 +61,16 @@ class Session:
     :param world_type: its name in config.yml
     :param agents: of its users
     :param ended: resolved when it has ended
-    :param strand: what the world runs on, once it does
+    :param fiber: what the world runs on, once it does
     """
 
     world_type: str
     agents: List[ServedAgent]
     ended: "asyncio.Future[Ended]"
-    strand: Any = None
+    fiber: Any = None
 
 
-class Lives:
+class SessionLifecycle:
     """
     All users' lives.
 
@@ -80,18 +80,18 @@ class Lives:
     def __init__(self, manager: "ServiceManager") -> None:
         self.manager = manager
         self.pools: Dict[str, List[Waiter]] = {}
-        self._lives: Dict[Conversation, asyncio.Task[None]] = {}
+        self._lives: Dict[ChatSession, asyncio.Task[None]] = {}
         self._ending: Set[asyncio.Task[None]] = set()
         self._sessions = 0
 
     # -- one life ----------------------------------------------------------------------------
 
-    def begin(self, conversation: Conversation, initialized: Any) -> None:
+    def begin(self, conversation: ChatSession, initialized: Any) -> None:
         """A user's life begins, once the service is ``initialized`` (a future)."""
         life = asyncio.ensure_future(self._live(conversation, initialized))
         self._lives[conversation] = life
 
-    def end(self, conversation: Conversation) -> None:
+    def end(self, conversation: ChatSession) -> None:
         """A user's life ends, wherever he is."""
         life = self._lives.pop(conversation, None)
         if life is not None and not life.done():
@@ -104,7 +104,7 @@ class Lives:
         if self._ending:
             await asyncio.wait(list(self._ending), timeout=5)
 
-    async def _live(self, conversation: Conversation, initialized: Any) -> None:
+    async def _live(self, conversation: ChatSession, initialized: Any) -> None:
         try:
             await self._wait_for_worlds(conversation, initialized)
             await self._go_round(conversation)
@@ -117,14 +117,14 @@ class Lives:
             self.manager.metrics.failure("conversation")
             conversation.send({"text": REFUSALS["failed"], "type": "error", "code": "failed"})
         # after what was just sent
-        self.manager.post(self.manager.reception.end, conversation)
+        self.manager.post(self.manager.gateway.end, conversation)
 
-    async def _wait_for_worlds(self, conversation: Conversation, initialized: Any) -> None:
+    async def _wait_for_worlds(self, conversation: ChatSession, initialized: Any) -> None:
         if not initialized.done():
             conversation.send({"text": "Please wait while the worlds are initializing..."})
         await asyncio.shield(initialized)
 
-    async def _go_round(self, conversation: Conversation) -> None:
+    async def _go_round(self, conversation: ChatSession) -> None:
         state = self.manager.messenger_agent_states[conversation.id]
         world_type: Optional[str] = None
         failures = 0
@@ -179,7 +179,7 @@ class Lives:
                 # it is another user who has gone
                 self.manager.observe_message(state.service_id, _LEFT)
                 return None
-            session.strand.stop()
+            session.fiber.stop()
             raise
         state.data = mine.data
         next_task = mine.data.get("next_task")
@@ -188,11 +188,11 @@ class Lives:
     async def _run(self, name: str, agents: List[ServedAgent], overworld: bool) -> Ended:
         """Run a world of these users; it is stopped when this is cancelled."""
         ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
-        strand = self._start(name, agents, overworld, ended)
+        fiber = self._start(name, agents, overworld, ended)
         try:
             return await ended
         except asyncio.CancelledError:
-            strand.stop()
+            fiber.stop()
             raise
 
     def _start(self, name: str, agents: List[ServedAgent], overworld: bool, ended: Any) -> Any:
@@ -225,12 +225,12 @@ class Lives:
             else:
                 ended.set_exception(WorldFailed())
 
-        return manager.stages.start(run, done)
+        return manager.workers.start(run, done)
 
     # -- pools -------------------------------------------------------------------------------
 
     async def _in_pool(
-        self, state: AgentState, world_type: str, conversation: Conversation
+        self, state: AgentState, world_type: str, conversation: ChatSession
     ) -> Optional[Session]:
         """Wait in a pool; the session that begins, or None when he leaves or waited too long."""
         if world_type not in self.manager.task_configs:
@@ -246,7 +246,7 @@ class Lives:
             if waiter.place.done() and not waiter.place.cancelled():
                 session = waiter.place.result()
                 if session is not None:
-                    session.strand.stop()
+                    session.fiber.stop()
             raise
         finally:
             conversation.pooled = False
@@ -268,7 +268,7 @@ class Lives:
             if waiter.state is state:
                 self._let_go(waiter, None)
 
-    def leave_pool(self, conversation: Conversation) -> None:
+    def leave_pool(self, conversation: ChatSession) -> None:
         """A user leaves whatever pool he is in, for the overworld."""
         for pool in list(self.pools.values()):
             for waiter in list(pool):
@@ -339,7 +339,7 @@ class Lives:
         session = Session(world_type, agents, asyncio.get_running_loop().create_future())
         # so that nobody complains of what no user waits for any more
         session.ended.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        session.strand = self._start(world, agents, False, session.ended)
+        session.fiber = self._start(world, agents, False, session.ended)
         for waiter in waiters:
             self._remove(waiter, world_type)
             waiter.place.set_result(session)

@@ -8,7 +8,7 @@ import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.dict import DictionaryAgent
 
-from parlai_cu.update.steps import widening
+from parlai_cu.update.steps import vocab_extension
 from parlai_cu.update.wording import Example
 
 UPDATE = [
@@ -41,9 +41,9 @@ def test_a_wider_model_answers_as_before(
     """Old pieces keep their numbers and scores; new ones are what the unknown one was."""
     narrow = loaded(deployed(kind))
     size, unknown = len(narrow.dict), narrow.dict["__unk__"]
-    pieces = widening.missing_pieces(narrow.dict, UPDATE)
+    pieces = vocab_extension.missing_pieces(narrow.dict, UPDATE)
     assert "zyxomatic" in pieces and not set(pieces) & set(narrow.dict.tok2ind)
-    path = widening.widen(narrow, deployed(kind), pieces, str(tmp_path / "wide"))
+    path = vocab_extension.widen(narrow, deployed(kind), pieces, str(tmp_path / "wide"))
     assert path != deployed(kind)
     wide = loaded(path)
     assert len(wide.dict) == size + len(pieces) and wide.dict["zyxomatic"] >= size
@@ -59,17 +59,17 @@ def test_a_wider_model_answers_as_before(
         len({t.data_ptr() for t in held[0].values()})
     ] * 2
     # done once
-    assert widening.widen(narrow, deployed(kind), pieces, str(tmp_path / "wide")) == path
+    assert vocab_extension.widen(narrow, deployed(kind), pieces, str(tmp_path / "wide")) == path
 
 
 def test_the_share_that_cannot_be_spelled(deployed: Callable[[str], str], tmp_path: Path) -> None:
     """Of the answers; and a dictionary that lacks nothing is left alone."""
     agent = loaded(deployed("transformer/generator"))
     known = [word for word in list(agent.dict.tok2ind) if word.isalpha()][:2]
-    assert widening.unwritable(agent.dict, [Example("zyxomatic", " ".join(known))]) == 0.0
+    assert vocab_extension.unwritable(agent.dict, [Example("zyxomatic", " ".join(known))]) == 0.0
     half = [Example("", "zyxomatic"), Example("zyxomatic", known[0])]
-    assert widening.unwritable(agent.dict, half) == 0.5
-    assert widening.unwritable(object(), half) == 0.0  # one of bytes, that spells everything
+    assert vocab_extension.unwritable(agent.dict, half) == 0.5
+    assert vocab_extension.unwritable(object(), half) == 0.0  # one of bytes, that spells everything
 
     class OfBytes(DictionaryAgent):
         """Like Hugging Face's: it has a tokenizer of its own."""
@@ -79,7 +79,7 @@ def test_the_share_that_cannot_be_spelled(deployed: Callable[[str], str], tmp_pa
             return vec_type(text.encode())
 
     complete = OfBytes({"dict_tokenizer": "space"})
-    assert widening.unwritable(complete, half) == 0.0
-    assert widening.missing_pieces(complete, half) == []
+    assert vocab_extension.unwritable(complete, half) == 0.0
+    assert vocab_extension.missing_pieces(complete, half) == []
     model = deployed("transformer/generator")
-    assert widening.widen(agent, model, [], str(tmp_path / "none")) == model
+    assert vocab_extension.widen(agent, model, [], str(tmp_path / "none")) == model

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
 from parlai_cu.errors import ConversationError
-from parlai_cu.serving.database import MEMORY, Row, Rows, Taken, open_rows
+from parlai_cu.serving.database import MEMORY, ResultRows, Row, Taken, open_rows
 
 DEFAULT_URL = "sqlite:///conversations.db"
 # turns of a conversation that are read back: more than any model's history holds
@@ -75,7 +75,7 @@ class StoredTurn:
 
 
 @dataclass
-class Conversation:
+class StoredConversation:
     """
     One user's conversation.
 
@@ -89,7 +89,7 @@ class Conversation:
     turns: List[StoredTurn] = field(default_factory=list)
 
 
-class Conversations:
+class TranscriptStore:
     """
     The store. Safe to use from several threads, and by several processes at once.
 
@@ -105,7 +105,7 @@ class Conversations:
         # what was the time at the start, and has passed since: a clock that is set forward in
         # between must not make conversations look old enough to be deleted
         self._began = time.time() - time.monotonic()
-        self._rows: Rows = open_rows(url)
+        self._rows: ResultRows = open_rows(url)
         for statement in _TABLES:
             self._create(statement)
 
@@ -116,7 +116,7 @@ class Conversations:
         except (Taken, ConversationError):
             self._rows.write(statement, {})
 
-    def start(self, token: Optional[str] = None) -> Tuple[Conversation, str]:
+    def start(self, token: Optional[str] = None) -> Tuple[StoredConversation, str]:
         """
         A new conversation, and the token that resumes it.
 
@@ -131,9 +131,9 @@ class Conversations:
             "VALUES (:id, :token, :now, :now, 0)",
             values,
         )
-        return Conversation(name), token
+        return StoredConversation(name), token
 
-    def resume(self, token: Optional[str]) -> Optional[Conversation]:
+    def resume(self, token: Optional[str]) -> Optional[StoredConversation]:
         """The conversation of a token, with what was said in it; None where there is none."""
         if not token:
             return None
@@ -153,7 +153,7 @@ class Conversations:
             "ORDER BY turn DESC LIMIT :most",
             {"id": name, "since": since, "most": MOST_TURNS},
         )
-        return Conversation(name, since, [_turn(row) for row in reversed(rows)])
+        return StoredConversation(name, since, [_turn(row) for row in reversed(rows)])
 
     def knows(self, token: Optional[str]) -> bool:
         """Whether a token resumes a conversation."""

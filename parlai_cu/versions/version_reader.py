@@ -6,9 +6,9 @@ import re
 from typing import Any, Dict, List, Optional
 
 from parlai_cu.errors import VersionsError
-from parlai_cu.versions import materialise, records
+from parlai_cu.versions import checkout, records
 from parlai_cu.versions.records import Version
-from parlai_cu.versions.storage import Storage, file_hash, told
+from parlai_cu.versions.storage import Storage, file_hash, translate_errors
 
 FOLDER, RECORD = "versions", "version.json"
 _ID = re.compile(r"^v(\d+)-[0-9a-f]{8}$")
@@ -87,7 +87,7 @@ class Shelf:
         if not self.storage.exists(FOLDER, record.at or version.id, name):
             raise VersionsError(f"version {version.id}: {folder} has lost its file {name}")
         local = self.storage.local(FOLDER, record.at or version.id, name)
-        with told(local):
+        with translate_errors(local):
             found = file_hash(local)
         if found != record.sha256:
             raise VersionsError(
@@ -108,7 +108,7 @@ class Shelf:
 
     def contents(self, version: Version) -> Dict[str, Any]:
         """What a version's contents.json holds: the hash of each tensor, and the frame."""
-        with open(self.part(version, materialise.CONTENTS)) as f:
+        with open(self.part(version, checkout.CONTENTS)) as f:
             held: Dict[str, Any] = json.load(f)
         return held
 
@@ -119,7 +119,7 @@ class Shelf:
         :raises VersionsError: when files are missing or were changed
         """
         refuse_pruned(version)
-        return materialise.model_file(version, self.cache, self.part, self.read)
+        return checkout.model_file(version, self.cache, self.part, self.read)
 
 
 def refuse_pruned(version: Version) -> None:

@@ -8,7 +8,7 @@ import pytest
 from parlai.core.opt import Opt
 
 from parlai_cu.errors import DataError, UsageError
-from parlai_cu.update.steps import reading
+from parlai_cu.update.steps import data as task_data
 from parlai_cu.update.wording import Example
 
 
@@ -30,14 +30,14 @@ def opt(tmp_path: Path) -> Opt:
 def test_a_file_without_splits_is_split(opt: Opt, tmp_path: Path) -> None:
     """A fifth is held out, a tenth validates; nothing stands in two of them, copies included."""
     task = write(tmp_path / "new.jsonl", [f"line {i}" for i in range(40)], copies=2)
-    data = reading.prepare(opt, task, str(tmp_path / "data"), seed=0)
+    data = task_data.prepare(opt, task, str(tmp_path / "data"), seed=0)
     sizes = {split: len(found) for split, found in data.examples.items()}
     assert sizes == {"train": 56, "valid": 8, "test": 16} and not data.own_splits
-    keys = [{e.key for e in data.examples[split]} for split in reading.SPLITS]
+    keys = [{e.key for e in data.examples[split]} for split in task_data.SPLITS]
     assert not (keys[0] & keys[1] or keys[0] & keys[2] or keys[1] & keys[2])
     # what ParlAI reads of the task is what was split
     for split, datatype in (("train", "train:evalmode"), ("valid", "valid"), ("test", "test")):
-        found = reading.examples(reading.read(opt, data.task, datatype))
+        found = task_data.examples(task_data.read(opt, data.task, datatype))
         assert [e.key for e in found] == [e.key for e in data.examples[split]]
 
 
@@ -45,7 +45,7 @@ def test_the_same_seed_splits_the_same(opt: Opt, tmp_path: Path) -> None:
     """So that a run that goes on is judged by what it has not seen."""
     task = write(tmp_path / "new.jsonl", [f"line {i}" for i in range(40)])
     one, two, other = (
-        reading.prepare(opt, task, str(tmp_path / name), seed)
+        task_data.prepare(opt, task, str(tmp_path / name), seed)
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
     )
     assert one.examples == two.examples != other.examples
@@ -61,7 +61,7 @@ def test_splits_of_its_own_are_kept(opt: Opt, tmp_path: Path) -> None:
     ):
         write(tmp_path / f"new_{split}.jsonl", lines)
     task = f"jsonfile:jsonfile_datapath={tmp_path}/new:jsonfile_datatype_extension=true"
-    data = reading.prepare(opt, task, str(tmp_path / "data"), seed=0)
+    data = task_data.prepare(opt, task, str(tmp_path / "data"), seed=0)
     assert data.own_splits and data.task == task
     assert [e.text for e in data.examples["test"]] == ["line y"]
 
@@ -70,8 +70,8 @@ def test_answers_after_other_questions(opt: Opt, tmp_path: Path) -> None:
     """The same answers in the same order, each after the question of a different answer."""
     found = [Example(f"q{i}?", f"a{i % 3}", ("before",)) for i in range(9)]
     own, other = (
-        reading.examples(reading.read(opt, task, "test"))
-        for task in reading.swapped(found, str(tmp_path / "not" / "there"))
+        task_data.examples(task_data.read(opt, task, "test"))
+        for task in task_data.swapped(found, str(tmp_path / "not" / "there"))
     )
     assert [e.label for e in own] == [e.label for e in other] and len(own) > 4
     right = {f"before\n{e.text}": e.label for e in found}
@@ -83,7 +83,7 @@ def test_too_little_is_refused(opt: Opt, tmp_path: Path) -> None:
     """Copies do not count."""
     task = write(tmp_path / "new.jsonl", ["a", "b", "c", "d"], copies=10)
     with pytest.raises(DataError, match="has 4 different conversations: expected 5 or more"):
-        reading.prepare(opt, task, str(tmp_path / "data"), seed=0)
+        task_data.prepare(opt, task, str(tmp_path / "data"), seed=0)
 
 
 @pytest.mark.parametrize(
@@ -98,15 +98,15 @@ def test_a_task_that_cannot_be_read_is_named(
 ) -> None:
     """With the flag that named it."""
     with pytest.raises(error, match=text):
-        reading.prepare(opt, task, str(tmp_path), seed=0, flag="--retain-task")
+        task_data.prepare(opt, task, str(tmp_path), seed=0, flag="--retain-task")
 
 
 def test_what_the_update_contradicts_is_left_out(opt: Opt, tmp_path: Path) -> None:
     """Whole conversations go, so that no turn loses its history."""
     task = write(tmp_path / "old.jsonl", [f"line {i}" for i in range(40)])
-    data = reading.prepare(opt, task, str(tmp_path / "data"), seed=0)
+    data = task_data.prepare(opt, task, str(tmp_path / "data"), seed=0)
     wrong = data.examples["train"][0]
-    kept = reading.without(opt, data, {"line " + wrong.text.split()[1]}, str(tmp_path / "data"))
+    kept = task_data.without(opt, data, {"line " + wrong.text.split()[1]}, str(tmp_path / "data"))
     assert len(kept.examples["train"]) == len(data.examples["train"]) - 1
     assert wrong not in kept.examples["train"]
 
@@ -115,4 +115,4 @@ def test_a_path_that_task_names_cannot_hold(opt: Opt, tmp_path: Path) -> None:
     """It is said, not split at the colon."""
     task = write(tmp_path / "new.jsonl", [f"line {i}" for i in range(9)])
     with pytest.raises(DataError, match="cannot hold a path"):
-        reading.prepare(opt, task, str(tmp_path / "a:b"), seed=0)
+        task_data.prepare(opt, task, str(tmp_path / "a:b"), seed=0)

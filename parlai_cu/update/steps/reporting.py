@@ -5,10 +5,10 @@ from typing import Any, Dict, Mapping
 
 from parlai_cu.types import Verdict
 from parlai_cu.update import report
-from parlai_cu.update.choice import Choice
+from parlai_cu.update.choice import ModeChoice
 from parlai_cu.update.diagnosis import Diagnosis
-from parlai_cu.update.steps.reading import Data
-from parlai_cu.update.steps.settings import Work
+from parlai_cu.update.steps.data import Data
+from parlai_cu.update.steps.settings import UpdateContext
 
 # contradictory pairs
 _LISTED = 10
@@ -19,7 +19,9 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def choice_made(work: Work, live: str, diagnosis: Diagnosis, choice: Choice) -> Dict[str, Any]:
+def choice_made(
+    work: UpdateContext, live: str, diagnosis: Diagnosis, choice: ModeChoice
+) -> Dict[str, Any]:
     """
     Say what was diagnosed and chosen; the beginning of the report.
 
@@ -45,7 +47,7 @@ def choice_made(work: Work, live: str, diagnosis: Diagnosis, choice: Choice) -> 
 
 
 def verdict(
-    work: Work, about: Dict[str, Any], found: Verdict, seconds: Mapping[str, float]
+    work: UpdateContext, about: Dict[str, Any], found: Verdict, seconds: Mapping[str, float]
 ) -> Dict[str, Any]:
     """
     Say what came of it, and write the report.

@@ -4,7 +4,7 @@ from typing import Any, List, Sequence
 
 import pytest
 
-from parlai_cu.agents.kb_augmented.together import Act, together
+from parlai_cu.agents.kb_augmented.batched_calls import Act, together
 
 
 def asking(*questions: str) -> Any:

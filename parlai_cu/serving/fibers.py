@@ -1,10 +1,10 @@
 """
 Functions that wait without holding up a thread: what the worlds run in.
 
-ParlAI's worlds are written for a thread each. A :class:`Strand` runs such a function in a
-greenlet: where it waits (:meth:`Strand.wait`) it is set aside, stack and all, and its thread goes
-on with the others. A strand stays on its thread; a function that blocks, in a file or a sleep,
-holds up only the strands of that thread, and new ones are put elsewhere meanwhile.
+ParlAI's worlds are written for a thread each. A :class:`Fiber` runs such a function in a
+greenlet: where it waits (:meth:`Fiber.wait`) it is set aside, stack and all, and its thread goes
+on with the others. A fiber stays on its thread; a function that blocks, in a file or a sleep,
+holds up only the fibers of that thread, and new ones are put elsewhere meanwhile.
 """
 
 import heapq
@@ -18,15 +18,15 @@ import greenlet
 
 from parlai_cu.serving import logs
 
-# s that a step of a strand may take before new strands are put on another thread
+# s that a step of a fiber may take before new fibers are put on another thread
 _HELD_UP = 0.05
 
 
-class Strand:
+class Fiber:
     """
-    A function that runs in a greenlet. Made by :meth:`Stages.start`.
+    A function that runs in a greenlet. Made by :meth:`WorkerPool.start`.
 
-    :param stage: the thread it stays on
+    :param worker: the thread it stays on
     :param function: what it runs
     :param done: called on that thread, with what the function returned and None, or with None and
         what it raised (GreenletExit where it was stopped)
@@ -34,11 +34,11 @@ class Strand:
 
     def __init__(
         self,
-        stage: "Stage",
+        worker: "Worker",
         function: Callable[[], Any],
         done: Callable[[Any, Optional[BaseException]], None],
     ) -> None:
-        self.stage = stage
+        self.worker = worker
         self.finished = False
         # whatever whoever runs in it wants to find again
         self.local: Any = None
@@ -51,16 +51,16 @@ class Strand:
 
     def wake(self) -> None:
         """End its :meth:`wait`, or the next one if it is not waiting. From any thread."""
-        self.stage.post(self)
+        self.worker.post(self)
 
     def stop(self) -> None:
         """Raise GreenletExit where it waits, now or next. From any thread."""
         self._stopping = True
-        self.stage.post(self)
+        self.worker.post(self)
 
     def wait(self, seconds: Optional[float] = None) -> None:
         """
-        Set this strand aside until :meth:`wake` or for some time. Only from inside.
+        Set this fiber aside until :meth:`wake` or for some time. Only from inside.
 
         It may also return early: what was waited for is to be looked at again.
 
@@ -71,8 +71,8 @@ class Strand:
             raise greenlet.GreenletExit
         self._wait_number += 1
         if seconds is not None:
-            self.stage.alarm(self, self._wait_number, seconds)
-        self.stage.step_aside()
+            self.worker.alarm(self, self._wait_number, seconds)
+        self.worker.step_aside()
         if self._stopping:
             raise greenlet.GreenletExit
 
@@ -89,52 +89,52 @@ class Strand:
             self._done(result, error)
         except Exception as failed:
             logs.failure("what follows a world failed", failed)
-        # alarms that have not rung yet still know this strand: it is not to hold anything
+        # alarms that have not rung yet still know this fiber: it is not to hold anything
         self.local = self._function = self._done = None
 
     def resume(self) -> None:
-        """Go on from the last wait, or begin. Only by the stage's thread."""
+        """Go on from the last wait, or begin. Only by the worker's thread."""
         if self.finished:
             return
         if self._greenlet is None:
             self._greenlet = greenlet.greenlet(self._run)
-            self._greenlet.strand = self
+            self._greenlet.fiber = self
         self._greenlet.switch()
         if self.finished:
             self._greenlet = None
 
 
-class Stage:
-    """One thread, and the strands that run on it."""
+class Worker:
+    """One thread, and the fibers that run on it."""
 
     def __init__(self, name: str) -> None:
-        self._posted: queue.SimpleQueue[Optional[Strand]] = queue.SimpleQueue()
-        self._alarms: List[Tuple[float, int, int, Strand]] = []
+        self._posted: queue.SimpleQueue[Optional[Fiber]] = queue.SimpleQueue()
+        self._alarms: List[Tuple[float, int, int, Fiber]] = []
         self._order = itertools.count()
-        # since when the strand that runs now has been running; None when none is
+        # since when the fiber that runs now has been running; None when none is
         self._running_since: Optional[float] = None
         self._hub: Any = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def post(self, strand: Optional[Strand]) -> None:
-        """Let a strand have its turn; None ends the thread. From any thread."""
-        self._posted.put(strand)
+    def post(self, fiber: Optional[Fiber]) -> None:
+        """Let a fiber have its turn; None ends the thread. From any thread."""
+        self._posted.put(fiber)
 
-    def alarm(self, strand: Strand, wait_number: int, seconds: float) -> None:
+    def alarm(self, fiber: Fiber, wait_number: int, seconds: float) -> None:
         """
-        Let a strand have its turn in so many seconds, if its wait of that number goes on. Only from
+        Let a fiber have its turn in so many seconds, if its wait of that number goes on. Only from
         inside.
         """
         at = time.monotonic() + seconds
-        heapq.heappush(self._alarms, (at, next(self._order), wait_number, strand))
+        heapq.heappush(self._alarms, (at, next(self._order), wait_number, fiber))
 
     def step_aside(self) -> None:
-        """Give the thread to the other strands. Only from inside."""
+        """Give the thread to the other fibers. Only from inside."""
         self._hub.switch()
 
     def held_up(self) -> float:
-        """For how many seconds a strand has been running without a wait."""
+        """For how many seconds a fiber has been running without a wait."""
         since = self._running_since
         return 0.0 if since is None else time.monotonic() - since
 
@@ -142,13 +142,13 @@ class Stage:
         self._hub = greenlet.getcurrent()
         while True:
             try:
-                strand = self._posted.get(timeout=self._until_alarm())
+                fiber = self._posted.get(timeout=self._until_alarm())
             except queue.Empty:
                 self._ring()
                 continue
-            if strand is None:
+            if fiber is None:
                 return
-            self._turn(strand)
+            self._turn(fiber)
             if self._alarms and self._until_alarm() == 0.0:
                 self._ring()
 
@@ -158,17 +158,17 @@ class Stage:
     def _ring(self) -> None:
         now = time.monotonic()
         while self._alarms and self._alarms[0][0] <= now:
-            _, _, wait_number, strand = heapq.heappop(self._alarms)
-            if strand._wait_number == wait_number:
-                self._turn(strand)
+            _, _, wait_number, fiber = heapq.heappop(self._alarms)
+            if fiber._wait_number == wait_number:
+                self._turn(fiber)
 
-    def _turn(self, strand: Strand) -> None:
+    def _turn(self, fiber: Fiber) -> None:
         self._running_since = time.monotonic()
-        strand.resume()
+        fiber.resume()
         self._running_since = None
 
 
-class Stages:
+class WorkerPool:
     """
     The world threads. They are started as they are needed.
 
@@ -177,44 +177,44 @@ class Stages:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._stages: List[Stage] = []
+        self._workers: List[Worker] = []
         self._lock = threading.Lock()
 
     def start(
         self,
         function: Callable[[], Any],
         done: Callable[[Any, Optional[BaseException]], None] = lambda result, error: None,
-    ) -> Strand:
+    ) -> Fiber:
         """
-        Run a function in a strand. From any thread.
+        Run a function in a fiber. From any thread.
 
-        :param function: what is run; it may call :meth:`Strand.wait` of :func:`current_strand`
-        :param done: called on the strand's thread when it has ended
+        :param function: what is run; it may call :meth:`Fiber.wait` of :func:`current_fiber`
+        :param done: called on the fiber's thread when it has ended
         """
-        strand = Strand(self._free_stage(), function, done)
-        strand.stage.post(strand)
-        return strand
+        fiber = Fiber(self._free_worker(), function, done)
+        fiber.worker.post(fiber)
+        return fiber
 
-    def _free_stage(self) -> Stage:
+    def _free_worker(self) -> Worker:
         """The first that is not held up: light worlds share one thread, which is fastest."""
         with self._lock:
-            for stage in self._stages:
-                if stage.held_up() < _HELD_UP:
-                    return stage
-            if len(self._stages) < self.count:
-                self._stages.append(Stage(f"worlds-{len(self._stages)}"))
-                return self._stages[-1]
-            return min(self._stages, key=Stage.held_up)
+            for worker in self._workers:
+                if worker.held_up() < _HELD_UP:
+                    return worker
+            if len(self._workers) < self.count:
+                self._workers.append(Worker(f"worlds-{len(self._workers)}"))
+                return self._workers[-1]
+            return min(self._workers, key=Worker.held_up)
 
     def close(self) -> None:
         """End the threads once what they run now has been set aside."""
         with self._lock:
-            for stage in self._stages:
-                stage.post(None)
-            self._stages = []
+            for worker in self._workers:
+                worker.post(None)
+            self._workers = []
 
 
-def current_strand() -> Optional[Strand]:
-    """The strand that this code runs in; None on an ordinary thread."""
-    strand: Optional[Strand] = getattr(greenlet.getcurrent(), "strand", None)
-    return strand
+def current_fiber() -> Optional[Fiber]:
+    """The fiber that this code runs in; None on an ordinary thread."""
+    fiber: Optional[Fiber] = getattr(greenlet.getcurrent(), "fiber", None)
+    return fiber

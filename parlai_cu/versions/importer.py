@@ -9,15 +9,15 @@ import torch
 
 from parlai_cu import checkpoints, files
 from parlai_cu.errors import ModelFileError, near_file
-from parlai_cu.versions import materialise, tensors
+from parlai_cu.versions import checkout, tensors
 from parlai_cu.versions.records import StoredFile
-from parlai_cu.versions.storage import file_hash, told
+from parlai_cu.versions.storage import file_hash, translate_errors
 
 # a delta is kept where it takes at most this share of the model
 DELTA_SHARE = 0.5
 
 
-class Kept(NamedTuple):
+class StoredModel(NamedTuple):
     """
     What was written.
 
@@ -29,7 +29,7 @@ class Kept(NamedTuple):
     is_delta: bool
 
 
-class Intake:
+class ModelImporter:
     """
     The files of a model, read.
 
@@ -52,7 +52,9 @@ class Intake:
         self.content = tensors.content_hash(self.hashes, self.held.frame)
         self.model_bytes = os.path.getsize(model_file)
 
-    def write(self, folder: str, base: Optional[materialise.Base], wanted: Optional[bool]) -> Kept:
+    def write(
+        self, folder: str, base: Optional[checkout.Base], wanted: Optional[bool]
+    ) -> StoredModel:
         """
         Write everything but the version's record.
 
@@ -60,18 +62,18 @@ class Intake:
         :param base: what a delta could be against
         :param wanted: whether it has to be a delta; None: where that pays
         """
-        with told(folder):
+        with translate_errors(folder):
             changed = None if base is None else self._changed(base.contents["tensors"])
             is_delta = changed is not None and (bool(wanted) or self._pays(changed))
             files.step(f"write model into {folder}")
             if changed is not None and is_delta:
-                tensors.save_tensors(changed, os.path.join(folder, materialise.DELTA))
+                tensors.save_tensors(changed, os.path.join(folder, checkout.DELTA))
             else:
-                self._write_full(os.path.join(folder, materialise.MODEL))
+                self._write_full(os.path.join(folder, checkout.MODEL))
             if is_delta or not self._as_it_is:
                 self.model_bytes = tensors.count_bytes(self.held.tensors.values())
             self._write_beside(folder)
-            return Kept(self._recorded(folder, base if is_delta else None), is_delta)
+            return StoredModel(self._recorded(folder, base if is_delta else None), is_delta)
 
     def _changed(self, of_base: Mapping[str, str]) -> Dict[str, torch.Tensor]:
         return {
@@ -92,18 +94,18 @@ class Intake:
 
     def _write_beside(self, folder: str) -> None:
         contents = {"tensors": self.hashes, "frame": self.held.frame}
-        materialise.write_json(os.path.join(folder, materialise.CONTENTS), contents, indent=None)
+        checkout.write_json(os.path.join(folder, checkout.CONTENTS), contents, indent=None)
         # paths of the machine that trained it; ParlAI looks beside the model where it has none
         opt = {**self.opt, "model_file": None, "dict_file": None, "init_model": None}
-        materialise.write_json(os.path.join(folder, f"{materialise.MODEL}.opt"), opt)
+        checkout.write_json(os.path.join(folder, f"{checkout.MODEL}.opt"), opt)
         source, name = os.path.split(self.model_file)
         for entry in os.listdir(source or "."):
             if entry.startswith((name + ".dict", name + ".cands")):
                 files.step(f"copy {entry}")
-                target = materialise.MODEL + entry[len(name) :]
+                target = checkout.MODEL + entry[len(name) :]
                 shutil.copyfile(os.path.join(source, entry), os.path.join(folder, target))
 
-    def _recorded(self, folder: str, base: Optional[materialise.Base]) -> Dict[str, StoredFile]:
+    def _recorded(self, folder: str, base: Optional[checkout.Base]) -> Dict[str, StoredFile]:
         found = {}
         for name in sorted(os.listdir(folder)):
             path = os.path.join(folder, name)

@@ -9,7 +9,7 @@ import dataclasses
 import re
 from typing import Dict, List, Set, Tuple
 
-from parlai_cu.knowledge.reading import told
+from parlai_cu.knowledge.reading import row_sentence
 from parlai_cu.knowledge.words import STOP_WORDS, stem, words
 from parlai_cu.types import Evidence, Turn
 
@@ -58,7 +58,7 @@ def narrowed(turn: Turn, fact: Evidence) -> Evidence:
     if not columns:
         return fact
     shown = {column: fact.fields[column] for column in columns}
-    return dataclasses.replace(fact, text=told(shown, fact.entity))
+    return dataclasses.replace(fact, text=row_sentence(shown, fact.entity))
 
 
 def is_asked_for(turn: Turn, fact: Evidence) -> bool:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping, Optional, Protocol, Set, Union
 
 from parlai_cu.serving import logs
-from parlai_cu.serving.conversation import Connection, Conversation
-from parlai_cu.serving.limits import Addresses, Limits, same_secret
+from parlai_cu.serving.limits import Addresses, ServiceLimits, same_secret
 from parlai_cu.serving.protocol import Incoming, Refusal, read_frame
+from parlai_cu.serving.session import ChatSession, Connection
 
 # wrong passwords on one connection before it is closed, and how many messages each counts for
 _WRONG_PASSWORDS, WRONG_COST = 5, 5.0
@@ -19,16 +19,16 @@ _WRONG_PASSWORDS, WRONG_COST = 5, 5.0
 GOING_AWAY, POLICY, TAKEN_OVER = 1001, 1008, 4000
 
 
-class House(Protocol):
-    """What lies behind the reception: where conversations are held."""
+class SessionHost(Protocol):
+    """What lies behind the gateway: where conversations are held."""
 
-    def begin(self, conversation: Conversation) -> None:
+    def begin(self, conversation: ChatSession) -> None:
         """Let a conversation begin."""
 
-    def leave(self, conversation: Conversation) -> None:
+    def leave(self, conversation: ChatSession) -> None:
         """A conversation is over: free what it holds."""
 
-    def leave_pool(self, conversation: Conversation) -> None:
+    def leave_pool(self, conversation: ChatSession) -> None:
         """The user does not want to wait for another person any more."""
 
     def knows_token(self, token: str) -> bool:
@@ -36,7 +36,7 @@ class House(Protocol):
 
 
 @dataclass
-class Guest:
+class ClientConnection:
     """
     A connection, and whose it is.
 
@@ -44,23 +44,23 @@ class Guest:
     :param conversation: None before it begins, and after it has ended
     :param trusted: whether the password, if there is one, was given
     :param wrong: how many passwords were wrong
-    :param since: when it was last heard of, seconds of the reception's clock
+    :param since: when it was last heard of, seconds of the gateway's clock
     """
 
     connection: Connection
-    conversation: Optional[Conversation] = None
+    conversation: Optional[ChatSession] = None
     trusted: bool = False
     wrong: int = 0
     # when it was last heard of
     since: float = 0.0
 
 
-class Reception:
+class Gateway:
     """
-    The guests of a service and their conversations.
+    The clients of a service and their conversations.
 
     :param house: where conversations are held
-    :param limits: what guests may do
+    :param limits: what clients may do
     :param post: runs a function on the IOLoop's thread, from any thread
     :param password: what must be known to be let in; None for all
     :param on_answer: told the seconds from each message to its first answer
@@ -70,8 +70,8 @@ class Reception:
 
     def __init__(
         self,
-        house: House,
-        limits: Limits,
+        house: SessionHost,
+        limits: ServiceLimits,
         post: Callable[..., Any],
         password: Optional[str] = None,
         on_answer: Callable[[float], None] = lambda seconds: None,
@@ -80,61 +80,61 @@ class Reception:
     ) -> None:
         self.house, self.limits, self.password = house, limits, password
         self.addresses = Addresses(limits)
-        self.by_id: Dict[str, Conversation] = {}
-        self.by_token: Dict[str, Conversation] = {}
-        self.busy: Set[Conversation] = set()
+        self.by_id: Dict[str, ChatSession] = {}
+        self.by_token: Dict[str, ChatSession] = {}
+        self.busy: Set[ChatSession] = set()
         self.draining = False
-        self._guest_of: Dict[int, Guest] = {}
+        self._client_of: Dict[int, ClientConnection] = {}
         self._post, self._clock = post, clock
         self._on_answer, self._on_refusal = on_answer, on_refusal
 
     # -- connections -------------------------------------------------------------------------
 
-    def arrive(self, connection: Connection) -> Optional[Guest]:
+    def arrive(self, connection: Connection) -> Optional[ClientConnection]:
         """A connection opens; None where its address has too many already."""
         if not self.addresses.connect(connection.address):
             self._on_refusal("connections")
             return None
-        guest = Guest(connection, trusted=self.password is None, since=self._clock())
-        self._guest_of[id(connection)] = guest
-        return guest
+        client = ClientConnection(connection, trusted=self.password is None, since=self._clock())
+        self._client_of[id(connection)] = client
+        return client
 
-    def depart(self, guest: Guest) -> None:
+    def depart(self, client: ClientConnection) -> None:
         """A connection has closed: its conversation is held for a while, or ends."""
-        self.addresses.disconnect(guest.connection.address)
-        self._guest_of.pop(id(guest.connection), None)
-        conversation, guest.conversation = guest.conversation, None
-        if conversation is None or conversation.connection is not guest.connection:
+        self.addresses.disconnect(client.connection.address)
+        self._client_of.pop(id(client.connection), None)
+        conversation, client.conversation = client.conversation, None
+        if conversation is None or conversation.connection is not client.connection:
             return  # it has ended, or goes on elsewhere
         conversation.detach()
-        if not (guest.connection.modern and self.limits.resume_seconds > 0 and not self.draining):
+        if not (client.connection.modern and self.limits.resume_seconds > 0 and not self.draining):
             self.end(conversation)
 
     # -- messages ----------------------------------------------------------------------------
 
-    def hear(self, guest: Guest, frame: Union[str, bytes]) -> None:
-        """A frame has come from a guest: pass it on, or tell him why not."""
-        guest.since = self._clock()
-        message = self._checked(guest, frame)
+    def hear(self, client: ClientConnection, frame: Union[str, bytes]) -> None:
+        """A frame has come from a client: pass it on, or tell him why not."""
+        client.since = self._clock()
+        message = self._checked(client, frame)
         if isinstance(message, Refusal):
-            self.refuse(guest.connection, message)
+            self.refuse(client.connection, message)
             return
         if message.type == "hello":
-            self._greet(guest, message)
+            self._greet(client, message)
             return
         mid = message.fields.get("mid")
-        if not guest.trusted:
-            self._ask_password(guest, message.text, mid)
+        if not client.trusted:
+            self._ask_password(client, message.text, mid)
             return
-        if guest.conversation is None and not self._admit(guest, None):
-            self.refuse(guest.connection, Refusal("busy", self._full(), mid))
+        if client.conversation is None and not self._admit(client, None):
+            self.refuse(client.connection, Refusal("busy", self._full(), mid))
             return
-        assert guest.conversation is not None
-        refusal = self.say(guest.conversation, message)
+        assert client.conversation is not None
+        refusal = self.say(client.conversation, message)
         if refusal is not None:
-            self.refuse(guest.connection, refusal)
+            self.refuse(client.connection, refusal)
 
-    def say(self, conversation: Conversation, message: Incoming) -> Optional[Refusal]:
+    def say(self, conversation: ChatSession, message: Incoming) -> Optional[Refusal]:
         """Let a conversation have a message; a refusal where it cannot be taken now."""
         conversation.last_heard = self._clock()
         mid = message.fields.get("mid")
@@ -152,7 +152,7 @@ class Reception:
         return None
 
     def refuse(self, connection: Connection, refusal: Refusal) -> None:
-        """Tell a guest that his message was not taken."""
+        """Tell a client that his message was not taken."""
         self._on_refusal(refusal.code)
         connection.send(refusal.message())
 
@@ -160,8 +160,10 @@ class Reception:
         """Whether an address may send one more message now; ``cost``: how many it counts for."""
         return self.addresses.take(address, self._clock(), cost)
 
-    def _checked(self, guest: Guest, frame: Union[str, bytes]) -> Union[Incoming, Refusal]:
-        if not self.allow(guest.connection.address):
+    def _checked(
+        self, client: ClientConnection, frame: Union[str, bytes]
+    ) -> Union[Incoming, Refusal]:
+        if not self.allow(client.connection.address):
             return Refusal("rate")
         message = read_frame(frame, self.limits)
         if self.draining and isinstance(message, Incoming):
@@ -170,49 +172,49 @@ class Reception:
 
     # -- who it is ---------------------------------------------------------------------------
 
-    def _greet(self, guest: Guest, message: Incoming) -> None:
-        guest.connection.modern = True
-        if not guest.trusted and same_secret(message.fields.get("password"), self.password):
-            guest.trusted = True
-        if not guest.trusted:
+    def _greet(self, client: ClientConnection, message: Incoming) -> None:
+        client.connection.modern = True
+        if not client.trusted and same_secret(message.fields.get("password"), self.password):
+            client.trusted = True
+        if not client.trusted:
             if message.fields.get("password") is not None:
-                self._ask_password(guest, None, message.fields.get("mid"))
-            guest.connection.send({"type": "hello", "text": "", "password": True})
+                self._ask_password(client, None, message.fields.get("mid"))
+            client.connection.send({"type": "hello", "text": "", "password": True})
             return
         token = message.fields.get("token")
-        if guest.conversation is None and not self._admit(guest, token):
-            self.refuse(guest.connection, Refusal("busy", self._full()))
+        if client.conversation is None and not self._admit(client, token):
+            self.refuse(client.connection, Refusal("busy", self._full()))
 
-    def _admit(self, guest: Guest, token: Any) -> bool:
-        """Let a guest's conversation begin, or go on; False where all places are taken."""
+    def _admit(self, client: ClientConnection, token: Any) -> bool:
+        """Let a client's conversation begin, or go on; False where all places are taken."""
         known = self.by_token.get(token) if isinstance(token, str) else None
         if known is not None:
-            self._take_up(guest, known)
+            self._take_up(client, known)
             return True
         if not self.room():
             return False
         kept = isinstance(token, str) and self.house.knows_token(token)
-        guest.conversation = self.open(guest.connection, token if kept else None)
-        self._say_hello(guest.connection, guest.conversation, kept)
-        self.house.begin(guest.conversation)
+        client.conversation = self.open(client.connection, token if kept else None)
+        self._say_hello(client.connection, client.conversation, kept)
+        self.house.begin(client.conversation)
         return True
 
-    def _take_up(self, guest: Guest, conversation: Conversation) -> None:
+    def _take_up(self, client: ClientConnection, conversation: ChatSession) -> None:
         """A conversation goes on, on another connection."""
         before = conversation.connection
         if before is not None:
-            old = self._guest_of.get(id(before))
+            old = self._client_of.get(id(before))
             if old is not None:
                 old.conversation = None
             before.close(TAKEN_OVER, "the conversation goes on in another window")
-        guest.conversation = conversation
+        client.conversation = conversation
         conversation.last_heard = self._clock()
-        self._say_hello(guest.connection, conversation, True)
-        conversation.attach(guest.connection)
+        self._say_hello(client.connection, conversation, True)
+        conversation.attach(client.connection)
         if "resumed" in conversation.accepts:
             conversation.put(Incoming("resumed"))
 
-    def _say_hello(self, connection: Connection, conversation: Conversation, resumed: bool) -> None:
+    def _say_hello(self, connection: Connection, conversation: ChatSession, resumed: bool) -> None:
         if connection.modern:
             hello: Mapping[str, Any] = {
                 "type": "hello",
@@ -224,18 +226,20 @@ class Reception:
             }
             connection.send(hello)
 
-    def _ask_password(self, guest: Guest, given: Optional[str], mid: Optional[str]) -> None:
+    def _ask_password(
+        self, client: ClientConnection, given: Optional[str], mid: Optional[str]
+    ) -> None:
         if same_secret(given, self.password):
-            guest.trusted = True
+            client.trusted = True
             # as in ParlAI, the conversation begins: the password is not part of it
-            if guest.conversation is None and not self._admit(guest, None):
-                self.refuse(guest.connection, Refusal("busy", self._full(), mid))
+            if client.conversation is None and not self._admit(client, None):
+                self.refuse(client.connection, Refusal("busy", self._full(), mid))
             return
-        guest.wrong += 1
-        self.allow(guest.connection.address, WRONG_COST)
-        self.refuse(guest.connection, Refusal("password", "", mid))
-        if guest.wrong >= _WRONG_PASSWORDS:
-            guest.connection.close(POLICY, "too many wrong passwords")
+        client.wrong += 1
+        self.allow(client.connection.address, WRONG_COST)
+        self.refuse(client.connection, Refusal("password", "", mid))
+        if client.wrong >= _WRONG_PASSWORDS:
+            client.connection.close(POLICY, "too many wrong passwords")
 
     # -- conversations -----------------------------------------------------------------------
 
@@ -249,29 +253,29 @@ class Reception:
         self.end(min(lost, key=lambda each: each.lost_at or 0.0))
         return True
 
-    def open(self, connection: Optional[Connection], token: Optional[str] = None) -> Conversation:
+    def open(self, connection: Optional[Connection], token: Optional[str] = None) -> ChatSession:
         """
-        A new conversation; :meth:`House.begin` is still to be called.
+        A new conversation; :meth:`SessionHost.begin` is still to be called.
 
         :param connection: the user's, if he is there
         :param token: what resumes the conversation; a new one where missing
         """
-        conversation = Conversation(self._post, self.busy, self._on_answer, self._clock, token)
+        conversation = ChatSession(self._post, self.busy, self._on_answer, self._clock, token)
         self.by_id[conversation.id] = self.by_token[conversation.token] = conversation
         if connection is not None:
             conversation.attach(connection)
         conversation.begun = True
         return conversation
 
-    def end(self, conversation: Conversation) -> None:
+    def end(self, conversation: ChatSession) -> None:
         """End a conversation and free what it holds. The connection, if any, stays open."""
         if self.by_id.pop(conversation.id, None) is None:
             return
         self.by_token.pop(conversation.token, None)
         if conversation.connection is not None:
-            guest = self._guest_of.get(id(conversation.connection))
-            if guest is not None:
-                guest.conversation = None
+            client = self._client_of.get(id(conversation.connection))
+            if client is not None:
+                client.conversation = None
         conversation.end()
         self.house.leave(conversation)
 
@@ -288,18 +292,18 @@ class Reception:
                 if connection is not None:
                     self.refuse(connection, Refusal("idle"))
                     connection.close(GOING_AWAY, "idle")
-        for guest in list(self._guest_of.values()):
-            if guest.conversation is None and now - guest.since > self.limits.idle_seconds:
-                guest.connection.close(GOING_AWAY, "idle")
+        for client in list(self._client_of.values()):
+            if client.conversation is None and now - client.since > self.limits.idle_seconds:
+                client.connection.close(GOING_AWAY, "idle")
 
-    def guests(self) -> int:
+    def clients(self) -> int:
         """Connections that are open."""
-        return len(self._guest_of)
+        return len(self._client_of)
 
     def farewell(self, code: int, reason: str) -> None:
         """Close all connections, with a code and a reason of the websocket protocol."""
-        for guest in list(self._guest_of.values()):
-            guest.connection.close(code, reason)
+        for client in list(self._client_of.values()):
+            client.connection.close(code, reason)
 
     def _full(self) -> str:
         return f"all {self.limits.max_conversations:,d} places are taken"

@@ -1,13 +1,13 @@
-"""parlai_cu/serving/reception.py: who is let in, lost and found again, by a clock of the test's."""
+"""parlai_cu/serving/gateway.py: who is let in, lost and found again, by a clock of the test's."""
 
 import json
 from typing import Any, Dict, List, Mapping, Optional
 
 import pytest
 
-from parlai_cu.serving.conversation import Conversation
-from parlai_cu.serving.limits import Limits
-from parlai_cu.serving.reception import POLICY, TAKEN_OVER, Guest, Reception
+from parlai_cu.serving.gateway import POLICY, TAKEN_OVER, ClientConnection, Gateway
+from parlai_cu.serving.limits import ServiceLimits
+from parlai_cu.serving.session import ChatSession
 
 
 class Line:
@@ -31,18 +31,18 @@ class House:
     """Where conversations are held; it notes which."""
 
     def __init__(self) -> None:
-        self.inside: List[Conversation] = []
+        self.inside: List[ChatSession] = []
         self.kept: List[str] = []
 
-    def begin(self, conversation: Conversation) -> None:
+    def begin(self, conversation: ChatSession) -> None:
         """One begins."""
         self.inside.append(conversation)
 
-    def leave(self, conversation: Conversation) -> None:
+    def leave(self, conversation: ChatSession) -> None:
         """One is over."""
         self.inside.remove(conversation)
 
-    def leave_pool(self, conversation: Conversation) -> None:
+    def leave_pool(self, conversation: ChatSession) -> None:
         """Nobody waits here."""
 
     def knows_token(self, token: str) -> bool:
@@ -51,41 +51,41 @@ class House:
 
 
 class Desk:
-    """A reception, its house, and a clock that is set by hand."""
+    """A gateway, its house, and a clock that is set by hand."""
 
     def __init__(self, **limits: Any) -> None:
         self.now = 1000.0
         self.house = House()
         password = limits.pop("password", None)
         self.refused: List[str] = []
-        self.reception = Reception(
+        self.gateway = Gateway(
             self.house,
-            Limits(**limits),
+            ServiceLimits(**limits),
             lambda function, *arguments: function(*arguments),
             password,
             on_refusal=self.refused.append,
             clock=lambda: self.now,
         )
 
-    def arrive(self, address: str = "a") -> Guest:
+    def arrive(self, address: str = "a") -> ClientConnection:
         """Somebody connects."""
-        guest = self.reception.arrive(Line(address))
-        assert guest is not None
-        return guest
+        client = self.gateway.arrive(Line(address))
+        assert client is not None
+        return client
 
-    def send(self, guest: Guest, **message: Any) -> List[Dict[str, Any]]:
-        """A guest sends something; what he is sent at once."""
-        line: Any = guest.connection
+    def send(self, client: ClientConnection, **message: Any) -> List[Dict[str, Any]]:
+        """A client sends something; what he is sent at once."""
+        line: Any = client.connection
         before = len(line.heard)
-        self.reception.hear(guest, json.dumps(message))
+        self.gateway.hear(client, json.dumps(message))
         return [dict(each) for each in line.heard[before:]]
 
 
 def test_the_first_message_begins_a_conversation() -> None:
     """It is the first that is read."""
     desk = Desk()
-    guest = desk.arrive()
-    assert desk.send(guest, text="hi") == []
+    client = desk.arrive()
+    assert desk.send(client, text="hi") == []
     (conversation,) = desk.house.inside
     assert conversation.take()["text"] == "hi"  # type: ignore[index]
 
@@ -100,14 +100,14 @@ def test_hello_tells_the_token() -> None:
 def test_a_lost_conversation_goes_on() -> None:
     """Within the time; what was said meanwhile follows."""
     desk = Desk(resume_seconds=60)
-    guest = desk.arrive()
-    token = desk.send(guest, type="hello")[0]["token"]
+    client = desk.arrive()
+    token = desk.send(client, type="hello")[0]["token"]
     (conversation,) = desk.house.inside
-    desk.reception.depart(guest)
+    desk.gateway.depart(client)
     conversation.send({"text": "are you there?"})
     conversation.send({"type": "typing"})
     desk.now += 59
-    desk.reception.tidy()
+    desk.gateway.tidy()
     back = desk.send(desk.arrive("b"), type="hello", token=token)
     assert [each["type"] for each in back] == ["hello", "message"]
     assert back[0]["resumed"] and back[0]["token"] == token
@@ -117,12 +117,12 @@ def test_a_lost_conversation_goes_on() -> None:
 def test_a_lost_conversation_ends_after_its_time() -> None:
     """And its token is worth nothing."""
     desk = Desk(resume_seconds=60)
-    guest = desk.arrive()
-    token = desk.send(guest, type="hello")[0]["token"]
-    desk.reception.depart(guest)
+    client = desk.arrive()
+    token = desk.send(client, type="hello")[0]["token"]
+    desk.gateway.depart(client)
     desk.now += 61
-    desk.reception.tidy()
-    assert desk.house.inside == [] and desk.reception.by_token == {}
+    desk.gateway.tidy()
+    assert desk.house.inside == [] and desk.gateway.by_token == {}
     told = desk.send(desk.arrive(), type="hello", token=token)[0]
     assert told["token"] != token and not told["resumed"]
 
@@ -145,7 +145,7 @@ def test_another_window() -> None:
     desk.send(second, type="hello", token=token)
     line: Any = first.connection
     assert line.closed == TAKEN_OVER
-    desk.reception.depart(first)
+    desk.gateway.depart(first)
     (conversation,) = desk.house.inside
     assert conversation.connection is second.connection
 
@@ -153,10 +153,10 @@ def test_another_window() -> None:
 def test_who_did_not_say_hello_is_forgotten_at_once() -> None:
     """He could not take it up again."""
     desk = Desk()
-    guest = desk.arrive()
-    desk.send(guest, text="hi")
-    desk.reception.depart(guest)
-    assert desk.house.inside == [] and desk.reception.guests() == 0
+    client = desk.arrive()
+    desk.send(client, text="hi")
+    desk.gateway.depart(client)
+    assert desk.house.inside == [] and desk.gateway.clients() == 0
 
 
 def test_a_lost_conversation_makes_room() -> None:
@@ -165,7 +165,7 @@ def test_a_lost_conversation_makes_room() -> None:
     lost, here = desk.arrive(), desk.arrive()
     desk.send(lost, type="hello")
     desk.send(here, type="hello")
-    desk.reception.depart(lost)
+    desk.gateway.depart(lost)
     assert desk.send(desk.arrive(), type="hello")[0]["type"] == "hello"
     assert len(desk.house.inside) == 2
     told = desk.send(desk.arrive(), type="hello")[0]
@@ -175,22 +175,22 @@ def test_a_lost_conversation_makes_room() -> None:
 def test_too_many_connections_and_messages() -> None:
     """Of one address; another's are let in."""
     desk = Desk(connections_per_address=1, turns_at_once=2, turns_per_second=1)
-    guest = desk.arrive()
-    assert desk.reception.arrive(Line()) is None
+    client = desk.arrive()
+    assert desk.gateway.arrive(Line()) is None
     other = desk.arrive("b")
-    told = [desk.send(guest, text="hi") for _ in range(3)]
+    told = [desk.send(client, text="hi") for _ in range(3)]
     assert told[:2] == [[], []] and told[2][0]["code"] == "rate"
     assert desk.send(other, text="hi") == []
     desk.now += 1
-    assert desk.send(guest, text="hi") == []
+    assert desk.send(client, text="hi") == []
     assert desk.refused == ["connections", "rate"]
 
 
 def test_too_many_messages_that_wait() -> None:
     """Of one user: an honest "busy"."""
     desk = Desk(max_queue=2)
-    guest = desk.arrive()
-    told = [desk.send(guest, text=str(number), mid=str(number)) for number in range(3)]
+    client = desk.arrive()
+    told = [desk.send(client, text=str(number), mid=str(number)) for number in range(3)]
     assert told[2][0]["code"] == "busy" and told[2][0]["mid"] == "2"
     assert "2 messages of yours wait already" in told[2][0]["text"]
 
@@ -222,14 +222,14 @@ def test_guesses_use_up_the_address() -> None:
 def test_kinds_that_the_world_does_not_take(kind: str) -> None:
     """The user is told; a world that takes ratings is given them."""
     desk = Desk()
-    guest = desk.arrive()
-    desk.send(guest, text="hi")
-    told = desk.send(guest, type=kind, rating="up")[0]
+    client = desk.arrive()
+    desk.send(client, text="hi")
+    told = desk.send(client, type=kind, rating="up")[0]
     assert told["code"] == "malformed" and f"takes no '{kind[:40]}'" in told["text"]
     (conversation,) = desk.house.inside
     conversation.accepts = ("rating",)
     conversation.take()
-    desk.send(guest, type="rating", rating="up", turn=1)
+    desk.send(client, type="rating", rating="up", turn=1)
     act = conversation.take()
     assert act is not None and act["rating"] == "up" and act["turn"] == 1
 
@@ -237,19 +237,19 @@ def test_kinds_that_the_world_does_not_take(kind: str) -> None:
 def test_a_turn_is_open_until_the_world_waits() -> None:
     """A message that came meanwhile keeps it open."""
     desk = Desk()
-    guest = desk.arrive()
-    desk.send(guest, text="one")
+    client = desk.arrive()
+    desk.send(client, text="one")
     (conversation,) = desk.house.inside
     posted: List[Any] = []
     conversation._post = lambda function, *arguments: posted.append((function, arguments))
     conversation.take()
     conversation.waits()
-    desk.send(guest, text="two")
+    desk.send(client, text="two")
     conversation.take()
     (settled, arguments), posted[:] = posted[0], []
     settled(*arguments)
-    assert conversation in desk.reception.busy
+    assert conversation in desk.gateway.busy
     conversation.waits()
     (settled, arguments) = posted[0]
     settled(*arguments)
-    assert conversation not in desk.reception.busy
+    assert conversation not in desk.gateway.busy

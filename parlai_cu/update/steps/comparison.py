@@ -5,12 +5,18 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 
 from parlai_cu.types import Verdict
 from parlai_cu.update import gate, safety
-from parlai_cu.update.choice import KB, Choice
+from parlai_cu.update.choice import KB, ModeChoice
 from parlai_cu.update.diagnosis import Diagnosis
-from parlai_cu.update.steps.measuring import Measured, Model, metrics_of, side_by_side, sums
-from parlai_cu.update.steps.reading import Data, swapped
-from parlai_cu.update.steps.settings import Work
-from parlai_cu.update.steps.telling import say
+from parlai_cu.update.steps.data import Data, swapped
+from parlai_cu.update.steps.evaluation import (
+    EvaluatedModel,
+    Measured,
+    metrics_of,
+    side_by_side,
+    sums,
+)
+from parlai_cu.update.steps.reporting import say
+from parlai_cu.update.steps.settings import UpdateContext
 
 # of validation data, to try parts of what was learnt on
 _TRIED_ON = 200
@@ -25,7 +31,7 @@ Limits = Dict[str, Dict[str, float]]
 Answers = Dict[str, List[Measured]]
 
 
-def held_out(work: Work, model: Model, name: str) -> Answers:
+def held_out(work: UpdateContext, model: EvaluatedModel, name: str) -> Answers:
     """
     Answers to the held-out examples that training does not hold.
 
@@ -36,7 +42,7 @@ def held_out(work: Work, model: Model, name: str) -> Answers:
     return {data.name: _held_out(work, model, name, data) for data in work.tasks}
 
 
-def _held_out(work: Work, model: Model, name: str, data: Data) -> List[Measured]:
+def _held_out(work: UpdateContext, model: EvaluatedModel, name: str, data: Data) -> List[Measured]:
     say(f"{name} model on held-out {data.short}")
     found = work.kept.measured(
         f"{name}-{_short_name(data)}-test",
@@ -46,7 +52,7 @@ def _held_out(work: Work, model: Model, name: str, data: Data) -> List[Measured]
     return [m for m in found if m.example.key in wanted]
 
 
-def limits_of(work: Work, live: Answers, choice: Choice) -> Limits:
+def limits_of(work: UpdateContext, live: Answers, choice: ModeChoice) -> Limits:
     """
     What each task may lose or must gain.
 
@@ -72,11 +78,11 @@ def limits_of(work: Work, live: Answers, choice: Choice) -> Limits:
 
 
 def judge(
-    work: Work,
-    candidate: Model,
+    work: UpdateContext,
+    candidate: EvaluatedModel,
     live: Answers,
     limits: Limits,
-    choice: Choice,
+    choice: ModeChoice,
     diagnosis: Diagnosis,
 ) -> Tuple[Verdict, List[safety.Pair]]:
     """
@@ -112,7 +118,7 @@ def judge(
 
 
 def _of_limits(
-    work: Work, data: Data, live: Answers, after: Answers, limits: Limits
+    work: UpdateContext, data: Data, live: Answers, after: Answers, limits: Limits
 ) -> List[gate.Check]:
     test = gate.check_update if data is work.update else gate.check_retained
     before, now = live[data.name], after[data.name]
@@ -128,7 +134,9 @@ def _of_limits(
     ]
 
 
-def _of_safety(work: Work, candidate: Model, pairs: Sequence[safety.Pair]) -> List[gate.Check]:
+def _of_safety(
+    work: UpdateContext, candidate: EvaluatedModel, pairs: Sequence[safety.Pair]
+) -> List[gate.Check]:
     model, settings = work.model, work.settings
     checks = list(safety.check_replies(pairs))
     times = work.kept.plain(
@@ -144,7 +152,7 @@ def _of_safety(work: Work, candidate: Model, pairs: Sequence[safety.Pair]) -> Li
     return checks
 
 
-def _dependence(work: Work, candidate: Model) -> gate.Check:
+def _dependence(work: UpdateContext, candidate: EvaluatedModel) -> gate.Check:
     found = work.update.examples["test"][: work.settings.examples]
     tasks = swapped(found, work.data_folder)
     losses = [
@@ -161,7 +169,11 @@ def _dependence(work: Work, candidate: Model) -> gate.Check:
 
 
 def on_validation(
-    work: Work, candidate: Model, part: float, data: Data, limits: Mapping[str, float]
+    work: UpdateContext,
+    candidate: EvaluatedModel,
+    part: float,
+    data: Data,
+    limits: Mapping[str, float],
 ) -> List[gate.Check]:
     """
     The gate's own tests of what is kept, on a retained task's validation data.

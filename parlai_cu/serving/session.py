@@ -34,7 +34,7 @@ class Connection(Protocol):
         """Close the connection, with a code and a reason of the websocket protocol."""
 
 
-class Conversation:
+class ChatSession:
     """
     One user's conversation.
 
@@ -48,7 +48,7 @@ class Conversation:
     def __init__(
         self,
         post: Callable[..., Any],
-        busy: Set["Conversation"],
+        busy: Set["ChatSession"],
         on_answer: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
         token: Optional[str] = None,

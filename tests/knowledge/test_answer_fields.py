@@ -4,8 +4,8 @@ from typing import List
 
 import pytest
 
-from parlai_cu.knowledge.narrowing import asked_columns, is_asked_for, narrowed
-from parlai_cu.knowledge.reading import told
+from parlai_cu.knowledge.answer_fields import asked_columns, is_asked_for, narrowed
+from parlai_cu.knowledge.reading import row_sentence
 from parlai_cu.types import Evidence, Turn
 
 FIELDS = {
@@ -16,7 +16,7 @@ FIELDS = {
     "opens": "10 am",
     "internet": "yes",
 }
-ROW = Evidence("1", told(FIELDS, "Oak Inn"), 0.9, "s", "1", entity="Oak Inn", fields=FIELDS)
+ROW = Evidence("1", row_sentence(FIELDS, "Oak Inn"), 0.9, "s", "1", entity="Oak Inn", fields=FIELDS)
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import os
 from typing import Any, Callable, List
 
 from parlai_cu import files
-from parlai_cu.update.steps.measuring import Measured
+from parlai_cu.update.steps.evaluation import Measured
 from parlai_cu.update.wording import Example
 
 
-class Kept:
+class StepCache:
     """
     A folder of JSON files, each written whole.
 

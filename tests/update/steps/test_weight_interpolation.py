@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from parlai_cu.update.steps import scaling
+from parlai_cu.update.steps import weight_interpolation
 from tests.versions.models import change, loaded, tiny_model, write_model
 
 
@@ -14,7 +14,7 @@ def test_part_of_what_was_learnt(tmp_path: Path) -> None:
     candidate = write_model(tmp_path / "c" / "model", change(tiny_model(), by=0.5), epochs=3)
     before, whole = loaded(start)["model"], loaded(candidate)
     for part in (0.75, 0.5, 1.0, 0.0):
-        scaling.put(start, candidate, part)
+        weight_interpolation.put(start, candidate, part)
         found = loaded(candidate)
         assert found["epochs"] == 3 and list(found["model"]) == list(whole["model"])
         for name, tensor in found["model"].items():
@@ -23,7 +23,7 @@ def test_part_of_what_was_learnt(tmp_path: Path) -> None:
                 assert torch.isclose(moved, torch.tensor(0.5 * part), atol=1e-6)
             else:
                 assert torch.equal(tensor, before[name])
-    scaling.put(start, candidate, 1.0)
+    weight_interpolation.put(start, candidate, 1.0)
     after = loaded(candidate)["model"]
     assert all(torch.equal(tensor, whole["model"][name]) for name, tensor in after.items())
 
@@ -36,7 +36,7 @@ def test_tied_tensors_stay_one(tmp_path: Path) -> None:
         model.embedding.weight += 1.0  # type: ignore[operator,union-attr]
     candidate = write_model(tmp_path / "c" / "model", model)
     size = Path(candidate).stat().st_size
-    scaling.put(start, candidate, 0.5)
+    weight_interpolation.put(start, candidate, 0.5)
     found = loaded(candidate)["model"]
     assert found["embedding.weight"].data_ptr() == found["head.weight"].data_ptr()
     assert Path(candidate).stat().st_size < size + 2000
@@ -51,7 +51,7 @@ def test_what_cannot_be_between_is_what_was_trained() -> None:
         "half": torch.ones(2).half(),
         "new": torch.ones(1),
     }
-    found = scaling.between(start, trained, 0.5)
+    found = weight_interpolation.between(start, trained, 0.5)
     assert int(found["count"]) == 5
     assert torch.equal(found["wide"], torch.ones(3)) and torch.equal(found["new"], torch.ones(1))
     assert torch.equal(found["half"], torch.full((2,), 0.5).half())

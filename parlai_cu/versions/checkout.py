@@ -13,7 +13,7 @@ from parlai_cu import checkpoints, files
 from parlai_cu.errors import VersionsError
 from parlai_cu.versions import tensors
 from parlai_cu.versions.records import Version
-from parlai_cu.versions.storage import Storage, told
+from parlai_cu.versions.storage import Storage, translate_errors
 
 MODEL, DELTA, CONTENTS = "model", "delta.safetensors", "contents.json"
 # deltas upon deltas; then a full model follows
@@ -58,7 +58,7 @@ def model_file(version: Version, cache: str, part: Part, find: Find) -> str:
     folder = os.path.join(cache, version.id)
     if _is_whole(folder):
         return os.path.join(folder, MODEL)
-    with told(cache):
+    with translate_errors(cache):
         os.makedirs(cache, exist_ok=True)
         files.remove_stale(cache, ".making-")
         made = tempfile.mkdtemp(prefix=".making-", dir=cache)

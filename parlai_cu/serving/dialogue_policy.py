@@ -3,8 +3,8 @@ One user's conversation, without any I/O but the store's: what to send when he s
 
 A turn has two steps, so that whoever drives it may batch what lies between::
 
-    heard = talk.hear(act)            # heard.say goes to the user, heard.ask to the model
-    acts = talk.answered(reply)       # the model's reply; the acts go to the user
+    heard = policy.hear(act)            # heard.say goes to the user, heard.ask to the model
+    acts = policy.answered(reply)       # the model's reply; the acts go to the user
 
 Acts are ParlAI's dicts: ``id``, ``text``, ``quick_replies``, and for clients that know them
 ``type``, ``turn``, ``version``, ``knowledge``, ``rating``, ``history``. ``type`` is ``history`` for
@@ -19,14 +19,14 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
 
 from parlai_cu.errors import ConversationError, UsageError, hint, nearest
 from parlai_cu.serving import phrases
-from parlai_cu.serving.conversations import (
+from parlai_cu.serving.feedback import RATINGS, Feedback, FeedbackLog
+from parlai_cu.serving.transcript_store import (
     DEFAULT_URL,
     MOST_TURNS,
-    Conversation,
-    Conversations,
+    StoredConversation,
     StoredTurn,
+    TranscriptStore,
 )
-from parlai_cu.serving.feedback import RATINGS, Feedback, FeedbackLog
 
 Act = Dict[str, Any]
 T = TypeVar("T")
@@ -46,7 +46,7 @@ _LONGEST_NAME = 200  # characters of a client's own name for a turn
 
 
 @dataclass(frozen=True)
-class Settings:
+class PolicySettings:
     """
     ``opt: chat:`` of config.yml.
 
@@ -74,7 +74,7 @@ class Settings:
     rating_replies: bool = False
 
     @classmethod
-    def read(cls, given: Optional[Mapping[str, Any]]) -> "Settings":
+    def read(cls, given: Optional[Mapping[str, Any]]) -> "PolicySettings":
         """
         Settings from the configuration, as it was given.
 
@@ -118,7 +118,7 @@ class Heard:
     What is to be done about a message.
 
     :param say: acts to send at once
-    :param ask: text for the model, whose reply goes to :meth:`Talk.answered`
+    :param ask: text for the model, whose reply goes to :meth:`DialoguePolicy.answered`
     :param reset: the model is to forget its history
     :param done: the conversation is over
     :param rated: the turn of which the user has just said that it was good or bad
@@ -131,7 +131,7 @@ class Heard:
     rated: Optional[StoredTurn] = None
 
 
-class Talk:
+class DialoguePolicy:
     """
     A conversation under way. Not for several threads at once.
 
@@ -144,8 +144,8 @@ class Talk:
 
     def __init__(
         self,
-        store: Conversations,
-        settings: Settings,
+        store: TranscriptStore,
+        settings: PolicySettings,
         token: Optional[str] = None,
         log: Optional[FeedbackLog] = None,
         version: Optional[str] = None,
@@ -154,9 +154,9 @@ class Talk:
         resumed = self._kept(lambda: store.resume(token), None)
         self.resumed = resumed is not None
         if resumed is None:
-            unkept = Conversation(secrets.token_hex(8))
+            unkept = StoredConversation(secrets.token_hex(8))
             resumed = self._kept(lambda: store.start(token)[0], unkept)
-        self.conversation: Conversation = resumed
+        self.conversation: StoredConversation = resumed
         self._asked: Optional[Tuple[str, Optional[str]]] = None
 
     def _kept(self, work: Callable[[], T], otherwise: T) -> T:

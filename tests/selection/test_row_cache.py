@@ -6,8 +6,8 @@ from typing import Any, Optional
 import pytest
 import torch
 
-from parlai_cu.selection.activation_cache import ActivationCache
-from parlai_cu.selection.row_memo import NotByRow, RowMemo, Rows, leaves, probe, rebuild
+from parlai_cu.selection.array_store import ActivationCache
+from parlai_cu.selection.row_cache import NotByRow, RowMemo, TokenRows, leaves, probe, rebuild
 
 CPU = torch.device("cpu")
 
@@ -30,7 +30,7 @@ class Encoder(torch.nn.Module):
 
 def ask(memo: RowMemo, encoder: Encoder, tokens: torch.Tensor, owner: bytes = b"e") -> Any:
     """The memo's outputs for a batch."""
-    rows = Rows([tokens], 0)
+    rows = TokenRows([tokens], 0)
 
     def compute(which: Optional[torch.Tensor]) -> Any:
         return encoder(tokens if which is None else tokens[which])
@@ -82,14 +82,14 @@ def test_another_model_finds_nothing(cache: ActivationCache) -> None:
     ask(memo, encoder, tokens)
     ask(memo, encoder, tokens, owner=b"other")
     assert (memo.found, memo.computed) == (0, 2)
-    assert Rows([tokens, None], 0).keys(b"e") != Rows([tokens, tokens], 0).keys(b"e")
-    assert Rows([tokens], 0).keys(b"e", [b"x"]) != Rows([tokens], 0).keys(b"e", [b"y"])
+    assert TokenRows([tokens, None], 0).keys(b"e") != TokenRows([tokens, tokens], 0).keys(b"e")
+    assert TokenRows([tokens], 0).keys(b"e", [b"x"]) != TokenRows([tokens], 0).keys(b"e", [b"y"])
 
 
 def test_rows_without_what_does_not_count() -> None:
     """A decoder's input has one token more where the row is not the longest of its batch."""
-    long = Rows([torch.tensor([[1, 5, 6]])], 0, torch.tensor([[5, 6, 2]]))
-    among = Rows([torch.tensor([[1, 5, 6, 2, 0]])], 0, torch.tensor([[5, 6, 2, 0, 0]]))
+    long = TokenRows([torch.tensor([[1, 5, 6]])], 0, torch.tensor([[5, 6, 2]]))
+    among = TokenRows([torch.tensor([[1, 5, 6, 2, 0]])], 0, torch.tensor([[5, 6, 2, 0, 0]]))
     assert long.keys(b"d") == among.keys(b"d") and long.lengths == among.lengths == [3]
 
 
