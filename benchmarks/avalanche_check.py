@@ -16,8 +16,9 @@ import argparse
 import copy
 import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +43,7 @@ except ImportError:  # the table is made without
     if __name__ == "__main__":
         sys.exit("this check needs Avalanche: pip install avalanche-lib")
 
-Data = Tuple[torch.Tensor, torch.Tensor]
+Data = tuple[torch.Tensor, torch.Tensor]
 EPOCHS, BATCH, RATE = 20, 32, 0.1
 EWC_WEIGHT, LWF_WEIGHT, TEMPERATURE, STORED = 20.0, 2.0, 2.0, 100
 METHODS = ("naive", "EWC", "LwF", "replay")
@@ -56,7 +57,7 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     stream = make_stream()
-    result: Dict[str, Any] = {
+    result: dict[str, Any] = {
         "about": about(range(args.seeds)),
         "numbers": compare_numbers(stream),
     }
@@ -64,7 +65,7 @@ def main() -> None:
     publish(args.out, result, table(result), draw)
 
 
-def make_stream() -> Dict[str, List[Data]]:
+def make_stream() -> dict[str, list[Data]]:
     """``train`` and ``test`` of both tasks."""
     digits = load_digits()
     x = torch.tensor(digits.data, dtype=torch.float32) / 16
@@ -86,15 +87,15 @@ def network(seed: int) -> torch.nn.Module:
     return torch.nn.Sequential(torch.nn.Linear(64, 100), torch.nn.ReLU(), torch.nn.Linear(100, 10))
 
 
-def experiences(stream: Dict[str, List[Data]]) -> Any:
+def experiences(stream: dict[str, list[Data]]) -> Any:
     """The stream as Avalanche takes it."""
     sets = [tensor_dataset(*part, task_labels=0) for part in stream["train"]]
     return benchmark_from_datasets(train=sets).train_stream
 
 
-def plugin_of(method: str) -> List[Any]:
+def plugin_of(method: str) -> list[Any]:
     """Avalanche's."""
-    made: Dict[str, Callable[[], Any]] = {
+    made: dict[str, Callable[[], Any]] = {
         # its penalty has no half in front
         "EWC": lambda: EWCPlugin(ewc_lambda=EWC_WEIGHT / 2),
         # its loss has no squared temperature
@@ -104,7 +105,7 @@ def plugin_of(method: str) -> List[Any]:
     return [made[method]()] if method in made else []
 
 
-def theirs(method: str, stream: Dict[str, List[Data]], seed: int) -> Tuple[Any, Any]:
+def theirs(method: str, stream: dict[str, list[Data]], seed: int) -> tuple[Any, Any]:
     """The network after the first task, and after both by Avalanche."""
     model = network(seed)
     strategy = Naive(
@@ -135,12 +136,12 @@ def _exact_fisher(plugin: Any) -> None:
     plugin.compute_importances = compute
 
 
-def ours(method: str, start: torch.nn.Module, stream: Dict[str, List[Data]], seed: int) -> Any:
+def ours(method: str, start: torch.nn.Module, stream: dict[str, list[Data]], seed: int) -> Any:
     """The network after the second task, by our parts in a plain loop."""
     torch.manual_seed(seed)
     model, teacher = copy.deepcopy(start), copy.deepcopy(start)
     old, (x, y) = stream["train"]
-    penalty: Optional[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = None
+    penalty: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     if method == "EWC":
         ewc = EWC(model, fisher_information(model, losses(model, old)))
 
@@ -186,7 +187,7 @@ def accuracy(model: torch.nn.Module, data: Data) -> float:
     return float(model(data[0]).argmax(dim=1).eq(data[1]).float().mean())
 
 
-def compare_numbers(stream: Dict[str, List[Data]]) -> Dict[str, float]:
+def compare_numbers(stream: dict[str, list[Data]]) -> dict[str, float]:
     """The largest relative differences between what both compute."""
     start, model = theirs("naive", stream, 0)
     old, (x, _) = stream["train"]
@@ -218,22 +219,22 @@ def compare_numbers(stream: Dict[str, List[Data]]) -> Dict[str, float]:
     }
 
 
-def row(method: str, stream: Dict[str, List[Data]], seeds: int) -> Dict[str, Any]:
+def row(method: str, stream: dict[str, list[Data]], seeds: int) -> dict[str, Any]:
     """Accuracies of both on old and new, mean and standard deviation."""
-    found: Dict[str, List[float]] = {}
+    found: dict[str, list[float]] = {}
     for seed in range(seeds):
         start, by_theirs = theirs(method, stream, seed)
         by_ours = ours(method, start, stream, seed)
         for who, model in (("theirs", by_theirs), ("ours", by_ours)):
             for task, data in zip(("old", "new"), stream["test"]):
                 found.setdefault(f"{task}_{who}", []).append(accuracy(model, data))
-    summary: Dict[str, Any] = {"method": method}
+    summary: dict[str, Any] = {"method": method}
     for name, values in found.items():
         summary[name] = [statistics.mean(values), statistics.pstdev(values)]
     return summary
 
 
-def table(result: Dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     """The figures as Markdown."""
     lines = [
         "| learns by | old task: Avalanche | ours | new task: Avalanche | ours |",
@@ -247,7 +248,7 @@ def table(result: Dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"Relative difference: {apart}."]) + "\n"
 
 
-def draw(result: Dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     """Accuracy on the old task and on the new, theirs beside ours."""
     whose = {"theirs": "Avalanche", "ours": "parlai-cu"}
     bars(

@@ -12,7 +12,7 @@ import signal
 import struct
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 QUESTIONS = (
     "what plans do you have ?",
@@ -42,7 +42,7 @@ class User:
         self.reader: Any = None
         self.writer: Any = None
         # of the model, as its answers tell it
-        self.versions: List[str] = []
+        self.versions: list[str] = []
 
     async def connect(self) -> None:
         """Shake hands."""
@@ -68,7 +68,7 @@ class User:
             head += struct.pack("!H", size)
         self.writer.write(head + b"\0\0\0\0" + content)
 
-    async def hear(self) -> Optional[str]:
+    async def hear(self) -> str | None:
         """The text of the next message; None when the service has closed."""
         while True:
             first, second = await self.reader.readexactly(2)
@@ -92,14 +92,14 @@ class User:
         """Into the chat, whether the service counts the first message or not."""
         try:
             return await asyncio.wait_for(self._enter(), patience)
-        except (asyncio.TimeoutError, OSError, asyncio.IncompleteReadError):
+        except (TimeoutError, OSError, asyncio.IncompleteReadError):
             return False
 
     async def begin_again(self, patience: float) -> bool:
         """From the overworld into the chat, on the same connection."""
         try:
             return await asyncio.wait_for(self._begin(), patience)
-        except (asyncio.TimeoutError, OSError, asyncio.IncompleteReadError):
+        except (TimeoutError, OSError, asyncio.IncompleteReadError):
             return False
 
     async def _enter(self) -> bool:
@@ -111,7 +111,7 @@ class User:
         while True:
             try:
                 heard = await asyncio.wait_for(self.hear(), RESEND)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 # stock has swallowed it, or lost its answer
                 self.say("begin")
                 continue
@@ -132,7 +132,7 @@ class Count:
     def __init__(self) -> None:
         # when no more turns are begun
         self.until = float("inf")
-        self.seconds: List[float] = []
+        self.seconds: list[float] = []
         self.sent = self.wrong = self.late = self.notices = 0
 
     def stop(self) -> None:
@@ -151,7 +151,7 @@ async def talk(user: User, turns: int, patience: float, count: Count) -> None:
         try:
             user.say(f"{QUESTIONS[(user.name + turn) % len(QUESTIONS)]} {mark}")
             heard = await asyncio.wait_for(user.hear(), patience)
-        except (asyncio.TimeoutError, OSError, asyncio.IncompleteReadError):
+        except (TimeoutError, OSError, asyncio.IncompleteReadError):
             heard = None
         if heard is None:
             return  # nobody waits longer
@@ -208,7 +208,7 @@ async def load(port: int, users: int, lasting: float, patience: float, entering:
     }
 
 
-def percentiles(seconds: List[float]) -> Dict[str, Optional[float]]:
+def percentiles(seconds: list[float]) -> dict[str, float | None]:
     """p50, p95 and p99 in ms."""
     ranked = sorted(seconds)
     return {

@@ -25,8 +25,9 @@ import tempfile
 import textwrap
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any
 
 import quotes
 from chat_load import QUESTIONS, percentiles
@@ -58,7 +59,7 @@ opt:
   models:
     blender_90M: {model}
 """
-MODEL: Dict[str, Any] = {
+MODEL: dict[str, Any] = {
     "model_file": str(HERE.parent / "zoo" / "telecom" / "base" / "model"),
     "override": {"model": "marked_model:MarkedModel", "inference": "greedy", "beam_size": 1},
     "no_cuda": True,
@@ -82,7 +83,7 @@ def main() -> None:
     parser.add_argument("--publish", action="store_true", help="into results and docs")
     args = parser.parse_args()
     bench = Harness(args.out)
-    result: Dict[str, Any] = {"about": bench.remembered("about", about), "rows": []}
+    result: dict[str, Any] = {"about": bench.remembered("about", about), "rows": []}
     if result["about"]["commit"] != about()["commit"]:
         sys.exit(f"{args.out} holds a run of commit {result['about']['commit']}: remove it")
     for users in args.users:
@@ -119,11 +120,11 @@ def run_part(what: str, *words: str) -> None:
     runpy.run_module("parlai.chat_service.services.websocket.run", run_name="__main__")
 
 
-ECHO: Dict[str, Any] = {"model": "repeat_query"}
+ECHO: dict[str, Any] = {"model": "repeat_query"}
 ADMIN = "of this benchmark alone"  # the service listens on loopback while it runs
 
 
-def environment(stock: bool = False) -> Dict[str, str]:
+def environment(stock: bool = False) -> dict[str, str]:
     """Of the processes: the model is found, and has one thread; stock is told things twice."""
     path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH", "")]))
     patience = {"CHAT_LOAD_RESEND": str(2 if stock else PATIENCE)}
@@ -132,7 +133,7 @@ def environment(stock: bool = False) -> Dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(service: str, folder: Path, model: Dict[str, Any] = MODEL) -> Iterator[Any]:
+def serving(service: str, folder: Path, model: dict[str, Any] = MODEL) -> Iterator[Any]:
     """A service in a process of its own: its port and process id."""
     (folder / "config.yml").write_text(CONFIG.replace("{model}", json.dumps(model)))
     with socket.socket() as probe:
@@ -164,23 +165,23 @@ def serving(service: str, folder: Path, model: Dict[str, Any] = MODEL) -> Iterat
             process.wait()
 
 
-def client(*words: Any, stock: bool = False) -> Dict[str, Any]:
+def client(*words: Any, stock: bool = False) -> dict[str, Any]:
     """Run the load generator; what it counted."""
     command = [sys.executable, str(HERE / "chat_load.py"), *map(str, words)]
     done = subprocess.run(
         command, capture_output=True, text=True, env=environment(stock), check=True
     )
-    counted: Dict[str, Any] = json.loads(done.stdout)
+    counted: dict[str, Any] = json.loads(done.stdout)
     return counted
 
 
-def measure(service: str, users: int) -> Dict[str, Any]:
+def measure(service: str, users: int) -> dict[str, Any]:
     """One service under one load."""
     with tempfile.TemporaryDirectory() as folder, serving(service, Path(folder)) as (port, pid):
         return stock_row(port, pid, users) if service == "stock" else our_row(port, pid, users)
 
 
-def stock_row(port: int, pid: int, users: int) -> Dict[str, Any]:
+def stock_row(port: int, pid: int, users: int) -> dict[str, Any]:
     """ParlAI's service under a load."""
     cpu = cpu_seconds(pid)
     row = client("load", port, users, LASTING, PATIENCE, ENTERING, stock=True)
@@ -188,7 +189,7 @@ def stock_row(port: int, pid: int, users: int) -> Dict[str, Any]:
     return {"service": "stock", **row, **footprint(pid)}
 
 
-def our_row(port: int, pid: int, users: int) -> Dict[str, Any]:
+def our_row(port: int, pid: int, users: int) -> dict[str, Any]:
     """Our service under a load; and the bare model, at its batch size, right before and after."""
     before = batches_so_far(port)
     client("load", port, users, 3, PATIENCE, ENTERING)  # what is slow only once
@@ -215,7 +216,7 @@ def our_row(port: int, pid: int, users: int) -> Dict[str, Any]:
     }
 
 
-def footprint(pid: int) -> Dict[str, float]:
+def footprint(pid: int) -> dict[str, float]:
     """Memory (MB) and file descriptors of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     kilobytes = next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]
@@ -228,7 +229,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def batches_so_far(port: int) -> Tuple[float, float, float]:
+def batches_so_far(port: int) -> tuple[float, float, float]:
     """Turns, batches and the seconds they took the model, as the service has counted them."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         lines = dict(
@@ -241,7 +242,7 @@ def batches_so_far(port: int) -> Tuple[float, float, float]:
     return turns, batches, seconds
 
 
-def lone(service: str) -> Dict[str, Any]:
+def lone(service: str) -> dict[str, Any]:
     """One user, and a model that takes no time: what the service adds to a turn."""
     with tempfile.TemporaryDirectory() as folder, serving(service, Path(folder), ECHO) as (port, _):
         stock = service == "stock"
@@ -250,7 +251,7 @@ def lone(service: str) -> Dict[str, Any]:
         return {"service": service, **counted}
 
 
-def promotions(count: int, users: int = 8) -> Dict[str, Any]:
+def promotions(count: int, users: int = 8) -> dict[str, Any]:
     """Versions that go live under load, one after the other, until there were ``count``."""
     from parlai_cu.versions.store import VersionStore
 
@@ -318,11 +319,11 @@ def parlai(*words: Any) -> None:
 
 
 def soak(
-    model: Dict[str, Any], conversations: int, turns: int, at_once: int, parts: int
-) -> Dict[str, Any]:
+    model: dict[str, Any], conversations: int, turns: int, at_once: int, parts: int
+) -> dict[str, Any]:
     """Conversations that come and go: memory and file descriptors along the way."""
-    points: List[Dict[str, Any]] = []
-    counts: List[Dict[str, Any]] = []
+    points: list[dict[str, Any]] = []
+    counts: list[dict[str, Any]] = []
     each = conversations // parts
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -337,15 +338,15 @@ def soak(
     return {"conversations": parts * each, "turns_each": turns, **total, "points": points}
 
 
-def measure_bare(batch: int) -> Dict[str, Any]:
+def measure_bare(batch: int) -> dict[str, Any]:
     """The bare model in a process of its own."""
     command = [sys.executable, str(HERE / "chat_service.py"), "--part", "bare", str(batch)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
-    measured: Dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return measured
 
 
-def bare_model(batch: int) -> Dict[str, Any]:
+def bare_model(batch: int) -> dict[str, Any]:
     """Turns a second of the model alone, at one batch size."""
     import torch
     from parlai.core.agents import (
@@ -362,7 +363,7 @@ def bare_model(batch: int) -> Dict[str, Any]:
     clones = [create_agent_from_shared(root.share()) for _ in range(batch)]
     for turn in range(5):
         bare_turn(root, clones, turn)
-    seconds: List[float] = []
+    seconds: list[float] = []
     began, cpu = time.perf_counter(), time.process_time()
     while time.perf_counter() - began < LASTING / 2:
         seconds.append(bare_turn(root, clones, len(seconds)))
@@ -375,7 +376,7 @@ def bare_model(batch: int) -> Dict[str, Any]:
     }
 
 
-def bare_turn(root: Any, clones: List[Any], turn: int) -> float:
+def bare_turn(root: Any, clones: list[Any], turn: int) -> float:
     """One turn of every clone; the seconds."""
     began = time.perf_counter()
     observed = [
@@ -392,7 +393,7 @@ def bare_turn(root: Any, clones: List[Any], turn: int) -> float:
     return time.perf_counter() - began
 
 
-def _table(result: Dict[str, Any]) -> str:
+def _table(result: dict[str, Any]) -> str:
     """The rows as Markdown."""
     lines = [
         "| users | service | let in | answered | p50 / p95 / p99, ms | turns/s | CPU ms a turn | "
@@ -420,7 +421,7 @@ def _table(result: Dict[str, Any]) -> str:
 _WRAPPED = textwrap.TextWrapper(118, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def measured(result: Dict[str, Any]) -> str:
+def measured(result: dict[str, Any]) -> str:
     """All that was measured, as Markdown."""
     ours = [row for row in result["rows"] if row["service"] == "ours"]
     shares = [
@@ -458,7 +459,7 @@ def measured(result: Dict[str, Any]) -> str:
     return f"{_table(result)}\n\n{picture}\n\n{listed}"
 
 
-def _flat(soaked: Dict[str, Any]) -> str:
+def _flat(soaked: dict[str, Any]) -> str:
     """Memory and file descriptors along the way, in words."""
     points = soaked["points"]
     files = sorted({point["fds"] for point in points})
@@ -476,7 +477,7 @@ def publish(out: Path) -> None:
     quotes.main()
 
 
-def draw(result: Dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     """Turns answered a second, and latency, over users; memory over an hour."""
     plt = pyplot()
     if plt is None:
@@ -502,7 +503,7 @@ def draw(result: Dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def draw_memory(hour: Dict[str, Any], axis: Any) -> None:
+def draw_memory(hour: dict[str, Any], axis: Any) -> None:
     """Memory and file descriptors over the conversations of an hour."""
     done = [point["conversations"] for point in hour["points"]]
     axis.plot(done, [point["mb"] for point in hour["points"]], "s-", label="memory, MB")

@@ -22,8 +22,9 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 import requests
 import yaml
@@ -57,7 +58,7 @@ def main() -> None:
     parser.add_argument("--earlier", type=Path, help="results whose other cells are kept")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    rows: Dict[str, Dict[str, str]] = {}
+    rows: dict[str, dict[str, str]] = {}
     if args.earlier:
         rows = {row["agent"]: row for row in json.loads(args.earlier.read_text())["rows"]}
     for agent in args.agents:
@@ -90,11 +91,11 @@ class Cells:
         facts = "id,text\nparking,Parking is free.\nhello,Hello is a greeting.\n"
         (folder / "facts.csv").write_text(facts)
 
-    def all(self, columns: Sequence[str]) -> Dict[str, str]:
+    def all(self, columns: Sequence[str]) -> dict[str, str]:
         """column -> yes, or what the command answered."""
         learns = stock.TRAIN[self.agent] is not None
         use = ["-mf", "model", *self.use] if learns else ["-m", self.agent, *self.use]
-        cells: Dict[str, Callable[[], str]] = {
+        cells: dict[str, Callable[[], str]] = {
             "eval": lambda: self.parlai("eval_model", *use, *self.task, "-ne", "4"),
             "interactive": lambda: self.parlai("interactive", *use),
             "served": self.served,
@@ -179,7 +180,7 @@ class Cells:
 
 
 @contextlib.contextmanager
-def running(words: Sequence[str], folder: Path) -> Iterator[Tuple[Any, Any]]:
+def running(words: Sequence[str], folder: Path) -> Iterator[tuple[Any, Any]]:
     """A command at work: its process, and where it sends how it ended. It ends with the block."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
@@ -201,7 +202,7 @@ def received(answer: Any) -> str:
         return "it ended without a word"
 
 
-def command(words: List[str], folder: str, answer: Any) -> None:
+def command(words: list[str], folder: str, answer: Any) -> None:
     """In a process of its own: run parlai, and send how it ended."""
     from parlai.core.script import superscript_main
 
@@ -244,7 +245,7 @@ def shortened(error: BaseException) -> str:
     return re.sub(r"/\S*/", "", f"{kind}: {said}")[:400]
 
 
-def table(result: Dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     """The matrix as Markdown, with what commands answered as numbered notes."""
     columns = [name for name in COLUMNS if any(name in row for row in result["rows"])]
     lines = [
@@ -253,9 +254,9 @@ def table(result: Dict[str, Any]) -> str:
         "| agent | " + " | ".join(columns) + " |",
         "|---|" + "---|" * len(columns),
     ]
-    notes: List[str] = []
+    notes: list[str] = []
 
-    def cell(answer: Optional[str]) -> str:
+    def cell(answer: str | None) -> str:
         if answer is None or answer == OK:
             return answer or ""
         if answer not in notes:
@@ -265,7 +266,7 @@ def table(result: Dict[str, Any]) -> str:
     for row in result["rows"]:
         cells = [cell(row.get(name)) for name in columns]
         lines.append(f"| `{row['agent']}` | " + " | ".join(cells) + " |")
-    numbered: List[Tuple[int, str]] = list(enumerate(notes, 1))
+    numbered: list[tuple[int, str]] = list(enumerate(notes, 1))
     return "\n".join([*lines, "", *(f"{i}. {note}" for i, note in numbered)]) + "\n"
 
 

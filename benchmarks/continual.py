@@ -19,8 +19,9 @@ import json
 import math
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any
 
 import numpy as np
 from harness import Harness, about, earlier_result, mean_and_spread, publish, pyplot
@@ -37,7 +38,7 @@ ALL, LORA = ["--tune", "*"], ["--tune", "@attention,@ffn", "--lora-rank", "8"]
 LWF = ["--penalty", "lwf", "--penalty-weight"]
 REPLAY, FROM_MODEL, NO_MIX = "replay", "from model", "for the penalty only"
 # name -> (flags, learning rate, where old examples come from)
-METHODS: Dict[str, Any] = {
+METHODS: dict[str, Any] = {
     "full fine-tuning": (ALL, 2e-4, None),
     "L2-SP": ([*ALL, "--penalty", "l2sp", "--penalty-weight", "0.005"], 2e-4, None),
     "EWC": ([*ALL, "--penalty", "ewc", "--penalty-weight", "5"], 2e-4, NO_MIX),
@@ -88,7 +89,7 @@ def main() -> None:
         found = {key: job.result() for key, job in jobs.items()}
     settings = {"epochs": args.epochs, "examples": args.examples}
     # method -> seed -> measures
-    runs: Dict[str, Dict[str, Any]] = {}
+    runs: dict[str, dict[str, Any]] = {}
     if args.earlier:
         runs = earlier_result(args.earlier, settings)["runs"]
     for (name, seed), steps in found.items():
@@ -115,7 +116,7 @@ class Bench(Harness):
         self.data, self.epochs, self.examples = data, epochs, examples
         self.deployed = data / "sgd_base_model" / "model"
 
-    def sequence(self, name: str, seed: int) -> List[Dict[str, Any]]:
+    def sequence(self, name: str, seed: int) -> list[dict[str, Any]]:
         """What each of the steps of one method came to."""
         if name == JOINT:
             return [self.remembered(key_of(name, seed, 0), lambda: self.joint(seed))]
@@ -125,7 +126,7 @@ class Bench(Harness):
             for i in range(len(STEPS))
         ]
 
-    def step(self, name: str, seed: int, i: int) -> Dict[str, Any]:
+    def step(self, name: str, seed: int, i: int) -> dict[str, Any]:
         """Learn one update from the model of the step before."""
         before = self.out / key_of(name, seed, i - 1) / "model" if i else self.deployed
         return self.learn(key_of(name, seed, i), name, before, seed, i, TASKS[: i + 1])
@@ -140,7 +141,7 @@ class Bench(Harness):
         known: Sequence[str],
         more: float = 1.0,
         judged: bool = True,
-    ) -> Dict[str, Any]:
+    ) -> dict[str, Any]:
         """Tune by one method on one update; ``known`` is what may be replayed."""
         flags, rate, old = METHODS[method]
         share = SHARE if old in (REPLAY, FROM_MODEL) else 0.0
@@ -154,7 +155,7 @@ class Bench(Harness):
         steps = math.ceil(more * self.epochs * self.count(STEPS[i]) / BATCH / (1 - share))
         return self.tune(key, before, seed, steps, words, judged)
 
-    def isolated(self, name: str, seed: int, i: int) -> Dict[str, Any]:
+    def isolated(self, name: str, seed: int, i: int) -> dict[str, Any]:
         """Tune a set from the deployed model, then teach the router."""
         method, whose, more = ISOLATED[name]
         key = key_of(name, seed, i)
@@ -175,7 +176,7 @@ class Bench(Harness):
         judged = self.judge(f"{key}-router")
         return {**judged, **total, "peak_mb": max(cost["peak_mb"], router["peak_mb"])}
 
-    def joint(self, seed: int) -> Dict[str, Any]:
+    def joint(self, seed: int) -> dict[str, Any]:
         """All data at once, the bound: as many examples of each update as the others saw."""
         words = [*ALL, "-t", ",".join(map(self.task, TASKS)), "-lr", "2e-4"]
         steps = sum(math.ceil(self.epochs * self.count(name) / BATCH) for name in STEPS)
@@ -189,15 +190,15 @@ class Bench(Harness):
         before: Path,
         seed: int,
         steps: int,
-        words: List[str],
+        words: list[str],
         judged: bool = True,
-    ) -> Dict[str, Any]:
+    ) -> dict[str, Any]:
         """Train one candidate and compare it with the deployed model."""
         agent = ["frozen_layer", "--init-model", str(before)]
         cost = self.train(key, agent, [*words, "-tstep", str(steps)], seed)
         return {**(self.judge(key) if judged else {}), **cost}
 
-    def train(self, key: str, agent: List[str], words: List[str], seed: int) -> Dict[str, Any]:
+    def train(self, key: str, agent: list[str], words: list[str], seed: int) -> dict[str, Any]:
         """One `parlai train_model`; its cost."""
         shutil.rmtree(self.out / key, ignore_errors=True)
         seconds, cpu, memory = self.command(
@@ -211,7 +212,7 @@ class Bench(Harness):
         )
         return {"wall_s": round(seconds), "cpu_s": round(cpu), "peak_mb": round(memory)}
 
-    def judge(self, key: str) -> Dict[str, Any]:
+    def judge(self, key: str) -> dict[str, Any]:
         """Perplexity on all test sets, and the paired interval on the old data."""
         report = self.out / f"{key}.report"
         self.command(
@@ -245,7 +246,7 @@ def key_of(name: str, seed: int, i: int) -> str:
     return f"{''.join(c if c.isalnum() else '-' for c in name)}-{seed}-{i + 1}"
 
 
-def measures(steps: List[Dict[str, Any]]) -> Dict[str, float]:
+def measures(steps: list[dict[str, Any]]) -> dict[str, float]:
     """
     What a sequence came to, of minus the logarithm of perplexity.
 
@@ -272,7 +273,7 @@ def measures(steps: List[Dict[str, Any]]) -> Dict[str, float]:
     return row
 
 
-def table(result: Dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     """The figures as Markdown."""
     run = next(run for seeds in result["runs"].values() for run in seeds.values())
     before = run["old_ppl"] / math.exp(run["old_3"])
@@ -306,7 +307,7 @@ def table(result: Dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(result: Dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     """Forgetting against gain, step by step, one line a method."""
     plt = pyplot()
     if plt is None:

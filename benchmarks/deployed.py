@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import torch
 from harness import about, bars, publish
@@ -63,7 +63,7 @@ def changed(source: str, target: Path, share: float, seed: int) -> str:
     return str(target)
 
 
-def deltas(store: Any, base: str, folder: Path) -> List[Dict[str, Any]]:
+def deltas(store: Any, base: str, folder: Path) -> list[dict[str, Any]]:
     """Bytes and seconds of versions that are ever more different."""
     full = store.get("v1")
     rows = []
@@ -99,12 +99,12 @@ class Talk(threading.Thread):
     def __init__(self, agent: Any, stop: threading.Event) -> None:
         super().__init__(daemon=True)
         self.agent, self.stop = agent.clone(), stop
-        self.turns: List[Any] = []  # (when, seconds, version)
+        self.turns: list[Any] = []  # (when, seconds, version)
         self.lost = self.forgotten = 0
 
     def run(self) -> None:
         """Talk; a new conversation every 12 turns."""
-        said: List[str] = []
+        said: list[str] = []
         while not self.stop.is_set():
             line, started = LINES[len(self.turns) % len(LINES)], time.monotonic()
             self.agent.observe({"id": "user", "text": line, "episode_done": False})
@@ -123,7 +123,7 @@ class Talk(threading.Thread):
                 said = []
 
 
-def changes(store: Any, conversations: int, rounds: int) -> Dict[str, Any]:
+def changes(store: Any, conversations: int, rounds: int) -> dict[str, Any]:
     """Promote to and fro under load."""
     from parlai.core.agents import create_agent
     from parlai.core.opt import Opt
@@ -166,7 +166,7 @@ def changes(store: Any, conversations: int, rounds: int) -> Dict[str, Any]:
     }
 
 
-def percentiles(values: List[float]) -> Dict[str, float]:
+def percentiles(values: list[float]) -> dict[str, float]:
     """Median and 95th percentile."""
     ranked = sorted(values)
     return {
@@ -176,7 +176,7 @@ def percentiles(values: List[float]) -> Dict[str, float]:
     }
 
 
-def restart(model_file: str) -> List[float]:
+def restart(model_file: str) -> list[float]:
     """Seconds until a new process has replied once, three times."""
     times = []
     for _ in range(3):
@@ -188,7 +188,7 @@ def restart(model_file: str) -> List[float]:
     return times
 
 
-def delta_table(result: Dict[str, Any]) -> str:
+def delta_table(result: dict[str, Any]) -> str:
     """What keeping a version costs, as Markdown."""
     lines = [f"Measured: {json.dumps(result['about'])}", ""]
     lines += [
@@ -204,7 +204,7 @@ def delta_table(result: Dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def change_table(result: Dict[str, Any]) -> str:
+def change_table(result: dict[str, Any]) -> str:
     """What a change of version does to conversations, as Markdown."""
     changes = result["changes"]
     first, restarted = changes["promotion_to_first_reply_s"], result["restart_s"]
@@ -230,7 +230,7 @@ def change_table(result: Dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"| {name} | {figure} |" for name, figure in rows)]) + "\n"
 
 
-def draw(result: Dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     """Seconds until the first reply of a new version, here and the stock way."""
     seconds = {
         "promoted, in the same process": result["changes"]["promotion_to_first_reply_s"],

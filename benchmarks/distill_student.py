@@ -27,7 +27,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 from harness import Harness, about, mean_and_spread, publish, pyplot, stock_flags
 
@@ -42,7 +42,7 @@ CACHE = {
 STUDENT = {"n_layers": 1, "n_encoder_layers": 1, "n_decoder_layers": 1}
 SPEED_STEPS = 40
 BATCH = 32
-CORPORA: Dict[str, Dict[str, Any]] = {
+CORPORA: dict[str, dict[str, Any]] = {
     "sgd": {
         "tasks": ["sgd/base", "sgd/update_1"],
         "time": 1.0,
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2, help="of each method; one of each size")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, one thread each")
     args = parser.parse_args()
-    rows: List[Dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     teachers = {}
     for corpus in args.corpora:
         if corpus == "sgd" and not (args.data / "sgd_base_model" / "model").exists():
@@ -144,9 +144,9 @@ class Bench(Harness):
         else:
             self.teacher = "zoo:telecom/base"
         self.old, self.update = old, update
-        self.sizes: Dict[str, List[str]] = CORPORA[corpus]["sizes"]
+        self.sizes: dict[str, list[str]] = CORPORA[corpus]["sizes"]
 
-    def flags(self, name: str) -> List[str]:
+    def flags(self, name: str) -> list[str]:
         """What a method, or a size, adds to the common command."""
         cache = ["--teacher-cache", str(self.out / "cache")]
         ours = ["-m", "distill_student", "--teacher-model", self.teacher]
@@ -171,7 +171,7 @@ class Bench(Harness):
         datapath = str(Path(parlai.__file__).parent.parent / "data")
         return str(parlai.core.build_data.modelzoo_path(datapath, self.teacher))
 
-    def train(self, name: str, steps: int, seed: int, key: str, *more: str) -> Dict[str, Any]:
+    def train(self, name: str, steps: int, seed: int, key: str, *more: str) -> dict[str, Any]:
         """One training run: seconds, CPU seconds, peak MB, and the examples a second it reports."""
         shutil.rmtree(self.out / key, ignore_errors=True)
         model = self.out / key / "model"
@@ -191,37 +191,37 @@ class Bench(Harness):
             "peak_mb": round(memory),
         }
 
-    def speed(self, name: str) -> Dict[str, Any]:
+    def speed(self, name: str) -> dict[str, Any]:
         """Examples a second, with the cache warm; nothing else runs meanwhile."""
         key = self.key(name, "speed")
 
-        def work() -> Dict[str, Any]:
+        def work() -> dict[str, Any]:
             if name in CACHE:  # warm it: the same seed takes the same examples
                 self.train(name, SPEED_STEPS, 0, key)
             return self.train(name, SPEED_STEPS, 0, key, "--log-every-n-steps", "10")
 
         return self.remembered(key, work)
 
-    def run(self, name: str, steps: int, seed: int) -> Dict[str, Any]:
+    def run(self, name: str, steps: int, seed: int) -> dict[str, Any]:
         """Train one student and evaluate it."""
         key = self.key(name, f"{steps}-{seed}")
 
-        def work() -> Dict[str, Any]:
+        def work() -> dict[str, Any]:
             cost = self.train(name, steps, seed, key)
             return {"steps": steps, **cost, **self.evaluate(str(self.out / key / "model"), key)}
 
         return self.remembered(key, work)
 
-    def teacher_row(self) -> Dict[str, Any]:
+    def teacher_row(self) -> dict[str, Any]:
         """The teacher's figures."""
         key = self.key("teacher", "")
         return self.remembered(key, lambda: self.evaluate(self.teacher_file(), key))
 
-    def evaluate(self, model: str, key: str) -> Dict[str, Any]:
+    def evaluate(self, model: str, key: str) -> dict[str, Any]:
         """Perplexity and F1 on both test sets, parameters, and the latency of a reply."""
         import torch
 
-        figures: Dict[str, Any] = {}
+        figures: dict[str, Any] = {}
         for which, task in (("old", self.old), ("update", self.update)):
             report = self.out / f"{key}-{which}.report"
             self.command(
@@ -256,12 +256,12 @@ class Bench(Harness):
 def summary(
     corpus: str,
     name: str,
-    runs: List[Dict[str, Any]],
-    speed: Dict[str, Any],
-    teacher: Dict[str, Any],
-) -> Dict[str, Any]:
+    runs: list[dict[str, Any]],
+    speed: dict[str, Any],
+    teacher: dict[str, Any],
+) -> dict[str, Any]:
     """Mean over the seeds, half the range, and what is kept of the teacher's F1."""
-    row: Dict[str, Any] = {"corpus": corpus, "name": name, "seeds": len(runs)}
+    row: dict[str, Any] = {"corpus": corpus, "name": name, "seeds": len(runs)}
     row.update(mean_and_spread(runs))
     row["exs"] = speed.get("exs")
     row["speed_peak_mb"] = speed.get("peak_mb")
@@ -270,7 +270,7 @@ def summary(
     return row
 
 
-def table(result: Dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     """The figures as Markdown, one table a corpus."""
     lines = [f"Measured: {json.dumps(result['about'])}", ""]
     for corpus, teacher in result["teachers"].items():
@@ -306,7 +306,7 @@ def table(result: Dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def draw(result: Dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     """Size against kept skill."""
     plt = pyplot()
     if plt is None:

@@ -22,8 +22,9 @@ import argparse
 import json
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any
 
 from dstc11_scores import Said, scores
 from harness import Harness, about, bars, publish
@@ -48,7 +49,7 @@ GATES = {
     "score": ("score", DETECTION, ["-eps", "2", "-veps", "1"]),
 }
 # how the reply is made of the facts
-REPLIES: Dict[str, Dict[str, Any]] = {
+REPLIES: dict[str, dict[str, Any]] = {
     "the model's own": {"kb_gate": "never"},
     "answer": {"kb_integrate": "answer"},
     "fuse": {"kb_integrate": "fuse"},
@@ -84,7 +85,7 @@ class Bench(Harness):
         if not (out / "facts.db").exists():
             SQLiteFacts(self.kb, writable=True).add(facts(corpus))
 
-    def tables(self) -> Dict[str, Dict[str, Dict[str, float]]]:
+    def tables(self) -> dict[str, dict[str, dict[str, float]]]:
         """Detection, selection and response: each line's figures."""
         whole, held, dev = self.out / "whole", self.out / "held_out", self.out / "dev"
         link(self.corpus, whole)
@@ -117,7 +118,7 @@ class Bench(Harness):
         words += ["-vmt", "kb_set_f1", "-vmm", "max"]
         return self.learnt(key, [*words, "--evaltask", SELECTION])
 
-    def learnt(self, key: str, flags: List[str]) -> Path:
+    def learnt(self, key: str, flags: list[str]) -> Path:
         """A model that learnt; remembered."""
         path = self.out / key / "model"
         words = ["train_model", "-m", "kb_augmented", "--init-model", str(self.deployed)]
@@ -127,7 +128,7 @@ class Bench(Harness):
         )
         return path
 
-    def detected(self, gate: Path, corpus: Path) -> Dict[str, float]:
+    def detected(self, gate: Path, corpus: Path) -> dict[str, float]:
         """Precision, recall, F1 and calibration error on the validation dialogues."""
         words = ["-mf", str(gate), "-t", DETECTION, "--kb-gate-threshold", "0.5"]
         found = self.report(f"{gate.parent.name}-detection", corpus, words)
@@ -136,7 +137,7 @@ class Bench(Harness):
             "ece": found["gate_ece"],
         }
 
-    def selected(self, key: str, corpus: Path, learnt: Any) -> Dict[str, float]:
+    def selected(self, key: str, corpus: Path, learnt: Any) -> dict[str, float]:
         """How often a gold snippet is first, and in five."""
         words = ["-m", "kb_augmented", "--init-model", str(self.deployed), "--kb", self.kb]
         words = words if learnt is None else ["-mf", str(learnt)]
@@ -144,11 +145,11 @@ class Bench(Harness):
         found = self.report(f"{key}-selection", corpus, words)
         return {"first": found["kb_hits@1"], "five": found["kb_hits@5"], "ms": found["kb_ms"]}
 
-    def replied(self, name: str, corpus: Path, gate: Path, ranker: Path) -> Dict[str, float]:
+    def replied(self, name: str, corpus: Path, gate: Path, ranker: Path) -> dict[str, float]:
         """The official scores over all validation turns, of what one gate and one ranker say."""
         key = f"whole-{''.join(c if c.isalnum() else '-' for c in name)}"
 
-        def run() -> Dict[str, float]:
+        def run() -> dict[str, float]:
             gold, turns = instances(corpus)
             decisions = load(gate, {})
             replies = load(ranker, {"kb_gate": "always", "kb_top_k": LARGEST, **REPLIES[name]})
@@ -164,11 +165,11 @@ class Bench(Harness):
 
         return self.remembered(key, run)
 
-    def report(self, key: str, corpus: Path, flags: List[str]) -> Dict[str, float]:
+    def report(self, key: str, corpus: Path, flags: list[str]) -> dict[str, float]:
         """The report of an eval_model on a corpus' validation dialogues."""
         words = ["eval_model", "-dt", "valid", "--dstc11-path", str(corpus), "-bs", "1", *flags]
 
-        def run() -> Dict[str, Any]:
+        def run() -> dict[str, Any]:
             path = self.out / f"{key}.report"
             self.command([*words, "--report-filename", str(path)], f"eval-{key}")
             return {"report": json.loads(path.read_text())["report"]}
@@ -219,7 +220,7 @@ def hold_out(corpus: Path, to: Path) -> None:
     rewrite(corpus, to, {"train": ("train", kept), "val": ("val", kept)})
 
 
-def rewrite(corpus: Path, to: Path, parts: Dict[str, Any]) -> None:
+def rewrite(corpus: Path, to: Path, parts: dict[str, Any]) -> None:
     """A corpus with some of the dialogues: part -> (part they are of, which of them)."""
     if to.exists():
         return
@@ -234,12 +235,12 @@ def rewrite(corpus: Path, to: Path, parts: Dict[str, Any]) -> None:
     (to / "knowledge.json").write_bytes((corpus / "knowledge.json").read_bytes())
 
 
-def is_held_out(entry: Dict[str, Any]) -> bool:
+def is_held_out(entry: dict[str, Any]) -> bool:
     """Whether an entry of labels.json is about a held out entity."""
     return zlib.crc32(f"{entry['domain']} {entry['entity_id']}".encode()) % HELD_OUT == 0
 
 
-def instances(corpus: Path) -> Tuple[List[Said], List[str]]:
+def instances(corpus: Path) -> tuple[list[Said], list[str]]:
     """The validation turns: what is true of each, and its text with all that was said before."""
     logs = json.loads((corpus / "val" / "logs.json").read_text())
     labels = json.loads((corpus / "val" / "labels.json").read_text())
@@ -250,13 +251,13 @@ def instances(corpus: Path) -> Tuple[List[Said], List[str]]:
     return gold, ["\n".join(turn["text"] for turn in log) for log in logs]
 
 
-def fact_id(entry: Dict[str, Any]) -> str:
+def fact_id(entry: dict[str, Any]) -> str:
     """Of an entry of labels.json, as :func:`facts` calls it."""
     name = f"{entry['domain']}-{entry['entity_id']}-{entry['doc_type']}-{entry['doc_id']}"
     return f"{name}-{entry['sent_id']}" if entry["doc_type"] == "review" else name
 
 
-def load(path: Path, settings: Dict[str, Any]) -> Any:
+def load(path: Path, settings: dict[str, Any]) -> Any:
     """A model that learnt."""
     from parlai.core.agents import create_agent_from_model_file
 
@@ -264,16 +265,16 @@ def load(path: Path, settings: Dict[str, Any]) -> Any:
     return create_agent_from_model_file(str(path), {**quiet, **settings})
 
 
-def act(agent: Any, text: str, candidates: Optional[List[str]]) -> Dict[str, Any]:
+def act(agent: Any, text: str, candidates: list[str] | None) -> dict[str, Any]:
     """What it says to a conversation."""
     clone = agent.clone()
     more = {"label_candidates": candidates} if candidates else {}
     clone.observe({"id": "user", "text": text, "episode_done": True, **more})
-    reply: Dict[str, Any] = clone.act()
+    reply: dict[str, Any] = clone.act()
     return reply
 
 
-def table(result: Dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     """The figures as Markdown."""
     lines = [f"Measured: {json.dumps(result['about'])}", ""]
     lines += ["| gate | precision | recall | F1 | calibration error |", "|---|--:|--:|--:|--:|"]
@@ -293,7 +294,7 @@ def table(result: Dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(result: Dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     """The whole of the task beside the published baseline."""
     rows = {**result["whole"], "published baseline, pretrained": PUBLISHED}
     bars(path, rows, "of 1", {name: name for name in PUBLISHED})

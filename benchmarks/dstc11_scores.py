@@ -7,18 +7,19 @@ corpus), METEOR 1.5 (its own program, which needs Java) and ROUGE (with stemming
 were rightly taken to seek knowledge, each as F1 over the turns that seek it and those taken to.
 """
 
-from typing import Any, Dict, List, NamedTuple, Sequence, Set
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 
 class Said(NamedTuple):
     """Of one instance: whether it seeks knowledge, the ids of the snippets, the reply."""
 
     seeks: bool
-    snippets: Set[str]
+    snippets: set[str]
     response: str
 
 
-def scores(gold: Sequence[Said], system: Sequence[Said]) -> Dict[str, float]:
+def scores(gold: Sequence[Said], system: Sequence[Said]) -> dict[str, float]:
     """Every official score, from 0 to 1; METEOR is missing where its program is."""
     pairs = list(zip(gold, system))
     both = [(g, s) for g, s in pairs if g.seeks and s.seeks]
@@ -44,7 +45,7 @@ def scores(gold: Sequence[Said], system: Sequence[Said]) -> Dict[str, float]:
     return found
 
 
-def generation(said: List[str], references: List[str]) -> Dict[str, float]:
+def generation(said: list[str], references: list[str]) -> dict[str, float]:
     """Means over replies and their references."""
     import sacrebleu
     from rouge_score.rouge_scorer import RougeScorer
@@ -61,7 +62,7 @@ def generation(said: List[str], references: List[str]) -> Dict[str, float]:
     return found
 
 
-def _meteor(said: List[str], references: List[str]) -> Dict[str, float]:
+def _meteor(said: list[str], references: list[str]) -> dict[str, float]:
     try:
         from pycocoevalcap.meteor.meteor import Meteor
 
@@ -78,7 +79,7 @@ def _meteor(said: List[str], references: List[str]) -> Dict[str, float]:
     return {"meteor": float(score)}
 
 
-def _lines(texts: List[str]) -> Dict[int, List[str]]:
+def _lines(texts: list[str]) -> dict[int, list[str]]:
     """As the program reads them: a text a line."""
     return {i: [" ".join(text.split())] for i, text in enumerate(texts)}
 

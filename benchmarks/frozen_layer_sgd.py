@@ -19,13 +19,13 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 from harness import Harness, about, mean_and_spread, publish, pyplot, stock_flags
 
 # name in the table -> flags; stock is ParlAI alone, at the rate that is best for "all"
 STOCK = "stock (all)"
-SELECTIONS: Dict[str, List[str]] = {
+SELECTIONS: dict[str, list[str]] = {
     STOCK: [],
     "all": ["--tune", "*"],
     "decoder": ["--tune", "decoder", "--freeze", "@embeddings"],
@@ -102,7 +102,7 @@ class Bench(Harness):
                 best += step
         return LEARNING_RATES[best]
 
-    def run(self, name: str, update: str, rate: float, seed: int) -> Dict[str, Any]:
+    def run(self, name: str, update: str, rate: float, seed: int) -> dict[str, Any]:
         """Train one candidate and evaluate it on the update and on the old data."""
         model = self.out / run_key(name, update, rate, seed) / "model"
         trained = self.train(name, update, rate, seed)
@@ -110,12 +110,12 @@ class Bench(Harness):
         model.unlink(missing_ok=True)
         return {**trained, "base_ppl": old["ppl"], "base_token_acc": old["token_acc"]}
 
-    def train(self, name: str, update: str, rate: float, seed: int) -> Dict[str, Any]:
+    def train(self, name: str, update: str, rate: float, seed: int) -> dict[str, Any]:
         """Train one candidate; its figures on the update."""
         key = run_key(name, update, rate, seed)
         return self.remembered(key, lambda: self._train(key, name, update, rate, seed))
 
-    def _train(self, key: str, name: str, update: str, rate: float, seed: int) -> Dict[str, Any]:
+    def _train(self, key: str, name: str, update: str, rate: float, seed: int) -> dict[str, Any]:
         shutil.rmtree(self.out / key, ignore_errors=True)
         model = self.out / key / "model"
         deployed = self.data / "sgd_base_model" / "model"
@@ -140,15 +140,15 @@ class Bench(Harness):
             "peak_mb": round(memory),
         }
 
-    def task(self, name: str) -> List[str]:
+    def task(self, name: str) -> list[str]:
         """The jsonfile flags of one corpus."""
         path = str(self.data / "sgd" / name)
         return f"-t jsonfile --jsonfile-datatype-extension true --jsonfile-datapath {path}".split()
 
-    def evaluate(self, model: Path, corpus: str, key: str) -> Dict[str, float]:
+    def evaluate(self, model: Path, corpus: str, key: str) -> dict[str, float]:
         """Perplexity and token accuracy of a model on a corpus' test set."""
 
-        def work() -> Dict[str, float]:
+        def work() -> dict[str, float]:
             report = self.out / f"{key}.report"
             self.command(
                 [
@@ -186,14 +186,14 @@ def count_trained(deployed: Path, candidate: Path) -> int:
     return sum(seen.values())
 
 
-def summary(name: str, update: str, rate: float, runs: List[Dict[str, Any]]) -> Dict[str, Any]:
+def summary(name: str, update: str, rate: float, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean over the seeds, and the half range of what matters most."""
-    row: Dict[str, Any] = {"selection": name, "update": update, "rate": rate, "seeds": len(runs)}
+    row: dict[str, Any] = {"selection": name, "update": update, "rate": rate, "seeds": len(runs)}
     row.update(mean_and_spread(runs))
     return row
 
 
-def table(result: Dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     """The figures as Markdown, one table an update."""
     before = result["before"]
     lines = [f"Measured: {json.dumps(result['about'])}", ""]
@@ -222,7 +222,7 @@ def table(result: Dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def draw(result: Dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     """Gain against forgetting, one point a selection and update."""
     plt = pyplot()
     if plt is None:

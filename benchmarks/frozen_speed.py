@@ -26,14 +26,15 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any
 
 from harness import Harness, about, bars, publish, stock_flags
 
 FROZEN = ["-m", "frozen_layer", "--tune", "decoder.layers[-1]"]
 STOCK = "stock, all parameters"
-CONTESTANTS: Dict[str, List[str]] = {
+CONTESTANTS: dict[str, list[str]] = {
     STOCK: [],
     "last block": FROZEN,
     "last block, encoder cached": [*FROZEN, "--cache-frozen", "CACHE"],
@@ -108,8 +109,8 @@ class Contestant:
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
-        self.turns: List[float] = []
-        self.warm: Dict[str, Any] = {}
+        self.turns: list[float] = []
+        self.warm: dict[str, Any] = {}
 
     def ask(self, question: str) -> Any:
         """Send a line, and wait for the answer."""
@@ -122,7 +123,7 @@ class Contestant:
         sys.exit(f"{self.name} has ended; see its log in --out")
 
 
-def compare(args: argparse.Namespace, model: str, names: List[str]) -> List[Dict[str, Any]]:
+def compare(args: argparse.Namespace, model: str, names: list[str]) -> list[dict[str, Any]]:
     """The rows of one model and some contestants; ratios are to the first."""
     batch_size, examples, batches = MODELS[model]
     folder = args.out / model.replace(" ", "_")
@@ -163,7 +164,7 @@ def compare(args: argparse.Namespace, model: str, names: List[str]) -> List[Dict
     return rows
 
 
-def training_memory(row: Dict[str, Any]) -> float:
+def training_memory(row: dict[str, Any]) -> float:
     """What training took beyond what was there when it began, in MB."""
     return float(row["peak_mb"] - row["loaded_mb"])
 
@@ -172,7 +173,7 @@ def prepare(data: Path, folder: Path, model: str, examples: int) -> None:
     """The model's files, and the first so many examples of the update."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    kept: List[str] = []
+    kept: list[str] = []
     count = 0
     for line in (data / "sgd" / "update_1_train.jsonl").read_text().splitlines():
         if count >= examples:
@@ -194,7 +195,7 @@ def prepare(data: Path, folder: Path, model: str, examples: int) -> None:
     create_agent(opt).save(str(folder / "model"))
 
 
-def rounding(args: argparse.Namespace) -> Dict[str, float]:
+def rounding(args: argparse.Namespace) -> dict[str, float]:
     """What an encoder gives for an example by itself, and among others of a batch."""
     import torch
     from parlai.core.agents import create_agent_from_model_file
@@ -265,7 +266,7 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def by_parlai(name: str, folder: Path, batch_size: int) -> Tuple[Any, Any]:
+def by_parlai(name: str, folder: Path, batch_size: int) -> tuple[Any, Any]:
     """A stock training loop: one batch a step."""
     from parlai.scripts.train_model import TrainLoop, setup_args
 
@@ -282,7 +283,7 @@ def by_parlai(name: str, folder: Path, batch_size: int) -> Tuple[Any, Any]:
     loop = TrainLoop(opt)
     prefix = getattr(loop.agent, "_prefix", None)
 
-    def seen() -> Dict[str, Any]:
+    def seen() -> dict[str, Any]:
         if prefix is None:
             return {}
         return {"found": prefix.found, "computed": prefix.computed, "bytes": prefix.cache.size()}
@@ -290,7 +291,7 @@ def by_parlai(name: str, folder: Path, batch_size: int) -> Tuple[Any, Any]:
     return loop.world.parley, seen
 
 
-def by_hand(name: str, folder: Path, batch_size: int) -> Tuple[Any, Any]:
+def by_hand(name: str, folder: Path, batch_size: int) -> tuple[Any, Any]:
     """
     The same work in plain PyTorch: frozen outputs in a list, the last block trained.
 
@@ -384,7 +385,7 @@ def tokens(agent: Any, path: Path) -> Iterator[Any]:
 # -- the table -------------------------------------------------------------------------------
 
 
-def table(result: Dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     """The figures as Markdown, one table a model and group."""
     lines = [f"Measured: {json.dumps(result['about'])}", ""]
     groups = dict.fromkeys((row["model"], row["against"]) for row in result["rows"])
@@ -406,9 +407,9 @@ def table(result: Dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def draw(result: Dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     """How many times as fast each is as stock training."""
-    rows: Dict[str, Dict[str, float]] = {}
+    rows: dict[str, dict[str, float]] = {}
     for row in result["rows"]:
         if row["against"] == STOCK:
             rows.setdefault(row["name"], {})[row["model"]] = row["speed_ratio"]

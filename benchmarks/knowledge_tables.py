@@ -16,9 +16,10 @@ import sqlite3
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any
 
 from harness import about, bars, publish
 
@@ -31,7 +32,7 @@ from parlai_cu.types import Fact, Turn
 PRIVATE = {"Banks", "Calendar", "RideSharing"}
 TODAY = date(2019, 3, 1)
 SETS = ("base", "update_1", "update_2", "update_3")
-Call = Tuple[Turn, List[str]]
+Call = tuple[Turn, list[str]]
 
 
 def main() -> None:
@@ -64,7 +65,7 @@ def main() -> None:
     publish(args.out, result, table(result), draw)
 
 
-def table(result: Dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     """The figures as Markdown."""
     lines = [
         f"Measured: {json.dumps(result['about'])}",
@@ -81,15 +82,15 @@ def table(result: Dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(result: Dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     """How often a gold row is found in each service's table."""
     shown = {"first": "gold row first", "in_five": "in the first five"}
     bars(path, result["one table"], "share of turns", shown)
 
 
-def read_calls(folder: Path, split: str) -> Dict[str, List[Call]]:
+def read_calls(folder: Path, split: str) -> dict[str, list[Call]]:
     """By service, the turns that are answered from a table, and the gold rows."""
-    calls: Dict[str, List[Call]] = {}
+    calls: dict[str, list[Call]] = {}
     for name in SETS:
         with gzip.open(folder / "annotations" / f"{name}_{split}.jsonl.gz", "rt") as notes:
             with open(folder / f"{name}_{split}.jsonl") as texts:
@@ -102,21 +103,21 @@ def read_calls(folder: Path, split: str) -> Dict[str, List[Call]]:
     return dict(sorted(calls.items()))
 
 
-def _calls(turns: List[Dict[str, Any]], said: List[Any]) -> Iterator[Call]:
-    history: List[str] = []
+def _calls(turns: list[dict[str, Any]], said: list[Any]) -> Iterator[Call]:
+    history: list[str] = []
     for turn, (user, system) in zip(turns, said):
         if turn.get("kb_rows"):
             yield Turn(user["text"], tuple(history)), turn["kb_rows"]
         history += [user["text"], system["text"]]
 
 
-def read_rows(folder: Path, service: str) -> List[Dict[str, str]]:
+def read_rows(folder: Path, service: str) -> list[dict[str, str]]:
     """The rows of a service's table."""
     with open(folder / "kb" / f"{service}.csv", newline="") as file:
         return list(csv.DictReader(file))
 
 
-def tables(path: Path, rows: Dict[str, List[Dict[str, str]]]) -> Path:
+def tables(path: Path, rows: dict[str, list[dict[str, str]]]) -> Path:
     """A SQLite file with a table for each service."""
     db = sqlite3.connect(path)
     for service, found in rows.items():
@@ -133,7 +134,7 @@ def tables(path: Path, rows: Dict[str, List[Dict[str, str]]]) -> Path:
     return path
 
 
-def facts(path: Path, rows: Dict[str, List[Dict[str, str]]]) -> SQLiteFacts:
+def facts(path: Path, rows: dict[str, list[dict[str, str]]]) -> SQLiteFacts:
     """All rows in words, in the embedded knowledge base."""
     base = SQLiteFacts(f"sqlite:///{path}", writable=True)
     base.add(
@@ -145,8 +146,8 @@ def facts(path: Path, rows: Dict[str, List[Dict[str, str]]]) -> SQLiteFacts:
 
 
 def measure_each(
-    place: Path, rows: Dict[str, List[Dict[str, str]]], calls: Dict[str, List[Call]]
-) -> Dict[str, Any]:
+    place: Path, rows: dict[str, list[dict[str, str]]], calls: dict[str, list[Call]]
+) -> dict[str, Any]:
     """Each service with its own table alone."""
     result = {}
     for service in calls:
@@ -160,7 +161,7 @@ def asked(path: Path) -> StructuredDatabase:
     return StructuredDatabase(f"sql+sqlite:///{path}", today=lambda: TODAY)
 
 
-def measure(base: Any, calls: List[Call]) -> Dict[str, float]:
+def measure(base: Any, calls: list[Call]) -> dict[str, float]:
     """Shares of turns with a gold row first and in the first five; time of a query."""
     first = five = 0
     times = []

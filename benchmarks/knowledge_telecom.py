@@ -17,7 +17,7 @@ import json
 import random
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, NamedTuple
 
 from harness import about, publish
 from knowledge_values import says
@@ -32,7 +32,7 @@ from parlai_cu.types import Fact
 
 CELLS, PHRASINGS = 50, 5
 # how the reply is made
-SYSTEMS: Dict[str, Dict[str, Any]] = {
+SYSTEMS: dict[str, dict[str, Any]] = {
     "answer": {},
     "answer, threshold 0.1": {"kb_gate_threshold": "0.1"},
     "the model's own": {"kb_gate": "never"},
@@ -51,7 +51,7 @@ class Cell(NamedTuple):
         """Of the row that it stands in."""
         return f"{self.intent.about}/{self.row['key']}"
 
-    def questions(self) -> List[str]:
+    def questions(self) -> list[str]:
         """Phrasings of the customer that no training saw."""
         asked = [*self.intent.ask["test"], *self.intent.ask["valid"]][:PHRASINGS]
         return [phrasing.format(**self.row) for phrasing in asked]
@@ -65,7 +65,7 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     kept = args.out / "results.json"
-    result: Dict[str, Any] = {"systems": {}}
+    result: dict[str, Any] = {"systems": {}}
     if kept.exists():  # what was measured already stays
         result = json.loads(kept.read_text())
     result["about"] = about([args.seed])
@@ -76,13 +76,13 @@ def main() -> None:
     publish(args.out, result, table(result))
 
 
-def measure(settings: Dict[str, Any], seed: int) -> Dict[str, float]:
+def measure(settings: dict[str, Any], seed: int) -> dict[str, float]:
     """The figures of one system; all are asked the same."""
     changed, kept = cells(updates.base_facts(), random.Random(seed))
     return ask_twice(settings, changed, kept, new_values(changed, random.Random(seed)))
 
 
-def cells(facts: FactBase, rng: random.Random) -> Tuple[List[Cell], List[Cell]]:
+def cells(facts: FactBase, rng: random.Random) -> tuple[list[Cell], list[Cell]]:
     """Cells to be changed, and others, of other rows, that stay."""
     found = [
         Cell(intent, row, column)
@@ -101,7 +101,7 @@ def cells(facts: FactBase, rng: random.Random) -> Tuple[List[Cell], List[Cell]]:
     return changed, others[:CELLS]
 
 
-def new_values(changed: List[Cell], rng: random.Random) -> List[str]:
+def new_values(changed: list[Cell], rng: random.Random) -> list[str]:
     """For each cell a value of the same kind that its row has nowhere."""
     found = []
     for cell in changed:
@@ -114,8 +114,8 @@ def new_values(changed: List[Cell], rng: random.Random) -> List[str]:
 
 
 def ask_twice(
-    settings: Dict[str, Any], changed: List[Cell], kept: List[Cell], new: List[str]
-) -> Dict[str, float]:
+    settings: dict[str, Any], changed: list[Cell], kept: list[Cell], new: list[str]
+) -> dict[str, float]:
     """Replies before and after the change, by one agent that stays open."""
     with tempfile.TemporaryDirectory() as place:
         kb = SQLiteFacts(f"sqlite:///{place}/facts.db", writable=True)
@@ -146,7 +146,7 @@ def ask_twice(
     }
 
 
-def rows(facts: FactBase) -> List[Fact]:
+def rows(facts: FactBase) -> list[Fact]:
     """Each row of each table."""
     found = []
     for name, table_rows in facts.tables.items():
@@ -165,7 +165,7 @@ def put(kb: SQLiteFacts, cell: Cell, value: str) -> None:
     kb.update(dataclasses.replace(fact, text=row_sentence(fields, fact.entity), fields=fields))
 
 
-def load(kb: str, settings: Dict[str, Any]) -> Any:
+def load(kb: str, settings: dict[str, Any]) -> Any:
     """What `parlai interactive -m kb_augmented` makes."""
     from parlai.core.agents import create_agent
     from parlai.core.opt import Opt
@@ -187,10 +187,10 @@ def used(agent: Any, text: str) -> bool:
     return "knowledge" in _act(agent, text)
 
 
-def _act(agent: Any, text: str) -> Dict[str, Any]:
+def _act(agent: Any, text: str) -> dict[str, Any]:
     clone = agent.clone()
     clone.observe({"id": "user", "text": text, "episode_done": False})
-    act: Dict[str, Any] = clone.act()
+    act: dict[str, Any] = clone.act()
     return act
 
 
@@ -200,7 +200,7 @@ def share(hits: Any) -> float:
     return sum(found) / len(found)
 
 
-def table(result: Dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     """The figures as Markdown."""
     lines = [
         "| reply | right before | right after | words a reply | unchanged elsewhere "

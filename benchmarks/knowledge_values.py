@@ -20,8 +20,9 @@ import json
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Set
+from typing import Any, NamedTuple
 
 from harness import about, publish
 from knowledge_tables import PRIVATE, SETS
@@ -42,7 +43,7 @@ class Question(NamedTuple):
     """A turn, the values of the gold reply, and whether training dialogues were given their row."""
 
     turn: Turn
-    values: List[str]
+    values: list[str]
     seen: bool
 
 
@@ -61,10 +62,10 @@ def main() -> None:
     publish(args.out, result, table(result))
 
 
-def sgd(folder: Path) -> Dict[str, Dict[str, float]]:
+def sgd(folder: Path) -> dict[str, dict[str, float]]:
     """By service."""
     seen = {row for name in SETS for row in rows_of(folder, f"{name}_train")}
-    asked: Dict[str, List[Question]] = {}
+    asked: dict[str, list[Question]] = {}
     for name in SETS:
         for service, question in questions(folder, f"{name}_test", seen):
             if service.split("_")[0] not in PRIVATE:
@@ -83,7 +84,7 @@ def notes(folder: Path, name: str) -> Iterator[Any]:
         yield from map(json.loads, file)
 
 
-def rows_of(folder: Path, name: str) -> Set[str]:
+def rows_of(folder: Path, name: str) -> set[str]:
     """Ids of all rows that the dialogues were given."""
     return {
         row
@@ -93,13 +94,13 @@ def rows_of(folder: Path, name: str) -> Set[str]:
     }
 
 
-def questions(folder: Path, name: str, seen: Set[str]) -> Iterator[Any]:
+def questions(folder: Path, name: str, seen: set[str]) -> Iterator[Any]:
     """(service, question) of each turn that is answered from the last result."""
     with open(folder / f"{name}.jsonl") as texts:
         for note, text in zip(notes(folder, name), texts):
             table_rows = rows_by_id(folder, note["service"])
-            history: List[str] = []
-            last: List[str] = []
+            history: list[str] = []
+            last: list[str] = []
             for turn, (user, system) in zip(note["turns"], json.loads(text)["dialog"]):
                 last = turn.get("kb_rows") or last
                 wanted = set(turn.get("requested") or ())
@@ -115,10 +116,10 @@ def questions(folder: Path, name: str, seen: Set[str]) -> Iterator[Any]:
                 history += [user["text"], system["text"]]
 
 
-_TABLES: Dict[str, Dict[str, Dict[str, str]]] = {}
+_TABLES: dict[str, dict[str, dict[str, str]]] = {}
 
 
-def rows_by_id(folder: Path, service: str) -> Dict[str, Dict[str, str]]:
+def rows_by_id(folder: Path, service: str) -> dict[str, dict[str, str]]:
     """A service's table; empty for one that has none."""
     path = folder / "kb" / f"{service}.csv"
     if service not in _TABLES:
@@ -127,12 +128,12 @@ def rows_by_id(folder: Path, service: str) -> Dict[str, Dict[str, str]]:
     return _TABLES[service]
 
 
-def holds(row: Dict[str, str], informed: Dict[str, str]) -> bool:
+def holds(row: dict[str, str], informed: dict[str, str]) -> bool:
     """Whether a row has the values."""
     return bool(row) and all(row.get(slot) == value for slot, value in informed.items())
 
 
-def multiwoz(data: Path) -> Dict[str, float]:
+def multiwoz(data: Path) -> dict[str, float]:
     """Its tables, by what DSTC11's dialogues ask."""
     rows = []
     for name in MULTIWOZ:
@@ -140,7 +141,7 @@ def multiwoz(data: Path) -> Dict[str, float]:
         rows += [
             {k: v for k, v in row.items() if isinstance(v, str) and k != "id"} for row in found
         ]
-    asked: Dict[Any, Question] = {}
+    asked: dict[Any, Question] = {}
     for log in json.loads((data / "dstc11" / "val" / "logs.json").read_text()):
         for i in range(len(log) - 1):
             if (log[i]["speaker"], log[i + 1]["speaker"]) != ("U", "S"):
@@ -152,7 +153,7 @@ def multiwoz(data: Path) -> Dict[str, float]:
     return measure(rows, list(asked.values()))
 
 
-def values_in(reply: str, question: str, rows: List[Dict[str, str]]) -> List[str]:
+def values_in(reply: str, question: str, rows: list[dict[str, str]]) -> list[str]:
     """Phone number, postcode and address of the one row that a reply tells, where asked for."""
     plain = re.sub(r"[^a-z0-9]", "", reply.lower())
     for row in rows:
@@ -168,7 +169,7 @@ def values_in(reply: str, question: str, rows: List[Dict[str, str]]) -> List[str
     return []
 
 
-def measure(rows: List[Dict[str, str]], asked: List[Question]) -> Dict[str, float]:
+def measure(rows: list[dict[str, str]], asked: list[Question]) -> dict[str, float]:
     """How often the reply states the values."""
     name = entity_column(rows)
     with tempfile.TemporaryDirectory() as place:
@@ -201,7 +202,7 @@ def measure(rows: List[Dict[str, str]], asked: List[Question]) -> Dict[str, floa
     }
 
 
-def entity_column(rows: List[Dict[str, str]]) -> str:
+def entity_column(rows: list[dict[str, str]]) -> str:
     """The column that names a row; else the one with most values."""
     for column in rows[0]:
         if column.split("_")[-1] in ("name", "title"):
@@ -214,7 +215,7 @@ def says(text: str, value: str) -> bool:
     return f" {' '.join(words(value))} " in f" {' '.join(words(text))} "
 
 
-def table(result: Dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     """The figures as Markdown."""
     lines = [
         "| | turns | right value | rows not in training | right value | told alone |",

@@ -2,8 +2,9 @@
 
 import itertools
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any
 
 from parlai_cu.knowledge.words import terms as analysed
 
@@ -20,7 +21,7 @@ SECOND = (
     "valley tower anchor field meadow gate forest lake orchard bay chapel rose fountain square"
 ).split()
 # topic: a fact, and questions
-TOPICS: Sequence[Tuple[str, Sequence[str]]] = (
+TOPICS: Sequence[tuple[str, Sequence[str]]] = (
     ("parking costs {n} pounds a night", ("is there free parking", "how much is the parking")),
     ("check-in from {n}:00, late arrival by phone", ("when can I check in", "is late arrival ok")),
     ("breakfast is served until {n} and costs extra", ("until when is breakfast served",)),
@@ -53,16 +54,16 @@ class Query:
 
     kind: str
     text: str
-    terms: Tuple[str, ...]
+    terms: tuple[str, ...]
 
 
 @dataclass
 class Data:
     """The facts, of keys 1, 2, ...; their terms with a blank between; what is asked."""
 
-    facts: List[Tuple[str, str]]
-    terms: List[str]
-    queries: List[Query]
+    facts: list[tuple[str, str]]
+    terms: list[str]
+    queries: list[Query]
 
 
 class Language:
@@ -78,27 +79,27 @@ class Language:
         self.entities = self._named(max(size // 12, 20))
         self.topics_sum = _zipf(len(TOPICS), 0.7)
 
-    def pick(self, choices: Sequence[Any], sums: Sequence[float], count: int = 1) -> List[Any]:
+    def pick(self, choices: Sequence[Any], sums: Sequence[float], count: int = 1) -> list[Any]:
         """Some of the choices."""
         return self.random.choices(choices, cum_weights=sums, k=count)
 
-    def _coined(self, count: int) -> List[str]:
-        found: Dict[str, None] = {}
+    def _coined(self, count: int) -> list[str]:
+        found: dict[str, None] = {}
         while len(found) < count:
             found["".join(self.random.choices(PARTS, k=self.random.randint(2, 4)))] = None
         return list(found)
 
-    def _named(self, count: int) -> List[str]:
+    def _named(self, count: int) -> list[str]:
         first_sum, second_sum = _zipf(len(self.first), 0.6), _zipf(len(self.second), 0.6)
         kinds_sum = _zipf(len(KINDS), 0.7)
-        found: Dict[str, None] = {}
+        found: dict[str, None] = {}
         while len(found) < count:
             first, second = self.pick(self.first, first_sum), self.pick(self.second, second_sum)
             found[" ".join([*first, *second, *self.pick(KINDS, kinds_sum)]).title()] = None
         return list(found)
 
 
-def _zipf(count: int, power: float) -> List[float]:
+def _zipf(count: int, power: float) -> list[float]:
     return list(itertools.accumulate((i + 1) ** -power for i in range(count)))
 
 
@@ -120,8 +121,8 @@ def make(size: int, count: int, seed: int) -> Data:
 
 def _asked(
     language: Language,
-    facts: Sequence[Tuple[str, str]],
-    topics: Sequence[Tuple[str, Sequence[str]]],
+    facts: Sequence[tuple[str, str]],
+    topics: Sequence[tuple[str, Sequence[str]]],
     number: int,
 ) -> Query:
     draw = language.random

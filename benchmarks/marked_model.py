@@ -1,6 +1,6 @@
 """A model whose every answer ends with the mark of the message that it answers."""
 
-from typing import Any, List
+from typing import Any
 
 from parlai.agents.transformer.transformer import TransformerGeneratorAgent
 
@@ -8,7 +8,7 @@ from parlai.agents.transformer.transformer import TransformerGeneratorAgent
 class MarkedModel(TransformerGeneratorAgent):
     """ParlAI's transformer; ``#...`` at the end of what it is told ends its answer as well."""
 
-    def batch_act(self, observations: List[Any]) -> List[Any]:
+    def batch_act(self, observations: list[Any]) -> list[Any]:
         """As the base does it, marked."""
         replies = super().batch_act(observations)
         for observation, reply in zip(observations, replies):

@@ -32,8 +32,9 @@ import importlib
 import json
 import re
 import statistics
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator, List, Tuple
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -85,7 +86,7 @@ def operand(whole: Any, text: str) -> float:
     return float(over(found) if over else found[0])
 
 
-def reached(thing: Any, step: str) -> List[Any]:
+def reached(thing: Any, step: str) -> list[Any]:
     """What one step leads to."""
     name, _, wanted = step.partition("=")
     inside = list(thing.values()) if isinstance(thing, dict) else thing
@@ -116,7 +117,7 @@ def table(place: "re.Match[str]") -> str:
     return f"{place['begin']}\n{made}\n\n{place['end']}"
 
 
-def quotes(page: Path) -> Iterator[Tuple[str, str]]:
+def quotes(page: Path) -> Iterator[tuple[str, str]]:
     """(as it stands there, as it has to read) of each quote of a page."""
     text = page.read_text()
     for pattern, renewed in ((QUOTE, written), (TABLE, table)):

@@ -23,8 +23,9 @@ import random
 import statistics
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 import scipy.stats
 import torch
@@ -43,7 +44,7 @@ from parlai_cu.selection.scores import GradientSums, Scores, TensorScores
 
 ALL = "all"
 # name -> patterns (tune, freeze), or (score, fraction), or a fraction at random
-CHOICES: Dict[str, Any] = {
+CHOICES: dict[str, Any] = {
     ALL: ("*", None),
     "auto:rgn:0.75": Auto("rgn", 0.75),
     "random 0.75": 0.75,
@@ -140,9 +141,9 @@ class Corpus:
             for name, task in (("update", self.update), ("old", self.old))
         }
         self.before = {name: self.loss(self.start, name) for name in self.judged}
-        self.scores: Dict[int, Scores] = {}
+        self.scores: dict[int, Scores] = {}
 
-    def read(self, task: str, split: str, count: int = 0) -> List[Any]:
+    def read(self, task: str, split: str, count: int = 0) -> list[Any]:
         """Examples of a task as the agent observes them; ``count`` of them, dialogues shuffled."""
         datatype = "train:evalmode" if split == "train" else split
         opt = Opt({**self.agent.opt, "task": task, "datatype": datatype, "batchsize": 1})
@@ -150,14 +151,14 @@ class Corpus:
         turns = iter(lambda: None if teacher.epoch_done() else teacher.act(), None)
         episodes = list(example_losses._episodes(turns))
         random.Random(0).shuffle(episodes)
-        found: List[Any] = []
+        found: list[Any] = []
         for observation in example_losses.observed(self.agent, episodes):
             found.append(observation)
             if len(found) == count:
                 break
         return found
 
-    def batches(self, examples: Sequence[Any], size: int) -> List[Any]:
+    def batches(self, examples: Sequence[Any], size: int) -> list[Any]:
         """As the agent makes them."""
         return [
             self.agent.batchify(list(examples[i : i + size])) for i in range(0, len(examples), size)
@@ -181,7 +182,7 @@ class Corpus:
         loss: torch.Tensor = self.agent.compute_loss(batch)
         return loss
 
-    def judge(self, model: torch.nn.Module, alpha: float) -> List[float]:
+    def judge(self, model: torch.nn.Module, alpha: float) -> list[float]:
         """Alpha, gain and forgetting with that much of what a model learnt."""
         scaled = copy.deepcopy(model)
         if any(name.endswith(".lora") for name, _ in model.named_modules()):
@@ -226,7 +227,7 @@ class Bench(Harness):
     def __init__(self, data: Path, out: Path, split: str, examples: int) -> None:
         super().__init__(out)
         self.data, self.split, self.examples = data, split, examples
-        self.corpora: Dict[str, Corpus] = {}
+        self.corpora: dict[str, Corpus] = {}
 
     def corpus(self, update: str) -> Corpus:
         """Read when it is first asked for."""
@@ -234,12 +235,12 @@ class Bench(Harness):
             self.corpora[update] = Corpus(self.data, update, self.split, self.examples)
         return self.corpora[update]
 
-    def run(self, update: str, name: str, seed: int) -> Dict[str, Any]:
+    def run(self, update: str, name: str, seed: int) -> dict[str, Any]:
         """One choice, trained once."""
         key = self._key(update, name, seed)
         return self.remembered(key, lambda: self._run(update, name, seed))
 
-    def take(self, path: Path, settings: Dict[str, Any]) -> None:
+    def take(self, path: Path, settings: dict[str, Any]) -> None:
         """Remember the runs of an earlier call, each with the commit it was made with."""
         result = earlier_result(path, settings)
         for run in result["runs"]:
@@ -251,7 +252,7 @@ class Bench(Harness):
         key = f"{update}-{name}-{seed}-{self.split}"
         return "".join(c if c.isalnum() or c in "-." else "_" for c in key)
 
-    def _run(self, update: str, name: str, seed: int) -> Dict[str, Any]:
+    def _run(self, update: str, name: str, seed: int) -> dict[str, Any]:
         corpus = self.corpus(update)
         model = copy.deepcopy(corpus.start)
         line, parameters = prepare(corpus, model, name, seed)
@@ -273,7 +274,7 @@ class Bench(Harness):
 
 def prepare(
     corpus: Corpus, model: torch.nn.Module, name: str, seed: int
-) -> Tuple[str, List[torch.nn.Parameter]]:
+) -> tuple[str, list[torch.nn.Parameter]]:
     """Freeze all but what the choice means; the patterns and the parameters that learn."""
     tensors = list_tensors(model)
     kind = CHOICES[name]
@@ -294,7 +295,7 @@ def prepare(
     return line, parameters
 
 
-def at_random(scores: Scores, fraction: float, tensors: List[Any], seed: int) -> str:
+def at_random(scores: Scores, fraction: float, tensors: list[Any], seed: int) -> str:
     """Groups in random order that fit in the fraction: the same rule with a score that is noise."""
     rng = random.Random(f"random {seed}")
     noise = {key: rng.random() for key in scores.groups()}
@@ -312,7 +313,7 @@ def at_random(scores: Scores, fraction: float, tensors: List[Any], seed: int) ->
 def train(
     corpus: Corpus,
     model: torch.nn.Module,
-    parameters: List[torch.nn.Parameter],
+    parameters: list[torch.nn.Parameter],
     rate: float,
     seed: int,
 ) -> None:
@@ -332,14 +333,14 @@ def train(
 def batches_of(corpus: Corpus, seed: int) -> Iterator[Any]:
     """The same batches for every choice, in an order from the seed."""
     rng = random.Random(seed)
-    order: List[int] = []
+    order: list[int] = []
     for _ in range(STEPS):
         if len(order) < BATCH:
             order = rng.sample(range(len(corpus.train)), len(corpus.train))
         yield corpus.agent.batchify([corpus.train[order.pop()] for _ in range(BATCH)])
 
 
-def forgotten_at(points: List[Tuple[float, float]], gain: float) -> Optional[float]:
+def forgotten_at(points: list[tuple[float, float]], gain: float) -> float | None:
     """What is forgotten where this is gained: between the runs, which begin at (0, 0)."""
     points = [(0.0, 0.0), *sorted(points)]
     for (g0, f0), (g1, f1) in zip(points, points[1:]):
@@ -348,7 +349,7 @@ def forgotten_at(points: List[Tuple[float, float]], gain: float) -> Optional[flo
     return None
 
 
-def compared(runs: List[Dict[str, Any]], update: str) -> List[Dict[str, Any]]:
+def compared(runs: list[dict[str, Any]], update: str) -> list[dict[str, Any]]:
     """One row a choice: what it forgets at equal gain, and that against all parameters."""
     runs = [run for run in runs if run["update"] == update]
     curves = {
@@ -359,7 +360,7 @@ def compared(runs: List[Dict[str, Any]], update: str) -> List[Dict[str, Any]]:
     rows = []
     for name in dict.fromkeys(run["choice"] for run in runs):
         mine = [run for run in runs if run["choice"] == name]
-        row: Dict[str, Any] = {
+        row: dict[str, Any] = {
             "choice": name,
             "share": statistics.mean(run["share"] for run in mine),
             "tunes": sorted({run["tune"] for run in mine}),
@@ -383,21 +384,21 @@ def compared(runs: List[Dict[str, Any]], update: str) -> List[Dict[str, Any]]:
     return rows
 
 
-def pooled(runs: List[Dict[str, Any]], level: float) -> List[Dict[str, Any]]:
+def pooled(runs: list[dict[str, Any]], level: float) -> list[dict[str, Any]]:
     """
     Of each choice, over all updates and seeds: what it forgets against all parameters.
 
     :return: rows, the best first: how many of the pairs (update, seed) reached the gain, and the
         geometric mean of their ratios with its 95 % interval
     """
-    logs: Dict[str, List[float]] = {}
-    tried: Dict[str, int] = {}
+    logs: dict[str, list[float]] = {}
+    tried: dict[str, int] = {}
     for update in dict.fromkeys(run["update"] for run in runs):
         for row in compared(runs, update):
             ratios = row[f"ratios@{level:g}"]
             logs.setdefault(row["choice"], []).extend(math.log(r) for r in ratios if r > 0)
             tried[row["choice"]] = tried.get(row["choice"], 0) + row["seeds"]
-    rows: List[Dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for name, values in logs.items():
         found = interval(values)
         if found is not None and name != ALL:
@@ -408,7 +409,7 @@ def pooled(runs: List[Dict[str, Any]], level: float) -> List[Dict[str, Any]]:
     return sorted(rows, key=lambda row: float(row["ratio"]))
 
 
-def interval(values: List[float]) -> Optional[Tuple[float, float]]:
+def interval(values: list[float]) -> tuple[float, float] | None:
     """Mean, and half of its 95 % interval by Student's t (0 for one value)."""
     if not values:
         return None
@@ -419,7 +420,7 @@ def interval(values: List[float]) -> Optional[Tuple[float, float]]:
     return statistics.mean(values), spread
 
 
-def table(result: Dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     """The figures as Markdown, one table an update."""
     lines = [
         f"Measured: {json.dumps(result['about'])}",
@@ -463,20 +464,20 @@ def table(result: Dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def commits_of(result: Dict[str, Any]) -> List[str]:
+def commits_of(result: dict[str, Any]) -> list[str]:
     """Which code made how many of the runs."""
     counts = Counter(run["commit"] for run in result["runs"])
     return [f"{count} of {commit}" for commit, count in counts.items()]
 
 
-def _cell(value: Optional[Sequence[float]], digits: int) -> str:
+def _cell(value: Sequence[float] | None, digits: int) -> str:
     if value is None:
         return "not reached"
     spread = f" ± {value[1]:.{digits}f}" if value[1] else ""
     return f"{value[0]:.{digits}f}{spread}"
 
 
-def draw(result: Dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     """Gain against forgetting, a panel an update, a line a choice, along it how much is kept."""
     plt = pyplot()
     if plt is None:
@@ -485,7 +486,7 @@ def draw(result: Dict[str, Any], path: Path) -> None:
     figure, panels = plt.subplots(
         1, len(updates), figsize=(4.6 * len(updates), 5.2), squeeze=False, layout="constrained"
     )
-    handles: Dict[str, Any] = {}
+    handles: dict[str, Any] = {}
     for axes, update in zip(panels[0], updates):
         most = 0.0
         for i, name in enumerate(CHOICES):

@@ -23,8 +23,9 @@ import random
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 from harness import Harness, about, bars, publish
@@ -63,7 +64,7 @@ def main() -> None:
     bench.only_collects, bench.only = args.collect, args.only
     # what is there of the other parts stays in the results
     path = args.out / "results.json"
-    result: Dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    result: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     for part in args.parts:
         result[part] = getattr(bench, part)()
         # of splits and training, and of what is drawn anew
@@ -78,14 +79,14 @@ def main() -> None:
 class Bench(Harness):
     """The runs of this benchmark."""
 
-    def __init__(self, data: Path, out: Path, examples: int, steps: Optional[int]) -> None:
+    def __init__(self, data: Path, out: Path, examples: int, steps: int | None) -> None:
         super().__init__(out)
         self.data, self.examples, self.steps = data, examples, steps
         self.only_collects = False
         self.only: Sequence[str] = ()
         self.sgd_model = data / "sgd_base_model" / "model"
 
-    def remembered(self, key: str, work: Any) -> Dict[str, Any]:
+    def remembered(self, key: str, work: Any) -> dict[str, Any]:
         """As ever; what is not asked for is not done, and nothing told of it."""
         wanted = not self.only or any(word in key for word in self.only)
         if not (wanted and not self.only_collects or (self.out / f"{key}.json").exists()):
@@ -94,7 +95,7 @@ class Bench(Harness):
 
     # -- the parts ---------------------------------------------------------------------------
 
-    def choice(self) -> List[Dict[str, Any]]:
+    def choice(self) -> list[dict[str, Any]]:
         """What the diagnosis chooses for updates whose right way is known."""
         rows = []
         for name, right, task, retained, model in self.labelled():
@@ -118,7 +119,7 @@ class Bench(Harness):
             )
         return rows
 
-    def labelled(self) -> List[Tuple[str, str, str, str, Path]]:
+    def labelled(self) -> list[tuple[str, str, str, str, Path]]:
         """(name, right way, task, retained task, model) of each update."""
         ways = {"corrections": TUNE, "new_plans": KB, "roaming": DISTIL, "style": DISTIL}
         rows = [(name, way, f"telecom:{name}", RETAIN, TELECOM) for name, way in ways.items()]
@@ -150,9 +151,9 @@ class Bench(Harness):
         rows.append(("deployed-seed3", NOTHING, self.drawn("deployed", 3), RETAIN, TELECOM))
         return rows
 
-    def verdicts(self) -> List[Dict[str, Any]]:
+    def verdicts(self) -> list[dict[str, Any]]:
         """Each update on the deployed model: does the gate tell those that help?"""
-        cases: List[Tuple[str, str, str, List[str]]] = [
+        cases: list[tuple[str, str, str, list[str]]] = [
             ("corrections", "accept", "telecom:corrections", FACTS),
             ("labels shuffled", "refuse", self.shuffled(), []),
             (
@@ -172,7 +173,7 @@ class Bench(Harness):
         ]
         return self.judged([(*case[:3], RETAIN, TELECOM, case[3]) for case in cases])
 
-    def harmful(self) -> List[Dict[str, Any]]:
+    def harmful(self) -> list[dict[str, Any]]:
         """Answers at the wrong questions, of updates that the checks were not set on."""
         cases = [
             (f"{name}, another seed, labels shuffled", "refuse", task, RETAIN, TELECOM, [])
@@ -188,7 +189,7 @@ class Bench(Harness):
             cases.append((name, "refuse", task, base, self.sgd_model, []))
         return self.judged(cases)
 
-    def judged(self, cases: Sequence[Tuple[Any, ...]]) -> List[Dict[str, Any]]:
+    def judged(self, cases: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
         """A row for each of (name, right verdict, task, retained task, model, flags)."""
         rows = []
         for name, right, task, retained, model, flags in cases:
@@ -203,18 +204,18 @@ class Bench(Harness):
                 rows.append({"update": name, "right": right, **told(found)})
         return rows
 
-    def sequence(self) -> Dict[str, Any]:
+    def sequence(self) -> dict[str, Any]:
         """Five updates in a row, each on what the one before left live."""
         half = [self.half_of_corrections(which) for which in (0, 1)]
-        steps: List[Tuple[str, str, List[str]]] = [
+        steps: list[tuple[str, str, list[str]]] = [
             ("corrections, first half", half[0], []),
             ("roaming", "telecom:roaming", []),
             ("corrections, second half", half[1], []),
             ("new phrasings", self.new_phrasings(), []),
             ("new_plans", "telecom:new_plans", []),
         ]
-        rows: List[Dict[str, Any]] = []
-        done: List[str] = []
+        rows: list[dict[str, Any]] = []
+        done: list[str] = []
         for i, (name, task, flags) in enumerate(steps):
             found = self.remembered(
                 f"sequence-{i}",
@@ -239,7 +240,7 @@ class Bench(Harness):
         store = VersionStore(str(self.out / "sequence" / "versions"))
         history = [change.id for change in store.history("live")]
         lived = [history[0], *(row["live_after"] for row in rows)]
-        scores: Dict[str, List[float]] = {
+        scores: dict[str, list[float]] = {
             version: self.remembered(
                 f"sequence-scores-{version}",
                 lambda version=version: self.scores(store.model_file(version), tasks),
@@ -256,7 +257,7 @@ class Bench(Harness):
             "forgetting": metrics.forgetting(r),
         }
 
-    def sgd(self) -> List[Dict[str, Any]]:
+    def sgd(self) -> list[dict[str, Any]]:
         """A new service of Schema-Guided Dialogue, which the live model does not know."""
         found = self.remembered(
             "sgd-update",
@@ -280,7 +281,7 @@ class Bench(Harness):
         retained: str,
         flags: Sequence[str],
         fresh: bool = True,
-    ) -> Dict[str, Any]:
+    ) -> dict[str, Any]:
         """One `parlai update_model` on a directory of versions; its report, time and disk."""
         folder = self.out / key
         if fresh:
@@ -302,8 +303,8 @@ class Bench(Harness):
         seconds, cpu, memory = self.command(words, f"{key}-{number}", (0, 1))
         if not (out / "report.json").exists():
             sys.exit(f"no report: {(self.out / f'{key}-{number}.log').read_text()[-2000:]}")
-        found: Dict[str, Any] = json.loads((out / "report.json").read_text())
-        cost: Dict[str, Any] = {"wall_s": round(seconds), "cpu_s": round(cpu)}
+        found: dict[str, Any] = json.loads((out / "report.json").read_text())
+        cost: dict[str, Any] = {"wall_s": round(seconds), "cpu_s": round(cpu)}
         cost["peak_mb"] = round(memory)
         cost["disk_mb"] = round((disk(folder / "versions") - before) / 1e6, 2)
         # rows may be of different days
@@ -314,7 +315,7 @@ class Bench(Harness):
         found.pop("training", None)
         return {**found, "cost": cost, "live_after": store.channel()}
 
-    def scores(self, model: str, tasks: Sequence[str]) -> Dict[str, Any]:
+    def scores(self, model: str, tasks: Sequence[str]) -> dict[str, Any]:
         """f1 of generated replies on the test set of each task."""
         report = self.out / "scores.report"
         words = ["eval_model", "-mf", model, "-t", ",".join(tasks), "-dt", "test", "-bs", "32"]
@@ -369,7 +370,7 @@ class Bench(Harness):
         parts = {"train": dialogues[third:], "valid": dialogues[: third // 3]}
         return self.with_splits("phrasings", {**parts, "test": dialogues[third // 3 : third]})
 
-    def with_splits(self, name: str, parts: Dict[str, Any]) -> str:
+    def with_splits(self, name: str, parts: dict[str, Any]) -> str:
         """Three files of dialogues; of the test those that do not begin as one in training."""
         asked = {d[0].text for d in parts["train"]}
         parts["test"] = [d for d in parts["test"] if d[0].text not in asked]
@@ -414,7 +415,7 @@ class Bench(Harness):
         return write(self.out / "data" / f"{name}.jsonl", found)
 
 
-def read(path: Path) -> List[List[Tuple[str, str]]]:
+def read(path: Path) -> list[list[tuple[str, str]]]:
     """Dialogues of ParlAI's conversations format, those without an answer left out."""
     with open(path) as f:
         dialogues = [json.loads(line)["dialog"] for line in f]
@@ -422,8 +423,8 @@ def read(path: Path) -> List[List[Tuple[str, str]]]:
 
 
 def mixed_up(
-    dialogues: Sequence[Sequence[Tuple[str, str]]], seed: int
-) -> List[List[Tuple[str, str]]]:
+    dialogues: Sequence[Sequence[tuple[str, str]]], seed: int
+) -> list[list[tuple[str, str]]]:
     """The same questions, with the answers in any order."""
     answers = [answer for d in dialogues for _, answer in d]
     random.Random(seed).shuffle(answers)
@@ -431,7 +432,7 @@ def mixed_up(
     return [[(text, next(left)) for text, _ in d] for d in dialogues]
 
 
-def write(path: Path, dialogues: Sequence[Sequence[Tuple[str, str]]]) -> str:
+def write(path: Path, dialogues: Sequence[Sequence[tuple[str, str]]]) -> str:
     """Dialogues in ParlAI's conversations format; the task that reads them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as f:
@@ -453,7 +454,7 @@ def put_right(answer: str) -> str:
     return re.sub(r"\d", lambda found: str((int(found.group()) + 3) % 10), answer)
 
 
-def told(found: Dict[str, Any]) -> Dict[str, Any]:
+def told(found: dict[str, Any]) -> dict[str, Any]:
     """What a table shows of a report."""
     checks = found["verdict"]["checks"]
     return {
@@ -470,7 +471,7 @@ def told(found: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
-def trained_for(found: Dict[str, Any]) -> Dict[str, Any]:
+def trained_for(found: dict[str, Any]) -> dict[str, Any]:
     """Steps of the (last) training of a report, and how much of what was learnt is kept."""
     ran = [run for run in found["training"] if "part" in run]
     if not ran:
@@ -491,7 +492,7 @@ def disk(folder: Path) -> int:
     )
 
 
-def shown(row: Dict[str, Any], kind: str) -> str:
+def shown(row: dict[str, Any], kind: str) -> str:
     """The measured checks of a kind, in short."""
     return "; ".join(
         f"{check['name'].split()[-1]} {check['base']:.3g} -> {check['candidate']:.3g}"
@@ -500,7 +501,7 @@ def shown(row: Dict[str, Any], kind: str) -> str:
     )
 
 
-def table(result: Dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     """The figures as Markdown."""
     lines = [f"Measured: {json.dumps(result['about'])}"]
     lines += [f"Settings: {json.dumps(result.get('settings'))}", ""]
@@ -544,7 +545,7 @@ def table(result: Dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(result: Dict[str, Any], path: Path) -> None:
+def draw(result: dict[str, Any], path: Path) -> None:
     """What each update gained and what the old skill lost, as the gate measured it."""
     kinds = {"update": "the update", "retained": "what was known"}
     rows = {}

@@ -9,7 +9,6 @@ they can be searched and read aloud.
 
 from html import escape
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
 
 HERE = Path(__file__).parent
 WIDTH, LINE, SIZE = 540, 19, 14
@@ -32,9 +31,9 @@ class Drawing:
 
     def __init__(self, height: int, says: str) -> None:
         self.height, self.says = height, says
-        self.parts: List[str] = []
+        self.parts: list[str] = []
 
-    def box(self, x: int, y: int, width: int, words: str, kind: str = "ours") -> Tuple[int, int]:
+    def box(self, x: int, y: int, width: int, words: str, kind: str = "ours") -> tuple[int, int]:
         """
         A box with a line of text for each line of ``words``, the first in bold.
 
@@ -56,7 +55,7 @@ class Drawing:
         """A line of text, its baseline at ``y``."""
         self.parts.append(f'<text x="{x}" y="{y}"{more}>{escape(words)}</text>')
 
-    def arrow(self, *points: Tuple[int, int], words: Optional[str] = None) -> None:
+    def arrow(self, *points: tuple[int, int], words: str | None = None) -> None:
         """An arrow along some points; its words stand beside the middle of its first part."""
         path = " L".join(f"{x} {y}" for x, y in points)
         self.parts.append(
@@ -262,7 +261,7 @@ DRAWINGS = {
 }
 
 
-def files() -> Dict[Path, str]:
+def files() -> dict[Path, str]:
     """What the files have to hold."""
     return {HERE / f"{name}.svg": draw().svg() for name, draw in DRAWINGS.items()}
 

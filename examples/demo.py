@@ -25,7 +25,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Dict, List, Optional
 
 from parlai_cu.tasks.telecom.updates import corrections
 
@@ -74,14 +73,14 @@ class Demo:
         """The model file of ``deployed`` or ``candidate``."""
         return DEPLOYED if which == "deployed" else str(self.candidate)
 
-    def evaluate(self, which: str) -> Dict[str, float]:
+    def evaluate(self, which: str) -> dict[str, float]:
         """The metrics of a model on both test sets, named ``task/metric``."""
         report = self.folder / "output" / f"{which}.json"
         names = dict(model=self.model(which), update=UPDATE, kept=KEPT, report=report)
         self.parlai(f"evaluate_{which}", EVALUATE.format(**names))
         return dict(json.loads(report.read_text())["report"])
 
-    def ask(self, which: str, questions: List[str]) -> List[str]:
+    def ask(self, which: str, questions: list[str]) -> list[str]:
         """What a model answers to the questions, each the first of a new chat."""
         typed = "\n[DONE]\n".join(questions) + "\n[EXIT]\n"
         output = self.parlai(f"ask_{which}", ASK.format(model=self.model(which)), typed)
@@ -90,13 +89,13 @@ class Demo:
             raise Failed(f"{which} did not answer every question; see {self.folder / 'output'}")
         return answers
 
-    def parlai(self, name: str, command: str, typed: Optional[str] = None) -> str:
+    def parlai(self, name: str, command: str, typed: str | None = None) -> str:
         """Run a command and type into it; print its progress, keep its output under a name."""
         shown = f"{parlai_script()} {shlex.join(command.split())}"
         piped = "printf {} | ".format(shlex.quote(typed.replace("\n", "\\n"))) if typed else ""
         print(f"$ {piped}{shown}", flush=True)
         log = self.folder / "output" / f"{name}.txt"
-        lines: List[str] = []
+        lines: list[str] = []
         begin = time.monotonic()
         process = subprocess.Popen(
             [parlai_script(), *command.split()],
@@ -143,13 +142,13 @@ def progress(line: str) -> str:
     return ""
 
 
-def corrected_questions() -> List[str]:
+def corrected_questions() -> list[str]:
     """Test questions about corrected facts, evenly spaced over them."""
     probes = [e for (e,) in corrections("test") if e.probe == "generalisation"]
     return [probe.text for probe in probes[:: len(probes) // SHOWN][:SHOWN]]
 
 
-def table(before: Dict[str, float], after: Dict[str, float]) -> str:
+def table(before: dict[str, float], after: dict[str, float]) -> str:
     """The metrics of both models side by side."""
     rows = [f"{'answers with the right facts':<44}{'deployed':>10}{'candidate':>11}"]
     for key, what in (

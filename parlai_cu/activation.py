@@ -19,8 +19,9 @@ Tests live in tests/test_activation.py.
 import importlib
 import sys
 import threading
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Any
 
 from parlai_cu import compat, plugin
 
@@ -74,9 +75,9 @@ class _Finder:
         self.watched = set(_WIRING)
         for modules in plugin.REPAIRS.values():
             self.watched.update(modules)
-        self._asking: Set[Tuple[int, str]] = set()  # thread and name
+        self._asking: set[tuple[int, str]] = set()  # thread and name
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Import protocol: a spec for ``name``, or None to leave it to the other finders."""
         if name in self.watched:
             return self._hooked_spec(name, path, target)
@@ -84,7 +85,7 @@ class _Finder:
             return self._alias_spec(name)
         return None
 
-    def _hooked_spec(self, name: str, path: Any, target: Any) -> Optional[ModuleSpec]:
+    def _hooked_spec(self, name: str, path: Any, target: Any) -> ModuleSpec | None:
         asking = (threading.get_ident(), name)
         if asking in self._asking:  # by a finder that asks all others, as tools of coverage do
             return None
@@ -98,16 +99,16 @@ class _Finder:
             spec.loader = hooked
         return spec
 
-    def _spec_of_others(self, name: str, path: Any, target: Any) -> Optional[ModuleSpec]:
+    def _spec_of_others(self, name: str, path: Any, target: Any) -> ModuleSpec | None:
         for finder in sys.meta_path:
             find_spec = getattr(finder, "find_spec", None)
             if finder is not self and find_spec is not None:
-                spec: Optional[ModuleSpec] = find_spec(name, path, target)
+                spec: ModuleSpec | None = find_spec(name, path, target)
                 if spec is not None:
                     return spec
         return None
 
-    def _alias_spec(self, name: str) -> Optional[ModuleSpec]:
+    def _alias_spec(self, name: str) -> ModuleSpec | None:
         for alias, real in self.aliases.items():
             if name == alias or name.startswith(alias + "."):
                 real_name = real + name[len(alias) :]
@@ -167,11 +168,11 @@ class _AliasLoader:
         module.__loader__ = getattr(self._spec, "loader", None)
 
 
-def _repairs_of(name: str) -> List[str]:
+def _repairs_of(name: str) -> list[str]:
     return [repair for repair, modules in plugin.REPAIRS.items() if name in modules]
 
 
-def _before_import(name: str) -> List[Callable[[], None]]:
+def _before_import(name: str) -> list[Callable[[], None]]:
     cleanups = []
     for repair in _repairs_of(name):
         try:
@@ -223,14 +224,14 @@ def _register_agents(loader: Any) -> None:
     loader.AGENT_REGISTRY = registry
 
 
-class _LazyRegistry(Dict[str, type]):
+class _LazyRegistry(dict[str, type]):
     """
     ParlAI's ``{name: class}``, with names that are only imported on first use.
 
     ParlAI asks ``name in registry`` and then ``registry[name]``; nothing else.
     """
 
-    def __init__(self, targets: Dict[str, str]) -> None:
+    def __init__(self, targets: dict[str, str]) -> None:
         super().__init__()
         self._targets = dict(targets)
 

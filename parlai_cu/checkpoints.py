@@ -15,7 +15,8 @@ import pickle
 import re
 import tarfile
 import zipfile
-from typing import IO, Any, Dict, Iterator, List, Optional
+from collections.abc import Iterator
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ def _allow_numbers() -> None:
         return
     make = np.float64(0).__reduce__()[0]
     codes = np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"
-    made: List[Any] = [make, np.dtype, _codecs.encode, *{type(np.dtype(code)) for code in codes}]
+    made: list[Any] = [make, np.dtype, _codecs.encode, *{type(np.dtype(code)) for code in codes}]
     if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 6):
         # what NumPy 1 wrote is read beside NumPy 2, and the other way round
         made += [(make, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
@@ -70,7 +71,7 @@ def trusted() -> bool:
     return os.environ.get(_TRUSTED) == "1"
 
 
-def load(path: str, mmap: bool = False) -> Dict[str, Any]:
+def load(path: str, mmap: bool = False) -> dict[str, Any]:
     """
     The dictionary that a model file holds, on the CPU.
 
@@ -166,7 +167,7 @@ def damaged(path: str, why: str) -> ModelFileError:
     """
     if os.path.isdir(path):
         return ModelFileError(f"{path}: expected a model file{near_file(path)}")
-    size: Optional[int] = os.path.getsize(path) if os.path.isfile(path) else None
+    size: int | None = os.path.getsize(path) if os.path.isfile(path) else None
     bytes_of_it = "" if size is None else f" Its size is {size:,d} bytes;"
     return ModelFileError(
         f"{path} cannot be loaded: truncated, damaged or not a ParlAI model ({why})."

@@ -23,7 +23,8 @@ import difflib
 import importlib
 import os
 import sys
-from typing import Any, Callable, Iterable, List
+from collections.abc import Callable, Iterable
+from typing import Any
 
 
 class ParlaiCuError(Exception):
@@ -114,7 +115,7 @@ def require_parlai() -> None:
         ) from None
 
 
-def nearest(word: str, choices: Iterable[str], count: int = 3) -> List[str]:
+def nearest(word: str, choices: Iterable[str], count: int = 3) -> list[str]:
     """
     The choices that look most like ``word``, best first.
 

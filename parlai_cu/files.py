@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
-from typing import Iterator, Optional
+from collections.abc import Iterator
 
 from parlai_cu.errors import SaveError
 
@@ -157,7 +157,7 @@ def translate_errors(path: str) -> Iterator[None]:
         raise SaveError(unsaved(path, why, errno.ENOSPC)) from error
 
 
-def unsaved(path: str, why: str, number: Optional[int] = None) -> str:
+def unsaved(path: str, why: str, number: int | None = None) -> str:
     """
     The message for a file that could not be written.
 

@@ -4,12 +4,13 @@ import importlib
 import importlib.util
 import os
 import sys
-from typing import Any, Mapping, Sequence, Type
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from parlai_cu.errors import ParlaiCuError, UsageError, nearest
 
 
-def load(name: str, flag: str, error: Type[ParlaiCuError] = UsageError) -> Any:
+def load(name: str, flag: str, error: type[ParlaiCuError] = UsageError) -> Any:
     """
     What ``my.module:Name`` names; modules in the current folder are found too.
 
@@ -44,7 +45,7 @@ def kind(
     name: str,
     flag: str,
     needs: Sequence[str] = (),
-    error: Type[ParlaiCuError] = UsageError,
+    error: type[ParlaiCuError] = UsageError,
 ) -> Any:
     """
     The class of a variant: one of ours, or ``my.module:Class``.

@@ -1,7 +1,8 @@
 """The few things that travel between the parts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Turn:
     """
 
     text: str
-    history: Tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,12 @@ class Fact:
     """
 
     text: str
-    id: Optional[str] = None
+    id: str | None = None
     entity: str = ""
     question: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
-    valid_from: Optional[str] = None
-    valid_until: Optional[str] = None
+    valid_from: str | None = None
+    valid_until: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ class Verdict:
     """
 
     decision: str
-    reasons: Tuple[str, ...] = ()
-    checks: Tuple[Mapping[str, Any], ...] = ()
+    reasons: tuple[str, ...] = ()
+    checks: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a decision that nobody would understand."""

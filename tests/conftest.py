@@ -4,8 +4,9 @@ import json
 import os
 import random
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 
@@ -28,13 +29,13 @@ def write_dialogues(path: Path, lines: list, copies: int = 4) -> Path:
 
 
 # what makes each kind of base tiny; `task` is what it is trained on
-TINY_TRANSFORMER: Dict[str, Any] = dict(
+TINY_TRANSFORMER: dict[str, Any] = dict(
     embedding_size=16, n_layers=2, n_heads=2, ffn_size=32, n_positions=64, truncate=32
 )
-TINY_RNN: Dict[str, Any] = dict(embeddingsize=16, hiddensize=16, numlayers=1)
+TINY_RNN: dict[str, Any] = dict(embeddingsize=16, hiddensize=16, numlayers=1)
 CLASSES = dict(task="integration_tests:classifier", classes=["one", "zero"])
 CANDIDATES = dict(task="integration_tests:candidate", candidates="batch", eval_candidates="inline")
-BASES: Dict[str, Dict[str, Any]] = {
+BASES: dict[str, dict[str, Any]] = {
     "transformer/generator": TINY_TRANSFORMER,
     "transformer/polyencoder": {**TINY_TRANSFORMER, **CANDIDATES},
     "transformer/biencoder": {**TINY_TRANSFORMER, **CANDIDATES},
@@ -55,18 +56,18 @@ TINY_BART = dict(
 )
 
 
-def states(model_file: str) -> Dict[str, Any]:
+def states(model_file: str) -> dict[str, Any]:
     """All that a model file holds."""
     import torch
 
-    held: Dict[str, Any] = torch.load(model_file, map_location="cpu", weights_only=False)
+    held: dict[str, Any] = torch.load(model_file, map_location="cpu", weights_only=False)
     return held
 
 
 def ctrl_c(monkeypatch: pytest.MonkeyPatch, agent: Any, at: int) -> None:
     """Interrupt training once, at the so many-th backward pass of an agent class."""
     stock = agent.backward
-    calls: List[int] = []
+    calls: list[int] = []
 
     def backward(self: Any, loss: Any, **kwargs: Any) -> None:
         calls.append(1)
@@ -102,7 +103,7 @@ def train(data: Path) -> Callable[..., Any]:
     def run(**options: Any) -> Any:
         from parlai.scripts.train_model import TrainModel
 
-        settings: Dict[str, Any] = dict(
+        settings: dict[str, Any] = dict(
             task="jsonfile",
             jsonfile_datapath=str(data / "old.jsonl"),
             datapath=str(data),
@@ -129,7 +130,7 @@ def deployed(
     train: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], str]:
     """``deployed(agent)``: the path of a tiny deployed model of that agent, trained once."""
-    made: Dict[str, str] = {}
+    made: dict[str, str] = {}
 
     def get(agent: str) -> str:
         if agent not in made:

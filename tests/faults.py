@@ -3,8 +3,9 @@
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Set, Tuple
+from typing import Any
 
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link"}
 
@@ -23,7 +24,7 @@ class _Plan:
 
     def __init__(self, root: Path, number: int) -> None:
         self.root, self.left = str(root), number
-        self.synced: Set[int] = set()
+        self.synced: set[int] = set()
         self.before = dict(_files(root))
 
     def change(self, path: Any) -> None:
@@ -45,7 +46,7 @@ class _Plan:
             os.truncate(path, kept + (size - kept) // 2)
 
 
-def _files(root: Path) -> Iterator[Tuple[int, Tuple[str, int, int]]]:
+def _files(root: Path) -> Iterator[tuple[int, tuple[str, int, int]]]:
     for folder, _, names in os.walk(root):
         for name in names:
             path = os.path.join(folder, name)
@@ -53,10 +54,10 @@ def _files(root: Path) -> Iterator[Tuple[int, Tuple[str, int, int]]]:
             yield status.st_ino, (path, status.st_size, status.st_mtime_ns)
 
 
-_plan: Optional[_Plan] = None
+_plan: _Plan | None = None
 
 
-def _hook(event: str, args: Tuple[Any, ...]) -> None:
+def _hook(event: str, args: tuple[Any, ...]) -> None:
     if _plan is None:
         return
     if event == "open":
@@ -67,7 +68,7 @@ def _hook(event: str, args: Tuple[Any, ...]) -> None:
         _plan.change(args[0])
 
 
-_hooks: Dict[str, bool] = {}
+_hooks: dict[str, bool] = {}
 
 
 @contextlib.contextmanager

@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def python(tmp_path: Path) -> Run:
     """``python("-c", code)``: a fresh interpreter, away from the checkout."""
 
     def run(
-        *arguments: str, path: Optional[Path] = None, cwd: Optional[Path] = None
+        *arguments: str, path: Path | None = None, cwd: Path | None = None
     ) -> "subprocess.CompletedProcess[str]":
         env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         env["OMP_NUM_THREADS"] = "1"

@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, Optional, Tuple
+from typing import Any
 
 import pytest
 
@@ -16,7 +16,7 @@ BENCHMARKS = ROOT / "benchmarks"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Tuple[Any, Any]:
+def load(name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
     """A benchmark's script, and its results file."""
     monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
     results = next((BENCHMARKS / "results").rglob(f"{name}.json"))
@@ -121,7 +121,7 @@ def test_a_figure_that_changed_is_written_anew(
     ],
 )
 def test_the_way_to_a_figure(
-    wanted: str, number: Optional[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wanted: str, number: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows by one or two values, keys with an equals sign, aggregates, quotients, differences."""
     module = quotes(monkeypatch)

@@ -3,8 +3,9 @@
 import datetime
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ YEAR = 365 * 24 * 3600.0
 WALL_CLOCK = {"files.py", "serving/transcript_store.py", "chat_service/session_lifecycle.py"}
 
 
-def clock(years: List[int]) -> Any:
+def clock(years: list[int]) -> Any:
     """A ``datetime`` whose ``now`` is one of these years after the other."""
     left = iter(years)
 

@@ -9,9 +9,10 @@ import ast
 import builtins
 import importlib
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Union
+from typing import NamedTuple
 
 import pytest
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
@@ -21,7 +22,7 @@ from parlai_cu import errors, plugin
 
 PACKAGE = Path(__file__).parent.parent / "parlai_cu"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 # words that mean the same wherever they stand
@@ -58,11 +59,11 @@ class Told(NamedTuple):
     """What is public, what it takes, and what its docstring says."""
 
     name: str
-    takes: Dict[str, str]  # parameter -> annotation
+    takes: dict[str, str]  # parameter -> annotation
     gives: str  # annotation of what is returned
-    body: Optional[Function]
+    body: Function | None
     text: str
-    inherited: Optional[str]  # what a base or a Protocol says of it; None where it is ours
+    inherited: str | None  # what a base or a Protocol says of it; None where it is ours
 
     def of(self, parameter: str) -> str:
         """What is said of a parameter: in its field, or else anywhere."""
@@ -76,7 +77,7 @@ class Told(NamedTuple):
 
 
 @cache
-def public(path: Path) -> List[Told]:
+def public(path: Path) -> list[Told]:
     """Public functions, public methods, and constructors, of a module's public classes."""
     found = []
     for node in tree(path).body:
@@ -113,8 +114,8 @@ def of_class(path: Path, node: ast.ClassDef) -> Iterator[Told]:
 def told(
     name: str,
     body: Function,
-    documented: Union[Function, ast.ClassDef],
-    inherited: Optional[str] = None,
+    documented: Function | ast.ClassDef,
+    inherited: str | None = None,
 ) -> Told:
     """What a function, or a class by its constructor, takes and tells."""
     takes = {
@@ -133,7 +134,7 @@ def tree(path: Path) -> ast.Module:
 
 
 @cache
-def protocols() -> List[Function]:
+def protocols() -> list[Function]:
     """The methods of our Protocols: what takes the same is documented there."""
     return [
         part
@@ -145,7 +146,7 @@ def protocols() -> List[Function]:
     ]
 
 
-def of_protocol(method: Function) -> Optional[str]:
+def of_protocol(method: Function) -> str | None:
     """What a Protocol says of a method of that name, if it takes the same."""
     for other in protocols():
         if other is not method and other.name == method.name and names(method) <= names(other):
@@ -153,12 +154,12 @@ def of_protocol(method: Function) -> Optional[str]:
     return None
 
 
-def names(function: Function) -> Set[str]:
+def names(function: Function) -> set[str]:
     """Of all that it takes."""
     return {a.arg for a in (*function.args.args, *function.args.kwonlyargs)}
 
 
-def of_base(path: Path, owner: str, method: str) -> Optional[str]:
+def of_base(path: Path, owner: str, method: str) -> str | None:
     """What a base class says of a method, ours or ParlAI's."""
     module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
     made = getattr(importlib.import_module(module), owner)
@@ -244,14 +245,14 @@ def test_errors_are_listed(path: Path) -> None:
     assert not untold
 
 
-def raised(node: ast.AST, helpers: Dict[str, Function], seen: Set[str]) -> Set[str]:
+def raised(node: ast.AST, helpers: dict[str, Function], seen: set[str]) -> set[str]:
     """The errors that leave a piece of code, helpers included."""
-    found: Set[str] = set()
+    found: set[str] = set()
     if isinstance(node, ast.Try):
         caught = {n for h in node.handlers for n in re.findall(r"\w+", ast.unparse(h.type or h))}
         within = set().union(*(raised(part, helpers, seen) for part in node.body), set())
         found |= {error for error in within if not caught & ancestors(error)}
-        rest: List[ast.AST] = [*node.handlers, *node.orelse, *node.finalbody]
+        rest: list[ast.AST] = [*node.handlers, *node.orelse, *node.finalbody]
     else:
         rest = list(ast.iter_child_nodes(node))
     if isinstance(node, ast.Raise) and node.exc is not None:
@@ -270,7 +271,7 @@ def raised(node: ast.AST, helpers: Dict[str, Function], seen: Set[str]) -> Set[s
 
 
 @cache
-def makers() -> Dict[str, str]:
+def makers() -> dict[str, str]:
     """Functions that make an error for others to raise, and its name."""
     return {
         node.name: ast.unparse(node.returns)
@@ -280,7 +281,7 @@ def makers() -> Dict[str, str]:
     }
 
 
-def ancestors(error: str) -> Set[str]:
+def ancestors(error: str) -> set[str]:
     """The names of an error's classes, from itself up to BaseException."""
     kind = getattr(errors, error, getattr(builtins, error, None))
     return {error} | ({base.__name__ for base in kind.__mro__} if kind else set())

@@ -3,9 +3,10 @@
 import json
 import random
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -261,7 +262,7 @@ def _built(root: Path) -> int:
     return found.pop() if found else 0
 
 
-WRITERS: Dict[str, Writer] = {
+WRITERS: dict[str, Writer] = {
     "model": Writer(_save_model, _saved_model),
     "part of the way": Writer(_scale, _scaled),
     "wider dictionary": Writer(_widen, _widened),
@@ -477,7 +478,7 @@ def test_flipped_bits_in_a_cache(name: str, tmp_path: Path) -> None:
     assert lost > 5
 
 
-def _facts(path: Path) -> List[str]:
+def _facts(path: Path) -> list[str]:
     base = open_knowledge_base(f"sqlite:///{path}")
     try:
         return [e.text for e in base.query(Turn("what does roaming cost?"))]
@@ -491,7 +492,7 @@ def _make_facts(path: Path) -> None:
     base.close()
 
 
-def _talk(path: Path) -> List[str]:
+def _talk(path: Path) -> list[str]:
     store = TranscriptStore(f"sqlite:///{path}")
     try:
         held = store.resume("t" * 20)
@@ -510,7 +511,7 @@ def _make_talk(path: Path) -> None:
 
 @pytest.mark.parametrize("make, read", [(_make_facts, _facts), (_make_talk, _talk)])
 def test_flipped_bits_in_a_database(
-    make: Callable[[Path], None], read: Callable[[Path], List[str]], tmp_path: Path
+    make: Callable[[Path], None], read: Callable[[Path], list[str]], tmp_path: Path
 ) -> None:
     """An error of ours that names the file, or an answer; never SQLite's own error."""
     good = tmp_path / "good.db"
@@ -539,7 +540,7 @@ def test_flipped_bits_in_facts_are_found(tmp_path: Path) -> None:
     good, bad, found = tmp_path / "good.db", tmp_path / "bad.db", 0
     _make_facts(good)
 
-    def said(base: Any) -> List[List[str]]:
+    def said(base: Any) -> list[list[str]]:
         return [words(f"{fact.id} {fact.entity} {fact.text}") for fact in base.facts()]
 
     base: Any = open_knowledge_base(f"sqlite:///{good}")

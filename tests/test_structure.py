@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Set
 
 import pytest
 
@@ -62,7 +61,7 @@ def asserts(node: ast.AST) -> bool:
     return any(ASSERTING.search(name) for name in called(node))
 
 
-def called(node: ast.AST) -> Set[str]:
+def called(node: ast.AST) -> set[str]:
     """The last names of all that it calls."""
     calls = [part.func for part in ast.walk(node) if isinstance(part, ast.Call)]
     return {str(getattr(f, "attr", getattr(f, "id", ""))) for f in calls}

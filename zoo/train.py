@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import torch
 from parlai.core.agents import create_agent_from_model_file
@@ -87,7 +87,7 @@ def report(name: str, out: Path, task: str, minutes: float) -> None:
 def ship(trained: Path, out: Path) -> None:
     """Keep what is needed to run, and to go on from: weights in half precision, no paths."""
     state = torch.load(trained / "model", map_location="cpu", weights_only=True)
-    halves: Dict[int, torch.Tensor] = {}  # tied weights stay one tensor, stored once
+    halves: dict[int, torch.Tensor] = {}  # tied weights stay one tensor, stored once
     weights = {}
     for name, value in state["model"].items():
         if value.is_floating_point():
@@ -108,7 +108,7 @@ def ship(trained: Path, out: Path) -> None:
         (out / name).write_bytes((trained / name).read_bytes())
 
 
-def evaluate(model: Path, task: str) -> Dict[str, Any]:
+def evaluate(model: Path, task: str) -> dict[str, Any]:
     """Metrics of the shipped files on the test split."""
     # only generators know the option
     generates = "skip_generation" in Opt.load(f"{model}/model.opt")
@@ -119,7 +119,7 @@ def evaluate(model: Path, task: str) -> Dict[str, Any]:
     return {"test": {m: round(float(measured[m]), 4) for m in METRICS if m in measured}}
 
 
-def samples(model: Path, task: str) -> List[Dict[str, str]]:
+def samples(model: Path, task: str) -> list[dict[str, str]]:
     """What the model answers to test questions that open a dialogue, evenly spaced."""
     from parlai.core.teachers import create_task_agent_from_taskname
 
@@ -137,7 +137,7 @@ def samples(model: Path, task: str) -> List[Dict[str, str]]:
     return found
 
 
-def card(results: Dict[str, Any]) -> str:
+def card(results: dict[str, Any]) -> str:
     """The part of the model card that is measured."""
     trained = results["trained"]
     lines = ["## Evaluation Results", "", "On the test split of the training task, by "]

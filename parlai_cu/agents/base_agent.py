@@ -11,7 +11,8 @@ import functools
 import os
 import pkgutil
 import types
-from typing import Any, Callable, Dict, List, Optional, Set, Type
+from collections.abc import Callable
+from typing import Any
 
 import parlai.agents
 from parlai.core.loader import AGENT_REGISTRY, load_agent_module
@@ -107,7 +108,7 @@ ARCHITECTURE_OPTIONS = {
 }
 
 
-def base_agent_class(name: str, flag: str = "--base-agent") -> Type[TorchAgent]:
+def base_agent_class(name: str, flag: str = "--base-agent") -> type[TorchAgent]:
     """
     The class that ``-m NAME`` means.
 
@@ -139,7 +140,7 @@ def no_such_agent(flag: str, name: str, error: BaseException) -> UsageError:
     return UsageError(f"{flag} {name}: ParlAI finds no such agent ({error}){close}")
 
 
-def known_agents() -> List[str]:
+def known_agents() -> list[str]:
     """Names that ``-m`` certainly knows, without importing the agents."""
     names = [*AGENT_REGISTRY, *plugin.AGENTS]
     for folder in pkgutil.iter_modules(parlai.agents.__path__):
@@ -152,7 +153,7 @@ def known_agents() -> List[str]:
     return sorted(set(names))
 
 
-def inherited_options(base: Type[TorchAgent], opt: Opt) -> Dict[str, Any]:
+def inherited_options(base: type[TorchAgent], opt: Opt) -> dict[str, Any]:
     """
     The options that a new agent takes over from a deployed model.
 
@@ -169,12 +170,12 @@ def inherited_options(base: Type[TorchAgent], opt: Opt) -> Dict[str, Any]:
     return inherited
 
 
-def option_names(base: Type[TorchAgent], opt: Optional[Opt] = None) -> Set[str]:
+def option_names(base: type[TorchAgent], opt: Opt | None = None) -> set[str]:
     """Names of all options that the agent adds to a parser."""
     return names_added(lambda parser: base.add_cmdline_args(parser, Opt(opt or {})))
 
 
-def names_added(*flags: Callable[[ParlaiParser], Any]) -> Set[str]:
+def names_added(*flags: Callable[[ParlaiParser], Any]) -> set[str]:
     """Names of the options that functions add to a parser."""
     parser = ParlaiParser(add_parlai_args=False)
     for add in flags:
@@ -182,13 +183,13 @@ def names_added(*flags: Callable[[ParlaiParser], Any]) -> Set[str]:
     return {action.dest for action in parser._actions} - {"help"}
 
 
-def dictionary_options(base: Type[TorchAgent]) -> Set[str]:
+def dictionary_options(base: type[TorchAgent]) -> set[str]:
     """Names of the options that decide how text becomes tokens."""
     run = {"dict_file", "dict_initpath", "dict_maxexs", "dict_include_valid", "dict_include_test"}
     return names_added(lambda p: base.dictionary_class().add_cmdline_args(p, None)) - run
 
 
-def check_architecture(base: Type[TorchAgent], deployed: Opt, opt: Opt) -> None:
+def check_architecture(base: type[TorchAgent], deployed: Opt, opt: Opt) -> None:
     """
     Refuse a flag that would change what the deployed weights mean.
 
@@ -208,7 +209,7 @@ def check_architecture(base: Type[TorchAgent], deployed: Opt, opt: Opt) -> None:
             )
 
 
-def changed_flags(base: Type[TorchAgent], deployed: Opt, opt: Opt) -> str:
+def changed_flags(base: type[TorchAgent], deployed: Opt, opt: Opt) -> str:
     """The base's flags in this command that differ from the deployed model, for messages."""
     names = option_names(base, deployed) & set(opt.get("override") or {}) & set(deployed)
     changes = [
@@ -219,7 +220,7 @@ def changed_flags(base: Type[TorchAgent], deployed: Opt, opt: Opt) -> str:
     return ", ".join(changes)
 
 
-def brings_its_dictionary(base: Type[TorchAgent], opt: Opt) -> bool:
+def brings_its_dictionary(base: type[TorchAgent], opt: Opt) -> bool:
     """Whether the agent's dictionary comes with its pretrained tokenizer, not from a file."""
     is_prebuilt = getattr(base.dictionary_class(), "is_prebuilt", None)
     # asked of the class, as building a dictionary to ask it may download one
@@ -229,7 +230,7 @@ def brings_its_dictionary(base: Type[TorchAgent], opt: Opt) -> bool:
 
 
 @functools.cache
-def compose(ours: type, base: Type[TorchAgent]) -> type:
+def compose(ours: type, base: type[TorchAgent]) -> type:
     """
     The class that is ``ours`` on top of ``base``.
 
@@ -242,7 +243,7 @@ def compose(ours: type, base: Type[TorchAgent]) -> type:
     )
 
 
-def _scheduler_options() -> Set[str]:
+def _scheduler_options() -> set[str]:
     return names_added(lambda parser: ParlAILRScheduler.add_cmdline_args(parser, None))
 
 

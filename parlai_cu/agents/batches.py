@@ -1,6 +1,7 @@
 """What distillation needs of ParlAI's batches: scores, some examples, which task each is of."""
 
-from typing import Any, Callable, List, Optional, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from parlai.core.torch_agent import Batch
@@ -31,15 +32,15 @@ class ScoreRecorder(torch.nn.Module):
 
     def clear(self) -> None:
         """Forget, and let go of the graph."""
-        self.scores: Optional[torch.Tensor] = None
-        self.targets: Optional[torch.Tensor] = None
-        self.losses: Optional[torch.Tensor] = None
-        self.log_probs: Optional[torch.Tensor] = None
+        self.scores: torch.Tensor | None = None
+        self.targets: torch.Tensor | None = None
+        self.losses: torch.Tensor | None = None
+        self.log_probs: torch.Tensor | None = None
         # where logits of all rows would not fit: `scores` are hidden states, and this the output
         # layer, [rows, width] to [rows, choices]
-        self.output: Optional[Callable[[torch.Tensor], torch.Tensor]] = None
+        self.output: Callable[[torch.Tensor], torch.Tensor] | None = None
         # where `scores` hold no padding: the place among them of each row of the whole batch
-        self.position: Optional[torch.Tensor] = None
+        self.position: torch.Tensor | None = None
 
     def forward(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """
@@ -100,11 +101,9 @@ class TaskRoles:
     :raises UsageError: when the update is not among the tasks
     """
 
-    def __init__(
-        self, tasks: Sequence[str], update: Optional[str], replay: Optional[str] = None
-    ) -> None:
+    def __init__(self, tasks: Sequence[str], update: str | None, replay: str | None = None) -> None:
         self.tasks = list(tasks)
-        self.update: List[str] = self.tasks[-1:] if len(self.tasks) > 1 else []
+        self.update: list[str] = self.tasks[-1:] if len(self.tasks) > 1 else []
         if replay in self.tasks:
             self.update = [task for task in self.tasks if task != replay]
         if update is not None:

@@ -6,7 +6,6 @@ nothing; and its own files are never written.
 """
 
 import os
-from typing import Optional
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -15,7 +14,7 @@ from parlai_cu.agents import base_agent, model_files, updating_agent
 from parlai_cu.errors import UsageError
 
 
-def find(opt: Opt) -> Optional[Opt]:
+def find(opt: Opt) -> Opt | None:
     """The options of ``--init-model``; a resumed run has its own checkpoint there."""
     init_model = updating_agent.model_path(opt, "init_model")
     if not init_model:
@@ -99,7 +98,7 @@ def _refuse_foreign(partial: Opt, existing: Opt, agent: str) -> None:
     )
 
 
-def overwritten(model_file: Optional[str]) -> UsageError:
+def overwritten(model_file: str | None) -> UsageError:
     """What to say when ``-mf`` is the deployed model."""
     return UsageError(
         f"-mf {model_file} is the deployed model itself, which is never written. Give the "

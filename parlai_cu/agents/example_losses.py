@@ -1,7 +1,8 @@
 """The loss of examples one by one, of any of ParlAI's generators, rankers and classifiers."""
 
 import random
-from typing import Any, Dict, Iterable, Iterator, List, Tuple
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from parlai.core.opt import Opt
@@ -13,7 +14,7 @@ from parlai.core.torch_ranker_agent import TorchRankerAgent
 from parlai_cu.errors import DataError, UsageError
 from parlai_cu.selection.gradients import Loss
 
-Episode = List[Dict[str, Any]]
+Episode = list[dict[str, Any]]
 
 # examples that a sample is drawn from, at most: a task may be endless
 MOST_READ = 50_000
@@ -67,7 +68,7 @@ def sampled_losses(agent: Any, task: str, opt: Opt, count: int, seed: int) -> It
     yield from losses(agent, turns, draw_size(agent))
 
 
-def read_turns(opt: Opt, task: str) -> Iterator[Dict[str, Any]]:
+def read_turns(opt: Opt, task: str) -> Iterator[dict[str, Any]]:
     """The examples of a task in order, one pass over its training data, at most 50,000."""
     settings = Opt({**opt, "task": task, "datatype": "train:evalmode", "batchsize": 1})
     for name in task.split(","):
@@ -96,7 +97,7 @@ def losses(agent: Any, observations: Iterable[Any], size: int) -> Iterator[Loss]
     :param observations: with labels
     :param size: examples a loss, see :func:`draw_size`; the last group may be smaller
     """
-    group: List[Any] = []
+    group: list[Any] = []
     groups = 0
     for observation in observations:
         group.append(observation)
@@ -108,7 +109,7 @@ def losses(agent: Any, observations: Iterable[Any], size: int) -> Iterator[Loss]
         yield from _loss_of(agent, group)
 
 
-def _loss_of(agent: Any, observations: List[Any]) -> Iterator[Loss]:
+def _loss_of(agent: Any, observations: list[Any]) -> Iterator[Loss]:
     batch = agent.batchify(observations)
     if batch.valid_indices is None or not len(batch.valid_indices):
         return
@@ -132,14 +133,14 @@ def loss(agent: Any, batch: Any) -> torch.Tensor:
     return agent.criterion(agent.score_candidates(batch, vectors), labels).sum()
 
 
-def _sample(task: str, opt: Opt, count: int, seed: int) -> List[Episode]:
+def _sample(task: str, opt: Opt, count: int, seed: int) -> list[Episode]:
     """
     Up to ``count`` dialogues, each as likely as any other, in the task's order.
 
     A reservoir: not more than those are held.
     """
     rng = random.Random(seed)
-    kept: List[Tuple[int, Episode]] = []
+    kept: list[tuple[int, Episode]] = []
     for number, episode in enumerate(_episodes(read_turns(opt, task))):
         if len(kept) < count:
             kept.append((number, episode))
@@ -152,7 +153,7 @@ def _sample(task: str, opt: Opt, count: int, seed: int) -> List[Episode]:
     return [episode for _, episode in sorted(kept, key=lambda item: item[0])]
 
 
-def _episodes(turns: Iterable[Dict[str, Any]]) -> Iterator[Episode]:
+def _episodes(turns: Iterable[dict[str, Any]]) -> Iterator[Episode]:
     episode: Episode = []
     for act in turns:
         labels = act.get("labels") or act.get("eval_labels")
@@ -166,7 +167,7 @@ def _episodes(turns: Iterable[Dict[str, Any]]) -> Iterator[Episode]:
         yield episode
 
 
-def _choose(episodes: List[Episode], count: int, seed: int) -> Dict[int, None]:
+def _choose(episodes: list[Episode], count: int, seed: int) -> dict[int, None]:
     """The places, in the dialogues laid end to end, of ``count`` turns, spread over them."""
     rng = random.Random(seed + 1)
     orders, start = [], 0
@@ -175,7 +176,7 @@ def _choose(episodes: List[Episode], count: int, seed: int) -> Dict[int, None]:
         rng.shuffle(places)
         orders.append(places)
         start += len(episode)
-    chosen: Dict[int, None] = {}
+    chosen: dict[int, None] = {}
     for i in range(max(map(len, orders))):
         ready = [places[i] for places in orders if i < len(places)]
         rng.shuffle(ready)

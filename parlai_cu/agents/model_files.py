@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from typing import Iterator, Optional
+from collections.abc import Iterator
 
 from parlai.core.opt import Opt
 
@@ -36,7 +36,7 @@ def read_opt(model_file: str, flag: str) -> Opt:
         ) from None
 
 
-def find_opt(model_file: Optional[str]) -> Optional[Opt]:
+def find_opt(model_file: str | None) -> Opt | None:
     """
     The options of a model that may be there; of its checkpoint, if there is only that.
 
@@ -53,7 +53,7 @@ def find_opt(model_file: Optional[str]) -> Optional[Opt]:
     return None
 
 
-def same_file(one: Optional[str], other: Optional[str]) -> bool:
+def same_file(one: str | None, other: str | None) -> bool:
     """
     Whether ``one`` path and the ``other`` name the same file, links followed, existing or not.
     """

@@ -3,7 +3,8 @@
 import importlib
 import itertools
 import os
-from typing import Any, Dict, Iterator, Optional
+from collections.abc import Iterator
+from typing import Any
 
 import parlai.utils.logging as logging
 import torch
@@ -59,13 +60,13 @@ def make_penalty(agent: Any, model: torch.nn.Module) -> Penalty:
     return penalty
 
 
-def _put(model: torch.nn.Module, values: Dict[str, torch.Tensor]) -> None:
+def _put(model: torch.nn.Module, values: dict[str, torch.Tensor]) -> None:
     with torch.no_grad():
         for name, parameter in learning_parameters(model).items():
             parameter.copy_(values[name])
 
 
-def _fisher(agent: Any, model: torch.nn.Module) -> Dict[str, torch.Tensor]:
+def _fisher(agent: Any, model: torch.nn.Module) -> dict[str, torch.Tensor]:
     # the batch in training has recorded its metrics already
     metrics = dict(agent._local_metrics)
     logging.info(f"Fisher information of {FISHER_EXAMPLES} old examples at most")
@@ -87,7 +88,7 @@ def _losses(agent: Any) -> Iterator[Loss]:
     return example_losses.losses(agent, turns, size)
 
 
-def _load(path: Optional[str]) -> Optional[Dict[str, Any]]:
+def _load(path: str | None) -> dict[str, Any] | None:
     if path is None or not os.path.isfile(path):
         return None
     try:
@@ -96,7 +97,7 @@ def _load(path: Optional[str]) -> Optional[Dict[str, Any]]:
         raise ModelFileError(f"{error}, or choose another -mf") from error
 
 
-def _store(path: Optional[str], stored: Dict[str, Any]) -> None:
+def _store(path: str | None, stored: dict[str, Any]) -> None:
     if path is None:
         return
     with files.whole(path) as aside:

@@ -8,7 +8,7 @@ ParlAI's multitasking. Where there is no old data left, the deployed model write
 import json
 import os
 import random
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 import parlai.utils.logging as logging
 from parlai.core.agents import create_agent_from_model_file
@@ -24,7 +24,7 @@ from parlai_cu.agents import model_files
 from parlai_cu.errors import DataError, UsageError, nearest
 from parlai_cu.retention.sampling import stratified_sample
 
-Episode = List[Dict[str, Any]]
+Episode = list[dict[str, Any]]
 
 # with which strangers open a conversation; the deployed model talks on with itself
 PROMPTS = (
@@ -123,7 +123,7 @@ def penalty_weight(opt: Opt) -> float:
     return PENALTY_WEIGHTS[opt["penalty"]] if weight is None else float(weight)
 
 
-def sample_file(opt: Opt) -> Optional[str]:
+def sample_file(opt: Opt) -> str | None:
     """Where the sample of a run is stored; None for a run without replay."""
     if not (opt.get("replay_task") or opt.get("replay_from_model")) or not opt.get("model_file"):
         return None
@@ -176,7 +176,7 @@ def _join(opt: Opt, path: str) -> None:
     tasks = opt["task"].split(",")
     weights = opt.get("multitask_weights") or [1]
     share = opt["replay_share"]
-    changes: Dict[str, Any] = {"task": f"{opt['task']},{task_of(path)}"}
+    changes: dict[str, Any] = {"task": f"{opt['task']},{task_of(path)}"}
     if weights != "stochastic":
         weights = [*weights, *[1] * len(tasks)][: len(tasks)]
         changes["multitask_weights"] = [*weights, sum(weights) * share / (1 - share)]
@@ -190,8 +190,8 @@ def _join(opt: Opt, path: str) -> None:
         opt["override"] = {**opt["override"], **changes}
 
 
-def _sample(opt: Opt, tasks: List[str], seed: int) -> List[Episode]:
-    episodes: List[Tuple[str, Episode]] = []
+def _sample(opt: Opt, tasks: list[str], seed: int) -> list[Episode]:
+    episodes: list[tuple[str, Episode]] = []
     for task in tasks:
         found = read_episodes(opt, task)
         episodes += [(task, episode) for episode in found]
@@ -208,7 +208,7 @@ def _sample(opt: Opt, tasks: List[str], seed: int) -> List[Episode]:
     return [episodes[i][1] for i in chosen]
 
 
-def read_episodes(opt: Opt, task: str) -> List[Episode]:
+def read_episodes(opt: Opt, task: str) -> list[Episode]:
     """
     All training episodes of a task, as messages with text and labels.
 
@@ -216,7 +216,7 @@ def read_episodes(opt: Opt, task: str) -> List[Episode]:
     """
     settings = Opt({**opt, "task": task, "datatype": "train:evalmode", "batchsize": 1})
     (teacher,) = create_task_agent_from_taskname(settings)
-    episodes: List[Episode] = []
+    episodes: list[Episode] = []
     episode: Episode = []
     while not teacher.epoch_done():
         act = teacher.act()
@@ -234,7 +234,7 @@ def read_episodes(opt: Opt, task: str) -> List[Episode]:
     return episodes + [episode] if episode else episodes
 
 
-def _from_model(opt: Opt, deployed: str, seed: int) -> List[Episode]:
+def _from_model(opt: Opt, deployed: str, seed: int) -> list[Episode]:
     """
     Pseudo-examples: what the deployed model itself says.
 
@@ -269,11 +269,11 @@ def _from_model(opt: Opt, deployed: str, seed: int) -> List[Episode]:
     return episodes
 
 
-def _reply_to(model: Any, contexts: List[Episode], wanted: int) -> List[Episode]:
+def _reply_to(model: Any, contexts: list[Episode], wanted: int) -> list[Episode]:
     """Each context of the update with the model's own reply, as episodes of one turn."""
     histories = []
     for episode in contexts:
-        said: List[str] = []
+        said: list[str] = []
         for turn in episode:
             said.append(turn["text"])
             histories.append("\n".join(said))
@@ -282,8 +282,8 @@ def _reply_to(model: Any, contexts: List[Episode], wanted: int) -> List[Episode]
     return [[{"text": h, "labels": [r]}] for h, r in zip(histories, replies) if r]
 
 
-def _self_chats(model: Any, rng: random.Random, wanted: int) -> List[Episode]:
-    episodes: List[Episode] = [[] for _ in range((wanted + _TURNS - 1) // _TURNS)]
+def _self_chats(model: Any, rng: random.Random, wanted: int) -> list[Episode]:
+    episodes: list[Episode] = [[] for _ in range((wanted + _TURNS - 1) // _TURNS)]
     texts = [rng.choice(PROMPTS) for _ in episodes]
     histories = list(texts)
     for _ in range(_TURNS):
@@ -298,8 +298,8 @@ def _self_chats(model: Any, rng: random.Random, wanted: int) -> List[Episode]:
     return [episode for episode in episodes if episode]
 
 
-def _replies(model: Any, histories: List[str]) -> List[str]:
-    replies: List[str] = []
+def _replies(model: Any, histories: list[str]) -> list[str]:
+    replies: list[str] = []
     for start in range(0, len(histories), _BATCH):
         clones = [model.clone() for _ in histories[start : start + _BATCH]]
         seen = [
@@ -310,7 +310,7 @@ def _replies(model: Any, histories: List[str]) -> List[str]:
     return replies
 
 
-def _store(path: str, episodes: List[Episode], settings: Dict[str, Any]) -> None:
+def _store(path: str, episodes: list[Episode], settings: dict[str, Any]) -> None:
     if not episodes:
         raise DataError("there is nothing to replay: no example was found, or the model is silent")
     model_files.check_writable(path)

@@ -1,7 +1,8 @@
 """Scores of the parameters of any ParlAI model, from the tasks that a command names."""
 
 import json
-from typing import Any, Callable, Dict, Optional
+from collections.abc import Callable
+from typing import Any
 
 import parlai.utils.logging as logging
 import torch
@@ -26,10 +27,10 @@ def score_agent(
     agent: Any,
     opt: Opt,
     task: str,
-    retain_task: Optional[str] = None,
+    retain_task: str | None = None,
     num_examples: int = NUM_EXAMPLES,
     seed: int = 0,
-    on_progress: Optional[Callable[[int], None]] = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Scores:
     """
     Score the parameters of an agent's model on training data of ParlAI tasks.
@@ -77,8 +78,8 @@ def check_auto(opt: Opt) -> None:
 
 
 def settle_auto(
-    opt: Opt, model: torch.nn.Module, previous: Optional[Dict[str, Any]]
-) -> Optional[Dict[str, Any]]:
+    opt: Opt, model: torch.nn.Module, previous: dict[str, Any] | None
+) -> dict[str, Any] | None:
     """
     What the ``auto`` of ``--tune`` means in this run.
 
@@ -94,7 +95,7 @@ def settle_auto(
     if auto is None:
         return None
     if previous is not None:
-        known: Optional[Dict[str, Any]] = previous.get("auto")
+        known: dict[str, Any] | None = previous.get("auto")
         if known is None or known["asked"] != opt["tune"]:
             begun = f"--tune {known['asked']}" if known else previous["chosen_by"]
             raise UsageError(
@@ -110,7 +111,7 @@ def settle_auto(
     return settled
 
 
-def _settle(opt: Opt, model: torch.nn.Module, auto: Auto) -> Dict[str, Any]:
+def _settle(opt: Opt, model: torch.nn.Module, auto: Auto) -> dict[str, Any]:
     from parlai_cu.selection.score_table import progress
 
     tensors = list_tensors(model)
@@ -149,7 +150,7 @@ def _reading_agent(opt: Opt) -> Any:
     return agent
 
 
-def write_scores(path: str, content: Dict[str, Any]) -> None:
+def write_scores(path: str, content: dict[str, Any]) -> None:
     """Write scores, the ``content``, as JSON, whole or not at all."""
     model_files.check_writable(path)
     files.write_text(path, json.dumps(content, indent=1))

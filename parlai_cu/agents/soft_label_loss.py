@@ -3,8 +3,9 @@
 import contextlib
 import importlib
 import inspect
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any
 
 import numpy as np
 import parlai.utils.logging as logging
@@ -40,7 +41,7 @@ class SoftRows:
         of the student
     """
 
-    def __init__(self, teacher: Teacher, loss: SoftLabelLoss, order: Optional[torch.Tensor]):
+    def __init__(self, teacher: Teacher, loss: SoftLabelLoss, order: torch.Tensor | None):
         self.teacher = teacher
         self.loss = loss
         self.order = order
@@ -51,7 +52,7 @@ class SoftRows:
         chosen: torch.Tensor,
         mask: torch.Tensor,
         recorder: ScoreRecorder,
-        candidates: Optional[torch.Tensor],
+        candidates: torch.Tensor | None,
     ) -> torch.Tensor:
         """
         :param batch: the student's
@@ -71,7 +72,7 @@ class SoftRows:
         chosen: torch.Tensor,
         mask: torch.Tensor,
         recorder: ScoreRecorder,
-        candidates: Optional[torch.Tensor],
+        candidates: torch.Tensor | None,
     ) -> torch.Tensor:
         """
         :meth:`losses`, in the same shapes, and the teacher is asked even where there is a cache.
@@ -104,7 +105,7 @@ class SoftRows:
         return self.loss(student, logits[kept], log_probs)
 
     def teacher_logits(
-        self, batch: Any, chosen: torch.Tensor, candidates: Optional[torch.Tensor]
+        self, batch: Any, chosen: torch.Tensor, candidates: torch.Tensor | None
     ) -> torch.Tensor:
         """
         The teacher's rows of some examples.
@@ -135,7 +136,7 @@ class CachedRows(SoftRows):
     """
 
     def __init__(
-        self, teacher: Teacher, loss: SoftLabelLoss, order: Optional[torch.Tensor], agent: Any
+        self, teacher: Teacher, loss: SoftLabelLoss, order: torch.Tensor | None, agent: Any
     ):
         super().__init__(teacher, loss, order)
         opt = agent.opt
@@ -183,7 +184,7 @@ class CachedRows(SoftRows):
         chosen: torch.Tensor,
         mask: torch.Tensor,
         recorder: ScoreRecorder,
-        candidates: Optional[torch.Tensor],
+        candidates: torch.Tensor | None,
     ) -> torch.Tensor:
         """As :meth:`SoftRows.losses`; the teacher is asked about what the cache does not hold."""
         length = len(mask) // batch.batchsize
@@ -233,9 +234,7 @@ class CachedRows(SoftRows):
             log_probs = np.pad(log_probs, ((0, 0), (0, missing)), constant_values=-np.inf)
         return choices, log_probs.astype(np.float16)
 
-    def _keys(
-        self, batch: Any, chosen: List[int], candidates: Optional[torch.Tensor]
-    ) -> List[bytes]:
+    def _keys(self, batch: Any, chosen: list[int], candidates: torch.Tensor | None) -> list[bytes]:
         tensors = [batch.text_vec]
         if self.teacher.kind == "generator":
             tensors.append(batch.label_vec)

@@ -10,8 +10,9 @@ import functools
 import os
 import random
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Type
+from typing import Any
 
 import torch
 from parlai.core.agents import create_agent_from_model_file
@@ -27,7 +28,7 @@ from parlai_cu.agents import base_agent, model_files
 from parlai_cu.distillation.teacher_cache import file_sha256
 from parlai_cu.errors import UsageError
 
-KINDS: Dict[str, type] = {
+KINDS: dict[str, type] = {
     "generator": TorchGeneratorAgent,
     "ranker": TorchRankerAgent,
     "classifier": TorchClassifierAgent,
@@ -88,7 +89,7 @@ class Teacher:
         self.flag = flag
         self.opt = model_files.read_opt(self.model_file, flag)
         self.agent_name: str = self.opt.get("base_agent") or self.opt["model"]
-        self.base: Type[TorchAgent] = base_agent.base_agent_class(self.agent_name, flag)
+        self.base: type[TorchAgent] = base_agent.base_agent_class(self.agent_name, flag)
         self.kind = kind_of(self.base, f"{flag} {model_file}")
         if not base_agent.brings_its_dictionary(self.base, self.opt):
             model_files.check_dictionary(self.dict_file)
@@ -137,7 +138,7 @@ class Teacher:
         return sum(parameter.numel() for parameter in self.agent.model.parameters())
 
     @torch.no_grad()
-    def logits(self, batch: Batch, candidates: Optional[torch.Tensor] = None) -> torch.Tensor:
+    def logits(self, batch: Batch, candidates: torch.Tensor | None = None) -> torch.Tensor:
         """
         What it thinks of a batch, one row a prediction.
 
@@ -155,7 +156,7 @@ class Teacher:
             return agent.score_candidates(batch, candidates)
         return agent.score(batch)
 
-    def replies(self, texts: List[str]) -> List[str]:
+    def replies(self, texts: list[str]) -> list[str]:
         """Its decoded replies to whole dialogue histories, for students of another dictionary."""
         clones = [self.agent.clone() for _ in texts]
         observations = [
@@ -185,7 +186,7 @@ class Teacher:
             "decoded replies with --distill-across-vocabularies true"
         )
 
-    def class_order(self, classes: Dict[str, int]) -> torch.Tensor:
+    def class_order(self, classes: dict[str, int]) -> torch.Tensor:
         """
         Which of its columns belongs to each class of the student.
 

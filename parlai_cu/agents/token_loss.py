@@ -6,7 +6,7 @@ or where the layers below it are frozen: ``TorchGeneratorAgent.compute_loss`` ru
 figures are the same.
 """
 
-from typing import Any, Optional
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,7 @@ def can_skip_padding(agent: Any) -> bool:
 
 
 def token_loss(
-    agent: Any, batch: Any, recorder: Optional[ScoreRecorder] = None, chunked: bool = False
+    agent: Any, batch: Any, recorder: ScoreRecorder | None = None, chunked: bool = False
 ) -> torch.Tensor:
     """
     The loss and the metrics of ``TorchGeneratorAgent.compute_loss``.

@@ -7,7 +7,8 @@ What every agent of ours that trains has in common: interruption, divergence, wh
 
 import contextlib
 import random
-from typing import Any, Callable, Dict, Iterator, Optional
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from parlai.core.agents import Agent
@@ -31,11 +32,11 @@ class UpdatingAgent(Agent):
     Instances are of a composed class: the subclass on top of the base agent's.
     """
 
-    base_class: Optional[type] = None
+    base_class: type | None = None
     # what to say where nothing tells which agent is below
     no_base = "-m {name}: no base agent"
 
-    def __new__(cls, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> "UpdatingAgent":
+    def __new__(cls, opt: Opt, shared: dict[str, Any] | None = None) -> "UpdatingAgent":
         """Compose with the base that the options name."""
         if cls.base_class is None:
             if not opt.get("base_agent"):
@@ -43,13 +44,13 @@ class UpdatingAgent(Agent):
             cls = base_agent.compose(cls, base_agent.base_agent_class(opt["base_agent"]))
         return object.__new__(cls)
 
-    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
         # kept by the training loop (compat/train_loop.py)
         self.resume_point: Any = None
         self.fast_forward = False
         self._penalty: Any = None
         # of the batch in training, where a loss of ours needs them
-        self.recorder: Optional[ScoreRecorder] = None
+        self.recorder: ScoreRecorder | None = None
         self.batch: Any = None
         self.candidates_scored: Any = None
         super().__init__(opt, shared)
@@ -139,7 +140,7 @@ class UpdatingAgent(Agent):
         bare: torch.nn.Module = getattr(self.model, "module", self.model)
         return bare if isinstance(self.model, wrappers) else self.model
 
-    def save(self, path: Optional[str] = None) -> None:
+    def save(self, path: str | None = None) -> None:
         """Save as the base does, all files or none."""
         path = path or self.opt.get("model_file")
         if not path:
@@ -151,7 +152,7 @@ class UpdatingAgent(Agent):
         with model_files.written_whole(path) as staged:
             super().save(staged)
 
-    def is_resumed_from(self, path: Optional[str]) -> bool:
+    def is_resumed_from(self, path: str | None) -> bool:
         """Whether a file is this run's own model or checkpoint, not another one to start from."""
         model_file = self.opt.get("model_file")
         return model_files.same_file(path, model_file) or model_files.same_file(
@@ -165,7 +166,7 @@ def is_training(opt: Opt) -> bool:
     return "train" in datatype and "evalmode" not in datatype and not opt.get("interactive_mode")
 
 
-def model_path(opt: Opt, name: str) -> Optional[str]:
+def model_path(opt: Opt, name: str) -> str | None:
     """The path in an option that may say ``zoo:...``."""
     path = opt.get(name)
     return modelzoo_path(opt.get("datapath"), path) if path else None
@@ -175,7 +176,7 @@ def add_flags_once_known(
     parser: ParlaiParser,
     partial: Opt,
     add: Callable[[Opt], bool],
-    missing: Optional[str] = None,
+    missing: str | None = None,
 ) -> None:
     """
     Add the flags of an agent that other flags name, as soon as those are read.
@@ -249,7 +250,7 @@ def _limit_training(parser: ParlaiParser, partial: Opt, epochs: int) -> None:
         parser.set_defaults(num_epochs=epochs)
 
 
-def _record_seed(parser: ParlaiParser, existing: Optional[Opt]) -> None:
+def _record_seed(parser: ParlaiParser, existing: Opt | None) -> None:
     """
     A run without ``--seed`` gets one drawn and recorded, so that it can be resumed exactly.
 

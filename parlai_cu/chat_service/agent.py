@@ -1,7 +1,8 @@
 """A person on a websocket or HTTP, as a world sees him."""
 
 import time
-from typing import Any, Dict, List, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 from parlai.chat_service.services.websocket.agents import WebsocketAgent
 
@@ -44,13 +45,13 @@ class Pace:
     :param conversations: of the world's users
     """
 
-    def __init__(self, conversations: List[ChatSession]) -> None:
+    def __init__(self, conversations: list[ChatSession]) -> None:
         self.conversations = conversations
         # whether a message was read, or anything said, in the present parley()
         self.read = self.said = False
         self._pause = SHORTEST
         self._seen = 0
-        self._fiber: Optional[Fiber] = None
+        self._fiber: Fiber | None = None
 
     def begin(self, fiber: Fiber) -> None:
         """The world begins on this fiber."""
@@ -69,7 +70,7 @@ class Pace:
         self.read = self.said = False
         self._seen = self._arrived()
 
-    def wait(self, seconds: Optional[float] = None) -> None:
+    def wait(self, seconds: float | None = None) -> None:
         """
         Wait for a message that arrives, of any of the users, or until it is time to look again.
 
@@ -121,7 +122,7 @@ class ServedAgent(WebsocketAgent):
         self.conversation = conversation
         self.token = conversation.token
         self.disp_id = "NewUser"
-        self.pace: Optional[Pace] = None
+        self.pace: Pace | None = None
         # whether act() found nothing in the present parley()
         self.looked = False
 
@@ -135,7 +136,7 @@ class ServedAgent(WebsocketAgent):
         """Show that a reply is being written; whatever the ``persona_id``, as ParlAI calls it."""
         self.conversation.show_typing()
 
-    def get_new_act_message(self) -> Optional[Dict[str, Any]]:
+    def get_new_act_message(self) -> dict[str, Any] | None:
         """The oldest message that was not read, or None."""
         act = self.conversation.take()
         if act is not None:
@@ -144,7 +145,7 @@ class ServedAgent(WebsocketAgent):
                 self.pace.was_read()
         return act
 
-    def act(self) -> Optional[Dict[str, Any]]:
+    def act(self) -> dict[str, Any] | None:
         """
         The oldest message that was not read, or None.
 
@@ -157,7 +158,7 @@ class ServedAgent(WebsocketAgent):
         self.looked = act is None
         return act
 
-    def act_blocking(self, timeout: Optional[float] = None) -> Optional[Dict[str, Any]]:
+    def act_blocking(self, timeout: float | None = None) -> dict[str, Any] | None:
         """
         Wait for a message.
 

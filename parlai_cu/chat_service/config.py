@@ -1,7 +1,8 @@
 """A chat_service configuration as ParlAI reads it, with errors that say what to put right."""
 
 import os
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from parlai_cu.errors import UsageError, near_file
 

@@ -2,7 +2,8 @@
 
 import dataclasses
 import os
-from typing import Any, Dict, Mapping, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 from parlai_cu.errors import UsageError
 from parlai_cu.serving.limits import ServiceLimits
@@ -13,7 +14,7 @@ _FROM_ENVIRONMENT = {
     "password": "PARLAI_CU_PASSWORD",
     "admin_token": "PARLAI_CU_ADMIN_TOKEN",
 }
-_Described = Tuple[Tuple[str, str], ...]
+_Described = tuple[tuple[str, str], ...]
 _SERVING: _Described = (
     ("address", "interface to listen on; 0.0.0.0 for all"),
     ("max_batch", "turns that the model answers together at most"),
@@ -44,7 +45,7 @@ _LIMITS: _Described = (
     ("ping_seconds", "between pings; who does not answer within one is gone"),
     ("drain_seconds", "for turns under way when the service is told to stop"),
 )
-_DEFAULTS: Dict[str, Any] = {
+_DEFAULTS: dict[str, Any] = {
     **dataclasses.asdict(ServiceLimits()),
     "max_conversations": None,
     "max_batch": 32,
@@ -105,7 +106,7 @@ def limits(opt: Mapping[str, Any], max_workers: int) -> ServiceLimits:
     :param max_workers: of config.yml, the conversations at once unless said otherwise
     :raises UsageError: when one is not a number, or below zero
     """
-    given: Dict[str, Any] = {"max_conversations": max_workers}
+    given: dict[str, Any] = {"max_conversations": max_workers}
     for field in dataclasses.fields(ServiceLimits):
         asked = opt.get(field.name)
         if asked is None:

@@ -10,7 +10,8 @@ import asyncio
 import copy
 import signal
 import threading
-from typing import Any, Callable, Dict, List, Optional
+from collections.abc import Callable
+from typing import Any
 
 import parlai.chat_service.utils.misc as utils
 from parlai.chat_service.core.chat_service_manager import AgentState, ChatServiceManager
@@ -60,10 +61,10 @@ class ServiceManager(ChatServiceManager):
     def __init__(self, opt: Any) -> None:
         super().__init__(opt)
         self.sender = self.message_sender = self.MessageSender(self)
-        self._loop: Optional[asyncio.AbstractEventLoop] = None
-        self._loop_thread: Optional[int] = None
-        self._stop_asked: Optional[asyncio.Event] = None
-        self._initialized: Optional[asyncio.Future[Any]] = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread: int | None = None
+        self._stop_asked: asyncio.Event | None = None
+        self._initialized: asyncio.Future[Any] | None = None
         self.settings = flags.settings(opt)
         self.port = self.settings.port
         self._parse_config(opt)
@@ -117,9 +118,9 @@ class ServiceManager(ChatServiceManager):
     def _complete_setup(self) -> None:
         limits = flags.limits(self.opt, self.max_workers)
         logs.Texts.shown = bool(flags.value(self.opt, "log_text"))
-        self.agent_pool: Dict[str, List[AgentState]] = {}
-        self.messenger_agent_states: Dict[str, AgentState] = {}
-        self.models: Dict[str, Any] = {}
+        self.agent_pool: dict[str, list[AgentState]] = {}
+        self.messenger_agent_states: dict[str, AgentState] = {}
+        self.models: dict[str, Any] = {}
         password = flags.value(self.opt, "password")
         self.gateway = Gateway(
             self,
@@ -243,7 +244,7 @@ class ServiceManager(ChatServiceManager):
         await self.lifecycle.all_ended()
         try:
             await self.shell.close()
-        except asyncio.TimeoutError:
+        except TimeoutError:
             logs.log.warning("some connections did not close in time")
         self.workers.close()
         self.batcher.close()
@@ -273,15 +274,15 @@ class ServiceManager(ChatServiceManager):
         done = begun is not None and begun.done() and begun.exception() is None
         return done and not self.gateway.draining
 
-    def status(self) -> Dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """Live figures, and what each model says of itself."""
-        models: Dict[str, Any] = {}
+        models: dict[str, Any] = {}
         for name, root in self.models.items():
             told = getattr(root, "status", None)
             models[name] = told() if callable(told) else {"model": root.opt.get("model_file")}
         return {"ready": self.ready(), **self.metrics.status(), "models": models}
 
-    def web_handlers(self) -> List[Any]:
+    def web_handlers(self) -> list[Any]:
         """tornado rules of the world module."""
         own = getattr(self.world_module, "web_handlers", None)
         return list(own(self)) if own is not None else []
@@ -316,8 +317,8 @@ class ServiceManager(ChatServiceManager):
         self,
         receiver_id: str,
         text: str,
-        quick_replies: Optional[List[str]] = None,
-        persona_id: Optional[str] = None,
+        quick_replies: list[str] | None = None,
+        persona_id: str | None = None,
     ) -> None:
         """Send somebody a text."""
         conversation = self.gateway.by_id.get(receiver_id)
@@ -328,8 +329,8 @@ class ServiceManager(ChatServiceManager):
         self,
         receiver_id: str,
         data: Any,
-        quick_replies: Optional[List[str]] = None,
-        persona_id: Optional[str] = None,
+        quick_replies: list[str] | None = None,
+        persona_id: str | None = None,
     ) -> None:
         """Send somebody an attachment."""
         conversation = self.gateway.by_id.get(receiver_id)
@@ -346,7 +347,7 @@ class ServiceManager(ChatServiceManager):
         """Let somebody wait no longer."""
         self.post(self.lifecycle.remove_from_pool, agent, world_type)
 
-    def restructure_message(self, message: Dict[str, Any]) -> Dict[str, Any]:
+    def restructure_message(self, message: dict[str, Any]) -> dict[str, Any]:
         """Messages come in ParlAI's form already."""
         return message
 
@@ -366,7 +367,7 @@ class ServiceManager(ChatServiceManager):
         """Sockets are the shell's."""
 
 
-def _load(model_opt: Dict[str, Any], threads: int) -> Any:
+def _load(model_opt: dict[str, Any], threads: int) -> Any:
     """The agent of a model; on the model thread."""
     import torch
 

@@ -7,7 +7,8 @@ by the model thread, and ``act`` joins the batch that is next.
 """
 
 import functools
-from typing import Any, Callable, Dict, List, Optional
+from collections.abc import Callable
+from typing import Any
 
 from parlai.core.agents import create_agent_from_shared
 from parlai.core.message import Message
@@ -37,10 +38,10 @@ class ServedModel:
         root: Any,
         batcher: Batcher,
         on_failure: Callable[[str], None],
-        shared: Dict[str, Any],
+        shared: dict[str, Any],
     ) -> None:
         self._root, self._batcher, self._on_failure = root, batcher, on_failure
-        self._heard: List[Any] = []
+        self._heard: list[Any] = []
         self._failures = 0
         self._clone = self._do(functools.partial(create_agent_from_shared, shared))
         for copied in (shared["opt"], root.opt):
@@ -97,7 +98,7 @@ class ServedModel:
         self.observe(Message({"episode_done": False, **said, **other}))
         return str(self.act()["text"])
 
-    def _act_alone(self, heard: List[Any]) -> Any:
+    def _act_alone(self, heard: list[Any]) -> Any:
         for observation in heard:
             self._clone.observe(observation)
         return self._clone.act()
@@ -133,7 +134,7 @@ class ServedModel:
         return work.outcome()
 
 
-class SharedModels(Dict[str, Dict[str, Any]]):
+class SharedModels(dict[str, dict[str, Any]]):
     """
     ``opt["shared_bot_params"]``: what worlds make their agents of, by the model's name.
 
@@ -141,7 +142,7 @@ class SharedModels(Dict[str, Dict[str, Any]]):
     where there is only one, it is meant.
     """
 
-    def __missing__(self, name: str) -> Dict[str, Any]:
+    def __missing__(self, name: str) -> dict[str, Any]:
         if len(self) == 1:
             return next(iter(self.values()))
         close = nearest(name, self) or sorted(self)
@@ -153,7 +154,7 @@ class SharedModels(Dict[str, Dict[str, Any]]):
 
 def shared_with_worlds(
     root: Any, batcher: Batcher, on_failure: Callable[[str], None]
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """
     What ``create_agent_from_shared`` makes a :class:`ServedModel` of.
 
@@ -164,7 +165,7 @@ def shared_with_worlds(
     # what Agent.share() says, and agents forget that do not call it (unigram)
     always = {"class": type(root), "opt": root.opt}
 
-    def make(opt: Any, shared: Optional[Dict[str, Any]] = None) -> ServedModel:
+    def make(opt: Any, shared: dict[str, Any] | None = None) -> ServedModel:
         # the root may share other things than it did at first, after a swap
         return ServedModel(root, batcher, on_failure, {**always, **root.share(), "opt": opt})
 

@@ -7,7 +7,7 @@ All on the IOLoop's thread; the worlds run in fibers.
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set
+from typing import TYPE_CHECKING, Any
 
 import parlai.chat_service.utils.misc as utils
 from greenlet import GreenletExit
@@ -48,7 +48,7 @@ class Waiter:
     """
 
     state: AgentState
-    place: "asyncio.Future[Optional[Session]]"
+    place: "asyncio.Future[Session | None]"
     since: float
     warned: bool = False
 
@@ -65,7 +65,7 @@ class Session:
     """
 
     world_type: str
-    agents: List[ServedAgent]
+    agents: list[ServedAgent]
     ended: "asyncio.Future[Ended]"
     fiber: Any = None
 
@@ -79,9 +79,9 @@ class SessionLifecycle:
 
     def __init__(self, manager: "ServiceManager") -> None:
         self.manager = manager
-        self.pools: Dict[str, List[Waiter]] = {}
-        self._lives: Dict[ChatSession, asyncio.Task[None]] = {}
-        self._ending: Set[asyncio.Task[None]] = set()
+        self.pools: dict[str, list[Waiter]] = {}
+        self._lives: dict[ChatSession, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._sessions = 0
 
     # -- one life ----------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class SessionLifecycle:
 
     async def _go_round(self, conversation: ChatSession) -> None:
         state = self.manager.messenger_agent_states[conversation.id]
-        world_type: Optional[str] = None
+        world_type: str | None = None
         failures = 0
         while world_type != EXIT:
             if world_type is None:
@@ -169,7 +169,7 @@ class SessionLifecycle:
             state.data = agent.data
         return str(world_type)
 
-    async def _task(self, state: AgentState, session: Session) -> Optional[str]:
+    async def _task(self, state: AgentState, session: Session) -> str | None:
         """Be in a task world until it ends; the next task, EXIT, or None for the overworld."""
         mine = next(agent for agent in session.agents if agent.id == state.service_id)
         try:
@@ -185,7 +185,7 @@ class SessionLifecycle:
         next_task = mine.data.get("next_task")
         return None if next_task is None else str(next_task)
 
-    async def _run(self, name: str, agents: List[ServedAgent], overworld: bool) -> Ended:
+    async def _run(self, name: str, agents: list[ServedAgent], overworld: bool) -> Ended:
         """Run a world of these users; it is stopped when this is cancelled."""
         ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         fiber = self._start(name, agents, overworld, ended)
@@ -195,7 +195,7 @@ class SessionLifecycle:
             fiber.stop()
             raise
 
-    def _start(self, name: str, agents: List[ServedAgent], overworld: bool, ended: Any) -> Any:
+    def _start(self, name: str, agents: list[ServedAgent], overworld: bool, ended: Any) -> Any:
         manager = self.manager
         world_class = getattr(manager.world_module, name)
 
@@ -209,13 +209,13 @@ class SessionLifecycle:
                 manager.metrics.failure,
             )
 
-        def done(result: Any, error: Optional[BaseException]) -> None:
+        def done(result: Any, error: BaseException | None) -> None:
             if error is not None and not isinstance(error, GreenletExit):
                 logs.failure(f"{name} failed", error)
                 manager.metrics.failure("world")
             manager.post(settle, result, error)
 
-        def settle(result: Any, error: Optional[BaseException]) -> None:
+        def settle(result: Any, error: BaseException | None) -> None:
             if ended.done():
                 return
             if error is None:
@@ -231,7 +231,7 @@ class SessionLifecycle:
 
     async def _in_pool(
         self, state: AgentState, world_type: str, conversation: ChatSession
-    ) -> Optional[Session]:
+    ) -> Session | None:
         """Wait in a pool; the session that begins, or None when he leaves or waited too long."""
         if world_type not in self.manager.task_configs:
             logs.log.error("a world chose a next task that config.yml does not have")
@@ -254,7 +254,7 @@ class SessionLifecycle:
 
     def enter_pool(self, state: AgentState, world_type: str) -> Waiter:
         """A user waits for a world of a type; it may begin at once."""
-        place: asyncio.Future[Optional[Session]] = asyncio.get_running_loop().create_future()
+        place: asyncio.Future[Session | None] = asyncio.get_running_loop().create_future()
         waiter = Waiter(state, place, time.monotonic())
         state.time_in_pool[world_type] = time.time()
         self.pools.setdefault(world_type, []).append(waiter)
@@ -293,7 +293,7 @@ class SessionLifecycle:
                     )
             self._serve_pool(world_type)
 
-    def _let_go(self, waiter: Waiter, next_pool: Optional[str]) -> None:
+    def _let_go(self, waiter: Waiter, next_pool: str | None) -> None:
         if next_pool is not None:
             waiter.state.stored_data["next_pool"] = next_pool
         if not waiter.place.done():
@@ -322,10 +322,10 @@ class SessionLifecycle:
             chosen, waiting = waiting[:needed], waiting[needed:]
             self._begin_session(world_type, world, chosen)
 
-    def _begin_session(self, world_type: str, world: str, waiters: List[Waiter]) -> None:
+    def _begin_session(self, world_type: str, world: str, waiters: list[Waiter]) -> None:
         self._sessions += 1
         task_id = f"t_{self._sessions}"
-        agents: List[ServedAgent] = []
+        agents: list[ServedAgent] = []
         for waiter in waiters:
             state = waiter.state
             agent = self.manager._create_agent(task_id, state.service_id)

@@ -8,7 +8,7 @@ in :mod:`parlai_cu.serving.dialogue_policy`; here is what touches ParlAI.
 """
 
 import threading
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 import parlai.utils.logging as logging
 from parlai.chat_service.services.messenger.worlds import OnboardWorld
@@ -34,8 +34,8 @@ TASK, EXIT = "default", "EXIT"
 AGAIN = 'That conversation is over. Write something to start another, or "exit" to leave.'
 
 _lock = threading.Lock()
-_stores: Dict[Tuple[str, float], TranscriptStore] = {}
-_logs: Dict[str, FeedbackLog] = {}
+_stores: dict[tuple[str, float], TranscriptStore] = {}
+_logs: dict[str, FeedbackLog] = {}
 
 
 def module_initialize(opt: Opt, manager: Any) -> None:
@@ -91,7 +91,7 @@ def _store(settings: PolicySettings) -> TranscriptStore:
         return _stores[key]
 
 
-def _feedback(settings: PolicySettings) -> Optional[FeedbackLog]:
+def _feedback(settings: PolicySettings) -> FeedbackLog | None:
     if not settings.feedback:
         return None
     with _lock:
@@ -113,16 +113,16 @@ class ChatOverworld(World):
         self.told = self.over = False
 
     @staticmethod
-    def generate_world(opt: Opt, agents: List[Any]) -> "ChatOverworld":
+    def generate_world(opt: Opt, agents: list[Any]) -> "ChatOverworld":
         """As chat_service makes it."""
         return ChatOverworld(opt, agents[0])
 
     @staticmethod
-    def assign_roles(agents: List[Any]) -> None:
+    def assign_roles(agents: list[Any]) -> None:
         """Names for the agents."""
         agents[0].disp_id = "Agent"
 
-    def parley(self) -> Optional[str]:
+    def parley(self) -> str | None:
         """Where the user is to go; None while he has not said."""
         if self.again and not self.told:
             self.told = True
@@ -146,7 +146,7 @@ class ChatOnboarding(OnboardWorld):
     """Nothing to ask; it carries what the overworld knows of the user to the chat."""
 
     @staticmethod
-    def generate_world(opt: Opt, agents: List[Any]) -> "ChatOnboarding":
+    def generate_world(opt: Opt, agents: list[Any]) -> "ChatOnboarding":
         """As chat_service makes it."""
         return ChatOnboarding(opt=opt, agent=agents[0])
 
@@ -170,10 +170,10 @@ class ChatWorld(World):
         self.over = False
         self.opened = False
         # written while no chat was there to read it
-        self.waiting: List[Act] = [act for act in [agent.data.pop("first", None)] if act]
+        self.waiting: list[Act] = [act for act in [agent.data.pop("first", None)] if act]
 
     @staticmethod
-    def generate_world(opt: Opt, agents: List[Any]) -> "ChatWorld":
+    def generate_world(opt: Opt, agents: list[Any]) -> "ChatWorld":
         """As chat_service makes it; ``opt`` is the service's."""
         (agent,) = agents
         settings = PolicySettings.read(opt.get("chat"))
@@ -188,7 +188,7 @@ class ChatWorld(World):
         return ChatWorld(opt, agent, model, policy)
 
     @staticmethod
-    def assign_roles(agents: List[Any]) -> None:
+    def assign_roles(agents: list[Any]) -> None:
         """Names for the agents."""
         agents[0].disp_id = "ChatAgent"
 
@@ -211,7 +211,7 @@ class ChatWorld(World):
             self._send(self._answer(heard.ask))
         self.over = self.over or heard.done
 
-    def _answer(self, text: str) -> List[Act]:
+    def _answer(self, text: str) -> list[Act]:
         typing = getattr(self.agent, "observe_typing_on", None)
         if typing is not None:
             typing()
@@ -242,7 +242,7 @@ class ChatWorld(World):
             if hasattr(self.model, "self_observe"):
                 self.model.self_observe({"text": reply, "episode_done": False})
 
-    def _send(self, acts: List[Act]) -> None:
+    def _send(self, acts: list[Act]) -> None:
         for act in acts:
             self.agent.observe(act)
 
@@ -255,13 +255,13 @@ class ChatWorld(World):
         self.policy.close()
 
 
-def _version(model: Any) -> Optional[str]:
+def _version(model: Any) -> str | None:
     """Of the model that answers, where it has one."""
     version = getattr(model, "version", None)
     return str(version) if isinstance(version, (str, int)) else None
 
 
-def _token(agent: Any) -> Optional[str]:
+def _token(agent: Any) -> str | None:
     """What a user is known by when he is back; nothing in ParlAI's own websocket service."""
     token = getattr(agent, "token", None)
     page = getattr(agent, "page_id", None)  # Messenger knows its users

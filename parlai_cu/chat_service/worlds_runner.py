@@ -1,7 +1,8 @@
 """Running one world to its end, in a fiber."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable, List
+from typing import Any
 
 from greenlet import GreenletExit
 
@@ -40,7 +41,7 @@ def is_done(world: Any) -> bool:
 def run_world(
     world_class: Any,
     opt: Any,
-    agents: List[ServedAgent],
+    agents: list[ServedAgent],
     overworld: bool,
     stopping: Callable[[], bool],
     on_failure: Callable[[str], None],

@@ -19,23 +19,24 @@ may go. It defines
 """
 
 import importlib
-from typing import Any, Callable, Optional
+from collections.abc import Callable
+from typing import Any
 
 # repair -> why it is active, or None where it was not needed; filled as modules are imported
-_state: dict[str, Optional[str]] = {}
+_state: dict[str, str | None] = {}
 
 
 def _load(repair: str) -> Any:
     return importlib.import_module(f"{__name__}.{repair}")
 
 
-def _reason(repair: str) -> Optional[str]:
+def _reason(repair: str) -> str | None:
     if repair not in _state:
         _state[repair] = _load(repair).needed()
     return _state[repair]
 
 
-def before(repair: str, name: str) -> Optional[Callable[[], None]]:
+def before(repair: str, name: str) -> Callable[[], None] | None:
     """
     Run the part of a repair that belongs before the import of module ``name``.
 
@@ -59,7 +60,7 @@ def after(repair: str, module: Any) -> None:
         hook(module)
 
 
-def failed(repair: str, name: str, error: Exception) -> Optional[Exception]:
+def failed(repair: str, name: str, error: Exception) -> Exception | None:
     """
     Ask a repair what becomes of the error that ended the import of module ``name``.
 
@@ -72,7 +73,7 @@ def failed(repair: str, name: str, error: Exception) -> Optional[Exception]:
     return hook(name, error) if hook is not None else None
 
 
-def reason(repair: str) -> Optional[str]:
+def reason(repair: str) -> str | None:
     """
     Why a repair is active (or would be, once its module is imported), or None.
 

@@ -9,11 +9,12 @@ Here the file is not made. Logging is left as the service's own settings have it
 """
 
 import logging
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Callable, Optional
+from typing import Any
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active."""
     return "importing chat_service would make a log file with all that users say"
 

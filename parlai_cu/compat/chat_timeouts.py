@@ -12,10 +12,10 @@ the agent can wait.
 
 import time
 from types import ModuleType
-from typing import Any, List, Optional
+from typing import Any
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active."""
     return "get_timeout_act returns answers that it has just called invalid"
 
@@ -27,7 +27,7 @@ def after(module: ModuleType) -> None:
     def get_timeout_act(
         agent: Any,
         timeout: float = module.DEFAULT_TIMEOUT,
-        quick_replies: Optional[List[str]] = None,
+        quick_replies: list[str] | None = None,
     ) -> Any:
         until = time.monotonic() + timeout
         while True:

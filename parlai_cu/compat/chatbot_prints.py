@@ -9,10 +9,10 @@ Here it is shown only with ``--log-text``.
 """
 
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active."""
     return "ParlAI's chatbot world prints all that users say"
 

@@ -14,9 +14,9 @@ An empty fold is refused only where stock ParlAI fails on it as well, or evaluat
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any, Callable, Optional
+from typing import Any
 
 from parlai_cu.errors import DataError, near_file
 
@@ -26,7 +26,7 @@ EXPECTED = (
 )
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active."""
     return "ParlAI answers a broken or empty data file with a traceback or an endless loop"
 
@@ -108,9 +108,7 @@ def _refuse_empty_training(module: Any) -> None:
     stock_index, stock_init = teacher.next_episode_idx, stream.__init__
     stock_generator = stream._data_generator
 
-    def next_episode_idx(
-        self: Any, num_eps: Optional[int] = None, loop: Optional[bool] = None
-    ) -> int:
+    def next_episode_idx(self: Any, num_eps: int | None = None, loop: bool | None = None) -> int:
         try:
             return int(stock_index(self, num_eps, loop))
         except (ZeroDivisionError, ValueError):

@@ -15,14 +15,15 @@ import atexit
 import contextlib
 import functools
 import gc
-from typing import Any, Iterator, List, Optional
+from collections.abc import Iterator
+from typing import Any
 from unittest import mock
 
 import torch
 import torch.distributed as dist
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active, or None."""
     if torch.cuda.is_available():
         return None
@@ -41,7 +42,7 @@ def after(module: Any) -> None:
     @functools.wraps(stock)
     @contextlib.contextmanager
     def distributed_context(
-        rank: int, opt: Any, rank_offset: int = 0, gpu: Optional[int] = None, **kwargs: Any
+        rank: int, opt: Any, rank_offset: int = 0, gpu: int | None = None, **kwargs: Any
     ) -> Iterator[Any]:
         with contextlib.ExitStack() as stack:
             gloo = functools.partial(_init_process_group, dist.init_process_group)
@@ -64,7 +65,7 @@ def after(module: Any) -> None:
     module.distributed_context = distributed_context
 
 
-def _let_go(groups: List[Any]) -> None:
+def _let_go(groups: list[Any]) -> None:
     # A wrapped model that is the last to hold the group joins the threads without giving up
     # Python's lock, which these may be waiting for: neither goes on. Held here, it is not the
     # last; this list is, and a group that is freed from Python gives up the lock.
@@ -72,7 +73,7 @@ def _let_go(groups: List[Any]) -> None:
     groups.clear()
 
 
-def all_gather_list(data: Any) -> List[Any]:
+def all_gather_list(data: Any) -> list[Any]:
     """
     Gather an object from every process.
 
@@ -81,7 +82,7 @@ def all_gather_list(data: Any) -> List[Any]:
     """
     if not (dist.is_available() and dist.is_initialized()):
         return [data]
-    gathered: List[Any] = [None] * dist.get_world_size()
+    gathered: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(gathered, data)
     return gathered
 

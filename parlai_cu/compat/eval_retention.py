@@ -13,7 +13,8 @@ command is stock.
 
 import contextlib
 import functools
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -23,10 +24,10 @@ from parlai_cu.retention import metrics
 
 # the metrics of which at most one is compared by default, best known first
 _PREFERRED = ("ppl", "accuracy", "hits@1", "f1", "token_acc")
-Collected = Dict[str, Tuple[List[float], List[float]]]
+Collected = dict[str, tuple[list[float], list[float]]]
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the addition is active."""
     return "eval_model compares two models on request (--base-model-file)"
 
@@ -96,13 +97,13 @@ def _base_opt(module: Any, opt: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _collecting() -> Iterator[List[Collected]]:
+def _collecting() -> Iterator[list[Collected]]:
     """What every example adds to every averaged metric, one dictionary a task."""
     from parlai.core.metrics import AverageMetric
     from parlai.core.teachers import FixedDialogTeacher
     from parlai.scripts import eval_model as module
 
-    tasks: List[Collected] = []
+    tasks: list[Collected] = []
     stock_world, stock_observe = module._eval_single_world, FixedDialogTeacher.observe
 
     def eval_single_world(opt: Any, agent: Any, task: str) -> Any:
@@ -124,12 +125,12 @@ def _collecting() -> Iterator[List[Collected]]:
 
 
 def compare(
-    tasks: List[str],
-    base: List[Collected],
-    candidate: List[Collected],
-    metric: Optional[str],
-    update: Optional[str],
-) -> Dict[str, Any]:
+    tasks: list[str],
+    base: list[Collected],
+    candidate: list[Collected],
+    metric: str | None,
+    update: str | None,
+) -> dict[str, Any]:
     """
     The differences on each task, and the R matrix of the pair.
 
@@ -150,7 +151,7 @@ def compare(
         raise UsageError(f"--retention-metric {metric}: nearest of those there: {', '.join(close)}")
     metric = metric or names[0]
     exponential = metric == "ppl"
-    rows: List[Dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     updates = update.split(",") if update else tasks[-1:] if len(tasks) > 1 else []
     unknown = [name for name in updates if name not in tasks]
     if unknown:
@@ -174,10 +175,10 @@ def compare(
                 "significant": found.is_significant,
             }
         )
-    result: Dict[str, Any] = {"metric": metric, "level": 0.95, "tasks": rows}
+    result: dict[str, Any] = {"metric": metric, "level": 0.95, "tasks": rows}
     sign = -1.0 if metric in ("loss", "rank", "mean_loss") else 1.0
 
-    def score(row: Dict[str, Any], which: str) -> float:
+    def score(row: dict[str, Any], which: str) -> float:
         return float(-np.log(row[which])) if exponential else sign * float(row[which])
 
     old = [row for row in rows if row["role"] == "old"]
@@ -198,7 +199,7 @@ def compare(
     return result
 
 
-def table(comparison: Dict[str, Any]) -> str:
+def table(comparison: dict[str, Any]) -> str:
     """The comparison as text."""
     metric = comparison["metric"]
     lines = [

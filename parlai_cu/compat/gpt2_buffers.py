@@ -13,12 +13,12 @@ The two buffers are constants (a triangle of ones, and -10000), so nothing learn
 import importlib.util
 import re
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any
 
 _CONSTANT = re.compile(r"\.attn\.(masked_)?bias$")
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active, or None."""
     if importlib.util.find_spec("transformers") is None:
         return None

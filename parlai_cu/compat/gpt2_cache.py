@@ -8,10 +8,10 @@ Goes when: ``reorder_decoder_incremental_state`` there knows ``Cache``.
 """
 
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active, or None."""
     try:
         from transformers.cache_utils import DynamicCache

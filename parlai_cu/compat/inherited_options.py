@@ -11,10 +11,10 @@ deployed model's options and check them (``base_agent`` is set in their options)
 """
 
 import functools
-from typing import Any, Optional
+from typing import Any
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active."""
     return "ParlAI's warning on --init-model is wrong for agents that inherit its options"
 

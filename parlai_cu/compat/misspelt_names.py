@@ -17,8 +17,9 @@ import os
 import pkgutil
 import re
 import sys
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Callable, Optional
+from typing import Any
 
 from parlai_cu import plugin
 from parlai_cu.errors import ModelFileError, UsageError, hint, near_file, nearest
@@ -27,7 +28,7 @@ from parlai_cu.errors import ModelFileError, UsageError, hint, near_file, neares
 _MOST_CHOICES = 12
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active."""
     return "ParlAI answers misspelt names with a traceback, misspelt flags with pages of help"
 
@@ -187,7 +188,7 @@ def _name_flags(module: Any) -> None:
 
     stock_process = module.ParlaiParser._process_args_to_opts
 
-    def _process_args_to_opts(self: Any, args_that_override: Optional[list[str]] = None) -> None:
+    def _process_args_to_opts(self: Any, args_that_override: list[str] | None = None) -> None:
         try:
             stock_process(self, args_that_override)
         except KeyError as missing:

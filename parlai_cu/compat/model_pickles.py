@@ -15,7 +15,7 @@ import argparse
 import functools
 import pickle
 from types import SimpleNamespace
-from typing import Any, Optional
+from typing import Any
 
 # what an options file of ParlAI before 2019 consists of, beside plain values
 _OF_OPTIONS = {
@@ -26,7 +26,7 @@ _OF_OPTIONS = {
 }
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active."""
     return "ParlAI unpickles model files: whatever stands in them is run"
 

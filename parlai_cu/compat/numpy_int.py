@@ -10,10 +10,10 @@ Nothing is put back into numpy: other libraries look there to see which numpy th
 
 import warnings
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active, or None."""
     import numpy
 

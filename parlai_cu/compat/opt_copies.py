@@ -11,13 +11,13 @@ Here the last copies are noted.
 """
 
 import traceback
-from typing import Any, Optional
+from typing import Any
 
 # the notes are for debugging: "where was this copied?"
 KEPT = 16
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active."""
     return "Opt keeps a note of every copy for ever; services copy it for each user"
 

@@ -10,10 +10,10 @@ Goes when: ParlAI builds its table without ``stack``.
 import importlib.metadata
 import re
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active, or None."""
     # by the version: to look into pandas takes half a second, and many runs print no report
     try:

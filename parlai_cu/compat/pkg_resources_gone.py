@@ -15,10 +15,10 @@ import importlib.util
 import os
 import sys
 import types
-from typing import Callable, Optional
+from collections.abc import Callable
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active, or None."""
     if importlib.util.find_spec("pkg_resources") is not None:
         return None

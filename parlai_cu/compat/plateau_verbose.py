@@ -11,10 +11,10 @@ The rate is in every line of the training log, so the lost message costs nothing
 
 import inspect
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active, or None."""
     from torch.optim.lr_scheduler import ReduceLROnPlateau
 

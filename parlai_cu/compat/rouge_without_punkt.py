@@ -14,13 +14,13 @@ still needs the data and still says so.
 import importlib.util
 import re
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any
 
 # where the Punkt splitter may end a sentence (nltk's PunktLanguageVars.sent_end_chars)
 _SENTENCE_END = re.compile(r"[.?!]")
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active, or None."""
     if importlib.util.find_spec("rouge") is None or importlib.util.find_spec("nltk") is None:
         return None

@@ -12,10 +12,10 @@ fairseq and DPR checkpoints) keep torch's default.
 """
 
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active."""
     return "seq2seq reads model files in a way of its own"
 

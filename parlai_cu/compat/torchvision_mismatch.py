@@ -12,10 +12,9 @@ cannot be imported counts as not installed.
 """
 
 import importlib.util
-from typing import Optional
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active, or None."""
     if importlib.util.find_spec("torchvision") is None:
         return None
@@ -28,7 +27,7 @@ def needed() -> Optional[str]:
     return None
 
 
-def failed(name: str, error: Exception) -> Optional[ImportError]:
+def failed(name: str, error: Exception) -> ImportError | None:
     """Turn torchvision's RuntimeError into an ImportError."""
     if not isinstance(error, RuntimeError):
         return None

@@ -22,15 +22,16 @@ data is repeated, dropout is not.
 import functools
 import random
 import signal
-from typing import Any, Dict, Iterator, List, Optional
+from collections.abc import Iterator
+from typing import Any
 
 import parlai.utils.logging as logging
 import torch
 
-ResumePoint = Dict[str, Any]
+ResumePoint = dict[str, Any]
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active."""
     return "ParlAI saves nothing on Ctrl-C and resumes with other data"
 
@@ -93,7 +94,7 @@ def _seed(module: Any, opt: Any) -> None:
         module.set_seed(opt["seed"])
 
 
-def _teacher_ids(world: Any) -> List[str]:
+def _teacher_ids(world: Any) -> list[str]:
     """By which ``id`` the messages of each task come, in the order of ``-t``."""
     while hasattr(world, "world"):  # of batches
         world = world.world
@@ -115,7 +116,7 @@ def take_resume_point(batches: int) -> ResumePoint:
 
 
 def _wind_forward(loop: Any) -> None:
-    point: Optional[ResumePoint] = loop.agent.resume_point
+    point: ResumePoint | None = loop.agent.resume_point
     if not point:
         return
     batches = point["batches"]

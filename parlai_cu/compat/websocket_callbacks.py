@@ -11,11 +11,12 @@ Goes when: never; ParlAI is archived.
 import functools
 import importlib.metadata
 import inspect
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Callable, Optional
+from typing import Any
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active, or None."""
     try:
         version = importlib.metadata.version("websocket-client")

@@ -14,10 +14,10 @@ derive from it.
 """
 
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """Why the repair is active."""
     return "ParlAI's websocket service loses turns and wedges; ours runs the same worlds"
 

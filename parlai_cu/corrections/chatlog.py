@@ -13,8 +13,9 @@ A later record of the same conversation and turn takes the earlier one's place.
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any
 
 from parlai_cu.corrections.masking import mask_reply, mask_user
 from parlai_cu.errors import DataError
@@ -48,15 +49,15 @@ class Judgement:
     time: str
     conversation: str
     turn: int
-    version: Optional[str]
-    context: Tuple[str, ...]
+    version: str | None
+    context: tuple[str, ...]
     text: str
     reply: str
-    rating: Optional[str]
-    correction: Optional[str]
+    rating: str | None
+    correction: str | None
 
 
-def read(path: str) -> List[Judgement]:
+def read(path: str) -> list[Judgement]:
     """
     All judgements in force, oldest first.
 
@@ -65,14 +66,14 @@ def read(path: str) -> List[Judgement]:
     :param path: a file, or a folder of ``*.jsonl``
     :raises DataError: when there is none, or a line is something else
     """
-    latest: Dict[Tuple[str, int], Judgement] = {}
+    latest: dict[tuple[str, int], Judgement] = {}
     found = [judgement for file in files(path) for judgement in _read_file(file)]
     for judgement in sorted(found, key=lambda j: j.time):
         latest[judgement.conversation, judgement.turn] = judgement
     return sorted(latest.values(), key=lambda j: j.time)
 
 
-def files(path: str) -> List[str]:
+def files(path: str) -> list[str]:
     """
     The files of a chat log.
 
@@ -107,7 +108,7 @@ def _read_file(path: str) -> Iterator[Judgement]:
 
 
 def _judgement(record: Any, where: str) -> Judgement:
-    kinds: Dict[str, Any] = {
+    kinds: dict[str, Any] = {
         "time": str,
         "conversation": str,
         "turn": int,
@@ -126,8 +127,8 @@ def _judgement(record: Any, where: str) -> Judgement:
     return _masked(record)
 
 
-def _masked(record: Dict[str, Any]) -> Judgement:
-    seen: Dict[str, str] = {}
+def _masked(record: dict[str, Any]) -> Judgement:
+    seen: dict[str, str] = {}
     text, masked = mask_user(record["text"])
     seen.update(masked)
     context = [str(said) for said in record["context"]]

@@ -11,10 +11,10 @@ looks for them.
 """
 
 import re
-from typing import Dict, Iterable, List, Tuple
+from collections.abc import Iterable
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
-_PATTERNS: List[Tuple[str, "re.Pattern[str]"]] = [
+_PATTERNS: list[tuple[str, "re.Pattern[str]"]] = [
     ("email", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
     ("iban", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")),
     ("ip", re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b")),
@@ -26,7 +26,7 @@ _PATTERNS: List[Tuple[str, "re.Pattern[str]"]] = [
 _ALWAYS = ("email", "iban", "card")
 
 
-def mask_user(text: str) -> Tuple[str, Dict[str, str]]:
+def mask_user(text: str) -> tuple[str, dict[str, str]]:
     """
     What a user said, masked.
 
@@ -36,7 +36,7 @@ def mask_user(text: str) -> Tuple[str, Dict[str, str]]:
     return _mask(text, [name for name, _ in _PATTERNS])
 
 
-def mask_reply(text: str, seen: Dict[str, str]) -> str:
+def mask_reply(text: str, seen: dict[str, str]) -> str:
     """
     What the service said or should have said, masked.
 
@@ -48,8 +48,8 @@ def mask_reply(text: str, seen: Dict[str, str]) -> str:
     return _mask(text, _ALWAYS)[0]
 
 
-def _mask(text: str, kinds: Iterable[str]) -> Tuple[str, Dict[str, str]]:
-    found: Dict[str, str] = {}
+def _mask(text: str, kinds: Iterable[str]) -> tuple[str, dict[str, str]]:
+    found: dict[str, str] = {}
     wanted = set(kinds)
     for name, pattern in _PATTERNS:
         if name not in wanted:
@@ -72,7 +72,7 @@ def _is_meant(name: str, value: str) -> bool:
     return name != "phone" or not _DATE.fullmatch(value.strip())
 
 
-def _luhn(digits: List[int]) -> bool:
+def _luhn(digits: list[int]) -> bool:
     """Luhn's check, https://en.wikipedia.org/wiki/Luhn_algorithm."""
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
     return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0

@@ -10,8 +10,8 @@ import getpass
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Dict, List, Optional, Sequence
 
 from parlai_cu import files
 from parlai_cu.corrections.chatlog import REVIEWED, Judgement, read
@@ -49,7 +49,7 @@ class Lesson:
     label: str
 
 
-def reviewed(path: str) -> List[Reviewed]:
+def reviewed(path: str) -> list[Reviewed]:
     """
     The corrections of a chat log, oldest first, each with its decision.
 
@@ -67,7 +67,7 @@ def reviewed(path: str) -> List[Reviewed]:
     return found
 
 
-def decide(path: str, ids: Sequence[str], decision: str, text: Optional[str] = None) -> List[str]:
+def decide(path: str, ids: Sequence[str], decision: str, text: str | None = None) -> list[str]:
     """
     Accept or reject corrections.
 
@@ -79,7 +79,7 @@ def decide(path: str, ids: Sequence[str], decision: str, text: Optional[str] = N
     :raises UsageError: when there is no such correction
     """
     known = {one.judgement.id: one.decision for one in reviewed(path)}
-    chosen: List[str] = []
+    chosen: list[str] = []
     for name in ids:
         if name == "all":
             chosen += [i for i, decided in known.items() if decided == PENDING]
@@ -94,7 +94,7 @@ def decide(path: str, ids: Sequence[str], decision: str, text: Optional[str] = N
         "decision": decision,
         "text": text,
         "who": getpass.getuser(),
-        "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     lines = "".join(json.dumps({"id": name, **stamp}) + "\n" for name in chosen)
     with files.translate_errors(_file(path)):
@@ -102,7 +102,7 @@ def decide(path: str, ids: Sequence[str], decision: str, text: Optional[str] = N
     return chosen
 
 
-def lessons(path: str, pending: bool = False, rated_up: bool = False) -> List[Lesson]:
+def lessons(path: str, pending: bool = False, rated_up: bool = False) -> list[Lesson]:
     """
     What may be learnt, each thing once.
 
@@ -164,8 +164,8 @@ def _file(path: str) -> str:
     return os.path.join(path, "corrections" + REVIEWED) if os.path.isdir(path) else path + REVIEWED
 
 
-def _decisions(path: str) -> Dict[str, Dict[str, str]]:
-    found: Dict[str, Dict[str, str]] = {}
+def _decisions(path: str) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
     if not os.path.exists(_file(path)):
         return found
     with open(_file(path), encoding="utf-8") as f:

@@ -8,7 +8,7 @@ https://arxiv.org/abs/1604.06174: recomputation), so peak memory depends on the 
 the vocabulary.
 """
 
-from typing import Callable, Tuple
+from collections.abc import Callable
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -25,11 +25,11 @@ def rows_at_once(vocabulary: int, budget: int = BUDGET) -> int:
 
 
 def chunked_rows(
-    compute: Callable[..., Tuple[torch.Tensor, ...]],
-    rows: Tuple[torch.Tensor, ...],
+    compute: Callable[..., tuple[torch.Tensor, ...]],
+    rows: tuple[torch.Tensor, ...],
     vocabulary: int,
     budget: int = BUDGET,
-) -> Tuple[torch.Tensor, ...]:
+) -> tuple[torch.Tensor, ...]:
     """
     ``compute(*rows)``, a few rows at a time.
 

@@ -1,7 +1,5 @@
 """Matching hidden states: the student's layers say what evenly spaced teacher layers say."""
 
-from typing import Dict, List, Tuple
-
 import torch
 from torch import nn
 
@@ -19,7 +17,7 @@ class HiddenStateLoss(nn.Module):
     :param widths: the width of each matched pair of layers, (student, teacher)
     """
 
-    def __init__(self, widths: List[Tuple[int, int]]) -> None:
+    def __init__(self, widths: list[tuple[int, int]]) -> None:
         super().__init__()
         self.projections = nn.ModuleDict(
             {
@@ -54,7 +52,7 @@ class HiddenStateLoss(nn.Module):
         return weighted_mean(errors.flatten(), mask.flatten().float(), int(mask.sum()))
 
 
-def evenly_spaced(of_student: int, of_teacher: int) -> List[int]:
+def evenly_spaced(of_student: int, of_teacher: int) -> list[int]:
     """
     The teacher's layer for each of the student's: the last of equally many.
 
@@ -68,7 +66,7 @@ def evenly_spaced(of_student: int, of_teacher: int) -> List[int]:
     return [max((i + 1) * of_teacher // of_student - 1, 0) for i in range(of_student)]
 
 
-def matched_layers(student: Dict[str, int], teacher: Dict[str, int]) -> List[Tuple[str, int, int]]:
+def matched_layers(student: dict[str, int], teacher: dict[str, int]) -> list[tuple[str, int, int]]:
     """
     Which layer is matched with which.
 

@@ -1,7 +1,6 @@
 """Soft labels: what the teacher says of each row, whole or abridged, and the loss on it."""
 
 from dataclasses import dataclass
-from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -91,7 +90,7 @@ class SoftLabelLoss:
         self,
         student_logits: torch.Tensor,
         teacher_logits: torch.Tensor,
-        student_log_probs: Optional[torch.Tensor] = None,
+        student_log_probs: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """
         The loss on whole distributions.
@@ -113,7 +112,7 @@ class SoftLabelLoss:
         self,
         student_logits: torch.Tensor,
         teacher: Abridged,
-        student_log_probs: Optional[torch.Tensor] = None,
+        student_log_probs: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """
         The loss where of the teacher's distribution only some choices are known.
@@ -140,7 +139,7 @@ class SoftLabelLoss:
             of_student, of_teacher = _with_tail(of_student), _with_tail(of_teacher)
         return self.divergence(of_student, of_teacher) * self.temperature**2
 
-    def _soften(self, logits: torch.Tensor, log_probs: Optional[torch.Tensor]) -> torch.Tensor:
+    def _soften(self, logits: torch.Tensor, log_probs: torch.Tensor | None) -> torch.Tensor:
         if log_probs is not None and self.temperature == 1.0:
             return log_probs
         return F.log_softmax(logits.float() / self.temperature, dim=-1)

@@ -1,16 +1,15 @@
 """What a student starts from: spread layers of its teacher, narrowed where they are too wide."""
 
 import re
-from typing import Dict, List, Tuple
 
 import torch
 
-State = Dict[str, torch.Tensor]
+State = dict[str, torch.Tensor]
 
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
-def copy_layers(student: State, teacher: State) -> Tuple[State, List[str]]:
+def copy_layers(student: State, teacher: State) -> tuple[State, list[str]]:
     """
     The student's initial weights.
 
@@ -42,7 +41,7 @@ def copy_layers(student: State, teacher: State) -> Tuple[State, List[str]]:
     return state, copied
 
 
-def spread_layers(of_student: int, of_teacher: int) -> List[int]:
+def spread_layers(of_student: int, of_teacher: int) -> list[int]:
     """
     The teacher's layers to start from: spread from the first to the last; a single one is the
     first.
@@ -98,9 +97,9 @@ def _narrowed(student: State, teacher: State) -> State:
     return found
 
 
-def _count(state: State) -> Dict[str, int]:
+def _count(state: State) -> dict[str, int]:
     """Numbered layers by the name of what holds them; of nested ones the outermost."""
-    highest: Dict[str, int] = {}
+    highest: dict[str, int] = {}
     for name in state:
         match = _NUMBER.search(name)
         if match:
@@ -109,7 +108,7 @@ def _count(state: State) -> Dict[str, int]:
     return highest
 
 
-def _renumber(name: str, numbers: Dict[str, List[int]]) -> str:
+def _renumber(name: str, numbers: dict[str, list[int]]) -> str:
     match = _NUMBER.search(name)
     if not match or name[: match.start()] not in numbers:
         return name

@@ -19,8 +19,9 @@ import hashlib
 import json
 import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class TeacherCache:
     def __init__(
         self,
         folder: str,
-        identity: Dict[str, str],
+        identity: dict[str, str],
         *,
         k: int,
         vocabulary: int,
@@ -82,9 +83,9 @@ class TeacherCache:
         self.hits = self.misses = 0
         self._warn = warn
         self._type = np.dtype("<u2" if vocabulary <= 65536 else "<u4")
-        self._shards: Dict[str, Tuple[np.ndarray, np.ndarray]] = {}
-        self._found: Dict[bytes, Tuple[str, int, int]] = {}
-        self._new: Dict[bytes, Entry] = {}
+        self._shards: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._found: dict[bytes, tuple[str, int, int]] = {}
+        self._new: dict[bytes, Entry] = {}
         self._new_rows = 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +108,7 @@ class TeacherCache:
         """Bytes on disk for a row, index left out."""
         return self.k * (self._type.itemsize + 2)
 
-    def get(self, key: bytes) -> Optional[Entry]:
+    def get(self, key: bytes) -> Entry | None:
         """The entry of a key, or None."""
         entry = self._new.get(key)
         place = self._found.get(key)
@@ -184,7 +185,7 @@ class TeacherCache:
         for i, (key, entry) in enumerate(self._new.items()):
             index[i] = (np.void(key), start, len(entry.choices))
             start += len(entry.choices)
-        entries: List[Entry] = list(self._new.values())
+        entries: list[Entry] = list(self._new.values())
         arrays = (
             index,
             np.concatenate([entry.choices for entry in entries]),

@@ -6,7 +6,7 @@ the Varsity Restaurant where there is but one, "cambrdige belfry" the Cambridge 
 """
 
 from collections import Counter
-from typing import Callable, Dict, Iterable, List, Optional, Set, Tuple
+from collections.abc import Callable, Iterable
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.spelling import Spelling
@@ -30,14 +30,14 @@ class Aliases:
     """Other ways to write names."""
 
     def __init__(self) -> None:
-        self._names: Set[str] = set()
+        self._names: set[str] = set()
         self._endings: Counter[str] = Counter()
         # without blanks and small words -> names; without the kind of thing at the end as well
-        self._squeezed: Dict[str, Set[str]] = {}
-        self._parts: Dict[str, Set[str]] = {}
+        self._squeezed: dict[str, set[str]] = {}
+        self._parts: dict[str, set[str]] = {}
         # how many names there were when it was last looked which endings are kinds of things
         self._settled = 0
-        self._spelling: Optional[Spelling] = None
+        self._spelling: Spelling | None = None
 
     def add(self, names: Iterable[str]) -> None:
         """Know more names, as words with a blank between; some may be known already."""
@@ -62,8 +62,8 @@ class Aliases:
         self,
         text: str,
         rare: Callable[[str, str], bool],
-        unknown: Callable[[List[str]], Set[str]],
-    ) -> List[str]:
+        unknown: Callable[[list[str]], set[str]],
+    ) -> list[str]:
         """
         The names that are meant in a text.
 
@@ -76,9 +76,9 @@ class Aliases:
             return []
         said = words(text)[-_LONGEST:]
         strange = unknown([word for word in said if word not in STOP_WORDS])
-        found: Set[str] = set()
+        found: set[str] = set()
         # longest first: what is part of a name that was found names nothing else
-        taken: List[Tuple[int, int]] = []
+        taken: list[tuple[int, int]] = []
         for start, end in _runs(said):
             if any(first <= start and end <= last for first, last in taken):
                 continue
@@ -91,7 +91,7 @@ class Aliases:
                 taken.append((start, end))
         return sorted(found)
 
-    def _written(self, run: List[str], rare: Callable[[str, str], bool]) -> Set[str]:
+    def _written(self, run: list[str], rare: Callable[[str, str], bool]) -> set[str]:
         """With other blanks or without the kind of thing, where only one name is so."""
         key = _squeezed(run)
         if key in STOP_WORDS:
@@ -103,7 +103,7 @@ class Aliases:
             return found
         return {name for name in found if len(key) >= _SHORT and rare(run[0], name)}
 
-    def _spelt(self, run: List[str], rare: Callable[[str, str], bool]) -> Set[str]:
+    def _spelt(self, run: list[str], rare: Callable[[str, str], bool]) -> set[str]:
         if self._spelling is None:
             try:
                 self._spelling = Spelling([*self._squeezed, *self._parts])
@@ -117,13 +117,13 @@ class Aliases:
         # a month is no Monte Vista: one word has to be as rare as where it is spelt right
         return {name for name in _one(self._parts[key]) if len(run) > 1 or rare(key, name)}
 
-    def _parts_of(self, name: str) -> Set[str]:
+    def _parts_of(self, name: str) -> set[str]:
         """A name without the kind of thing that it is of, however that may be told."""
         kinds = [end for end in _endings(name) if self._endings[end] >= _KIND_OF]
         return {_squeezed(name[: len(name) - len(kind)].split()) for kind in ["", *kinds]}
 
 
-def _runs(said: List[str]) -> List[Tuple[int, int]]:
+def _runs(said: list[str]) -> list[tuple[int, int]]:
     """Where names may begin and end, longest first."""
     return [
         (start, start + length)
@@ -133,13 +133,13 @@ def _runs(said: List[str]) -> List[Tuple[int, int]]:
     ]
 
 
-def _endings(name: str) -> List[str]:
+def _endings(name: str) -> list[str]:
     """What a name ends with: of "acorn guest house", "guest house" and "house"."""
     parts = name.split()
     return [" ".join(parts[i:]) for i in range(1, len(parts))]
 
 
-def _one(found: Set[str]) -> Set[str]:
+def _one(found: set[str]) -> set[str]:
     return found if len(found) == 1 else set()
 
 

@@ -7,7 +7,6 @@ column whose value is said itself is no question: "something cheap".
 
 import dataclasses
 import re
-from typing import Dict, List, Set, Tuple
 
 from parlai_cu.knowledge.reading import row_sentence
 from parlai_cu.knowledge.words import STOP_WORDS, stem, words
@@ -16,7 +15,7 @@ from parlai_cu.types import Evidence, Turn
 # utterances before the last in which a thing may have been named
 _NAMED_IN = 4
 # words of a question -> words of the columns that answer it; the first that fits counts
-_ASKED_AS: Tuple[Tuple[str, str], ...] = (
+_ASKED_AS: tuple[tuple[str, str], ...] = (
     *(
         (f"how much {word}", "price cost fare rent fee charge amount")
         for word in ("is", "are", "does", "do", "would", "will", "for", "money")
@@ -86,11 +85,11 @@ def is_question(text: str) -> bool:
     )
 
 
-def asked_columns(text: str, fact: Evidence) -> List[str]:
+def asked_columns(text: str, fact: Evidence) -> list[str]:
     """The columns of a row that a question names best, in their order; only what the row tells."""
     said = [stem(word) for word in words(text)]
     heard = set(said) - STOP_WORDS - {stem(word) for word in words(fact.entity)}
-    shares: Dict[str, float] = {}
+    shares: dict[str, float] = {}
     for column, value in fact.fields.items():
         is_told = value and f"{column.replace('_', ' ')} {value}" in fact.text
         if is_told and not _says(heard, value):
@@ -101,19 +100,19 @@ def asked_columns(text: str, fact: Evidence) -> List[str]:
     return _otherwise_asked(f" {' '.join(said)} ", list(shares))
 
 
-def _share(column: str, heard: Set[str]) -> float:
+def _share(column: str, heard: set[str]) -> float:
     """How much of a column's name is heard."""
     name = {stem(word) for word in words(column.replace("_", " "))} - STOP_WORDS
     return len(name & heard) / len(name) if name else 0.0
 
 
-def _says(heard: Set[str], value: str) -> bool:
+def _says(heard: set[str], value: str) -> bool:
     """Whether all of a value is said; a yes or a no never is."""
     parts = {stem(word) for word in words(value)} - STOP_WORDS
     return bool(parts) and parts <= heard
 
 
-def _otherwise_asked(said: str, columns: List[str]) -> List[str]:
+def _otherwise_asked(said: str, columns: list[str]) -> list[str]:
     for words_of_question, words_of_column in _ASKED_AS:
         asked = " ".join(stem(word) for word in words(words_of_question))
         if f" {asked} " not in said:

@@ -5,7 +5,7 @@ Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework: BM25 and Be
 """
 
 import math
-from typing import Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 # the usual constants: how soon repetition stops to count, and how much length does
 K1, B = 1.2, 0.75

@@ -9,7 +9,8 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from collections.abc import Callable
+from typing import Any
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.backends.base import ReadOnly
@@ -78,15 +79,15 @@ class CachedSource(ReadOnly):
         self.breaker = CircuitBreaker(clock=clock)
         self._clock = clock
         self._counting = threading.Lock()
-        self._answers: OrderedDict[str, Tuple[float, List[Evidence]]] = OrderedDict()
-        self._total: Dict[str, float] = {}
-        self._told: Dict[str, float] = {}
+        self._answers: OrderedDict[str, tuple[float, list[Evidence]]] = OrderedDict()
+        self._total: dict[str, float] = {}
+        self._told: dict[str, float] = {}
 
-    def answer(self, turn: Turn) -> List[Evidence]:
+    def answer(self, turn: Turn) -> list[Evidence]:
         """Compose it. Whatever is raised is told as a :class:`KnowledgeError`."""
         raise NotImplementedError
 
-    def query(self, turn: Turn, top_k: int = 5) -> List[Evidence]:
+    def query(self, turn: Turn, top_k: int = 5) -> list[Evidence]:
         """
         Its answer to the conversation; none where it has none.
 
@@ -126,7 +127,7 @@ class CachedSource(ReadOnly):
         said = "\n".join([self.snapshot_id(), *turn.history, turn.text])
         return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:12]
 
-    def _remembered(self, key: str) -> Optional[List[Evidence]]:
+    def _remembered(self, key: str) -> list[Evidence] | None:
         with self._counting:
             kept = self._answers.get(key)
             if kept is None or self._clock() - kept[0] > _REMEMBERED_S:
@@ -134,7 +135,7 @@ class CachedSource(ReadOnly):
             self._answers.move_to_end(key)
             return kept[1]
 
-    def _remember(self, key: str, found: List[Evidence]) -> None:
+    def _remember(self, key: str, found: list[Evidence]) -> None:
         with self._counting:
             self._answers[key] = (self._clock(), found)
             self._answers.move_to_end(key)
@@ -146,20 +147,20 @@ class CachedSource(ReadOnly):
         with self._counting:
             self._total[name] = self._total.get(name, 0) + amount
 
-    def spent(self) -> Dict[str, float]:
+    def spent(self) -> dict[str, float]:
         """What asking cost since this was last called."""
         with self._counting:
             new = {name: total - self._told.get(name, 0) for name, total in self._total.items()}
             self._told = dict(self._total)
         return {name: amount for name, amount in new.items() if amount}
 
-    def get(self, fact_id: str) -> Optional[Evidence]:
+    def get(self, fact_id: str) -> Evidence | None:
         """An answer that was given lately."""
         with self._counting:
             kept = self._answers.get(fact_id)
         return kept[1][0] if kept and kept[1] else None
 
-    def stats(self) -> Dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """How often it was asked, failed, and how long it took; facts cannot be counted."""
         with self._counting:
             total = dict(self._total)

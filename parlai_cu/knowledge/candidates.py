@@ -8,7 +8,8 @@ optimizations"), with sums of inverse frequencies as the bound. benchmarks/knowl
 the figures.
 """
 
-from typing import Any, List, Mapping, Protocol, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Lookup(Protocol):
         ...
 
 
-def best(index: Lookup, worth: Mapping[str, float], documents: Mapping[str, int]) -> List[int]:
+def best(index: Lookup, worth: Mapping[str, float], documents: Mapping[str, int]) -> list[int]:
     """
     The keys of the facts whose terms are worth most, in no order.
 
@@ -69,7 +70,7 @@ def best(index: Lookup, worth: Mapping[str, float], documents: Mapping[str, int]
     return [int(key) for key in keys[np.lexsort((keys, -sums))[:_MOST]]]
 
 
-def _summed(parts: Sequence[Tuple[Any, float]]) -> Tuple[np.ndarray, np.ndarray]:
+def _summed(parts: Sequence[tuple[Any, float]]) -> tuple[np.ndarray, np.ndarray]:
     """Each key once, and what the terms it stands in are worth together."""
     found = [np.asarray(keys, dtype=np.int64) for keys, _ in parts]
     keys, places = np.unique(np.concatenate(found), return_inverse=True)
@@ -82,13 +83,13 @@ def _fifth(sums: np.ndarray) -> float:
     return float(np.sort(sums)[-_WANTED]) if len(sums) >= _WANTED else 0.0
 
 
-def _with_all(index: Lookup, frequent: Sequence[str]) -> List[int]:
+def _with_all(index: Lookup, frequent: Sequence[str]) -> list[int]:
     """
     Facts with all of the words; where there are too few, without the most frequent ones.
 
     Begins with the rarest two: a look-up that finds enough ends early, one of many words does not.
     """
-    keys: List[int] = []
+    keys: list[int] = []
     for count in range(2 if len(frequent) > 1 else 1, len(frequent) + 1):
         found = [int(key) for key in index.facts_with(frequent[:count], limit=_MOST + 1)]
         if len(found) < _WANTED:

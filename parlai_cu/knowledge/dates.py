@@ -2,7 +2,7 @@
 
 import re
 from datetime import date, timedelta
-from typing import Any, Optional
+from typing import Any
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _COUNT = {
@@ -39,7 +39,7 @@ def with_dates(said: str, today: date) -> str:
     return _DAY.sub(told, said)
 
 
-def _meant(match: Any, today: date) -> Optional[date]:
+def _meant(match: Any, today: date) -> date | None:
     said = {name: text.lower() for name, text in match.groupdict().items() if text}
     for name, days in (("after", 2), ("tomorrow", 1), ("today", 0)):
         if name in said:
@@ -57,12 +57,12 @@ def _weekday(name: str, later: bool, today: date) -> date:
     return today + timedelta(days=ahead or (7 if later else 0))
 
 
-def _from_now(count: str, unit: str, today: date) -> Optional[date]:
+def _from_now(count: str, unit: str, today: date) -> date | None:
     number = int(count) if count.isdigit() else _COUNT.get(count)
     return None if number is None else today + timedelta(days=number * (7 if unit == "week" else 1))
 
 
-def _day_of_month(number: int, month: Optional[str], today: date) -> Optional[date]:
+def _day_of_month(number: int, month: str | None, today: date) -> date | None:
     """The first such day from today on; or that of this or the next month."""
     for ahead in {"this": [0], "next": [1]}.get(month or "", [0, 1, 2]):
         year, index = divmod(today.year * 12 + today.month - 1 + ahead, 12)

@@ -5,7 +5,8 @@ What makes the vectors is a model of sentence-transformers, named as there: a fo
 """
 
 import functools
-from typing import Any, Protocol, Sequence
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy
 

@@ -5,7 +5,7 @@ Redirections are not followed: they would carry a key, or a question, to where n
 """
 
 import time
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import requests
@@ -83,7 +83,7 @@ class Endpoint:
             self._session.mount(prefix, HTTPAdapter(max_retries=retry))
 
     def post(
-        self, path: str = "", headers: Optional[Dict[str, str]] = None, **body: Any
+        self, path: str = "", headers: dict[str, str] | None = None, **body: Any
     ) -> EndpointReply:
         """
         Send something.
@@ -140,7 +140,7 @@ def _auth(parts: SplitResult, key: str) -> AuthBase:
     return Bearer(key)
 
 
-def _timeout(uri: str, parts: SplitResult) -> Tuple[float, SplitResult]:
+def _timeout(uri: str, parts: SplitResult) -> tuple[float, SplitResult]:
     """The seconds that the URI allows, and its parts without them."""
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     given = [value for name, value in pairs if name == "timeout"]

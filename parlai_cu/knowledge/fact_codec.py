@@ -3,14 +3,14 @@
 import dataclasses
 import hashlib
 import json
-from datetime import datetime, timezone
-from typing import Any, Dict, Optional
+from datetime import UTC, datetime
+from typing import Any
 
 from parlai_cu.errors import DataError
 from parlai_cu.types import Fact
 
 
-def plain(fact: Fact) -> Dict[str, Any]:
+def plain(fact: Fact) -> dict[str, Any]:
     """A fact as JSON holds it."""
     return dataclasses.asdict(dataclasses.replace(fact, fields=dict(fact.fields)))
 
@@ -21,7 +21,7 @@ def id_of(fact: Fact) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
 
 
-def moment(text: Optional[str]) -> Optional[str]:
+def moment(text: str | None) -> str | None:
     """
     A date or time in UTC, such that later ones sort later.
 
@@ -37,5 +37,5 @@ def moment(text: Optional[str]) -> Optional[str]:
             f"{text!r} is no date: expected 2027-01-31 or 2027-01-31T12:00:00+01:00"
         ) from None
     if found.tzinfo is None:
-        found = found.replace(tzinfo=timezone.utc)
-    return found.astimezone(timezone.utc).isoformat()
+        found = found.replace(tzinfo=UTC)
+    return found.astimezone(UTC).isoformat()

@@ -2,7 +2,8 @@
 
 import logging
 import re
-from typing import Any, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from parlai_cu import named, plugin
 from parlai_cu.errors import KnowledgeError, nearest
@@ -69,14 +70,14 @@ class SeveralKnowledgeBases:
         self.combine = combine
         self.name = ",".join(base.name for base in bases)
 
-    def query(self, turn: Turn, top_k: int = 5) -> List[Evidence]:
+    def query(self, turn: Turn, top_k: int = 5) -> list[Evidence]:
         """
         The best of all; one that cannot be asked is left out, with a line in the log.
 
         :raises KnowledgeError: when none of them could be asked
         """
-        found: List[List[Evidence]] = []
-        failed: List[KnowledgeError] = []
+        found: list[list[Evidence]] = []
+        failed: list[KnowledgeError] = []
         for base in self.bases:
             try:
                 found.append(base.query(turn, top_k))
@@ -98,9 +99,9 @@ class SeveralKnowledgeBases:
         """
         return ",".join(base.snapshot_id() for base in self.bases)
 
-    def spent(self) -> Dict[str, float]:
+    def spent(self) -> dict[str, float]:
         """What asking all of them cost."""
-        total: Dict[str, float] = {}
+        total: dict[str, float] = {}
         for base in self.bases:
             for name, amount in base.spent().items():
                 total[name] = total.get(name, 0) + amount
@@ -112,11 +113,11 @@ class SeveralKnowledgeBases:
             base.close()
 
 
-def _merged(rankings: Sequence[Sequence[Evidence]]) -> List[Evidence]:
+def _merged(rankings: Sequence[Sequence[Evidence]]) -> list[Evidence]:
     """What two of them say in the same words counts as found by both."""
     told = {id(fact): " ".join(words(fact.text)) for facts in rankings for fact in facts}
     gains = reciprocal_ranks([told[id(fact)] for fact in facts] for facts in rankings)
-    best: Dict[str, Evidence] = {}
+    best: dict[str, Evidence] = {}
     for facts in rankings:
         for fact in facts:
             text = told[id(fact)]

@@ -7,7 +7,8 @@ Shared by graphs in files and graphs behind a SPARQL endpoint.
 import dataclasses
 import hashlib
 from collections import Counter
-from typing import Any, Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge import bm25
@@ -57,7 +58,7 @@ class Statistics:
     """
 
     facts: int
-    documents: Dict[str, int]
+    documents: dict[str, int]
     average: float
 
     @classmethod
@@ -83,12 +84,12 @@ class GraphFacts(NamedTuple):
     Facts by their ids; the words of each name -> ids (``about``); ids -> their subjects there.
     """
 
-    facts: Dict[str, Evidence]
-    about: Dict[str, List[str]]
-    subjects: Dict[str, Any]
+    facts: dict[str, Evidence]
+    about: dict[str, list[str]]
+    subjects: dict[str, Any]
 
 
-def ranked(question: Question, facts: Iterable[Evidence], known: Statistics) -> List[Evidence]:
+def ranked(question: Question, facts: Iterable[Evidence], known: Statistics) -> list[Evidence]:
     """Facts by how well they answer a question; their own score is how near they are."""
     frequencies = {
         term: bm25.inverse_frequency(known.facts, known.documents.get(term, 0))
@@ -102,7 +103,7 @@ def ranked(question: Question, facts: Iterable[Evidence], known: Statistics) -> 
 
 
 def facts_of(
-    graph: Any, source: str, snapshot: str, things: Optional[Collection[Any]] = None
+    graph: Any, source: str, snapshot: str, things: Collection[Any] | None = None
 ) -> GraphFacts:
     """
     Everything a graph says.
@@ -127,9 +128,9 @@ def facts_of(
     return found
 
 
-def _names(graph: Any) -> Dict[Any, List[str]]:
+def _names(graph: Any) -> dict[Any, list[str]]:
     """What each thing is called, its label first; without one, the end of its address."""
-    names: Dict[Any, List[str]] = {}
+    names: dict[Any, list[str]] = {}
     for predicate in LABELS:
         for subject, value in sorted(graph.subject_objects(URIRef(predicate)), key=_plainest):
             names.setdefault(subject, []).append(str(value))
@@ -140,7 +141,7 @@ def _names(graph: Any) -> Dict[Any, List[str]]:
     return names
 
 
-def _plainest(pair: Tuple[Any, Any]) -> Tuple[str, bool, str]:
+def _plainest(pair: tuple[Any, Any]) -> tuple[str, bool, str]:
     """English, or no language at all, before others."""
     subject, value = pair
     language = str(getattr(value, "language", None) or "en")
@@ -157,7 +158,7 @@ def _plain(thing: Any) -> str:
     return spaced.replace("_", " ")
 
 
-def _told(graph: Any, names: Dict[Any, List[str]]) -> Iterator[Tuple[Any, str, float]]:
+def _told(graph: Any, names: dict[Any, list[str]]) -> Iterator[tuple[Any, str, float]]:
     """Each fact in words: about what, the words, and how near it is."""
     for subject, predicate, value in sorted(graph, key=lambda triple: tuple(map(str, triple))):
         if str(predicate) in LABELS or isinstance(subject, BNode):

@@ -7,7 +7,7 @@ tables, like words of the facts; what they say in ordinary dialogues mostly does
 
 import random
 import re
-from typing import Any, List
+from typing import Any
 
 from parlai_cu.errors import UsageError
 from parlai_cu.knowledge.backends.store import said_of
@@ -40,7 +40,7 @@ _OF_A_TEXT = (
 )
 
 
-def sample(kb: Any, rng: random.Random) -> List[Fact]:
+def sample(kb: Any, rng: random.Random) -> list[Fact]:
     """
     Facts of a knowledge base, any of them as likely as any other.
 
@@ -48,7 +48,7 @@ def sample(kb: Any, rng: random.Random) -> List[Fact]:
     :param rng: draws them
     :raises UsageError: when it cannot list its facts, or has none
     """
-    found: List[Fact] = []
+    found: list[Fact] = []
     seen = 0
     for base in getattr(kb, "bases", [kb]):
         if not hasattr(base, "facts"):
@@ -68,7 +68,7 @@ def sample(kb: Any, rng: random.Random) -> List[Fact]:
     return found
 
 
-def statements(kb: Any, rng: random.Random) -> List[str]:
+def statements(kb: Any, rng: random.Random) -> list[str]:
     """
     What the facts of a sample of a knowledge base (``kb``) say; nothing where it cannot list them.
     """

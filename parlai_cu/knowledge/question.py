@@ -1,7 +1,7 @@
 """What a turn asks: its words, and the entity that it leaves out because it was named before."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable, Dict, List
 
 from parlai_cu.knowledge.words import STOP_WORDS, terms, words
 from parlai_cu.types import Turn
@@ -25,14 +25,14 @@ class Question:
     :param entities: the names of what is asked about, as words with a blank between
     """
 
-    weights: Dict[str, float]
-    entities: List[str]
+    weights: dict[str, float]
+    entities: list[str]
 
 
 def ask(
     turn: Turn,
-    known: Callable[[List[str]], List[str]],
-    meant: Callable[[str], List[str]] = lambda said: [],
+    known: Callable[[list[str]], list[str]],
+    meant: Callable[[str], list[str]] = lambda said: [],
 ) -> Question:
     """
     Make a search of a turn; of "thank you", which asks for nothing, an empty one.
@@ -41,14 +41,14 @@ def ask(
     :param known: which of these names are entities
     :param meant: the entities that an utterance means by names which are written otherwise
     """
-    entities: List[str] = []
+    entities: list[str] = []
     if not terms(turn.text):
         return Question({}, [])
     for said in [turn.text, *reversed(turn.history[-_ENTITY_OF:])]:
         entities = mentioned(said, known, meant)
         if entities:
             break
-    weights: Dict[str, float] = {}
+    weights: dict[str, float] = {}
     now = " ".join([turn.text, *entities])
     before = " ".join(turn.history[-_WORDS_OF:])
     for text, weight in ((now, 1.0), (before, _BEFORE)):
@@ -60,9 +60,9 @@ def ask(
 
 def mentioned(
     text: str,
-    known: Callable[[List[str]], List[str]],
-    meant: Callable[[str], List[str]] = lambda said: [],
-) -> List[str]:
+    known: Callable[[list[str]], list[str]],
+    meant: Callable[[str], list[str]] = lambda said: [],
+) -> list[str]:
     """
     The entities named in a text, longest names first; none that is part of a longer one.
 
@@ -77,14 +77,14 @@ def mentioned(
         for i in range(len(said) - length + 1)
     }
     names = {name for name in names if name not in STOP_WORDS}
-    found: List[str] = []
+    found: list[str] = []
     candidates = sorted(names)
     for start in range(0, len(candidates), 500):
         found += known(candidates[start : start + 500])
     other = [name for name in meant(text) if name not in found]
     found += known(other) if other else []
     found.sort(key=lambda name: (-len(name), name))
-    kept: List[str] = []
+    kept: list[str] = []
     for name in found:
         if not any(f" {name} " in f" {longer} " for longer in kept):
             kept.append(name)

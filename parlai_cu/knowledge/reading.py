@@ -10,7 +10,8 @@ as fields.
 import csv
 import json
 import os
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from parlai_cu.errors import DataError, near_file
 from parlai_cu.knowledge.fact_codec import moment
@@ -18,7 +19,7 @@ from parlai_cu.types import Fact
 
 _OWN = ("id", "entity", "question", "text", "valid_from", "valid_until")
 _OTHER_NAMES = {"answer": "text", "name": "entity", "title": "entity", "key": "id"}
-Row = Tuple[int, Dict[str, str]]
+Row = tuple[int, dict[str, str]]
 
 
 def read_facts(path: str) -> Iterator[Fact]:
@@ -39,14 +40,14 @@ def read_facts(path: str) -> Iterator[Fact]:
         raise DataError(
             f"--file {path}: expected .csv, .tsv or .jsonl, found {kind or 'no ending'}"
         )
-    about: Optional[str] = None
+    about: str | None = None
     for line, row in rows:
         if about is None:
             about = entity_column(list(row))
         yield fact_of(path, line, row, about)
 
 
-def row_sentence(row: Dict[str, str], entity: str) -> str:
+def row_sentence(row: dict[str, str], entity: str) -> str:
     """
     A row in words: ``Curry Garden: cuisine Indian, price range expensive.``
 
@@ -58,7 +59,7 @@ def row_sentence(row: Dict[str, str], entity: str) -> str:
     return f"{entity}: {said}." if entity and said else f"{entity or said}."
 
 
-def fact_of(place: str, line: int, row: Dict[str, str], about: str) -> Fact:
+def fact_of(place: str, line: int, row: dict[str, str], about: str) -> Fact:
     """
     The fact of a row.
 
@@ -131,7 +132,7 @@ def _not_utf8(path: str, error: UnicodeDecodeError) -> DataError:
     return DataError(f"{path}: {error}; convert the file to UTF-8")
 
 
-def _object(path: str, line: int, text: str) -> Dict[str, str]:
+def _object(path: str, line: int, text: str) -> dict[str, str]:
     try:
         found: Any = json.loads(text)
     except ValueError as error:

@@ -7,7 +7,8 @@ answer and the like make FAQ entries, as in files (:mod:`parlai_cu.knowledge.rea
 """
 
 import hashlib
-from typing import Any, Dict, Iterator, List, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from parlai_cu.errors import DataError, KnowledgeError, nearest
 from parlai_cu.knowledge.reading import entity_column, fact_of
@@ -50,7 +51,7 @@ def read_tables(uri: str, names: Sequence[str] = ()) -> Iterator[Fact]:
         engine.dispose()
 
 
-def _tables(db: Any) -> Dict[str, Any]:
+def _tables(db: Any) -> dict[str, Any]:
     metadata = sqlalchemy.MetaData()
     metadata.reflect(bind=db, views=True)
     return dict(metadata.tables)
@@ -78,11 +79,11 @@ def _facts(db: Any, table: Any) -> Iterator[Fact]:
             raise DataError(f"{error} (row {number} of table {table.name})") from error
 
 
-def _says(column: str, keys: List[str], about: str) -> bool:
+def _says(column: str, keys: list[str], about: str) -> bool:
     return column == about or column not in (*keys, "id", "key")
 
 
-def _digest(values: Dict[str, str]) -> str:
+def _digest(values: dict[str, str]) -> str:
     return hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:12]
 
 

@@ -5,9 +5,10 @@ What is said later about a column replaces what was said before.
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Any
 
 from parlai_cu.knowledge.dates import with_dates
 from parlai_cu.knowledge.spelling import Spelling
@@ -64,10 +65,10 @@ class Column:
     table: str
     name: str
     kind: str
-    values: Dict[str, Any] = field(default_factory=dict, compare=False)
+    values: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
-    def called(self) -> Set[str]:
+    def called(self) -> set[str]:
         """The stems of its name: ``has_live_music`` is live, music."""
         return {stem(word) for word in words(self.name.replace("_", " "))} - {"ha", "is", "has"}
 
@@ -81,7 +82,7 @@ class Index:
     :param spelling: of what people talk about and may spell wrong
     """
 
-    values: Dict[str, List[Tuple[Column, Any]]]
+    values: dict[str, list[tuple[Column, Any]]]
     spelling: Spelling
 
 
@@ -102,7 +103,7 @@ class Constraint:
 
 def constraints(
     turn: Turn, columns: Sequence[Column], index: Index, today: date
-) -> List[Constraint]:
+) -> list[Constraint]:
     """
     What the whole conversation asks for, the latest last.
 
@@ -111,7 +112,7 @@ def constraints(
     :param index: their :func:`value_index`
     :param today: from where "tomorrow" is counted
     """
-    found: Dict[Tuple[str, str, str], Constraint] = {}
+    found: dict[tuple[str, str, str], Constraint] = {}
     for said in [*turn.history, turn.text]:
         values = _values(with_dates(said[:_LETTERS], today), index)
         for constraint in [*values, *_numbers(said, columns), *_flags(said, columns)]:
@@ -128,7 +129,7 @@ def constraints(
     return list(found.values())
 
 
-def asked_columns(text: str, columns: Iterable[Column]) -> List[str]:
+def asked_columns(text: str, columns: Iterable[Column]) -> list[str]:
     """The columns whose name is mentioned: what is the *phone number*?"""
     said = {stem(word) for word in words(text)}
     return [column.name for column in columns if column.called & said - STOP_WORDS]
@@ -136,7 +137,7 @@ def asked_columns(text: str, columns: Iterable[Column]) -> List[str]:
 
 def value_index(columns: Sequence[Column]) -> Index:
     """What the values of columns are called."""
-    values: Dict[str, List[Tuple[Column, Any]]] = {}
+    values: dict[str, list[tuple[Column, Any]]] = {}
     for column in columns:
         for called, value in column.values.items():
             values.setdefault(called, []).append((column, value))
@@ -146,11 +147,11 @@ def value_index(columns: Sequence[Column]) -> Index:
     return Index(values, Spelling([*values], others))
 
 
-def _values(said: str, index: Index) -> List[Constraint]:
+def _values(said: str, index: Index) -> list[Constraint]:
     """Longest first; no word belongs to two values. What is right goes before what is near."""
     heard = words(said)[:_SAID]
-    taken: Set[int] = set()
-    found: List[Tuple[int, Constraint]] = []
+    taken: set[int] = set()
+    found: list[tuple[int, Constraint]] = []
     for meant_by, longest in ((_exactly, _LONGEST), (index.spelling.meant, _LONGEST_WRONG)):
         for length in range(min(longest, len(heard)), 0, -1):
             for i in range(len(heard) - length + 1):
@@ -172,13 +173,13 @@ def _exactly(said: str) -> str:
 
 
 def _in_its_role(
-    candidates: List[Tuple[Column, Any]], before: Sequence[str]
-) -> List[Tuple[Column, Any]]:
+    candidates: list[tuple[Column, Any]], before: Sequence[str]
+) -> list[tuple[Column, Any]]:
     """Where several columns of a table know a value, those that fit "from" or "to" before it."""
-    tables: Dict[str, List[Tuple[Column, Any]]] = {}
+    tables: dict[str, list[tuple[Column, Any]]] = {}
     for column, value in candidates:
         tables.setdefault(column.table, []).append((column, value))
-    meant: List[Tuple[Column, Any]] = []
+    meant: list[tuple[Column, Any]] = []
     for found in tables.values():
         role = next((_ROLES[word] for word in reversed(before) if word in _ROLES), None)
         fitting = [
@@ -188,7 +189,7 @@ def _in_its_role(
     return meant
 
 
-def spoken(value: str) -> List[str]:
+def spoken(value: str) -> list[str]:
     """
     How people say a value that is a date or a time of day, in words of
     :func:`~parlai_cu.knowledge.words.words`.
@@ -217,11 +218,11 @@ def spoken(value: str) -> List[str]:
     return []
 
 
-def _numbers(said: str, columns: Sequence[Column]) -> List[Constraint]:
+def _numbers(said: str, columns: Sequence[Column]) -> list[Constraint]:
     text = said.lower()
     numeric = [column for column in columns if column.kind == "number"]
-    found: List[Constraint] = []
-    bounded: Set[int] = set()
+    found: list[Constraint] = []
+    bounded: set[int] = set()
     for pattern, operator in ((_AT_MOST, "<="), (_AT_LEAST, ">=")):
         for match in pattern.finditer(text):
             bounded.add(match.start(1))
@@ -238,7 +239,7 @@ def _numbers(said: str, columns: Sequence[Column]) -> List[Constraint]:
     return found
 
 
-def _meant(word: str, columns: Sequence[Column]) -> List[Column]:
+def _meant(word: str, columns: Sequence[Column]) -> list[Column]:
     """The columns that a word after a number names: 2 *bedrooms*, 4-*star*."""
     return [
         column
@@ -252,7 +253,7 @@ def _meant(word: str, columns: Sequence[Column]) -> List[Column]:
     ]
 
 
-def _flags(said: str, columns: Sequence[Column]) -> List[Constraint]:
+def _flags(said: str, columns: Sequence[Column]) -> list[Constraint]:
     heard = words(said.replace("'", ""))[:_SAID]
     stems = [stem(word) for word in heard]
     found = []
@@ -270,14 +271,14 @@ def _flags(said: str, columns: Sequence[Column]) -> List[Constraint]:
 def flag_value(column: Column, wanted: bool) -> Any:
     """The stored value that means yes (``wanted``) or no."""
     meaning = TRUE if wanted else FALSE
-    found: Optional[Any] = None
+    found: Any | None = None
     for called, value in column.values.items():
         if called in meaning:
             found = value
     return found
 
 
-def _dropped(said: str, columns: Sequence[Column]) -> List[Column]:
+def _dropped(said: str, columns: Sequence[Column]) -> list[Column]:
     text = said.lower()
     named = {stem(match.group(1)) for match in _ANY.finditer(text)}
     if _NO_MATTER.search(text):

@@ -1,6 +1,6 @@
 """The name that somebody meant who did not spell it right."""
 
-from typing import Dict, Iterable, Optional, Set, Tuple
+from collections.abc import Iterable
 
 from sklearn.feature_extraction.text import (  # type: ignore[import-untyped]
     ENGLISH_STOP_WORDS,
@@ -38,10 +38,10 @@ class Spelling:
             raise KnowledgeError(
                 'values that are spelt wrong need rapidfuzz: pip install "parlai-cu[knowledge]"'
             )
-        self._known: Set[str] = {word for text in words for word in text.split()}
+        self._known: set[str] = {word for text in words for word in text.split()}
         self._known |= STOP_WORDS | ENGLISH_STOP_WORDS
         # first letter, length -> names; what is compared must be few
-        self._names: Dict[Tuple[str, int], Dict[str, None]] = {}
+        self._names: dict[tuple[str, int], dict[str, None]] = {}
         self.add(names)
 
     def add(self, names: Iterable[str]) -> None:
@@ -52,7 +52,7 @@ class Spelling:
                 alike = self._names.setdefault((name[0], len(name)), {})
                 alike[name] = None
 
-    def meant(self, said: str) -> Optional[str]:
+    def meant(self, said: str) -> str | None:
         """The name that is meant by what was said, a few words, if any."""
         if len(said) < _SHORT or all(word in self._known for word in said.split()):
             return None

@@ -11,7 +11,7 @@ What people say, and what a knowledge base calls it: a small file, ``said,meant`
 
 import csv
 import re
-from typing import Any, Dict, List
+from typing import Any
 
 from parlai_cu.errors import DataError
 from parlai_cu.knowledge.backends.base import KnowledgeBase
@@ -28,7 +28,7 @@ class Synonyms:
     :param meant: what is said -> what is meant by it
     """
 
-    def __init__(self, meant: Dict[str, str]) -> None:
+    def __init__(self, meant: dict[str, str]) -> None:
         # in its place, not beside it: a word that no fact has makes every fact a worse match
         self._meant = {" ".join(words(said)): other for said, other in meant.items()}
         # longest first: "not cheap" is not cheap
@@ -53,7 +53,7 @@ def read_synonyms(path: str) -> Synonyms:
 
     :raises DataError: naming the file and the line
     """
-    meant: Dict[str, str] = {}
+    meant: dict[str, str] = {}
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=True)
@@ -85,7 +85,7 @@ class InOtherWords:
     def __init__(self, base: KnowledgeBase, synonyms: Synonyms) -> None:
         self._base, self._synonyms = base, synonyms
 
-    def query(self, turn: Turn, top_k: int = 5) -> List[Evidence]:
+    def query(self, turn: Turn, top_k: int = 5) -> list[Evidence]:
         """What the base knows about the turn."""
         return self._base.query(self.meant(turn), top_k)
 

@@ -1,7 +1,8 @@
 """Databases of others, by SQLAlchemy: opened for reading, and errors that are ours."""
 
 import importlib.util
-from typing import Any, Callable, Dict, Tuple
+from collections.abc import Callable
+from typing import Any
 
 from parlai_cu.errors import KnowledgeError
 
@@ -16,7 +17,7 @@ except ImportError:  # an extra
 _WAIT_S = 1.0
 
 
-def open_database(uri: str) -> Tuple[str, Any]:
+def open_database(uri: str) -> tuple[str, Any]:
     """
     Its name without a password, and an engine.
 
@@ -66,7 +67,7 @@ class TableConnection:
 
 def _engine(url: Any) -> Any:
     """What opens connections, for reading where the database can be told so."""
-    more: Dict[str, Any] = {}
+    more: dict[str, Any] = {}
     if url.get_backend_name() == "postgresql":
         more["execution_options"] = {
             "isolation_level": "REPEATABLE READ",

@@ -3,7 +3,6 @@
 import functools
 import re
 import unicodedata
-from typing import List
 
 from nltk.stem.snowball import SnowballStemmer  # type: ignore[import-untyped]
 
@@ -35,7 +34,7 @@ def stem(word: str) -> str:
     return str(_stemmer().stem(word))
 
 
-def words(text: str) -> List[str]:
+def words(text: str) -> list[str]:
     """
     The words of a text, lower case and without accents; letters and digits only.
 
@@ -47,6 +46,6 @@ def words(text: str) -> List[str]:
     return [word[:_LONGEST] for word in _WORD.findall(plain)]
 
 
-def terms(text: str) -> List[str]:
+def terms(text: str) -> list[str]:
     """The stems of the words that say something of the subject, in order."""
     return [stem(word) for word in words(text) if word not in STOP_WORDS]

@@ -8,12 +8,12 @@ merged into their weights, or some layers.
 """
 
 import contextlib
-from typing import Dict, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
 
-Tensors = Dict[str, torch.Tensor]
+Tensors = dict[str, torch.Tensor]
 
 
 def changed_tensors(base: Mapping[str, torch.Tensor], candidate: Mapping[str, object]) -> Tensors:

@@ -1,6 +1,6 @@
 """What a penalty is: a price on leaving the deployed model."""
 
-from typing import Dict, Protocol
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -17,6 +17,6 @@ class Penalty(Protocol):
         ...
 
 
-def learning_parameters(model: nn.Module) -> Dict[str, nn.Parameter]:
+def learning_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters that learn, by name."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}

@@ -1,6 +1,6 @@
 """Elastic weight consolidation: what old skill depends on is the dearest to move."""
 
-from typing import Dict, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ from parlai_cu.retention.base import learning_parameters
 from parlai_cu.selection.gradients import Loss, gradient_moments
 
 
-def fisher_information(model: nn.Module, losses: Iterable[Loss]) -> Dict[str, torch.Tensor]:
+def fisher_information(model: nn.Module, losses: Iterable[Loss]) -> dict[str, torch.Tensor]:
     """
     The empirical diagonal Fisher information of the parameters that learn.
 
@@ -36,7 +36,7 @@ class EWC:
     :raises ValueError: when it is of other parameters
     """
 
-    def __init__(self, model: nn.Module, fisher: Dict[str, torch.Tensor]) -> None:
+    def __init__(self, model: nn.Module, fisher: dict[str, torch.Tensor]) -> None:
         parameters = learning_parameters(model)
         if {n: p.shape for n, p in parameters.items()} != {n: f.shape for n, f in fisher.items()}:
             raise ValueError("the Fisher information is of other parameters than those that learn")

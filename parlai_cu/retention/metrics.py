@@ -6,7 +6,6 @@ perplexity take the negative logarithm.
 """
 
 from dataclasses import dataclass
-from typing import Optional
 
 import numpy as np
 
@@ -112,7 +111,7 @@ def paired_difference(
     exponential: bool = False,
     level: float = 0.95,
     resamples: int = 2000,
-    seed: Optional[int] = 0,
+    seed: int | None = 0,
 ) -> PairedDifference:
     """
     Compare two models on the same examples.

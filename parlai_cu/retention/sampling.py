@@ -1,12 +1,12 @@
 """Which old examples to keep for replay."""
 
 import random
-from typing import Dict, Hashable, List, Sequence
+from collections.abc import Hashable, Sequence
 
 
 def stratified_sample(
     strata: Sequence[Hashable], size: int, seed: int, weights: Sequence[int] = ()
-) -> List[int]:
+) -> list[int]:
     """
     A fixed sample in which every stratum has its share.
 
@@ -20,7 +20,7 @@ def stratified_sample(
     :return: indices of the items taken, in order
     """
     weights = list(weights) or [1] * len(strata)
-    groups: Dict[Hashable, List[int]] = {}
+    groups: dict[Hashable, list[int]] = {}
     for i, stratum in enumerate(strata):
         groups.setdefault(stratum, []).append(i)
     rng = random.Random(seed)
@@ -29,7 +29,7 @@ def stratified_sample(
     # draw from the group that is furthest below its share until the sample is full
     everything = sum(weights)
     shares = {s: sum(weights[i] for i in members) / everything for s, members in groups.items()}
-    taken: List[int] = []
+    taken: list[int] = []
     held = {stratum: 0 for stratum in groups}
     total = 0
     while groups:

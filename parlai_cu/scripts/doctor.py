@@ -20,7 +20,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any
 
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
@@ -257,7 +257,7 @@ def _quiet() -> Iterator[None]:
         logging.enable()
 
 
-def _find_pth() -> Optional[str]:
+def _find_pth() -> str | None:
     # not sys.path: the checkout itself holds a parlai_cu.pth, which Python does not read there
     for folder in (*site.getsitepackages(), site.getusersitepackages()):
         path = os.path.join(folder, "parlai_cu.pth")
@@ -266,7 +266,7 @@ def _find_pth() -> Optional[str]:
     return None
 
 
-def _version(package: str) -> Optional[str]:
+def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -6,7 +6,8 @@ A change is in force with the next turn of every conversation, in whatever proce
 
 import dataclasses
 import os
-from typing import Any, Callable, Dict, List
+from collections.abc import Callable
+from typing import Any
 
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
@@ -75,7 +76,7 @@ class KnowledgeBaseScript(ParlaiScript):
 
         base = open_knowledge_base(self.opt["kb"], writable=action in WRITES)
         try:
-            steps: Dict[str, Callable[[Any], Any]] = {
+            steps: dict[str, Callable[[Any], Any]] = {
                 name: getattr(self, f"_{name}") for name in ACTIONS
             }
             return steps[action](base)
@@ -127,7 +128,7 @@ class KnowledgeBaseScript(ParlaiScript):
         _show([found])
         return found
 
-    def _search(self, base: Any) -> List[Any]:
+    def _search(self, base: Any) -> list[Any]:
         from parlai_cu.knowledge.synonyms import InOtherWords, read_synonyms
 
         self._need("search", "text")
@@ -137,18 +138,18 @@ class KnowledgeBaseScript(ParlaiScript):
         _show(found)
         return list(found)
 
-    def _stats(self, base: Any) -> Dict[str, Any]:
-        stats: Dict[str, Any] = base.stats()
+    def _stats(self, base: Any) -> dict[str, Any]:
+        stats: dict[str, Any] = base.stats()
         for name, value in stats.items():
             print(f"{name:<10} {value:,d}" if isinstance(value, int) else f"{name:<10} {value}")
         return stats
 
-    def _verify(self, base: Any) -> List[str]:
+    def _verify(self, base: Any) -> list[str]:
         from parlai_cu.knowledge.backends.stored import StoredFacts
 
         if not isinstance(base, StoredFacts):
             raise UsageError(f"--kb {base.name}: only databases of our own can be verified")
-        found: List[str] = base.verify()
+        found: list[str] = base.verify()
         for line in found:
             print(line)
         if found:
@@ -158,8 +159,8 @@ class KnowledgeBaseScript(ParlaiScript):
         print(f"{base.name} holds what was written")
         return found
 
-    def _history(self, base: Any) -> List[Dict[str, Any]]:
-        changes: List[Dict[str, Any]] = base.history(self.opt["top_k"])
+    def _history(self, base: Any) -> list[dict[str, Any]]:
+        changes: list[dict[str, Any]] = base.history(self.opt["top_k"])
         for change in changes:
             print("{batch:>6} {at} {who:<10} {action:<7} {id}".format(**change))
         return changes
@@ -197,7 +198,7 @@ def _counted(facts: Any) -> Any:
     return tqdm(facts, unit=" facts", delay=2.0)
 
 
-def _show(found: List[Any]) -> None:
+def _show(found: list[Any]) -> None:
     for evidence in found:
         print(f"{evidence.score:.3f}  {evidence.id}  {evidence.text}")
     if not found:

@@ -11,7 +11,7 @@ Prints a ranked table and a ``--tune`` line, and writes them as JSON, pictures a
 """
 
 import os
-from typing import Any, List, Tuple
+from typing import Any
 
 import parlai.utils.logging as logging
 from parlai.core.build_data import modelzoo_path
@@ -93,7 +93,7 @@ class ScoreParameters(ParlaiScript):
         return scores
 
 
-def _check(opt: Opt) -> Tuple[List[str], Any]:
+def _check(opt: Opt) -> tuple[list[str], Any]:
     """The scores to show and what is to be proposed, or what is wrong with the flags."""
     from parlai_cu.agents import model_files
     from parlai_cu.selection.auto import find_auto
@@ -127,7 +127,7 @@ def _check(opt: Opt) -> Tuple[List[str], Any]:
     return shown, auto
 
 
-def _write(opt: Opt, scores: Any, shown: List[str], choice: Any) -> None:
+def _write(opt: Opt, scores: Any, shown: list[str], choice: Any) -> None:
     from parlai_cu.agents import scoring
     from parlai_cu.selection import pictures
 

@@ -13,7 +13,7 @@ say why it was accepted or not. An interrupted run goes on by the same command.
 
 import shlex
 import sys
-from typing import Any, Dict, Optional
+from typing import Any
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -90,7 +90,7 @@ class UpdateModel(ParlaiScript):
         group.add_argument("--seed", type=int, default=0, help="of splits and training")
         return parser
 
-    def run(self) -> Dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         """
         Update, and say what came of it.
 
@@ -149,5 +149,5 @@ def settings_of(opt: Opt) -> Any:
     )
 
 
-def _several(text: Optional[str]) -> Any:
+def _several(text: str | None) -> Any:
     return tuple(part for part in (text or "").split(",") if part)

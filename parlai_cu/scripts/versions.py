@@ -9,7 +9,8 @@ import contextlib
 import copy
 import dataclasses
 import json
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from parlai.core.build_data import modelzoo_path
 from parlai.core.params import ParlaiParser
@@ -48,7 +49,7 @@ class _WordsAmongFlags(argparse.Action):
         parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
         values: Any,
-        option_string: Optional[str] = None,
+        option_string: str | None = None,
     ) -> None:
         """Read the flags in what is left of the line; what remains are the words."""
         flags = argparse.ArgumentParser(prog=parser.prog, add_help=False)
@@ -158,18 +159,18 @@ class VersionsScript(ParlaiScript):
         store = VersionStore(
             self.opt["versions"], create=action == "import", path_manager=PathManager
         )
-        steps: Dict[str, Callable[..., Any]] = {
+        steps: dict[str, Callable[..., Any]] = {
             name: getattr(self, f"_{name}") for name in ACTIONS if name != "review"
         }
         return steps[action](store, *names)
 
-    def _review(self) -> List[str]:
+    def _review(self) -> list[str]:
         """Corrections from live chats: those that wait are listed, or decided on."""
         from parlai_cu.corrections import review
 
         self._need("review", "chatlog")
         path, text = self.opt["chatlog"], self.opt.get("text")
-        decided: List[str] = []
+        decided: list[str] = []
         for flag in (review.ACCEPT, review.REJECT):
             ids = (self.opt.get(flag) or "").split(",") if self.opt.get(flag) else []
             if ids and text and (flag == review.REJECT or len(ids) != 1 or ids == ["all"]):
@@ -211,12 +212,12 @@ class VersionsScript(ParlaiScript):
             )
         return version
 
-    def _list(self, store: Any) -> List[Any]:
-        found: List[Any] = store.list()
+    def _list(self, store: Any) -> list[Any]:
+        found: list[Any] = store.list()
         if self.opt["json"]:
             print(json.dumps([_plain(version) for version in found], indent=1))
             return found
-        served: Dict[str, List[str]] = {}
+        served: dict[str, list[str]] = {}
         for channel, head in store.channels().items():
             served.setdefault(head, []).append(channel)
         rows = [
@@ -343,8 +344,8 @@ class VersionsScript(ParlaiScript):
         print(f"{channel}: {before} -> {change.id} (rolled back){told}")
         return change
 
-    def _prune(self, store: Any) -> List[Any]:
-        gone: List[Any] = store.prune(keep=self.opt["keep"], dry_run=self.opt["dry_run"])
+    def _prune(self, store: Any) -> list[Any]:
+        gone: list[Any] = store.prune(keep=self.opt["keep"], dry_run=self.opt["dry_run"])
         freed = sum(version.stored_bytes for version in gone)
         would = "would remove" if self.opt["dry_run"] else "removed"
         print(f"{would} the files of {len(gone)} versions ({_bytes(freed)})")
@@ -394,7 +395,7 @@ def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _plain(version: Any) -> Dict[str, Any]:
+def _plain(version: Any) -> dict[str, Any]:
     from parlai_cu.versions.records import to_json
 
     return to_json(version)
@@ -405,7 +406,7 @@ def _size(version: Any) -> str:
     return f"{_bytes(version.stored_bytes)}{kind}"
 
 
-def _bytes(count: Optional[float]) -> str:
+def _bytes(count: float | None) -> str:
     count = float(count or 0)
     for unit in ("B", "kB", "MB"):
         if count < 1000:

@@ -18,8 +18,9 @@ import mmap
 import os
 import uuid
 import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class _Place(NamedTuple):
     part: "_Part"
     start: int
     checksum: int
-    arrays: List[Any]  # [dtype, shape] of each
+    arrays: list[Any]  # [dtype, shape] of each
 
 
 class ActivationCache:
@@ -61,12 +62,12 @@ class ActivationCache:
         self.max_bytes = max_bytes
         self.full = False
         self._warn = warn
-        self._parts: Dict[str, _Part] = {}
-        self._places: Dict[bytes, _Place] = {}
+        self._parts: dict[str, _Part] = {}
+        self._places: dict[bytes, _Place] = {}
         # of the few keys that two runs wrote, or one wrote again for damage
-        self._others: Dict[bytes, List[_Place]] = {}
-        self._checked: Set[bytes] = set()
-        self._writer: Optional[_Writer] = None
+        self._others: dict[bytes, list[_Place]] = {}
+        self._checked: set[bytes] = set()
+        self._writer: _Writer | None = None
         self._resident = self._written = 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +85,7 @@ class ActivationCache:
     def __len__(self) -> int:
         return len(self._places)
 
-    def get(self, key: bytes) -> Optional[List[np.ndarray]]:
+    def get(self, key: bytes) -> list[np.ndarray] | None:
         """
         The arrays of a key, in their shapes, or None.
 
@@ -212,7 +213,7 @@ class _Part:
         self.index, self.values = stem.with_suffix(".index"), stem.with_suffix(".values")
         self.served = False
         self._read_to = 0
-        self._map: Optional[mmap.mmap] = None
+        self._map: mmap.mmap | None = None
 
     def new_entries(self) -> Iterator[Any]:
         """Keys and places of the lines that were added since the last time."""
@@ -230,7 +231,7 @@ class _Part:
         except FileNotFoundError:
             return
 
-    def read(self, start: int, size: int) -> Optional[memoryview]:
+    def read(self, start: int, size: int) -> memoryview | None:
         """Bytes of the arrays; None where the file ends before."""
         if self._map is None or start + size > len(self._map):
             try:
@@ -304,7 +305,7 @@ class _Writer:
         self._end = 0
         self._line({"format": FORMAT})
 
-    def write(self, key: bytes, data: bytes, checksum: int, arrays: List[Any]) -> int:
+    def write(self, key: bytes, data: bytes, checksum: int, arrays: list[Any]) -> int:
         """Append an entry; where its bytes begin."""
         start = self._end
         if self._values.write(data) != len(data):
@@ -318,13 +319,13 @@ class _Writer:
         self._values.close()
         self._index.close()
 
-    def _line(self, content: Dict[str, Any]) -> None:
+    def _line(self, content: dict[str, Any]) -> None:
         line = json.dumps(content).encode() + b"\n"
         if self._index.write(line) != len(line):
             raise OSError(28, "No space left on device")
 
 
-def _checksum(key: bytes, described: List[Any], data: Any) -> int:
+def _checksum(key: bytes, described: list[Any], data: Any) -> int:
     """Of all that makes an entry: its key, the types and shapes of its arrays, and their bytes."""
     return zlib.crc32(data, zlib.crc32(json.dumps(described).encode(), zlib.crc32(key)))
 

@@ -4,7 +4,7 @@
 
 import dataclasses
 import re
-from typing import Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
+from collections.abc import Iterable
 
 from parlai_cu.errors import PatternError, hint, nearest
 from parlai_cu.selection.catalogue import TensorInfo
@@ -36,7 +36,7 @@ class Auto:
         return self.score in NEED_RETAINED
 
 
-def find_auto(tune: Optional[str]) -> Optional[Auto]:
+def find_auto(tune: str | None) -> Auto | None:
     """
     What the ``auto`` among the patterns of ``--tune`` asks for; None where there is none.
 
@@ -101,7 +101,7 @@ class ParameterChoice:
 
     auto: Auto
     tune: str
-    names: Tuple[str, ...]
+    names: tuple[str, ...]
     numel: int
     share: float
 
@@ -110,7 +110,7 @@ def choose(
     scores: Scores,
     auto: Auto,
     tensors: Iterable[TensorInfo],
-    eligible: Optional[FrozenSet[str]] = None,
+    eligible: frozenset[str] | None = None,
 ) -> ParameterChoice:
     """
     The best groups (a block's tensors of one kind) that together fit in the fraction.
@@ -128,8 +128,8 @@ def choose(
     total = sum(t.tensor.numel for t in scored)
     room = auto.fraction * total
     tensors = tuple(tensors)
-    chosen: Set[Tuple[str, str]] = set()
-    sizes: List[int] = []
+    chosen: set[tuple[str, str]] = set()
+    sizes: list[int] = []
     for key, sums in dataclasses.replace(scores, tensors=tuple(scored)).ranked(auto.score):
         sizes.append(sums.numel)
         if sums.numel > auto.fraction * total:
@@ -150,7 +150,7 @@ def choose(
     return ParameterChoice(auto, line, tuple(names), numel, numel / scores.numel)
 
 
-def _buffers_of(taken: List[TensorInfo], tensors: Iterable[TensorInfo]) -> List[str]:
+def _buffers_of(taken: list[TensorInfo], tensors: Iterable[TensorInfo]) -> list[str]:
     """What the modules of the chosen parameters keep count of (running statistics)."""
     modules = {name.rpartition(".")[0] for t in taken for name in t.names}
     return [t.name for t in tensors if t.is_buffer and t.name.rpartition(".")[0] in modules]
@@ -172,12 +172,12 @@ def tune_line(names: Iterable[str], tensors: Iterable[TensorInfo]) -> str:
     return ",".join(_fewest(exact, covers, wanted))
 
 
-def _candidates(tensors: List[TensorInfo]) -> Dict[str, Set[str]]:
+def _candidates(tensors: list[TensorInfo]) -> dict[str, set[str]]:
     """Pattern -> first names of what it selects: groups, prefixes, the same part of all layers."""
-    found: Dict[str, Set[str]] = {}
+    found: dict[str, set[str]] = {}
     for group, test in GROUPS.items():
         found[group] = {t.name for t in tensors if test(t)}
-    prefixes: Dict[str, Set[str]] = {}
+    prefixes: dict[str, set[str]] = {}
     for t in tensors:
         for name in t.names:
             parts = name.split(".")
@@ -191,7 +191,7 @@ def _candidates(tensors: List[TensorInfo]) -> Dict[str, Set[str]]:
     return found
 
 
-def _fewest(patterns: List[str], covers: Dict[str, Set[str]], wanted: Set[str]) -> List[str]:
+def _fewest(patterns: list[str], covers: dict[str, set[str]], wanted: set[str]) -> list[str]:
     """The widest first, as long as there is something left to cover."""
     line, left = [], set(wanted)
     for pattern in sorted(patterns, key=lambda p: -len(covers[p])):

@@ -7,7 +7,6 @@ as one or not at all.
 
 import dataclasses
 import re
-from typing import Dict, List, Set, Tuple
 
 import torch
 
@@ -30,7 +29,7 @@ class TensorInfo:
     """
 
     name: str
-    aliases: Tuple[str, ...]
+    aliases: tuple[str, ...]
     owner: str
     numel: int
     itemsize: int
@@ -38,7 +37,7 @@ class TensorInfo:
     is_fixed: bool
 
     @property
-    def names(self) -> Tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         """All names of the tensor."""
         return (self.name, *self.aliases)
 
@@ -56,17 +55,17 @@ def block_of(name: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def list_tensors(model: torch.nn.Module) -> List[TensorInfo]:
+def list_tensors(model: torch.nn.Module) -> list[TensorInfo]:
     """
     Every parameter and persistent buffer of ``model``, in the model's order.
 
     Buffers that are not saved with the model (``persistent=False``) are left out: they are
     rebuilt at load time and nobody can freeze them.
     """
-    saved: Set[str] = set(model.state_dict(keep_vars=True))
-    names: Dict[int, List[str]] = {}
-    tensors: Dict[int, torch.Tensor] = {}
-    buffers: Set[int] = set()
+    saved: set[str] = set(model.state_dict(keep_vars=True))
+    names: dict[int, list[str]] = {}
+    tensors: dict[int, torch.Tensor] = {}
+    buffers: set[int] = set()
     for is_buffer, named in (
         (False, model.named_parameters(remove_duplicate=False)),
         (True, model.named_buffers(remove_duplicate=False)),

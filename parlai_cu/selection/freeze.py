@@ -11,14 +11,14 @@ buffers cannot drift. A module that holds something that learns trains as usual,
 included.
 """
 
-from typing import Iterable, List, Set, Tuple
+from collections.abc import Iterable
 
 import torch
 
 
 def freeze(
     model: torch.nn.Module, learning: Iterable[str]
-) -> Tuple[List[torch.nn.Parameter], List[str]]:
+) -> tuple[list[torch.nn.Parameter], list[str]]:
     """
     Let only the named parameters and buffers change in training.
 
@@ -29,7 +29,7 @@ def freeze(
         are frozen as a whole
     """
     names = set(learning)
-    learning_ids: Set[int] = set()
+    learning_ids: set[int] = set()
     for name, tensor in model.named_parameters(remove_duplicate=False):
         if name in names:
             learning_ids.add(id(tensor))
@@ -41,13 +41,13 @@ def freeze(
         parameter.requires_grad_(id(parameter) in learning_ids)
         if parameter.requires_grad:
             parameters.append(parameter)
-    frozen_modules: List[str] = []
+    frozen_modules: list[str] = []
     _hook_frozen_modules(model, "", learning_ids, frozen_modules)
     return parameters, frozen_modules
 
 
 def _hook_frozen_modules(
-    module: torch.nn.Module, path: str, learning: Set[int], found: List[str]
+    module: torch.nn.Module, path: str, learning: set[int], found: list[str]
 ) -> None:
     own = [*module.parameters(), *module.buffers()]
     if own and not any(id(tensor) in learning for tensor in own):

@@ -6,7 +6,7 @@ examples there are.
 """
 
 import contextlib
-from typing import Callable, Dict, Iterable, Iterator, Mapping, Optional
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 from torch import nn
@@ -32,7 +32,7 @@ class GradientMoments:
         self._sums = self._zeros() if first else {}
         self._squares = self._zeros()
 
-    def _zeros(self) -> Dict[str, torch.Tensor]:
+    def _zeros(self) -> dict[str, torch.Tensor]:
         return {
             name: torch.zeros_like(p, dtype=torch.float32) for name, p in self.parameters.items()
         }
@@ -78,7 +78,7 @@ def gradient_moments(
     model: nn.Module,
     losses: Iterable[Loss],
     first: bool = True,
-    progress: Optional[Callable[[int], None]] = None,
+    progress: Callable[[int], None] | None = None,
 ) -> GradientMoments:
     """
     Sum up the gradients of losses over the parameters of ``model`` that learn.

@@ -3,7 +3,7 @@ The proof that what is frozen did not change: digests taken at load, compared at
 """
 
 import hashlib
-from typing import Dict, Iterable, List, Optional
+from collections.abc import Iterable
 
 import torch
 
@@ -33,7 +33,7 @@ class FrozenGuard:
         self,
         model: torch.nn.Module,
         frozen: Iterable[str],
-        originals: Optional[Dict[str, torch.Tensor]] = None,
+        originals: dict[str, torch.Tensor] | None = None,
     ) -> None:
         state = model.state_dict()
         self.digests = {name: digest(state[name]) for name in frozen}
@@ -43,7 +43,7 @@ class FrozenGuard:
             if name in self.digests and tensor.dtype != state[name].dtype
         }
 
-    def verify(self, state: Dict[str, torch.Tensor]) -> None:
+    def verify(self, state: dict[str, torch.Tensor]) -> None:
         """
         Compare with the state now.
 
@@ -54,7 +54,7 @@ class FrozenGuard:
         if changed:
             raise FrozenBreachError(_breach(changed))
 
-    def restore(self, state: Dict[str, torch.Tensor], aliases: Dict[str, List[str]]) -> None:
+    def restore(self, state: dict[str, torch.Tensor], aliases: dict[str, list[str]]) -> None:
         """
         Put the original precision of the frozen tensors back into ``state``.
 
@@ -66,7 +66,7 @@ class FrozenGuard:
                 state[key] = tensor
 
 
-def _breach(changed: List[str]) -> str:
+def _breach(changed: list[str]) -> str:
     more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
     return (
         f"{len(changed)} frozen tensor(s) changed in training: {', '.join(changed[:5])}{more}. "

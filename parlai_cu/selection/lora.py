@@ -8,7 +8,7 @@ transformers' transposed ``Conv1D`` too. Merging adds ``(alpha / rank) B A`` to 
 """
 
 import math
-from typing import Dict, Iterable, List
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -62,7 +62,7 @@ class LowRankFactors(torch.nn.Module):
 
 def inject(
     model: torch.nn.Module, weights: Iterable[TensorInfo], rank: int, alpha: float, seed: int
-) -> List[TensorInfo]:
+) -> list[TensorInfo]:
     """
     Give the linear layers among ``weights`` their factors.
 
@@ -96,14 +96,14 @@ def inject(
     return adapted
 
 
-def factor_names(tensor: TensorInfo) -> List[str]:
+def factor_names(tensor: TensorInfo) -> list[str]:
     """The names of the factors of one adapted weight; more than two if its layer has aliases."""
     return [f"{_layer_path(name)}.{CHILD}.{factor}" for name in tensor.names for factor in "AB"]
 
 
 def merge(
-    model: torch.nn.Module, state: Dict[str, torch.Tensor], adapted: Iterable[TensorInfo]
-) -> Dict[str, Dict[str, torch.Tensor]]:
+    model: torch.nn.Module, state: dict[str, torch.Tensor], adapted: Iterable[TensorInfo]
+) -> dict[str, dict[str, torch.Tensor]]:
     """
     Turn the state of an adapted model into the state of an ordinary one.
 
@@ -127,7 +127,7 @@ def merge(
     return {"factors": factors, "originals": originals}
 
 
-def restore_originals(model: torch.nn.Module, originals: Dict[str, torch.Tensor]) -> None:
+def restore_originals(model: torch.nn.Module, originals: dict[str, torch.Tensor]) -> None:
     """
     Undo a merge: put the frozen weights back. Runs before :func:`inject`.
 
@@ -139,7 +139,7 @@ def restore_originals(model: torch.nn.Module, originals: Dict[str, torch.Tensor]
             model.get_parameter(name).copy_(weight)
 
 
-def load_factors(model: torch.nn.Module, factors: Dict[str, torch.Tensor]) -> None:
+def load_factors(model: torch.nn.Module, factors: dict[str, torch.Tensor]) -> None:
     """
     Go on with saved factors. Runs after :func:`inject`.
 

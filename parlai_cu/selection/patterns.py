@@ -14,7 +14,7 @@
 import dataclasses
 import fnmatch
 import re
-from typing import Callable, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
+from collections.abc import Callable, Iterable
 
 from parlai_cu.errors import PatternError, nearest
 from parlai_cu.selection.catalogue import TensorInfo
@@ -33,18 +33,18 @@ class Selection:
     :param freeze: the ``--freeze`` that took some away, or None
     """
 
-    tensors: Tuple[TensorInfo, ...]
-    selected: FrozenSet[str]
-    tune: Optional[str]
-    freeze: Optional[str]
+    tensors: tuple[TensorInfo, ...]
+    selected: frozenset[str]
+    tune: str | None
+    freeze: str | None
 
     @property
-    def learning(self) -> List[TensorInfo]:
+    def learning(self) -> list[TensorInfo]:
         """The tensors that may change."""
         return [t for t in self.tensors if t.name in self.selected]
 
     @property
-    def frozen(self) -> List[TensorInfo]:
+    def frozen(self) -> list[TensorInfo]:
         """The tensors that must stay bit-identical."""
         return [t for t in self.tensors if t.name not in self.selected]
 
@@ -56,7 +56,7 @@ class Selection:
 
 
 def select(
-    tensors: Iterable[TensorInfo], tune: Optional[str] = None, freeze: Optional[str] = None
+    tensors: Iterable[TensorInfo], tune: str | None = None, freeze: str | None = None
 ) -> Selection:
     """
     Resolve ``--tune`` minus ``--freeze`` on the tensors of a model.
@@ -90,7 +90,7 @@ def select(
     return result
 
 
-def split_patterns(text: str) -> List[str]:
+def split_patterns(text: str) -> list[str]:
     """Split at the commas that stand outside of brackets."""
     parts, depth, start = [], 0, 0
     for position, character in enumerate(text):
@@ -105,8 +105,8 @@ def split_patterns(text: str) -> List[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _matches(tensors: Tuple[TensorInfo, ...], text: str, flag: str) -> Set[str]:
-    found: Set[str] = set()
+def _matches(tensors: tuple[TensorInfo, ...], text: str, flag: str) -> set[str]:
+    found: set[str] = set()
     for pattern in split_patterns(text):
         test = _compile(pattern, tensors, flag)
         hits = {t.name for t in tensors if test(t)}
@@ -117,7 +117,7 @@ def _matches(tensors: Tuple[TensorInfo, ...], text: str, flag: str) -> Set[str]:
 
 
 def _compile(
-    pattern: str, tensors: Tuple[TensorInfo, ...], flag: str
+    pattern: str, tensors: tuple[TensorInfo, ...], flag: str
 ) -> Callable[[TensorInfo], bool]:
     if pattern.startswith("@"):
         if pattern not in GROUPS:
@@ -145,12 +145,12 @@ def _under(name: str, prefix: str) -> bool:
     return name == prefix or name.startswith(prefix + ".")
 
 
-def _prefixes(name: str) -> List[str]:
+def _prefixes(name: str) -> list[str]:
     parts = name.split(".")
     return [".".join(parts[: i + 1]) for i in range(len(parts))]
 
 
-def _expand(pattern: str, tensors: Tuple[TensorInfo, ...], flag: str) -> List[str]:
+def _expand(pattern: str, tensors: tuple[TensorInfo, ...], flag: str) -> list[str]:
     """Replace the first index or slice by every number it stands for; recurse on the rest."""
     match = _SLICE.search(pattern)
     if match is None:
@@ -173,7 +173,7 @@ def _expand(pattern: str, tensors: Tuple[TensorInfo, ...], flag: str) -> List[st
     return [path for prefix in chosen for path in _expand(prefix + rest, tensors, flag)]
 
 
-def _take(match: "re.Match[str]", numbers: List[int]) -> List[int]:
+def _take(match: "re.Match[str]", numbers: list[int]) -> list[int]:
     start, colon, stop, _, step = match.groups()
     try:
         if colon:
@@ -183,9 +183,9 @@ def _take(match: "re.Match[str]", numbers: List[int]) -> List[int]:
         return []
 
 
-def _numbered(tensors: Iterable[TensorInfo]) -> Dict[str, Set[int]]:
+def _numbered(tensors: Iterable[TensorInfo]) -> dict[str, set[int]]:
     """Every path with numbered children, and their numbers."""
-    found: Dict[str, Set[int]] = {}
+    found: dict[str, set[int]] = {}
     for t in tensors:
         for name in t.names:
             parts = name.split(".")
@@ -195,7 +195,7 @@ def _numbered(tensors: Iterable[TensorInfo]) -> Dict[str, Set[int]]:
     return found
 
 
-def _no_match(pattern: str, tensors: Tuple[TensorInfo, ...], flag: str) -> str:
+def _no_match(pattern: str, tensors: tuple[TensorInfo, ...], flag: str) -> str:
     if pattern == "@head":
         return (
             f"{flag} @head: this model has no output layer of its own; it shares the token "
@@ -209,16 +209,16 @@ def _no_match(pattern: str, tensors: Tuple[TensorInfo, ...], flag: str) -> str:
     return f"{flag} {pattern}: matches no parameter or buffer of this model; {hint}"
 
 
-def _blocks(tensors: Iterable[TensorInfo]) -> List[str]:
+def _blocks(tensors: Iterable[TensorInfo]) -> list[str]:
     return list(dict.fromkeys(t.block for t in tensors if not t.is_buffer))
 
 
-def _example(tensors: Tuple[TensorInfo, ...]) -> str:
+def _example(tensors: tuple[TensorInfo, ...]) -> str:
     containers = list(_numbered(tensors))
     return f"{containers[-1]}[-1]" if containers else _blocks(tensors)[-1]
 
 
-def _shortened(words: List[str], limit: int = 12) -> str:
+def _shortened(words: list[str], limit: int = 12) -> str:
     more = f", ... ({len(words)} in all)" if len(words) > limit else ""
     return ", ".join(words[:limit]) + more
 
@@ -261,7 +261,7 @@ def _is_head(t: TensorInfo) -> bool:
     )
 
 
-GROUPS: Dict[str, Callable[[TensorInfo], bool]] = {
+GROUPS: dict[str, Callable[[TensorInfo], bool]] = {
     "@bias": _is_bias,
     "@norm": _is_norm,
     "@attention": _is_attention,

@@ -4,7 +4,7 @@ import base64
 import html
 import math
 import os
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from parlai_cu import files
 from parlai_cu.selection.auto import ParameterChoice
@@ -17,7 +17,7 @@ _KINDS = ("attention", "ffn", "norm", "embeddings", "head", "other")
 _MOST_BARS = 40
 
 
-def pyplot() -> Optional[Any]:
+def pyplot() -> Any | None:
     """matplotlib's pyplot, drawing to files; None where it is not installed."""
     try:
         import matplotlib
@@ -29,7 +29,7 @@ def pyplot() -> Optional[Any]:
     return matplotlib.pyplot
 
 
-def heat_map(plt: Any, scores: Scores, shown: List[str], path: str) -> None:
+def heat_map(plt: Any, scores: Scores, shown: list[str], path: str) -> None:
     """
     A panel for each score: blocks down, kinds across, the colour the score.
 
@@ -61,7 +61,7 @@ def heat_map(plt: Any, scores: Scores, shown: List[str], path: str) -> None:
     _save(plt, figure, path)
 
 
-def _scale(plt: Any, name: str, values: List[float]) -> Dict[str, Any]:
+def _scale(plt: Any, name: str, values: list[float]) -> dict[str, Any]:
     """Bright is good; on a logarithmic scale, but for the cosine."""
     from matplotlib.colors import LogNorm
 
@@ -117,10 +117,10 @@ def bar_chart(plt: Any, scores: Scores, score: str, choice: ParameterChoice, pat
 
 def page(
     scores: Scores,
-    shown: List[str],
+    shown: list[str],
     choice: ParameterChoice,
-    about: Dict[str, str],
-    pictures: List[str],
+    about: dict[str, str],
+    pictures: list[str],
 ) -> str:
     """
     All of it as one HTML file that needs no other.
@@ -162,11 +162,11 @@ def page(
     )
 
 
-def _values(sums: Any, shown: List[str]) -> List[str]:
+def _values(sums: Any, shown: list[str]) -> list[str]:
     return [f"{SCORES[name][0](sums):.3g}" for name in shown]
 
 
-def _table(heads: List[str], rows: List[Tuple[str, List[str]]]) -> str:
+def _table(heads: list[str], rows: list[tuple[str, list[str]]]) -> str:
     lines = ["<table><tr>" + "".join(f"<th>{html.escape(h)}</th>" for h in heads) + "</tr>"]
     for kind, cells in rows:
         lines.append(

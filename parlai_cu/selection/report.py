@@ -1,7 +1,5 @@
 """What a selection means in numbers, for the log."""
 
-from typing import Dict, List, Optional
-
 from parlai_cu.selection.patterns import Selection
 
 # tensors of the parameter's size that an optimizer keeps for it, as ParlAI configures them
@@ -11,7 +9,7 @@ _MEGABYTE = 1024 * 1024
 
 
 def report(
-    selection: Selection, optimizer: str, extra: int = 0, adapted: Optional[List[str]] = None
+    selection: Selection, optimizer: str, extra: int = 0, adapted: list[str] | None = None
 ) -> str:
     """
     A table of what learns, block by block, and what that saves.
@@ -33,7 +31,7 @@ def report(
         f"{count + extra:,d} of {total + extra:,d} parameters learn "
         f"({(count + extra) / (total + extra):.2%}), chosen by {selection.describe()}"
     ]
-    blocks: Dict[str, List[int]] = {}
+    blocks: dict[str, list[int]] = {}
     for t in parameters:
         row = blocks.setdefault(t.block, [0, 0])
         row[0] += t.numel if t.name in marked else 0

@@ -7,7 +7,8 @@ What stands in the padding is zero where it comes from the cache.
 """
 
 import hashlib
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,23 +35,23 @@ class TokenRows:
 
     def __init__(
         self,
-        tensors: Sequence[Optional[torch.Tensor]],
+        tensors: Sequence[torch.Tensor | None],
         padding: int,
-        like: Optional[torch.Tensor] = None,
+        like: torch.Tensor | None = None,
     ) -> None:
         first = tensors[0]
         assert first is not None
         self.count, self.width = first.shape
         kept = (first if like is None else like).ne(padding)
         places = torch.arange(1, self.width + 1, device=first.device)
-        self.lengths: List[int] = (kept * places).amax(dim=1).clamp(min=1).tolist()
+        self.lengths: list[int] = (kept * places).amax(dim=1).clamp(min=1).tolist()
         arrays = [None if t is None else t.cpu().numpy() for t in tensors]
-        self.parts: List[List[bytes]] = [
+        self.parts: list[list[bytes]] = [
             [b"-" if a is None else a[i, :length].tobytes() for a in arrays]
             for i, length in enumerate(self.lengths)
         ]
 
-    def keys(self, owner: bytes, more: Optional[Sequence[bytes]] = None) -> List[bytes]:
+    def keys(self, owner: bytes, more: Sequence[bytes] | None = None) -> list[bytes]:
         """
         What the rows' outputs are kept by.
 
@@ -88,7 +89,7 @@ class RowMemo:
         keys: Sequence[bytes],
         rows: TokenRows,
         device: torch.device,
-        compute: Callable[[Optional[torch.Tensor]], Any],
+        compute: Callable[[torch.Tensor | None], Any],
     ) -> Any:
         """
         :param keys: of the rows
@@ -113,7 +114,7 @@ class RowMemo:
         return self._assemble(held, rows, missing, fresh, device)
 
     def _keep(
-        self, keys: Sequence[bytes], rows: TokenRows, which: List[int], tensors: List[torch.Tensor]
+        self, keys: Sequence[bytes], rows: TokenRows, which: list[int], tensors: list[torch.Tensor]
     ) -> None:
         if self.cache.full:
             return
@@ -128,9 +129,9 @@ class RowMemo:
 
     def _assemble(
         self,
-        held: List[Optional[List[np.ndarray]]],
+        held: list[list[np.ndarray] | None],
         rows: TokenRows,
-        missing: List[int],
+        missing: list[int],
         fresh: Any,
         device: torch.device,
     ) -> Any:
@@ -156,7 +157,7 @@ class RowMemo:
 
 def probe(
     call: Callable[[torch.Tensor], Any], tokens: Sequence[int], padding: int, device: torch.device
-) -> Tuple[Any, List[bool]]:
+) -> tuple[Any, list[bool]]:
     """
     Whether a module's outputs can be kept row by row, tried on made-up rows.
 
@@ -184,7 +185,7 @@ def probe(
     return together, along
 
 
-def leaves(outputs: Any) -> List[torch.Tensor]:
+def leaves(outputs: Any) -> list[torch.Tensor]:
     """
     The tensors in tuples, lists and dictionaries, in their order and of any shapes.
 

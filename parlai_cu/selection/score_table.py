@@ -1,7 +1,7 @@
 """The scores of a model's parameters in a terminal."""
 
 import contextlib
-from typing import Callable, Iterator, List, Optional
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -13,7 +13,7 @@ from parlai_cu.selection.scores import SCORES, Scores
 
 @contextlib.contextmanager
 def progress(
-    total: int, what: str = "gradients of examples", console: Optional[Console] = None
+    total: int, what: str = "gradients of examples", console: Console | None = None
 ) -> Iterator[Callable[[int], None]]:
     """
     A bar while scores are computed.
@@ -31,7 +31,7 @@ def progress(
         yield lambda done: bar.update(task, completed=done)
 
 
-def score_table(scores: Scores, shown: List[str], choice: ParameterChoice) -> Table:
+def score_table(scores: Scores, shown: list[str], choice: ParameterChoice) -> Table:
     """
     The groups of tensors, the best to tune first.
 
@@ -72,7 +72,7 @@ def chosen_groups(scores: Scores, choice: ParameterChoice) -> set:
 
 
 def print_scores(
-    scores: Scores, shown: List[str], choice: ParameterChoice, console: Optional[Console] = None
+    scores: Scores, shown: list[str], choice: ParameterChoice, console: Console | None = None
 ) -> None:
     """
     Print the table, and the proposed ``--tune`` with its share of the parameters.

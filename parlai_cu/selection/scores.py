@@ -28,7 +28,8 @@ Scores of a group of tensors are those of the tensors laid end to end.
 
 import dataclasses
 import math
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -92,7 +93,7 @@ def _cosine(s: GradientSums) -> float:
 
 
 # by name: the formula, and whether more of it makes a better parameter to tune
-SCORES: Dict[str, Tuple[Callable[[GradientSums], float], bool]] = {
+SCORES: dict[str, tuple[Callable[[GradientSums], float], bool]] = {
     "rgn": (_rgn, True),
     "snr": (lambda s: s.snr / max(s.numel, 1), True),
     "fisher": (lambda s: s.fisher / max(s.numel, 1), True),
@@ -150,12 +151,12 @@ class Scores:
     :param retained_draws: of the retained data; 0 where none was given
     """
 
-    tensors: Tuple[TensorScores, ...]
+    tensors: tuple[TensorScores, ...]
     draws: int
     retained_draws: int = 0
 
     @property
-    def names(self) -> List[str]:
+    def names(self) -> list[str]:
         """The scores there are: without retained data only those of the update."""
         return [n for n in SCORES if self.retained_draws or n not in NEED_RETAINED]
 
@@ -164,15 +165,15 @@ class Scores:
         """How many parameters were scored."""
         return sum(t.tensor.numel for t in self.tensors)
 
-    def groups(self) -> Dict[Tuple[str, str], GradientSums]:
+    def groups(self) -> dict[tuple[str, str], GradientSums]:
         """(block, kind) -> the sums of its tensors, in the model's order."""
-        found: Dict[Tuple[str, str], GradientSums] = {}
+        found: dict[tuple[str, str], GradientSums] = {}
         for t in self.tensors:
             key = (t.block, t.kind)
             found[key] = found.get(key, GradientSums()) + t.sums
         return found
 
-    def ranked(self, score: str) -> List[Tuple[Tuple[str, str], GradientSums]]:
+    def ranked(self, score: str) -> list[tuple[tuple[str, str], GradientSums]]:
         """:meth:`groups` by one score, the best to tune first; ties in the model's order."""
         formula, more_is_better = SCORES[score]
         sign = -1 if more_is_better else 1
@@ -182,7 +183,7 @@ class Scores:
         """The sums of all tensors: ``SCORES["cosine"][0](scores.whole())`` is the model's."""
         return sum((t.sums for t in self.tensors), GradientSums())
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """What JSON holds of it: draws, and the scores of each tensor and group."""
         return {
             "draws": self.draws,
@@ -205,15 +206,15 @@ class Scores:
             ],
         }
 
-    def _values(self, sums: GradientSums) -> Dict[str, float]:
+    def _values(self, sums: GradientSums) -> dict[str, float]:
         return {name: SCORES[name][0](sums) for name in self.names}
 
 
 def score_parameters(
     model: nn.Module,
     update: Iterable[Loss],
-    retained: Optional[Iterable[Loss]] = None,
-    progress: Optional[Callable[[int], None]] = None,
+    retained: Iterable[Loss] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Scores:
     """
     Score the parameters of ``model`` that learn.
@@ -250,7 +251,7 @@ def score_parameters(
 
 @torch.no_grad()
 def _sums(
-    name: str, parameter: nn.Parameter, new: GradientMoments, old: Optional[GradientMoments]
+    name: str, parameter: nn.Parameter, new: GradientMoments, old: GradientMoments | None
 ) -> GradientSums:
     mean, square = new.mean(name), new.square(name)
     power = mean * mean

@@ -14,7 +14,8 @@ import functools
 import queue
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from parlai_cu.serving import logs
 from parlai_cu.serving.history import HistorySnapshot, forget_old
@@ -39,7 +40,7 @@ class BatchedCall:
         self.finished = False
         self._function, self._done = function, done
         self._result: Any = None
-        self._error: Optional[Exception] = None
+        self._error: Exception | None = None
 
     def __call__(self) -> None:
         """Run the function."""
@@ -77,11 +78,11 @@ class ModelTurn:
     ) -> None:
         self.root, self.clone, self.observations = root, clone, observations
         self.reply: Any = None
-        self.error: Optional[BaseException] = None
+        self.error: BaseException | None = None
         self.finished = False
         self._done = done
         self._observed: Any = None
-        self._kept: Optional[HistorySnapshot] = None
+        self._kept: HistorySnapshot | None = None
 
     def observe(self) -> Any:
         """Let the clone observe; what it made of the last observation."""
@@ -190,7 +191,7 @@ class Batcher:
             else:
                 _safely(job)
 
-    def _gather(self, first: ModelTurn) -> Tuple[List[ModelTurn], Any]:
+    def _gather(self, first: ModelTurn) -> tuple[list[ModelTurn], Any]:
         """Those that wait, up to a batch; and the job that ended the search, or _NOTHING."""
         turns, until = [first], time.monotonic() + self.max_wait
         while len(turns) < self.max_batch:
@@ -210,9 +211,9 @@ class Batcher:
             turns.append(job)
         return turns, _NOTHING
 
-    def _answer(self, turns: List[ModelTurn]) -> None:
+    def _answer(self, turns: list[ModelTurn]) -> None:
         began = time.monotonic()
-        observed: Dict[int, List[Tuple[ModelTurn, Any]]] = {}
+        observed: dict[int, list[tuple[ModelTurn, Any]]] = {}
         for turn in turns:
             try:
                 seen = turn.observe()
@@ -225,7 +226,7 @@ class Batcher:
         self.on_batch(len(turns), time.monotonic() - began)
 
 
-def act_together(batch: List[Tuple[ModelTurn, Any]]) -> None:
+def act_together(batch: list[tuple[ModelTurn, Any]]) -> None:
     """
     Answer a batch; where it fails, halves of it, so that one bad turn spoils no other.
 

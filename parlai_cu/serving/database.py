@@ -4,13 +4,14 @@ import contextlib
 import importlib.util
 import sqlite3
 import threading
-from typing import Any, Iterator, List, Mapping, Protocol, Tuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 from parlai_cu.errors import ConversationError, nearest
 
 # a service without a store on disk: nothing outlives the process
 MEMORY = "none"
-Row = Tuple[Any, ...]
+Row = tuple[Any, ...]
 # how long a writer waits for another
 _WAIT_S = 5.0
 
@@ -22,7 +23,7 @@ class Taken(Exception):
 class ResultRows(Protocol):
     """How statements reach a database."""
 
-    def read(self, statement: str, values: Mapping[str, Any]) -> List[Row]:
+    def read(self, statement: str, values: Mapping[str, Any]) -> list[Row]:
         """The rows of a statement that asks, with these values."""
         ...
 
@@ -88,7 +89,7 @@ class _SQLite:
         except sqlite3.Error as error:
             raise ConversationError(f"conversations: {self._name}: {error}") from error
 
-    def read(self, statement: str, values: Mapping[str, Any]) -> List[Row]:
+    def read(self, statement: str, values: Mapping[str, Any]) -> list[Row]:
         with self._told() as db:
             return db.execute(statement, dict(values)).fetchall()
 
@@ -144,7 +145,7 @@ class _SQLAlchemy:
             cause = getattr(error, "orig", None) or type(error).__name__
             raise ConversationError(f"conversations: {self._name}: {cause}") from error
 
-    def read(self, statement: str, values: Mapping[str, Any]) -> List[Row]:
+    def read(self, statement: str, values: Mapping[str, Any]) -> list[Row]:
         with self._told() as connection:
             rows = connection.execute(self._sql.text(statement), dict(values))
             return [tuple(row) for row in rows]

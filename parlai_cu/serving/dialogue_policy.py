@@ -14,8 +14,9 @@ the first act, ``message`` for a reply of the model's, ``notice`` for what the s
 import dataclasses
 import logging
 import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
+from typing import Any, TypeVar
 
 from parlai_cu.errors import ConversationError, UsageError, hint, nearest
 from parlai_cu.serving import phrases
@@ -28,7 +29,7 @@ from parlai_cu.serving.transcript_store import (
     TranscriptStore,
 )
 
-Act = Dict[str, Any]
+Act = dict[str, Any]
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class PolicySettings:
     model: str = ""
     title: str = "Chat"
     greeting: str = "Hello! How can I help you?"
-    quick_replies: Tuple[str, ...] = ()
+    quick_replies: tuple[str, ...] = ()
     farewell: str = "Goodbye!"
     conversations: str = DEFAULT_URL
     keep_days: float = 30
@@ -74,14 +75,14 @@ class PolicySettings:
     rating_replies: bool = False
 
     @classmethod
-    def read(cls, given: Optional[Mapping[str, Any]]) -> "PolicySettings":
+    def read(cls, given: Mapping[str, Any] | None) -> "PolicySettings":
         """
         Settings from the configuration, as it was given.
 
         :raises UsageError: for a key that there is not, or a value of another kind
         """
         known = {spec.name: spec for spec in dataclasses.fields(cls)}
-        values: Dict[str, Any] = {}
+        values: dict[str, Any] = {}
         if not isinstance(given or {}, Mapping):
             raise UsageError(f"config.yml, opt: chat: found {given!r}, expected keys and values")
         for name, value in (given or {}).items():
@@ -124,11 +125,11 @@ class Heard:
     :param rated: the turn of which the user has just said that it was good or bad
     """
 
-    say: List[Act] = field(default_factory=list)
-    ask: Optional[str] = None
+    say: list[Act] = field(default_factory=list)
+    ask: str | None = None
     reset: bool = False
     done: bool = False
-    rated: Optional[StoredTurn] = None
+    rated: StoredTurn | None = None
 
 
 class DialoguePolicy:
@@ -146,9 +147,9 @@ class DialoguePolicy:
         self,
         store: TranscriptStore,
         settings: PolicySettings,
-        token: Optional[str] = None,
-        log: Optional[FeedbackLog] = None,
-        version: Optional[str] = None,
+        token: str | None = None,
+        log: FeedbackLog | None = None,
+        version: str | None = None,
     ) -> None:
         self.store, self.settings, self.log, self.version = store, settings, log, version
         resumed = self._kept(lambda: store.resume(token), None)
@@ -157,7 +158,7 @@ class DialoguePolicy:
             unkept = StoredConversation(secrets.token_hex(8))
             resumed = self._kept(lambda: store.start(token)[0], unkept)
         self.conversation: StoredConversation = resumed
-        self._asked: Optional[Tuple[str, Optional[str]]] = None
+        self._asked: tuple[str, str | None] | None = None
 
     def _kept(self, work: Callable[[], T], otherwise: T) -> T:
         """Use the store; where it is out of reach, the conversation goes on without."""
@@ -183,7 +184,7 @@ class DialoguePolicy:
             act["quick_replies"] = list(self.settings.quick_replies)
         return act
 
-    def replay(self) -> List[Tuple[str, str]]:
+    def replay(self) -> list[tuple[str, str]]:
         """(text, reply) of what the model is to have in its history, oldest first."""
         return [(turn.text, turn.reply) for turn in self.conversation.turns]
 
@@ -222,7 +223,7 @@ class DialoguePolicy:
             heard = Heard(ask=text)
         return heard
 
-    def _for_the_service(self, text: str) -> Optional[Heard]:
+    def _for_the_service(self, text: str) -> Heard | None:
         """Commands, and questions and words about the last reply; None for all else."""
         word = phrases.command(text)
         if word == phrases.RESET:
@@ -242,7 +243,7 @@ class DialoguePolicy:
             return self._judge(last, rating, right)
         return None
 
-    def answered(self, reply: Mapping[str, Any]) -> List[Act]:
+    def answered(self, reply: Mapping[str, Any]) -> list[Act]:
         """
         Take the model's reply to what :meth:`hear` asked.
 
@@ -270,7 +271,7 @@ class DialoguePolicy:
         del turns[:-MOST_TURNS]
         return [self._reply(turn)]
 
-    def failed(self) -> List[Act]:
+    def failed(self) -> list[Act]:
         """What to say when the model had no reply: an apology; the conversation goes on."""
         self._asked = None
         return [self._say(APOLOGY, type="error")]
@@ -312,7 +313,7 @@ class DialoguePolicy:
             return self._error("There is no such reply of mine.")
         return self._judge(turn, rating, right)
 
-    def _judge(self, turn: StoredTurn, rating: Optional[str], right: Optional[str]) -> Heard:
+    def _judge(self, turn: StoredTurn, rating: str | None, right: str | None) -> Heard:
         if right is not None:
             turn.correction, turn.rating = right.strip(), "down"
         if rating is not None:
@@ -342,7 +343,7 @@ class DialoguePolicy:
             knowledge=turn.knowledge,
         )
 
-    def _meant(self, number: Any) -> Optional[StoredTurn]:
+    def _meant(self, number: Any) -> StoredTurn | None:
         """The turn a judgement is of: the last one where it does not say."""
         turns = self.conversation.turns
         if number is None:
@@ -381,13 +382,13 @@ class DialoguePolicy:
         return {"id": "", "text": text, "type": "notice", "episode_done": False, **kept}
 
 
-def _mid(act: Mapping[str, Any]) -> Optional[str]:
+def _mid(act: Mapping[str, Any]) -> str | None:
     mid = act.get("mid")
     is_name = isinstance(mid, str) and 0 < len(mid) <= _LONGEST_NAME and mid.isprintable()
     return mid if is_name else None
 
 
-def _facts(knowledge: Any) -> Optional[List[Dict[str, Any]]]:
+def _facts(knowledge: Any) -> list[dict[str, Any]] | None:
     if not isinstance(knowledge, (list, tuple)):
         return None
     return [dict(fact) for fact in knowledge if isinstance(fact, Mapping)] or None

@@ -9,8 +9,8 @@ import json
 import os
 import threading
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
-from typing import Any, Dict, List, Optional
+from datetime import UTC, datetime
+from typing import Any
 
 from parlai_cu import files
 from parlai_cu.errors import ConversationError
@@ -36,13 +36,13 @@ class Feedback:
 
     conversation: str
     turn: int
-    version: Optional[str]
-    context: List[str]
+    version: str | None
+    context: list[str]
     text: str
     reply: str
-    rating: Optional[str]
-    correction: Optional[str]
-    knowledge: Optional[List[Dict[str, Any]]]
+    rating: str | None
+    correction: str | None
+    knowledge: list[dict[str, Any]] | None
 
 
 class FeedbackLog:
@@ -64,7 +64,7 @@ class FeedbackLog:
 
         :raises ConversationError: when it cannot be written; the file is as it was
         """
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         # as ASCII: no text is outside what the file can hold
         record = json.dumps({"time": now, **asdict(feedback)}, default=str)
         line = record.encode("ascii") + b"\n"

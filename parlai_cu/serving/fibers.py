@@ -12,7 +12,8 @@ import itertools
 import queue
 import threading
 import time
-from typing import Any, Callable, List, Optional, Tuple
+from collections.abc import Callable
+from typing import Any
 
 import greenlet
 
@@ -36,7 +37,7 @@ class Fiber:
         self,
         worker: "Worker",
         function: Callable[[], Any],
-        done: Callable[[Any, Optional[BaseException]], None],
+        done: Callable[[Any, BaseException | None], None],
     ) -> None:
         self.worker = worker
         self.finished = False
@@ -58,7 +59,7 @@ class Fiber:
         self._stopping = True
         self.worker.post(self)
 
-    def wait(self, seconds: Optional[float] = None) -> None:
+    def wait(self, seconds: float | None = None) -> None:
         """
         Set this fiber aside until :meth:`wake` or for some time. Only from inside.
 
@@ -108,16 +109,16 @@ class Worker:
     """One thread, and the fibers that run on it."""
 
     def __init__(self, name: str) -> None:
-        self._posted: queue.SimpleQueue[Optional[Fiber]] = queue.SimpleQueue()
-        self._alarms: List[Tuple[float, int, int, Fiber]] = []
+        self._posted: queue.SimpleQueue[Fiber | None] = queue.SimpleQueue()
+        self._alarms: list[tuple[float, int, int, Fiber]] = []
         self._order = itertools.count()
         # since when the fiber that runs now has been running; None when none is
-        self._running_since: Optional[float] = None
+        self._running_since: float | None = None
         self._hub: Any = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def post(self, fiber: Optional[Fiber]) -> None:
+    def post(self, fiber: Fiber | None) -> None:
         """Let a fiber have its turn; None ends the thread. From any thread."""
         self._posted.put(fiber)
 
@@ -152,7 +153,7 @@ class Worker:
             if self._alarms and self._until_alarm() == 0.0:
                 self._ring()
 
-    def _until_alarm(self) -> Optional[float]:
+    def _until_alarm(self) -> float | None:
         return max(0.0, self._alarms[0][0] - time.monotonic()) if self._alarms else None
 
     def _ring(self) -> None:
@@ -177,13 +178,13 @@ class WorkerPool:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._workers: List[Worker] = []
+        self._workers: list[Worker] = []
         self._lock = threading.Lock()
 
     def start(
         self,
         function: Callable[[], Any],
-        done: Callable[[Any, Optional[BaseException]], None] = lambda result, error: None,
+        done: Callable[[Any, BaseException | None], None] = lambda result, error: None,
     ) -> Fiber:
         """
         Run a function in a fiber. From any thread.
@@ -214,7 +215,7 @@ class WorkerPool:
             self._workers = []
 
 
-def current_fiber() -> Optional[Fiber]:
+def current_fiber() -> Fiber | None:
     """The fiber that this code runs in; None on an ordinary thread."""
-    fiber: Optional[Fiber] = getattr(greenlet.getcurrent(), "fiber", None)
+    fiber: Fiber | None = getattr(greenlet.getcurrent(), "fiber", None)
     return fiber

@@ -5,8 +5,9 @@ Everything here runs on the IOLoop's thread and does no I/O of its own.
 """
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Mapping, Optional, Protocol, Set, Union
+from typing import Any, Protocol
 
 from parlai_cu.serving import logs
 from parlai_cu.serving.limits import Addresses, ServiceLimits, same_secret
@@ -48,7 +49,7 @@ class ClientConnection:
     """
 
     connection: Connection
-    conversation: Optional[ChatSession] = None
+    conversation: ChatSession | None = None
     trusted: bool = False
     wrong: int = 0
     # when it was last heard of
@@ -73,24 +74,24 @@ class Gateway:
         house: SessionHost,
         limits: ServiceLimits,
         post: Callable[..., Any],
-        password: Optional[str] = None,
+        password: str | None = None,
         on_answer: Callable[[float], None] = lambda seconds: None,
         on_refusal: Callable[[str], None] = lambda code: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.house, self.limits, self.password = house, limits, password
         self.addresses = Addresses(limits)
-        self.by_id: Dict[str, ChatSession] = {}
-        self.by_token: Dict[str, ChatSession] = {}
-        self.busy: Set[ChatSession] = set()
+        self.by_id: dict[str, ChatSession] = {}
+        self.by_token: dict[str, ChatSession] = {}
+        self.busy: set[ChatSession] = set()
         self.draining = False
-        self._client_of: Dict[int, ClientConnection] = {}
+        self._client_of: dict[int, ClientConnection] = {}
         self._post, self._clock = post, clock
         self._on_answer, self._on_refusal = on_answer, on_refusal
 
     # -- connections -------------------------------------------------------------------------
 
-    def arrive(self, connection: Connection) -> Optional[ClientConnection]:
+    def arrive(self, connection: Connection) -> ClientConnection | None:
         """A connection opens; None where its address has too many already."""
         if not self.addresses.connect(connection.address):
             self._on_refusal("connections")
@@ -112,7 +113,7 @@ class Gateway:
 
     # -- messages ----------------------------------------------------------------------------
 
-    def hear(self, client: ClientConnection, frame: Union[str, bytes]) -> None:
+    def hear(self, client: ClientConnection, frame: str | bytes) -> None:
         """A frame has come from a client: pass it on, or tell him why not."""
         client.since = self._clock()
         message = self._checked(client, frame)
@@ -134,7 +135,7 @@ class Gateway:
         if refusal is not None:
             self.refuse(client.connection, refusal)
 
-    def say(self, conversation: ChatSession, message: Incoming) -> Optional[Refusal]:
+    def say(self, conversation: ChatSession, message: Incoming) -> Refusal | None:
         """Let a conversation have a message; a refusal where it cannot be taken now."""
         conversation.last_heard = self._clock()
         mid = message.fields.get("mid")
@@ -160,9 +161,7 @@ class Gateway:
         """Whether an address may send one more message now; ``cost``: how many it counts for."""
         return self.addresses.take(address, self._clock(), cost)
 
-    def _checked(
-        self, client: ClientConnection, frame: Union[str, bytes]
-    ) -> Union[Incoming, Refusal]:
+    def _checked(self, client: ClientConnection, frame: str | bytes) -> Incoming | Refusal:
         if not self.allow(client.connection.address):
             return Refusal("rate")
         message = read_frame(frame, self.limits)
@@ -226,9 +225,7 @@ class Gateway:
             }
             connection.send(hello)
 
-    def _ask_password(
-        self, client: ClientConnection, given: Optional[str], mid: Optional[str]
-    ) -> None:
+    def _ask_password(self, client: ClientConnection, given: str | None, mid: str | None) -> None:
         if same_secret(given, self.password):
             client.trusted = True
             # as in ParlAI, the conversation begins: the password is not part of it
@@ -253,7 +250,7 @@ class Gateway:
         self.end(min(lost, key=lambda each: each.lost_at or 0.0))
         return True
 
-    def open(self, connection: Optional[Connection], token: Optional[str] = None) -> ChatSession:
+    def open(self, connection: Connection | None, token: str | None = None) -> ChatSession:
         """
         A new conversation; :meth:`SessionHost.begin` is still to be called.
 

@@ -1,6 +1,6 @@
 """What a clone remembers of its conversation: so much, and not a turn that failed."""
 
-from typing import Any, Dict, List
+from typing import Any
 
 # utterances of a conversation that an agent remembers: more than any model reads
 MOST = 200
@@ -25,9 +25,9 @@ class HistorySnapshot:
             return
         self._observation = getattr(agent, "observation", None)
         history = getattr(agent, "history", None)
-        self._history: Dict[str, Any] = dict(vars(history)) if hasattr(history, "__dict__") else {}
+        self._history: dict[str, Any] = dict(vars(history)) if hasattr(history, "__dict__") else {}
         # the lists grow in place; what is in them does not change
-        self._lists: Dict[str, List[Any]] = {
+        self._lists: dict[str, list[Any]] = {
             name: list(value) for name, value in self._history.items() if isinstance(value, list)
         }
 

@@ -5,7 +5,7 @@ import base64
 import binascii
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any
 
 from tornado.web import RequestHandler, StaticFileHandler
 
@@ -29,7 +29,7 @@ _POLICY = (
 )
 
 
-def rules(service: "ChatService") -> List[Any]:
+def rules(service: "ChatService") -> list[Any]:
     """tornado's rules for what is here."""
     given = {"service": service}
     return [
@@ -74,7 +74,7 @@ class Handler(RequestHandler):
         """
         self.service = service
 
-    def answer(self, content: Dict[str, Any], status: int = 200) -> None:
+    def answer(self, content: dict[str, Any], status: int = 200) -> None:
         """
         End the request with JSON.
 
@@ -86,7 +86,7 @@ class Handler(RequestHandler):
         self.set_header("Cache-Control", "no-store")
         self.finish(json.dumps(content, default=str))
 
-    def refuse(self, refusal: Refusal, status: Optional[int] = None) -> None:
+    def refuse(self, refusal: Refusal, status: int | None = None) -> None:
         """
         End the request with a refusal.
 
@@ -111,7 +111,7 @@ class Handler(RequestHandler):
         host = self.request.headers.get("Host", "")
         return origin_allowed(origin, host, self.service.settings.origins)
 
-    def secret(self) -> Optional[str]:
+    def secret(self) -> str | None:
         """The bearer token, or the password of basic authentication."""
         scheme, _, given = self.request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
@@ -193,7 +193,7 @@ class _API(Handler):
         elif self.service.gateway.draining and self.request.method == "POST":
             self.refuse(Refusal("draining"))
 
-    def conversation(self, name: str) -> Optional[ChatSession]:
+    def conversation(self, name: str) -> ChatSession | None:
         """The conversation of that id; ends the request where there is none."""
         found = self.service.gateway.by_id.get(name)
         if found is None:
@@ -201,14 +201,14 @@ class _API(Handler):
             self.answer(told, 404)
         return found
 
-    async def settle(self, conversation: ChatSession) -> Dict[str, Any]:
+    async def settle(self, conversation: ChatSession) -> dict[str, Any]:
         """What is said until the world waits for the user again."""
         quiet = asyncio.Event()
         conversation.when_quiet(quiet.set)
         try:
             await asyncio.wait_for(quiet.wait(), _PATIENCE)
             complete = True
-        except asyncio.TimeoutError:
+        except TimeoutError:
             complete = False
         finally:
             conversation.forget_quiet(quiet.set)

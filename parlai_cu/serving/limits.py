@@ -7,7 +7,7 @@ Nothing here does I/O or reads a clock of its own: time is given.
 import hmac
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 from urllib.parse import urlparse
 
 # addresses whose use is remembered; the least recently seen are forgotten
@@ -59,9 +59,9 @@ class Addresses:
 
     def __init__(self, limits: ServiceLimits) -> None:
         self.limits = limits
-        self._connections: Dict[str, int] = {}
+        self._connections: dict[str, int] = {}
         # address -> (messages it may still send at once, when that was)
-        self._buckets: OrderedDict[str, Tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def connect(self, address: str) -> bool:
         """Whether an address may connect once more; if so, :meth:`disconnect` must follow."""
@@ -96,7 +96,7 @@ class Addresses:
         return allowed
 
 
-def same_secret(given: Any, wanted: Optional[str]) -> bool:
+def same_secret(given: Any, wanted: str | None) -> bool:
     """
     Compare a password or token in constant time.
 
@@ -108,7 +108,7 @@ def same_secret(given: Any, wanted: Optional[str]) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
 
 
-def origin_allowed(origin: Optional[str], host: str, allowed: Tuple[str, ...] = ()) -> bool:
+def origin_allowed(origin: str | None, host: str, allowed: tuple[str, ...] = ()) -> bool:
     """
     Whether a page from ``origin`` may talk to the service at ``host``.
 

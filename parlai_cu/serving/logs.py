@@ -2,7 +2,6 @@
 
 import logging
 import traceback
-from typing import Optional
 
 log = logging.getLogger("parlai_cu.serving")
 
@@ -13,7 +12,7 @@ class Texts:
     shown = False
 
 
-def failure(what: str, error: Optional[BaseException]) -> None:
+def failure(what: str, error: BaseException | None) -> None:
     """
     Log that something failed: the kind of error and the lines of code, not its message.
 

@@ -2,7 +2,8 @@
 
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Tuple
+from collections.abc import Callable
+from typing import Any
 
 # answers whose latency is kept for the percentiles, and s over which turns are counted
 _ANSWERS, _WINDOW = 2000, 60.0
@@ -19,17 +20,17 @@ class Metrics:
 
     def __init__(
         self,
-        live: Dict[str, Callable[[], float]],
+        live: dict[str, Callable[[], float]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         import prometheus_client as prometheus
 
         self._clock, self._live = clock, live
         # (when, seconds) of the last answers
-        self._answers: Deque[Tuple[float, float]] = deque(maxlen=_ANSWERS)
+        self._answers: deque[tuple[float, float]] = deque(maxlen=_ANSWERS)
         # of its own: several services in a process, as in tests, do not share counters
         self.registry = prometheus.CollectorRegistry()
-        named: Dict[str, Any] = dict(registry=self.registry, namespace="parlai_cu")
+        named: dict[str, Any] = dict(registry=self.registry, namespace="parlai_cu")
         self.answer_seconds = prometheus.Histogram(
             "answer_seconds", "From a message to its first answer", buckets=_SECONDS, **named
         )
@@ -75,14 +76,14 @@ class Metrics:
         shown: bytes = self._text(self.registry)
         return shown
 
-    def status(self) -> Dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """Figures for people: turns a second over the last minute, and latency percentiles."""
         now = self._clock()
         answers = list(self._answers)
         recent = [seconds for at, seconds in answers if now - at <= _WINDOW]
         # under load the kept answers reach back less than a minute
         span = _WINDOW if len(answers) < _ANSWERS else min(_WINDOW, max(1e-3, now - answers[0][0]))
-        figures: Dict[str, Any] = {name: value() for name, value in self._live.items()}
+        figures: dict[str, Any] = {name: value() for name, value in self._live.items()}
         figures["turns_per_second"] = round(len(recent) / span, 3)
         for share in (50, 95, 99):
             figures[f"latency_p{share}_ms"] = percentile(recent, share)

@@ -6,9 +6,10 @@ The page itself (``/operator``) holds nothing secret; what it asks for needs the
 
 import asyncio
 import json
-from datetime import datetime, timezone
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any
 
 from parlai_cu.errors import VersionsError
 from parlai_cu.serving import logs
@@ -43,16 +44,16 @@ class Deployment:
     def __init__(self, name: str, agent: Any) -> None:
         self.name, self._agent = name, agent
         store = getattr(agent, "store", None)
-        self.store: Optional[VersionStore] = store if isinstance(store, VersionStore) else None
+        self.store: VersionStore | None = store if isinstance(store, VersionStore) else None
         self.channel = str(getattr(agent, "channel", None) or "live")
 
-    def status(self) -> Dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """
         What it serves, what it served before, and what there is.
 
         :raises VersionsError: when the versions directory cannot be read
         """
-        told: Dict[str, Any] = {"name": self.name, "version": self._version(), "versions": []}
+        told: dict[str, Any] = {"name": self.name, "version": self._version(), "versions": []}
         if self.store is None:
             return told
         of_itself = self._agent.status() if hasattr(self._agent, "status") else {}
@@ -80,12 +81,12 @@ class Deployment:
         )
         return told
 
-    def _version(self) -> Optional[str]:
+    def _version(self) -> str | None:
         """What this process answers by; for a moment after a promotion not yet the live one."""
         version = getattr(self._agent, "version", None)
         return version if isinstance(version, str) else None
 
-    def roll_back(self, expected: Optional[str], who: str, why: str) -> Dict[str, Any]:
+    def roll_back(self, expected: str | None, who: str, why: str) -> dict[str, Any]:
         """
         Serve what was served before.
 
@@ -103,7 +104,7 @@ class Deployment:
 
 
 class _Operator(AdminHandler):
-    def deployments(self) -> Dict[str, Deployment]:
+    def deployments(self) -> dict[str, Deployment]:
         models: Mapping[str, Any] = getattr(self.service, "models", {})
         return {name: Deployment(name, agent) for name, agent in models.items()}
 
@@ -118,11 +119,11 @@ class Status(_Operator):
         # reading a versions directory may take a moment: not on the loop
         loop = asyncio.get_running_loop()
         models = await loop.run_in_executor(None, lambda: [_told(one) for one in deployments])
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         self.answer({"time": now, "figures": figures, "models": models})
 
 
-def _told(deployment: Deployment) -> Dict[str, Any]:
+def _told(deployment: Deployment) -> dict[str, Any]:
     try:
         return deployment.status()
     except VersionsError as error:
@@ -166,7 +167,7 @@ class Rollback(_Operator):
         self.answer({"type": "error", "code": "rollback", "text": text}, status)
 
 
-def rules(service: Any) -> List[Any]:
+def rules(service: Any) -> list[Any]:
     """tornado's rules for what is here, of one service."""
     given = {"service": service}
     return [

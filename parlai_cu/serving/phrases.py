@@ -6,7 +6,6 @@ model, and so is "where is that from" inside a question.
 """
 
 import re
-from typing import Optional
 
 RESET = "[RESET]"
 DONE = "[DONE]"
@@ -63,7 +62,7 @@ def asks_for_version(text: str) -> bool:
     return command(text) == VERSION or _VERSION.fullmatch(_plain(text)) is not None
 
 
-def correction(text: str) -> Optional[str]:
+def correction(text: str) -> str | None:
     """What the user says the answer should have been ("that is wrong, say ..."), if he does."""
     found = _CORRECTION.fullmatch(text.strip().replace("’", "'"))
     if not found:

@@ -6,8 +6,9 @@ Logic only: no sockets, no clock, no ParlAI. README.md beside this file shows th
 
 import json
 import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Union
+from typing import Any
 
 from parlai_cu.serving.limits import ServiceLimits
 
@@ -22,7 +23,7 @@ TAKEN_IN = ("mid", "turn", "rating", "knowledge", "token", "password", "have")
 _LAYOUT = "\n\r\t"
 _MAX_MID = 200
 
-REFUSALS: Dict[str, str] = {
+REFUSALS: dict[str, str] = {
     "malformed": "Sorry, that message could not be read: {why}.",
     "too_long": "Sorry, that message is too long: {why}.",
     "busy": "Sorry, I am busy: {why}. Please try again in a moment.",
@@ -51,7 +52,7 @@ class Incoming:
 
     type: str
     text: str = ""
-    payload: Optional[Mapping[str, Any]] = None
+    payload: Mapping[str, Any] | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -67,9 +68,9 @@ class Refusal:
 
     code: str
     why: str = ""
-    mid: Optional[str] = None
+    mid: str | None = None
 
-    def message(self) -> Dict[str, Any]:
+    def message(self) -> dict[str, Any]:
         """What the user is told."""
         told = {
             "type": "error",
@@ -79,7 +80,7 @@ class Refusal:
         return {**told, "mid": self.mid} if self.mid is not None else told
 
 
-def read_frame(frame: Union[str, bytes], limits: ServiceLimits) -> Union[Incoming, Refusal]:
+def read_frame(frame: str | bytes, limits: ServiceLimits) -> Incoming | Refusal:
     """
     Read one websocket frame or HTTP body.
 
@@ -101,7 +102,7 @@ def read_frame(frame: Union[str, bytes], limits: ServiceLimits) -> Union[Incomin
     return read_message(content, limits)
 
 
-def read_message(content: Any, limits: ServiceLimits) -> Union[Incoming, Refusal]:
+def read_message(content: Any, limits: ServiceLimits) -> Incoming | Refusal:
     """
     Check what a frame holds.
 
@@ -144,17 +145,17 @@ def clean(text: str) -> bool:
     )
 
 
-def outgoing(act: Mapping[str, Any]) -> Dict[str, Any]:
+def outgoing(act: Mapping[str, Any]) -> dict[str, Any]:
     """
     The message for an act, in ParlAI's format and with what else it says.
 
     :param act: ``text`` or ``payload``, ``quick_replies``, and of :data:`PASSED_ON`
     """
-    quick_replies: Optional[Iterable[str]] = act.get("quick_replies")
-    message: Dict[str, Any] = {"text": act.get("text") or ""}
+    quick_replies: Iterable[str] | None = act.get("quick_replies")
+    message: dict[str, Any] = {"text": act.get("text") or ""}
     if act.get("payload"):
         message["payload"] = act["payload"]
-    listed: Optional[List[str]] = None if quick_replies is None else list(quick_replies)
+    listed: list[str] | None = None if quick_replies is None else list(quick_replies)
     message["quick_replies"] = listed
     for name in PASSED_ON:
         if act.get(name) is not None:

@@ -4,8 +4,9 @@ The shell around the protocol: websocket and HTTP by tornado. Only the IOLoop's 
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Protocol
+from typing import Any, Protocol
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -35,10 +36,10 @@ class ChatService(Protocol):
     def ready(self) -> bool:
         """Whether conversations can begin."""
 
-    def status(self) -> Dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """Live figures for the operator."""
 
-    def web_handlers(self) -> List[Any]:
+    def web_handlers(self) -> list[Any]:
         """tornado rules beside our own."""
 
 
@@ -55,7 +56,7 @@ class ChatSocket(WebSocketHandler):
         self.gateway = service.gateway
         self.address = str(self.request.remote_ip)
         self.modern = False
-        self.client: Optional[ClientConnection] = None
+        self.client: ClientConnection | None = None
         self._unsent = 0
 
     def check_origin(self, origin: str) -> bool:
@@ -174,7 +175,7 @@ class Shell:
         await asyncio.wait_for(self.server.close_all_connections(), 5)
 
 
-def _tls(settings: ListenSettings) -> Optional[ssl.SSLContext]:
+def _tls(settings: ListenSettings) -> ssl.SSLContext | None:
     if not settings.tls_cert:
         if settings.tls_key:
             raise UsageError("--tls-key needs --tls-cert as well")

@@ -11,7 +11,8 @@ import threading
 import time
 import uuid
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Protocol, Set, Tuple
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from parlai_cu.serving import protocol
 from parlai_cu.serving.protocol import Incoming
@@ -48,36 +49,36 @@ class ChatSession:
     def __init__(
         self,
         post: Callable[..., Any],
-        busy: Set["ChatSession"],
+        busy: set["ChatSession"],
         on_answer: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
-        token: Optional[str] = None,
+        token: str | None = None,
     ) -> None:
         self.id = str(uuid.uuid4())
         self.token = token or secrets.token_urlsafe(24)
-        self.connection: Optional[Connection] = None
+        self.connection: Connection | None = None
         # the kinds of message that the world now running takes, beside plain ones
-        self.accepts: Tuple[str, ...] = ()
+        self.accepts: tuple[str, ...] = ()
         self.begun = False
         # in a pool, until there are enough users for the world
         self.pooled = False
         self.last_heard = clock()
-        self.lost_at: Optional[float] = None
+        self.lost_at: float | None = None
         # plain messages of the user so far; all that arrived for a world; those that one has read
         self.turn = self.arrived = self.read = 0
         self.over = False
         self._clock, self._post, self._busy, self._on_answer = clock, post, busy, on_answer
-        self._unread: Deque[Tuple[Dict[str, Any], float]] = deque()
-        self._unsent: Deque[Mapping[str, Any]] = deque(maxlen=_BACKLOG)
+        self._unread: deque[tuple[dict[str, Any], float]] = deque()
+        self._unsent: deque[Mapping[str, Any]] = deque(maxlen=_BACKLOG)
         self._lock = threading.Lock()
-        self._waker: Optional[Callable[[], None]] = None
+        self._waker: Callable[[], None] | None = None
         # whether the user sees that a reply is being written
         self._typing = False
         # of the message that is being answered
-        self._mid: Optional[str] = None
+        self._mid: str | None = None
         self._turn_now = 0
-        self._asked_at: Optional[float] = None
-        self._quiet: Set[Callable[[], None]] = set()
+        self._asked_at: float | None = None
+        self._quiet: set[Callable[[], None]] = set()
 
     # -- the user's side: the IOLoop's thread ------------------------------------------------
 
@@ -87,7 +88,7 @@ class ChatSession:
 
     def put(self, message: Incoming) -> None:
         """A message has arrived: let the world that waits for it go on."""
-        act: Dict[str, Any] = {"text": message.text, "payload": message.payload}
+        act: dict[str, Any] = {"text": message.text, "payload": message.payload}
         act.update(episode_done=False, type=message.type, **message.fields)
         if message.type == "message":
             self.turn += 1
@@ -116,7 +117,7 @@ class ChatSession:
         self._unread.clear()
         self._settled(self.arrived)
 
-    def collect(self) -> List[Mapping[str, Any]]:
+    def collect(self) -> list[Mapping[str, Any]]:
         """What waits to be sent, for a user who comes for it himself."""
         messages = list(self._unsent)
         self._unsent.clear()
@@ -132,12 +133,12 @@ class ChatSession:
 
     # -- the world's side: its own thread ----------------------------------------------------
 
-    def wake_with(self, waker: Optional[Callable[[], None]]) -> None:
+    def wake_with(self, waker: Callable[[], None] | None) -> None:
         """What a new message is to call, from the IOLoop's thread (``waker``); None for nothing."""
         with self._lock:
             self._waker = waker
 
-    def take(self) -> Optional[Dict[str, Any]]:
+    def take(self) -> dict[str, Any] | None:
         """The oldest message that nobody has read, if there is one."""
         with self._lock:
             if not self._unread:

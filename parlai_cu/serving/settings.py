@@ -1,7 +1,6 @@
 """How a service listens; apart from the shell, so that flags can be read without tornado."""
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
 
 
 @dataclass(frozen=True)
@@ -20,8 +19,8 @@ class ListenSettings:
 
     port: int = 35496
     address: str = "127.0.0.1"
-    origins: Tuple[str, ...] = ()
-    admin_token: Optional[str] = None
-    tls_cert: Optional[str] = None
-    tls_key: Optional[str] = None
+    origins: tuple[str, ...] = ()
+    admin_token: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
     behind_proxy: bool = False

@@ -11,7 +11,7 @@ import json
 import secrets
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from parlai_cu.errors import ConversationError
 from parlai_cu.serving.database import MEMORY, ResultRows, Row, Taken, open_rows
@@ -67,11 +67,11 @@ class StoredTurn:
     turn: int
     text: str
     reply: str
-    mid: Optional[str] = None
-    version: Optional[str] = None
-    knowledge: Optional[List[Dict[str, Any]]] = None
-    rating: Optional[str] = None
-    correction: Optional[str] = None
+    mid: str | None = None
+    version: str | None = None
+    knowledge: list[dict[str, Any]] | None = None
+    rating: str | None = None
+    correction: str | None = None
 
 
 @dataclass
@@ -86,7 +86,7 @@ class StoredConversation:
 
     id: str
     since: int = 0
-    turns: List[StoredTurn] = field(default_factory=list)
+    turns: list[StoredTurn] = field(default_factory=list)
 
 
 class TranscriptStore:
@@ -98,7 +98,7 @@ class TranscriptStore:
     :raises ConversationError: when it cannot be opened
     """
 
-    def __init__(self, url: str = DEFAULT_URL, keep_days: Optional[float] = 30) -> None:
+    def __init__(self, url: str = DEFAULT_URL, keep_days: float | None = 30) -> None:
         self.in_memory = url == MEMORY
         self.keep_days = keep_days
         self._purged = 0.0
@@ -116,7 +116,7 @@ class TranscriptStore:
         except (Taken, ConversationError):
             self._rows.write(statement, {})
 
-    def start(self, token: Optional[str] = None) -> Tuple[StoredConversation, str]:
+    def start(self, token: str | None = None) -> tuple[StoredConversation, str]:
         """
         A new conversation, and the token that resumes it.
 
@@ -133,7 +133,7 @@ class TranscriptStore:
         )
         return StoredConversation(name), token
 
-    def resume(self, token: Optional[str]) -> Optional[StoredConversation]:
+    def resume(self, token: str | None) -> StoredConversation | None:
         """The conversation of a token, with what was said in it; None where there is none."""
         if not token:
             return None
@@ -155,7 +155,7 @@ class TranscriptStore:
         )
         return StoredConversation(name, since, [_turn(row) for row in reversed(rows)])
 
-    def knows(self, token: Optional[str]) -> bool:
+    def knows(self, token: str | None) -> bool:
         """Whether a token resumes a conversation."""
         if not token:
             return False
@@ -206,17 +206,17 @@ class TranscriptStore:
         )[0]
         return int(number)
 
-    def answered(self, conversation: str, mid: Optional[str]) -> Optional[StoredTurn]:
+    def answered(self, conversation: str, mid: str | None) -> StoredTurn | None:
         """The turn of a conversation that a client called ``mid``, if it was answered before."""
         if mid is None:
             return None
         return self._one(conversation, "mid = :value", mid)
 
-    def turn(self, conversation: str, number: int) -> Optional[StoredTurn]:
+    def turn(self, conversation: str, number: int) -> StoredTurn | None:
         """A turn of a conversation by its number."""
         return self._one(conversation, "turn = :value", number)
 
-    def _one(self, conversation: str, condition: str, value: Any) -> Optional[StoredTurn]:
+    def _one(self, conversation: str, condition: str, value: Any) -> StoredTurn | None:
         rows = self._rows.read(
             f"SELECT {_COLUMNS} FROM chat_turns WHERE conversation = :id AND {condition}",
             {"id": conversation, "value": value},
@@ -224,7 +224,7 @@ class TranscriptStore:
         return _turn(rows[0]) if rows else None
 
     def judge(
-        self, conversation: str, turn: int, rating: Optional[str], correction: Optional[str]
+        self, conversation: str, turn: int, rating: str | None, correction: str | None
     ) -> bool:
         """
         Keep what a user thinks of a reply; False where there is no such turn.

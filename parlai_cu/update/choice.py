@@ -7,7 +7,6 @@ has how often they are right on others).
 """
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
 
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.update.diagnosis import Diagnosis
@@ -74,11 +73,11 @@ class ModeChoice:
     """
 
     mode: str
-    tune: Optional[str]
+    tune: str | None
     case: str
     reason: str
-    table: Tuple[Row, ...]
-    overruled: Optional[str] = None
+    table: tuple[Row, ...]
+    overruled: str | None = None
 
 
 def check_mode(mode: str) -> None:
@@ -114,7 +113,7 @@ def choose(diagnosis: Diagnosis, mode: str = "auto", has_kb: bool = False) -> Mo
     return ModeChoice(mode, _tune(mode, diagnosis), best.case, why, tuple(rows), best.mode)
 
 
-def table(diagnosis: Diagnosis, has_kb: bool = False) -> List[Row]:
+def table(diagnosis: Diagnosis, has_kb: bool = False) -> list[Row]:
     """
     All ways in the order in which they are considered; the last always fits.
 
@@ -175,7 +174,7 @@ def _style(d: Diagnosis) -> Row:
     return Row(STYLE, DISTIL, fits, why)
 
 
-def _facts(d: Diagnosis, has_kb: bool) -> List[Row]:
+def _facts(d: Diagnosis, has_kb: bool) -> list[Row]:
     as_ever = d.known_answers >= _AS_EVER
     asked_as_ever = d.known_questions is None or d.known_questions >= _AS_EVER
     held = d.in_kb is not None and d.in_kb >= _IN_KB
@@ -226,7 +225,7 @@ def _tuning(d: Diagnosis) -> Row:
     return Row(FEW_CHANGES, TUNE, True, why)
 
 
-def _tune(mode: str, d: Diagnosis) -> Optional[str]:
+def _tune(mode: str, d: Diagnosis) -> str | None:
     """
     Which parameters learn.
 

@@ -1,7 +1,7 @@
 """What an update is: how large, how new, facts or skill or style, and whether it agrees."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence, Tuple
 
 from parlai_cu.types import Evidence, Turn
 from parlai_cu.update.two_sample import Embed, TwoSample, tf_idf, two_sample
@@ -14,7 +14,7 @@ from parlai_cu.update.wording import (
     values,
 )
 
-Pair = Tuple[Example, Example]
+Pair = tuple[Example, Example]
 Find = Callable[[Turn], Sequence[Evidence]]
 # enough to tell a share by; asking a large knowledge base takes a while
 _ASKED = 300
@@ -31,7 +31,7 @@ class Replied:
     """
 
     example: Example
-    reply: Optional[str]
+    reply: str | None
     loss: float
     tokens: float
 
@@ -68,25 +68,25 @@ class Diagnosis:
     distinct: int
     contents: int
     loss_update: float
-    loss_old: Optional[float]
+    loss_old: float | None
     new_words: float
     new_names: float
-    known_questions: Optional[float]
+    known_questions: float | None
     known_answers: float
     fact_like: float
-    in_kb: Optional[float]
-    told_already: Optional[float]
-    question_shift: Optional[TwoSample]
-    answer_shift: Optional[TwoSample]
-    contradictions: List[Pair]
-    conflicts: List[Pair]
-    gradient_conflict: Optional[float]
+    in_kb: float | None
+    told_already: float | None
+    question_shift: TwoSample | None
+    answer_shift: TwoSample | None
+    contradictions: list[Pair]
+    conflicts: list[Pair]
+    gradient_conflict: float | None
     old_source: str
-    told_old: Optional[float] = None
-    unwritable: Optional[float] = None
+    told_old: float | None = None
+    unwritable: float | None = None
 
     @property
-    def distance(self) -> Optional[float]:
+    def distance(self) -> float | None:
         """How much worse the live model is on the update than on its own data."""
         return None if self.loss_old is None else self.loss_update - self.loss_old
 
@@ -97,10 +97,10 @@ def diagnose(
     old: Sequence[Example],
     old_replied: Sequence[Replied],
     *,
-    find: Optional[Find] = None,
+    find: Find | None = None,
     embed: Embed = tf_idf,
-    gradient_conflict: Optional[float] = None,
-    unwritable: Optional[float] = None,
+    gradient_conflict: float | None = None,
+    unwritable: float | None = None,
 ) -> Diagnosis:
     """
     Look at an update beside what the live model knows.
@@ -151,7 +151,7 @@ def diagnose(
 
 def leaked(
     update: Sequence[Example], tested: Sequence[Example], old: Sequence[Example]
-) -> List[Example]:
+) -> list[Example]:
     """
     Examples of an update that stand in the test data of what is to be retained.
 
@@ -176,7 +176,7 @@ def _share(flags: Sequence[bool]) -> float:
     return sum(flags) / len(flags) if flags else 0.0
 
 
-def _named(example: Example) -> Tuple[str, ...]:
+def _named(example: Example) -> tuple[str, ...]:
     """What an answer is about, as far as names tell."""
     return tuple(sorted(values(example.text)))
 
@@ -196,7 +196,7 @@ def _in_kb(factual: Sequence[Example], find: Find) -> float:
     return _share(hits)
 
 
-def _told_already(replied: Sequence[Replied]) -> Optional[float]:
+def _told_already(replied: Sequence[Replied]) -> float | None:
     asked = [(stated_values(r.example), r.reply) for r in replied if r.reply is not None]
     facts = [(wanted, reply) for wanted, reply in asked if wanted]
     if not facts:

@@ -6,8 +6,9 @@ most that of a single check (intersection-union test, Berger 1982, Technometrics
 correction for their number is needed.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ class GateLimits:
     confidence: float = 0.95
     min_examples: int = MIN_EXAMPLES
 
-    def of_retained(self, task: str, short: str, there: Sequence[str]) -> Dict[str, float]:
+    def of_retained(self, task: str, short: str, there: Sequence[str]) -> dict[str, float]:
         """
         Metric -> how much of it a retained task may lose.
 
@@ -83,7 +84,7 @@ class GateLimits:
         default = {} if shared or own else _default(there, DEFAULT_MAX_LOSS, OTHERS_MAX_LOSS)
         return self._known({**default, **shared, **own}, there, "--max-loss")
 
-    def of_update(self, there: Sequence[str]) -> Dict[str, float]:
+    def of_update(self, there: Sequence[str]) -> dict[str, float]:
         """
         Metric -> how much of it the update must gain; ``there``: metrics that it has.
 
@@ -92,7 +93,7 @@ class GateLimits:
         default = {} if self.gains else _default(there, DEFAULT_MIN_GAIN, OTHERS_MIN_GAIN)
         return self._known({**default, **self.gains}, there, "--min-gain")
 
-    def _known(self, wanted: Dict[str, float], there: Sequence[str], flag: str) -> Dict[str, float]:
+    def _known(self, wanted: dict[str, float], there: Sequence[str], flag: str) -> dict[str, float]:
         for name in wanted:
             if name not in there:
                 close = nearest(name, there) or sorted(there)
@@ -105,7 +106,7 @@ class GateLimits:
 
 def _default(
     there: Sequence[str], limits: Mapping[str, float], otherwise: float
-) -> Dict[str, float]:
+) -> dict[str, float]:
     name = next((name for name in PREFERRED if name in there), None)
     if name is None:
         raise UsageError(
@@ -116,7 +117,7 @@ def _default(
     return {name: limits.get(name, otherwise)}
 
 
-def parse_limits(text: Optional[str], flag: str) -> Dict[str, float]:
+def parse_limits(text: str | None, flag: str) -> dict[str, float]:
     """
     "ppl=0.05,telecom:retain/f1=0.02" as a dictionary.
 
@@ -124,7 +125,7 @@ def parse_limits(text: Optional[str], flag: str) -> Dict[str, float]:
     :param flag: where it was typed, for the message
     :raises UsageError: where it is not that
     """
-    found: Dict[str, float] = {}
+    found: dict[str, float] = {}
     for part in filter(None, (text or "").split(",")):
         name, _, value = part.rpartition("=")
         try:
@@ -152,7 +153,7 @@ def improvement(metric: str, base: Sums, candidate: Sums, level: float) -> Paire
     return paired_difference(one, other, level=2 * level - 1)
 
 
-def _figures(metric: str, found: PairedDifference, limit: float, count: int) -> Dict[str, Any]:
+def _figures(metric: str, found: PairedDifference, limit: float, count: int) -> dict[str, Any]:
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     shown = [sign * found.base, sign * found.candidate]
     if metric == "ppl":
@@ -310,10 +311,10 @@ def verdict(checks: Sequence[Check]) -> Verdict:
         decision, why = REFUSE, failed
     elif unsure or not any(check.kind == "update" for check in checks):
         decision, why = NOT_ENOUGH_DATA, unsure
-    reasons: List[str] = [f"{check.name}: {check.reason}" for check in why]
+    reasons: list[str] = [f"{check.name}: {check.reason}" for check in why]
     if not reasons:
         reasons = ["nothing shows whether the update was learnt"]
-    rows: Tuple[Dict[str, Any], ...] = tuple(
+    rows: tuple[dict[str, Any], ...] = tuple(
         {
             "name": check.name,
             "kind": check.kind,
@@ -326,7 +327,7 @@ def verdict(checks: Sequence[Check]) -> Verdict:
     return Verdict(decision=decision, reasons=tuple(reasons), checks=rows)
 
 
-def paired(base: Sums, candidate: Sums) -> Tuple[Sums, Sums]:
+def paired(base: Sums, candidate: Sums) -> tuple[Sums, Sums]:
     """The examples that both were measured on: some metrics are of some examples only."""
     size = min(len(base.count), len(candidate.count))
     both = (base.count[:size] > 0) & (candidate.count[:size] > 0)

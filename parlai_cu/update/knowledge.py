@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import sqlite3
-from typing import Callable, Dict, List, Optional, Sequence
+from collections.abc import Callable, Sequence
 
 from parlai_cu import files
 from parlai_cu.errors import KnowledgeError, UsageError
@@ -30,13 +30,13 @@ def default_uri(versions: str) -> str:
     return _SQLITE + os.path.abspath(versions).rstrip("/") + ".facts.db"
 
 
-def finder(uri: Optional[str]) -> Optional[Find]:
+def finder(uri: str | None) -> Find | None:
     """Asks the knowledge base of a URI; None where none is named."""
     if uri is None:
         return None
     base = open_knowledge_base(uri)
 
-    def find(turn: Turn) -> List[Evidence]:
+    def find(turn: Turn) -> list[Evidence]:
         return list(base.query(turn, _ASKED_FOR))
 
     return find
@@ -52,14 +52,14 @@ def name_of(question: str) -> str:
     return "update-" + hashlib.sha256(plain.encode()).hexdigest()[:12]
 
 
-def facts_of(examples: Sequence[Example]) -> List[Fact]:
+def facts_of(examples: Sequence[Example]) -> list[Fact]:
     """
     The answers that tell values, as entries of questions and answers.
 
     Of several wordings of one question the first stays. What was asked later in a conversation is
     an entry only if it names what it is about: "and the price?" alone asks nothing.
     """
-    found: Dict[str, Fact] = {}
+    found: dict[str, Fact] = {}
     for example in examples:
         if stated_values(example) and (not example.history or values(example.text)):
             name = name_of(example.text)

@@ -4,7 +4,8 @@ import dataclasses
 import difflib
 import os
 import textwrap
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from parlai_cu.update.choice import ModeChoice
 from parlai_cu.update.diagnosis import Diagnosis
@@ -29,7 +30,7 @@ _SHARES = {
 }
 
 
-def plain(diagnosis: Diagnosis, listed: int) -> Dict[str, Any]:
+def plain(diagnosis: Diagnosis, listed: int) -> dict[str, Any]:
     """
     The diagnosis as plain values.
 
@@ -40,7 +41,7 @@ def plain(diagnosis: Diagnosis, listed: int) -> Dict[str, Any]:
     for name in ("question_shift", "answer_shift"):
         held[name] = dataclasses.asdict(held[name]) if held[name] else None
     for name in ("contradictions", "conflicts"):
-        found: Sequence[Tuple[Example, Example]] = held[name]
+        found: Sequence[tuple[Example, Example]] = held[name]
         held[f"{name}_found"] = len(found)
         held[name] = [
             {"context": one.context, "answer": one.label, "other": other.label}
@@ -50,7 +51,7 @@ def plain(diagnosis: Diagnosis, listed: int) -> Dict[str, Any]:
     return held
 
 
-def diagnosis_rows(held: Mapping[str, Any]) -> List[Tuple[str, str]]:
+def diagnosis_rows(held: Mapping[str, Any]) -> list[tuple[str, str]]:
     """A diagnosis (``held``: as :func:`plain` gives it) as lines of (what, how much)."""
     rows = [
         ("training examples", f"{held['examples']:,d}, {held['distinct']:,d} of them different"),
@@ -113,7 +114,7 @@ def verdict_text(about: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(text: str, indent: str) -> List[str]:
+def _wrapped(text: str, indent: str) -> list[str]:
     """Lines that a terminal shows whole."""
     return textwrap.wrap(
         text,
@@ -126,13 +127,13 @@ def _wrapped(text: str, indent: str) -> List[str]:
     )
 
 
-def most_changed(pairs: Sequence[Pair], count: int) -> List[Dict[str, Any]]:
+def most_changed(pairs: Sequence[Pair], count: int) -> list[dict[str, Any]]:
     """Examples whose replies differ most, of every task the same number; ``count`` at most."""
     ranked = sorted(
         ((1 - _alike(pair.before, pair.after), i, pair) for i, pair in enumerate(pairs)),
         key=lambda row: (-row[0], row[1]),
     )
-    by_task: Dict[str, List[Any]] = {}
+    by_task: dict[str, list[Any]] = {}
     for row in ranked:
         by_task.setdefault(row[2].task, []).append(row)
     share = max(1, count // max(len(by_task), 1))
@@ -169,7 +170,7 @@ def html(about: Mapping[str, Any]) -> str:
     )
 
 
-def interval(check: Mapping[str, Any]) -> Dict[str, Any]:
+def interval(check: Mapping[str, Any]) -> dict[str, Any]:
     """A check's change and its bounds as places on a line from -1 to 1, 0 being no change."""
     limit = -check["limit"] if check["kind"] == "retained" else check["limit"]
     reach = 1.15 * max(abs(check["low"]), abs(check["high"]), abs(limit), 1e-6)
@@ -177,7 +178,7 @@ def interval(check: Mapping[str, Any]) -> Dict[str, Any]:
     return {**check, "limit_at": limit, "places": {**places, "limit": limit / reach}}
 
 
-def curves(run: Mapping[str, Any]) -> List[Dict[str, Any]]:
+def curves(run: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Learning curves of a run, one picture for each metric of validation and one for the loss."""
     pictures = []
     train = [(row["step"], row["loss"]) for row in run["train"] if "loss" in row]
@@ -202,7 +203,7 @@ def _short(task: str) -> str:
     return os.path.basename(task.split("=")[1].split(":")[0]) if "=" in task else task
 
 
-def _picture(title: str, lines: Mapping[str, List[Tuple[float, float]]]) -> Dict[str, Any]:
+def _picture(title: str, lines: Mapping[str, list[tuple[float, float]]]) -> dict[str, Any]:
     xs = [x for line in lines.values() for x, _ in line]
     ys = [y for line in lines.values() for _, y in line]
     left, right, low, high = min(xs), max(xs), min(ys), max(ys)
@@ -228,11 +229,11 @@ def _picture(title: str, lines: Mapping[str, List[Tuple[float, float]]]) -> Dict
     }
 
 
-def changed_words(before: str, after: str) -> List[Tuple[str, bool]]:
+def changed_words(before: str, after: str) -> list[tuple[str, bool]]:
     """The text ``after`` in pieces, each with whether the text ``before`` has it not."""
     one, other = before.split(), after.split()
     matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
-    pieces: List[Tuple[str, bool]] = []
+    pieces: list[tuple[str, bool]] = []
     for action, _, _, start, end in matcher.get_opcodes():
         if end > start:
             pieces.append((" ".join(other[start:end]), action != "equal"))

@@ -2,8 +2,9 @@
 
 import statistics
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, List, Sequence
+from typing import Any
 
 from parlai_cu import named
 from parlai_cu.errors import UsageError
@@ -42,7 +43,7 @@ def repeats(reply: str) -> bool:
     return any(count >= 3 for count in counts.values())
 
 
-def check_replies(pairs: Sequence[Pair]) -> List[Check]:
+def check_replies(pairs: Sequence[Pair]) -> list[Check]:
     """
     Empty, circling, over-long and uniform replies, beside the live model's.
 
@@ -51,7 +52,7 @@ def check_replies(pairs: Sequence[Pair]) -> List[Check]:
     if not pairs:
         return []
     longest = 2 * max(len(tokens(pair.label)) for pair in pairs)
-    kinds: List[Any] = [
+    kinds: list[Any] = [
         ("empty replies", lambda reply: not reply.strip()),
         ("replies that go round in circles", repeats),
         (f"replies of over {longest} words", lambda reply: len(tokens(reply)) > longest),
@@ -108,7 +109,7 @@ def check_size(before: int, after: int, most: float) -> Check:
     return Check("size", "safety", PASS if after <= most * before else FAIL, words)
 
 
-def user_checks(names: Sequence[str]) -> List[Callable[[Sequence[Pair]], Any]]:
+def user_checks(names: Sequence[str]) -> list[Callable[[Sequence[Pair]], Any]]:
     """
     The functions that ``--gate`` names.
 

@@ -7,8 +7,8 @@ normal with variance 1 / (4 n).
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Callable, Optional, Sequence
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def tf_idf(texts: Sequence[str]) -> np.ndarray:
 
 def two_sample(
     one: Sequence[str], other: Sequence[str], embed: Embed = tf_idf, seed: int = 0
-) -> Optional[TwoSample]:
+) -> TwoSample | None:
     """
     Test two samples of texts; equally many of each are used.
 

@@ -6,8 +6,8 @@ so that any corpus will do; a value that is a common word ("gold") is not found.
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Dict, FrozenSet, Iterable, List, Sequence, Set, Tuple
 
 _NUMBER = r"\d+(?:[.:,/-]\d+)*"
 _TOKEN = re.compile(rf"{_NUMBER}|[^\W\d_]+(?:['’][^\W\d_]+)?|[.!?]")
@@ -27,7 +27,7 @@ class Example:
 
     text: str
     label: str
-    history: Tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
 
     @property
     def context(self) -> str:
@@ -35,7 +35,7 @@ class Example:
         return "\n".join([*self.history, self.text])
 
     @property
-    def key(self) -> Tuple[str, str]:
+    def key(self) -> tuple[str, str]:
         """Context and answer without case and spacing: the same key, the same example."""
         return normal(self.context), normal(self.label)
 
@@ -45,7 +45,7 @@ def normal(text: str) -> str:
     return " ".join(token for token in tokens(text) if token not in ".!?")
 
 
-def tokens(text: str, keep_case: bool = False) -> List[str]:
+def tokens(text: str, keep_case: bool = False) -> list[str]:
     """
     Words, numbers and sentence ends of a text; "1 . 50" is a tokenised 1.50.
 
@@ -57,9 +57,9 @@ def tokens(text: str, keep_case: bool = False) -> List[str]:
     return _TOKEN.findall(joined if keep_case else joined.lower())
 
 
-def values(text: str) -> Set[str]:
+def values(text: str) -> set[str]:
     """Numbers, and names: words with a capital that do not begin a sentence."""
-    found: Set[str] = set()
+    found: set[str] = set()
     begins = True
     for token in tokens(text, keep_case=True):
         if token[0].isdigit():
@@ -70,7 +70,7 @@ def values(text: str) -> Set[str]:
     return found
 
 
-def stated_values(example: Example) -> FrozenSet[str]:
+def stated_values(example: Example) -> frozenset[str]:
     """The values that an answer tells: those that were not said before."""
     said = set(tokens(example.context))
     return frozenset(value for value in values(example.label) if value not in said)
@@ -97,17 +97,17 @@ def contradict(one: Example, other: Example) -> bool:
 
 def contradictions(
     examples: Iterable[Example], others: Iterable[Example]
-) -> List[Tuple[Example, Example]]:
+) -> list[tuple[Example, Example]]:
     """
     Pairs of examples with the same context whose answers contradict, one pair for each context.
 
     :param examples: of each the pair has one
     :param others: where the second of the pair is looked for
     """
-    by_context: Dict[str, List[Example]] = {}
+    by_context: dict[str, list[Example]] = {}
     for example in others:
         by_context.setdefault(normal(example.context), []).append(example)
-    found: Dict[str, Tuple[Example, Example]] = {}
+    found: dict[str, tuple[Example, Example]] = {}
     for example in examples:
         context = normal(example.context)
         for other in by_context.get(context, ()):
@@ -116,7 +116,7 @@ def contradictions(
     return list(found.values())
 
 
-def pairs(text: str) -> Set[Tuple[str, str]]:
+def pairs(text: str) -> set[tuple[str, str]]:
     """Each two words that follow each other, values left out: how a thing is said."""
     gone = values(text)
     words = [_GAP if word in gone else word for word in tokens(text)]
@@ -131,8 +131,8 @@ class Wording:
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self.words: Set[str] = set()
-        self.pairs: Set[Tuple[str, str]] = set()
+        self.words: set[str] = set()
+        self.pairs: set[tuple[str, str]] = set()
         for text in texts:
             self.words.update(tokens(text))
             self.pairs |= pairs(text)

@@ -22,7 +22,7 @@ import bisect
 import collections
 import dataclasses
 import math
-from typing import Callable, Deque, Dict, List, Optional, Tuple
+from collections.abc import Callable
 
 RISK = 0.05
 # a turn is slow when it takes longer than so many times the live version's median
@@ -33,7 +33,7 @@ FAILED, SLOWED, DISLIKED = "failed", "slow", "rated down"
 LIVE, CANARY = "live", "canary"
 
 
-def interval(count: int, total: int, alpha: float) -> Tuple[float, float]:
+def interval(count: int, total: int, alpha: float) -> tuple[float, float]:
     """
     A confidence sequence's interval for a probability.
 
@@ -79,11 +79,11 @@ class Guard:
 
     def __init__(self, risk: float = RISK) -> None:
         self.alpha = risk / 6
-        self.counts: Dict[str, Dict[str, Count]] = {
+        self.counts: dict[str, dict[str, Count]] = {
             arm: {what: Count() for what in (FAILED, SLOWED, DISLIKED)} for arm in (LIVE, CANARY)
         }
-        self._recent: Deque[float] = collections.deque()
-        self._ranked: List[float] = []
+        self._recent: collections.deque[float] = collections.deque()
+        self._ranked: list[float] = []
 
     def turn(self, arm: str, seconds: float, failed: bool) -> None:
         """
@@ -112,11 +112,11 @@ class Guard:
         """
         self.counts[arm][DISLIKED].add(not up)
 
-    def median(self) -> Optional[float]:
+    def median(self) -> float | None:
         """Seconds of the live version's median turn; None while too few are known."""
         return self._ranked[len(self._ranked) // 2] if len(self._ranked) >= _FEWEST else None
 
-    def breach(self) -> Optional[str]:
+    def breach(self) -> str | None:
         """Why the canary is to be taken back, in words and numbers; None where it is not."""
         for what in (FAILED, SLOWED, DISLIKED):
             live, canary = self.counts[LIVE][what], self.counts[CANARY][what]
@@ -130,7 +130,7 @@ class Guard:
                 )
         return None
 
-    def status(self) -> Dict[str, Dict[str, str]]:
+    def status(self) -> dict[str, dict[str, str]]:
         """The counts, for people."""
         return {
             arm: {what: f"{one.count} of {one.total}" for what, one in counts.items()}

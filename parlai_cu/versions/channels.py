@@ -7,7 +7,7 @@ It is replaced as a whole, so that pointer and history can never disagree.
 
 import json
 import re
-from typing import List, Optional, Sequence
+from collections.abc import Sequence
 
 from parlai_cu.errors import VersionsError
 from parlai_cu.versions.records import Promotion
@@ -31,7 +31,7 @@ def check_name(channel: str) -> None:
         )
 
 
-def read(text: Optional[str], path: str) -> List[Promotion]:
+def read(text: str | None, path: str) -> list[Promotion]:
     """
     The history that a channel's file holds, oldest first.
 
@@ -53,12 +53,12 @@ def write(history: Sequence[Promotion]) -> str:
     return "".join(json.dumps(change._asdict()) + "\n" for change in history)
 
 
-def live(history: Sequence[Promotion]) -> Optional[str]:
+def live(history: Sequence[Promotion]) -> str | None:
     """What is in force; None where nothing was promoted yet."""
     return history[-1].id if history else None
 
 
-def before(history: Sequence[Promotion]) -> Optional[str]:
+def before(history: Sequence[Promotion]) -> str | None:
     """
     What a rollback goes back to: what was live before the version that is.
 
@@ -68,9 +68,9 @@ def before(history: Sequence[Promotion]) -> Optional[str]:
     return stack[-2] if len(stack) > 1 else None
 
 
-def stacked(history: Sequence[Promotion]) -> List[str]:
+def stacked(history: Sequence[Promotion]) -> list[str]:
     """The versions that rollbacks would go back to, oldest first; the last is live."""
-    stack: List[str] = []
+    stack: list[str] = []
     for change in history:
         if change.action == ROLLBACK and change.id in stack[:-1]:
             del stack[len(stack) - stack[::-1].index(change.id) :]

@@ -5,7 +5,8 @@ import json
 import os
 import shutil
 import tempfile
-from typing import Any, Callable, Dict, NamedTuple, Optional
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 
@@ -34,10 +35,10 @@ class Base(NamedTuple):
     """
 
     version: Version
-    contents: Dict[str, Any]
+    contents: dict[str, Any]
 
 
-def write_json(path: str, value: Any, indent: Optional[int] = 1) -> None:
+def write_json(path: str, value: Any, indent: int | None = 1) -> None:
     """Write a value as JSON (``indent``: spaces a level) that nobody reads yet."""
     files.step(f"write {path}")
     with open(path, "w") as f:
@@ -74,7 +75,7 @@ def model_file(version: Version, cache: str, part: Part, find: Find) -> str:
     return os.path.join(folder, MODEL)
 
 
-def read_tensors(version: Version, part: Part, find: Find) -> Dict[str, torch.Tensor]:
+def read_tensors(version: Version, part: Part, find: Find) -> dict[str, torch.Tensor]:
     """
     All tensors of a version, in their shapes, deltas applied; not yet compared with its content
     hash.
@@ -141,7 +142,7 @@ def _apply(version: Version, target: str, part: Part, find: Find) -> None:
     torch.save(tensors.put_together(tensors.Contents(held, frame)), target)
 
 
-def _compare(version: Version, held: Dict[str, torch.Tensor], frame: Any) -> None:
+def _compare(version: Version, held: dict[str, torch.Tensor], frame: Any) -> None:
     found = tensors.content_hash(tensors.hashes(held), frame)
     if found != version.content:
         raise VersionsError(

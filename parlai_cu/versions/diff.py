@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import math
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -41,8 +42,8 @@ class BlockChange:
     removed: int
     elements: int
     numel: int
-    moved: Optional[float]
-    largest: Optional[float]
+    moved: float | None
+    largest: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +60,12 @@ class VersionDiff:
 
     one: str
     other: str
-    blocks: Tuple[BlockChange, ...]
-    settings: Mapping[str, Tuple[Any, Any]]
-    files: Tuple[str, ...]
+    blocks: tuple[BlockChange, ...]
+    settings: Mapping[str, tuple[Any, Any]]
+    files: tuple[str, ...]
 
     @property
-    def changed(self) -> List[BlockChange]:
+    def changed(self) -> list[BlockChange]:
         """The blocks that moved, most moved first."""
         blocks = [block for block in self.blocks if block.changed or block.added or block.removed]
         return sorted(blocks, key=lambda b: -(b.moved if b.moved is not None else math.inf))
@@ -83,7 +84,7 @@ def compare(shelf: Shelf, one: Version, other: Version) -> VersionDiff:
     old = checkout.read_tensors(one, shelf.part, shelf.read)
     new = checkout.read_tensors(other, shelf.part, shelf.read)
     paths = [*before, *(path for path in after if path not in before)]
-    blocks: Dict[str, List[str]] = {}
+    blocks: dict[str, list[str]] = {}
     for path in paths:
         blocks.setdefault(_block(path), []).append(path)
     return VersionDiff(
@@ -97,7 +98,7 @@ def compare(shelf: Shelf, one: Version, other: Version) -> VersionDiff:
 
 def _change(
     block: str,
-    paths: List[str],
+    paths: list[str],
     old: Mapping[str, torch.Tensor],
     new: Mapping[str, torch.Tensor],
     differ: Any,
@@ -136,7 +137,7 @@ def _block(path: str) -> str:
     return block_of(path[len(_WEIGHTS) :]) if path.startswith(_WEIGHTS) else path
 
 
-def _settings(shelf: Shelf, one: Version, other: Version) -> Dict[str, Tuple[Any, Any]]:
+def _settings(shelf: Shelf, one: Version, other: Version) -> dict[str, tuple[Any, Any]]:
     opts = []
     for version in (one, other):
         with open(shelf.part(version, _SETTINGS)) as f:
@@ -149,7 +150,7 @@ def _settings(shelf: Shelf, one: Version, other: Version) -> Dict[str, Tuple[Any
     }
 
 
-def _files(one: Version, other: Version) -> Tuple[str, ...]:
+def _files(one: Version, other: Version) -> tuple[str, ...]:
     stored = {checkout.MODEL, checkout.DELTA, checkout.CONTENTS, _SETTINGS}
     names = sorted({*one.files, *other.files} - stored)
     hashes = [[v.files[n].sha256 if n in v.files else None for n in names] for v in (one, other)]

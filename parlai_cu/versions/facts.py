@@ -6,7 +6,8 @@ its snapshot. What a version was gated with, or went live with, can be restored 
 """
 
 import contextlib
-from typing import Any, Iterator, Optional
+from collections.abc import Iterator
+from typing import Any
 
 from parlai_cu.errors import KnowledgeError, VersionsError
 from parlai_cu.knowledge.factory import open_knowledge_base
@@ -14,14 +15,14 @@ from parlai_cu.versions import channels
 from parlai_cu.versions.store import VersionStore
 
 
-def uri_of(store: VersionStore, version: str) -> Optional[str]:
+def uri_of(store: VersionStore, version: str) -> str | None:
     """The one knowledge base that a version answers with; None where it has none, or several."""
     uri = store.settings(version).get("kb")
     # of several each would need a state of its own
     return uri if isinstance(uri, str) and uri and "," not in uri else None
 
 
-def snapshot_now(store: VersionStore, version: str) -> Optional[str]:
+def snapshot_now(store: VersionStore, version: str) -> str | None:
     """The state that a version's knowledge base is in; None where it has none, or none answers."""
     uri = uri_of(store, version)
     if uri is None:
@@ -33,7 +34,7 @@ def snapshot_now(store: VersionStore, version: str) -> Optional[str]:
         return None
 
 
-def snapshot_of(store: VersionStore, version: str, channel: str) -> Optional[str]:
+def snapshot_of(store: VersionStore, version: str, channel: str) -> str | None:
     """
     The state of the facts that a version of a channel goes with.
 
@@ -47,7 +48,7 @@ def snapshot_of(store: VersionStore, version: str, channel: str) -> Optional[str
     return found.kb_snapshot
 
 
-def differing(store: VersionStore, version: str, channel: str) -> Optional[int]:
+def differing(store: VersionStore, version: str, channel: str) -> int | None:
     """How many facts are not as a version of a channel has them; None where that cannot be told."""
     wanted, uri = snapshot_of(store, version, channel), uri_of(store, version)
     if wanted is None or uri is None:

@@ -3,7 +3,8 @@
 import json
 import os
 import shutil
-from typing import Any, Dict, Mapping, NamedTuple, Optional
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 
@@ -25,7 +26,7 @@ class StoredModel(NamedTuple):
     :param is_delta: whether the tensors of another version are needed
     """
 
-    files: Dict[str, StoredFile]
+    files: dict[str, StoredFile]
     is_delta: bool
 
 
@@ -52,9 +53,7 @@ class ModelImporter:
         self.content = tensors.content_hash(self.hashes, self.held.frame)
         self.model_bytes = os.path.getsize(model_file)
 
-    def write(
-        self, folder: str, base: Optional[checkout.Base], wanted: Optional[bool]
-    ) -> StoredModel:
+    def write(self, folder: str, base: checkout.Base | None, wanted: bool | None) -> StoredModel:
         """
         Write everything but the version's record.
 
@@ -75,7 +74,7 @@ class ModelImporter:
             self._write_beside(folder)
             return StoredModel(self._recorded(folder, base if is_delta else None), is_delta)
 
-    def _changed(self, of_base: Mapping[str, str]) -> Dict[str, torch.Tensor]:
+    def _changed(self, of_base: Mapping[str, str]) -> dict[str, torch.Tensor]:
         return {
             path: tensor
             for path, tensor in self.held.tensors.items()
@@ -105,7 +104,7 @@ class ModelImporter:
                 target = checkout.MODEL + entry[len(name) :]
                 shutil.copyfile(os.path.join(source, entry), os.path.join(folder, target))
 
-    def _recorded(self, folder: str, base: Optional[checkout.Base]) -> Dict[str, StoredFile]:
+    def _recorded(self, folder: str, base: checkout.Base | None) -> dict[str, StoredFile]:
         found = {}
         for name in sorted(os.listdir(folder)):
             path = os.path.join(folder, name)
@@ -123,7 +122,7 @@ class ModelImporter:
         return found
 
 
-def _read_opt(model_file: str) -> Dict[str, Any]:
+def _read_opt(model_file: str) -> dict[str, Any]:
     for path, what in ((model_file, "model file"), (model_file + ".opt", "options (.opt)")):
         if not os.path.isfile(path):
             raise ModelFileError(f"--model-file {model_file}: no {what} at {path}{near_file(path)}")

@@ -7,7 +7,8 @@ import importlib.metadata
 import os
 import platform
 import socket
-from typing import Any, Dict, Mapping, NamedTuple, Optional
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from parlai_cu.errors import VersionsError
 from parlai_cu.types import Verdict
@@ -28,7 +29,7 @@ class StoredFile:
 
     sha256: str
     size: int
-    at: Optional[str] = None
+    at: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,20 +65,20 @@ class Version:
     who: str
     mode: str
     agent: str
-    parent: Optional[str]
-    delta_of: Optional[str]
+    parent: str | None
+    delta_of: str | None
     depth: int
     files: Mapping[str, StoredFile]
     content: str
     model_bytes: int
     data: Mapping[str, Any]
-    seed: Optional[int]
+    seed: int | None
     metrics: Mapping[str, Any]
-    verdict: Optional[Verdict]
-    kb_snapshot: Optional[str]
+    verdict: Verdict | None
+    kb_snapshot: str | None
     packages: Mapping[str, str]
     note: str = ""
-    pruned: Optional[str] = None
+    pruned: str | None = None
 
     @property
     def stored_bytes(self) -> int:
@@ -109,10 +110,10 @@ class Promotion(NamedTuple):
     why: str
     forced: bool
     action: str
-    kb_snapshot: Optional[str] = None
+    kb_snapshot: str | None = None
 
 
-def to_json(version: Version) -> Dict[str, Any]:
+def to_json(version: Version) -> dict[str, Any]:
     """A version as plain values."""
     return dataclasses.asdict(version)
 
@@ -145,7 +146,7 @@ def _inside(name: str) -> str:
 
 def now() -> str:
     """The time, ISO, UTC, to the second."""
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def whoami() -> str:
@@ -157,7 +158,7 @@ def whoami() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def packages() -> Dict[str, str]:
+def packages() -> dict[str, str]:
     """The versions of what a model's replies may depend on."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:

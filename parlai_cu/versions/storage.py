@@ -12,7 +12,8 @@ import json
 import os
 import shutil
 import tempfile
-from typing import Any, Iterator, List, Optional
+from collections.abc import Iterator
+from typing import Any
 
 from parlai_cu import files
 from parlai_cu.errors import VersionsError
@@ -49,7 +50,7 @@ class Storage:
         path = self.path(*names)
         return bool(self._manager.exists(path)) if self.remote else os.path.lexists(path)
 
-    def names(self, *names: str) -> List[str]:
+    def names(self, *names: str) -> list[str]:
         """What a folder holds, sorted; nothing where it is missing."""
         path = self.path(*names)
         with translate_errors(path):
@@ -58,7 +59,7 @@ class Storage:
             found = self._manager.ls(path) if self.remote else os.listdir(path)
             return sorted(os.path.basename(name.rstrip("/")) for name in found)
 
-    def read(self, *names: str) -> Optional[str]:
+    def read(self, *names: str) -> str | None:
         """The text of a small file; None where it is missing."""
         path = self.path(*names)
         with translate_errors(path):

@@ -23,12 +23,14 @@ Use::
     store.rollback()
 """
 
+import builtins
 import contextlib
 import json
 import os
 import shutil
 import uuid
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Set
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from parlai_cu.errors import VersionsError, nearest
 from parlai_cu.types import Verdict
@@ -74,7 +76,7 @@ class VersionStore:
         create: bool = False,
         *,
         path_manager: Any = None,
-        cache: Optional[str] = None,
+        cache: str | None = None,
     ) -> None:
         self.path = path
         self._storage = Storage(path, path_manager)
@@ -100,15 +102,15 @@ class VersionStore:
         model_file: str,
         *,
         mode: str,
-        parent: Optional[str] = None,
-        metrics: Optional[Mapping[str, Any]] = None,
-        verdict: Optional[Verdict] = None,
-        data: Optional[Mapping[str, Any]] = None,
-        seed: Optional[int] = None,
-        kb_snapshot: Optional[str] = None,
-        delta: Optional[bool] = None,
+        parent: str | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        verdict: Verdict | None = None,
+        data: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        kb_snapshot: str | None = None,
+        delta: bool | None = None,
         note: str = "",
-        who: Optional[str] = None,
+        who: str | None = None,
     ) -> Version:
         """
         Make a ParlAI model a version. Its own files are only read.
@@ -167,7 +169,7 @@ class VersionStore:
                 self._storage.publish(staged, RECORD, FOLDER, version.id)
         return version
 
-    def _delta_base(self, above: Optional[Version]) -> Optional[checkout.Base]:
+    def _delta_base(self, above: Version | None) -> checkout.Base | None:
         if above is None or above.pruned or above.depth >= checkout.MAX_DEPTH:
             return None
         return checkout.Base(above, self._shelf.contents(above))
@@ -196,7 +198,7 @@ class VersionStore:
         hint = f"; nearest: {', '.join(close)}" if close else "; it has none yet"
         raise VersionsError(f"version {name}: --versions {self.path} has no such{hint}")
 
-    def list(self, pruned: bool = False) -> List[Version]:
+    def list(self, pruned: bool = False) -> list[Version]:
         """
         All versions, oldest first.
 
@@ -215,7 +217,7 @@ class VersionStore:
         """
         return self._shelf.model_file(self.get(version))
 
-    def settings(self, version: str) -> Dict[str, Any]:
+    def settings(self, version: str) -> dict[str, Any]:
         """
         The options of a version's model.
 
@@ -224,7 +226,7 @@ class VersionStore:
         found = self.get(version)
         refuse_pruned(found)
         with open(self._shelf.part(found, f"{checkout.MODEL}.opt"), encoding="utf-8") as f:
-            held: Dict[str, Any] = json.load(f)
+            held: dict[str, Any] = json.load(f)
         return held
 
     def diff(self, one: str, other: str) -> VersionDiff:
@@ -250,11 +252,11 @@ class VersionStore:
 
     # -- channels ----------------------------------------------------------------------------
 
-    def channel(self, name: str = LIVE) -> Optional[str]:
+    def channel(self, name: str = LIVE) -> str | None:
         """The id of the version that a channel serves; None where none was promoted yet."""
         return channels.live(self.history(name))
 
-    def channels(self) -> Dict[str, str]:
+    def channels(self) -> dict[str, str]:
         """Channel -> id of the version that it serves."""
         heads = {}
         for name in self._storage.names():
@@ -264,7 +266,7 @@ class VersionStore:
                     heads[name] = head
         return heads
 
-    def history(self, name: str = LIVE) -> List[Promotion]:
+    def history(self, name: str = LIVE) -> builtins.list[Promotion]:
         """Every change of what a channel serves, oldest first."""
         channels.check_name(name)
         return channels.read(self._storage.read(name), self._storage.path(name))
@@ -284,11 +286,11 @@ class VersionStore:
         version: str,
         channel: str = LIVE,
         *,
-        expected: Optional[str] = _CURRENT,
+        expected: str | None = _CURRENT,
         force: bool = False,
-        who: Optional[str] = None,
+        who: str | None = None,
         why: str = "",
-        kb_snapshot: Optional[str] = None,
+        kb_snapshot: str | None = None,
     ) -> Promotion:
         """
         Serve a version from now on.
@@ -329,11 +331,11 @@ class VersionStore:
         self,
         channel: str = LIVE,
         *,
-        to: Optional[str] = None,
-        expected: Optional[str] = _CURRENT,
-        who: Optional[str] = None,
+        to: str | None = None,
+        expected: str | None = _CURRENT,
+        who: str | None = None,
         why: str = "",
-        kb_snapshot: Optional[str] = None,
+        kb_snapshot: str | None = None,
     ) -> Promotion:
         """
         Serve what the channel served before; called again, what it served before that.
@@ -374,7 +376,7 @@ class VersionStore:
             raise VersionsError(f"version {version.id} was never served: promote it instead")
         return version.id
 
-    def _append(self, channel: str, change: Promotion, expected: Optional[str]) -> None:
+    def _append(self, channel: str, change: Promotion, expected: str | None) -> None:
         with self._storage.locked():
             history = self.history(channel)
             head = channels.live(history)
@@ -397,7 +399,7 @@ class VersionStore:
 
     # -- keeping order -----------------------------------------------------------------------
 
-    def verify(self, version: Optional[str] = None) -> List[str]:
+    def verify(self, version: str | None = None) -> builtins.list[str]:
         """
         Look whether all files are there and have their hashes.
 
@@ -405,7 +407,7 @@ class VersionStore:
             directory, where missing
         :return: what is wrong, in words; nothing where all is well
         """
-        problems: List[str] = []
+        problems: list[str] = []
         if version is not None:
             chosen = self._shelf.lineage(self.get(version))
         else:
@@ -418,7 +420,7 @@ class VersionStore:
                     problems.append(str(error))
         return problems + [problem for found in chosen for problem in self._shelf.problems(found)]
 
-    def prune(self, keep: int = 3, dry_run: bool = False) -> List[Version]:
+    def prune(self, keep: int = 3, dry_run: bool = False) -> builtins.list[Version]:
         """
         Remove the files of versions that nothing leads to.
 
@@ -444,13 +446,13 @@ class VersionStore:
                 self._tidy()
         return gone
 
-    def _reachable(self, existing: Iterable[Version], keep: int) -> Set[str]:
+    def _reachable(self, existing: Iterable[Version], keep: int) -> set[str]:
         by_id = {version.id: version for version in existing}
         wanted = [version.id for version in list(by_id.values())[-keep:]]
         for name in self.channels():
             stack = channels.stacked(self.history(name))
             wanted += stack[-keep - 1 :]
-        reached: Set[str] = set()
+        reached: set[str] = set()
         for name in wanted:
             if name in by_id:
                 reached.update(version.id for version in self._shelf.lineage(by_id[name]))
@@ -466,7 +468,7 @@ class VersionStore:
                 shutil.rmtree(os.path.join(self._shelf.cache, version.id), ignore_errors=True)
         checkout.remove_stale(self._storage)
 
-    def _foreign(self) -> List[str]:
+    def _foreign(self) -> builtins.list[str]:
         """What lies in the directory and is not ours."""
         found = [
             self._storage.path(name)
@@ -481,7 +483,7 @@ class VersionStore:
         ]
         return [f"{path} is no part of a versions directory; it is ignored" for path in found]
 
-    def _create(self) -> Dict[str, Any]:
+    def _create(self) -> dict[str, Any]:
         others = [
             name
             for name in self._storage.names()
@@ -498,7 +500,7 @@ class VersionStore:
             if held is None:
                 held = {"format": FORMAT, "id": uuid.uuid4().hex, "last": 0}
                 self._storage.write_json(held, STORE)
-        made: Dict[str, Any] = held
+        made: dict[str, Any] = held
         return made
 
     def _refuse_missing(self) -> Any:

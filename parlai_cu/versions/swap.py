@@ -6,7 +6,7 @@ that is to be live next, else the canary, else the one that pinned conversations
 """
 
 import hashlib
-from typing import Collection, List, Optional
+from collections.abc import Collection
 
 NONE, CONVERSATION = "none", "conversation"
 PINS = (NONE, CONVERSATION)
@@ -38,11 +38,11 @@ class VersionRouter:
 
     def __init__(self, limit: int = 2, pin: bool = False, canary_share: float = 0.0) -> None:
         self.limit, self.pin, self.canary_share = limit, pin, canary_share
-        self.live: Optional[str] = None
-        self.canary: Optional[str] = None
-        self.residents: List[str] = []
+        self.live: str | None = None
+        self.canary: str | None = None
+        self.residents: list[str] = []
 
-    def choose(self, conversation: str, begun_on: Optional[str] = None) -> str:
+    def choose(self, conversation: str, begun_on: str | None = None) -> str:
         """
         The version of a conversation's next turn.
 
@@ -58,8 +58,8 @@ class VersionRouter:
         return self.live
 
     def next_load(
-        self, live: Optional[str], canary: Optional[str], unusable: Collection[str]
-    ) -> Optional[str]:
+        self, live: str | None, canary: str | None, unusable: Collection[str]
+    ) -> str | None:
         """
         The version to be loaded next; None where all that is wanted is there.
 
@@ -72,7 +72,7 @@ class VersionRouter:
                 return wanted
         return None
 
-    def leaving(self, incoming: str) -> List[str]:
+    def leaving(self, incoming: str) -> list[str]:
         """
         Which models have to leave memory before an ``incoming`` one can be loaded.
 
@@ -97,7 +97,7 @@ class VersionRouter:
         if version in self.residents:
             self.residents.remove(version)
 
-    def serve(self, live: Optional[str], canary: Optional[str]) -> None:
+    def serve(self, live: str | None, canary: str | None) -> None:
         """
         Take over what the channels say, as far as it is in memory.
 

@@ -9,7 +9,8 @@ A model file is nested dictionaries of tensors and plain values. It is taken apa
 import collections
 import hashlib
 import json
-from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Tuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import torch
 
@@ -29,11 +30,11 @@ class Contents(NamedTuple):
     :param frame: all else, as JSON values
     """
 
-    tensors: Dict[str, torch.Tensor]
+    tensors: dict[str, torch.Tensor]
     frame: Any
 
 
-def without_training(states: Mapping[str, Any]) -> Dict[str, Any]:
+def without_training(states: Mapping[str, Any]) -> dict[str, Any]:
     """
     The states in a model file without optimizer, schedule and where a run of ours would go on.
     """
@@ -52,17 +53,17 @@ def take_apart(states: Mapping[str, Any]) -> Contents:
 
     :raises ModelFileError: when something is neither a tensor nor a plain value
     """
-    tensors: Dict[str, torch.Tensor] = {}
+    tensors: dict[str, torch.Tensor] = {}
     return Contents(tensors, _frame(dict(states), "", tensors, {}))
 
 
-def put_together(contents: Contents) -> Dict[str, Any]:
+def put_together(contents: Contents) -> dict[str, Any]:
     """The dictionary that :func:`take_apart` was given."""
-    states: Dict[str, Any] = _unframe(contents.frame, contents.tensors)
+    states: dict[str, Any] = _unframe(contents.frame, contents.tensors)
     return states
 
 
-def hashes(tensors: Mapping[str, torch.Tensor]) -> Dict[str, str]:
+def hashes(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
     """Path -> SHA-256 of type, shape and bytes, of tensors."""
     return {name: tensor_hash(tensor) for name, tensor in tensors.items()}
 
@@ -101,7 +102,7 @@ def save_tensors(tensors: Mapping[str, torch.Tensor], path: str) -> None:
     save_file(copies, path)
 
 
-def load_tensors(path: str) -> Dict[str, torch.Tensor]:
+def load_tensors(path: str) -> dict[str, torch.Tensor]:
     """
     Tensors by name, in their shapes, of the safetensors format.
 
@@ -126,7 +127,7 @@ def _bytes(tensor: torch.Tensor) -> Any:
 _PLAIN = (str, bool, int, type(None))
 
 
-def _frame(value: Any, path: str, tensors: Dict[str, torch.Tensor], seen: Dict[Any, str]) -> Any:
+def _frame(value: Any, path: str, tensors: dict[str, torch.Tensor], seen: dict[Any, str]) -> Any:
     if isinstance(value, torch.Tensor):
         return {"tensor": _place(value, path, tensors, seen)}
     if type(value) in _PLAIN:
@@ -175,7 +176,7 @@ def _unframe(frame: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
         return tensors[held]
     if kind == "dtype":
         return getattr(torch, held.rpartition(".")[2])
-    simple: Dict[str, Callable[[str], Any]] = {
+    simple: dict[str, Callable[[str], Any]] = {
         "float": float.fromhex,
         "bytes": bytes.fromhex,
         "device": torch.device,
@@ -184,10 +185,10 @@ def _unframe(frame: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
 
 
 def _place(
-    tensor: torch.Tensor, path: str, tensors: Dict[str, torch.Tensor], seen: Dict[Any, str]
+    tensor: torch.Tensor, path: str, tensors: dict[str, torch.Tensor], seen: dict[Any, str]
 ) -> str:
     """The path under which a tensor is kept: that of its first place."""
-    key: Tuple[Any, ...] = (
+    key: tuple[Any, ...] = (
         tensor.data_ptr() if tensor.numel() else path,
         tensor.dtype,
         tuple(tensor.shape),

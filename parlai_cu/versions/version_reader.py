@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from parlai_cu.errors import VersionsError
 from parlai_cu.versions import checkout, records
@@ -26,7 +26,7 @@ class Shelf:
         self.storage = storage
         self.cache = cache
 
-    def ids(self) -> List[str]:
+    def ids(self) -> list[str]:
         """The ids of all versions, also of pruned ones, oldest first."""
         found = [
             name
@@ -52,7 +52,7 @@ class Shelf:
             )
         return version
 
-    def named(self, name: str) -> Optional[Version]:
+    def named(self, name: str) -> Version | None:
         """
         A version by its id, its number or a beginning of its id; None where there is none.
 
@@ -69,7 +69,7 @@ class Shelf:
             raise VersionsError(f"version {name}: could be {', '.join(found)}")
         return self.read(found[0]) if found else None
 
-    def lineage(self, version: Version) -> List[Version]:
+    def lineage(self, version: Version) -> list[Version]:
         """A version and all that it needs: the versions its deltas are against."""
         line = [version]
         while line[-1].delta_of is not None:
@@ -96,7 +96,7 @@ class Shelf:
             )
         return local
 
-    def problems(self, version: Version) -> List[str]:
+    def problems(self, version: Version) -> list[str]:
         """What is wrong with a version's files, in words."""
         found = []
         for name in () if version.pruned else version.files:
@@ -106,10 +106,10 @@ class Shelf:
                 found.append(str(error))
         return found
 
-    def contents(self, version: Version) -> Dict[str, Any]:
+    def contents(self, version: Version) -> dict[str, Any]:
         """What a version's contents.json holds: the hash of each tensor, and the frame."""
         with open(self.part(version, checkout.CONTENTS)) as f:
-            held: Dict[str, Any] = json.load(f)
+            held: dict[str, Any] = json.load(f)
         return held
 
     def model_file(self, version: Version) -> str:

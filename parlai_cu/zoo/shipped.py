@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Dict
 
 from parlai_cu import files
 from parlai_cu.errors import ModelFileError
@@ -40,7 +39,7 @@ def install(name: str, datapath: str) -> None:
     :raises ModelFileError: a shipped file does not have its checksum
     """
     folder = folder_of(name)
-    sums: Dict[str, str] = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+    sums: dict[str, str] = json.loads((folder / SUMS).read_text(encoding="utf-8"))
     target = Path(datapath) / "models" / name
     target.mkdir(parents=True, exist_ok=True)
     for source, expected in sums.items():

@@ -1,7 +1,8 @@
 """What the tests of the agents share."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ def distil(
     """``distil(**options)``: the main command with a tiny teacher; the student's path."""
 
     def run(**options: Any) -> str:
-        settings: Dict[str, Any] = dict(
+        settings: dict[str, Any] = dict(
             model="distill_student",
             teacher_model=deployed(GENERATOR),
             model_file=str(tmp_path / "student" / "model"),
@@ -41,19 +42,19 @@ def distil(
 
 
 @pytest.fixture
-def warned(monkeypatch: pytest.MonkeyPatch) -> List[str]:
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What ParlAI's log was warned of."""
     import parlai.utils.logging
 
-    told: List[str] = []
+    told: list[str] = []
     monkeypatch.setattr(parlai.utils.logging, "warning", told.append)
     return told
 
 
 @pytest.fixture
-def mixed(monkeypatch: pytest.MonkeyPatch) -> List[Dict[str, Any]]:
+def mixed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What each step made of its batch: roles, losses and the mixture."""
-    seen: List[Dict[str, Any]] = []
+    seen: list[dict[str, Any]] = []
     stock = DistillStudentAgent.whole_loss
 
     def whole_loss(self: Any, gold: torch.Tensor) -> torch.Tensor:

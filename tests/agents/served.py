@@ -3,8 +3,9 @@
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import torch
 
@@ -25,7 +26,7 @@ class Versions:
         self.folder, self.model_file = folder, model_file
         self.store = VersionStore(str(folder / "store"), create=True)
 
-    def add(self, seed: int, spoil: Callable[[Dict[str, Any], Dict[str, Any]], None] = None) -> str:  # type: ignore[assignment]
+    def add(self, seed: int, spoil: Callable[[dict[str, Any], dict[str, Any]], None] = None) -> str:  # type: ignore[assignment]
         """The model with other weights; ``spoil`` may change weights and settings."""
         target = self.folder / f"model{seed}" / "model"
         target.parent.mkdir()
@@ -82,6 +83,6 @@ def until(happened: Callable[[], Any]) -> None:
         time.sleep(0.01)
 
 
-def heard(agent: Any) -> List[str]:
+def heard(agent: Any) -> list[str]:
     """All that a conversation's model remembers."""
     return list(agent.history.history_strings)

@@ -4,8 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ def tune(
     """``tune(**options)``: a short run with --tune auto; returns the candidate's path."""
 
     def run(**options: Any) -> str:
-        settings: Dict[str, Any] = dict(
+        settings: dict[str, Any] = dict(
             model="frozen_layer",
             init_model=deployed(GENERATOR),
             model_file=str(tmp_path / "candidate" / "model"),
@@ -128,7 +129,7 @@ def test_resuming_never_scores_again(
     ],
 )
 def test_refusals(
-    options: Dict[str, Any], error: type, message: str, tune: Callable[..., str]
+    options: dict[str, Any], error: type, message: str, tune: Callable[..., str]
 ) -> None:
     """Each mistake is refused before anything is scored."""
     with pytest.raises(error, match=message):

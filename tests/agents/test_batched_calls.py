@@ -1,6 +1,7 @@
 """Turns that ask the model side by side."""
 
-from typing import Any, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from parlai_cu.agents.kb_augmented.batched_calls import Act, together
 def asking(*questions: str) -> Any:
     """A turn that asks these one after the other."""
 
-    def turn(act: Act) -> List[str]:
+    def turn(act: Act) -> list[str]:
         return [answer for question in questions for answer in act([question])]
 
     return turn
@@ -18,9 +19,9 @@ def asking(*questions: str) -> Any:
 
 def test_what_is_asked_is_one_batch() -> None:
     """As many batches as the one that asks most often; each hears its own answers."""
-    batches: List[List[str]] = []
+    batches: list[list[str]] = []
 
-    def act(asked: Sequence[str]) -> List[str]:
+    def act(asked: Sequence[str]) -> list[str]:
         batches.append(list(asked))
         return [text.upper() for text in asked]
 

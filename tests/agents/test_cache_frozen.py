@@ -1,8 +1,9 @@
 """--cache-frozen: the frozen prefix runs once an example, and the training is the same."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from tests.conftest import BASES, ctrl_c, states
 
 GENERATOR = "transformer/generator"
 # base -> what learns, what is kept then
-KEPT: Dict[str, Tuple[str, List[str]]] = {
+KEPT: dict[str, tuple[str, list[str]]] = {
     GENERATOR: ("decoder.layers[-1]", ["encoder", "decoder"]),
     "tests.agents.my_agent:MyAgent": ("decoder.layers[-1]", ["encoder", "decoder"]),
     "seq2seq": ("decoder.rnn", ["encoder"]),
@@ -26,12 +27,12 @@ KEPT: Dict[str, Tuple[str, List[str]]] = {
 
 
 @pytest.fixture
-def prefixes(monkeypatch: pytest.MonkeyPatch) -> List[Optional[CachedPrefix]]:
+def prefixes(monkeypatch: pytest.MonkeyPatch) -> list[CachedPrefix | None]:
     """The caches of the agents made in a test, in order."""
-    made: List[Optional[CachedPrefix]] = []
+    made: list[CachedPrefix | None] = []
     stock = cached_prefix.attach
 
-    def attach(*args: Any) -> Optional[CachedPrefix]:
+    def attach(*args: Any) -> CachedPrefix | None:
         made.append(stock(*args))
         return made[-1]
 
@@ -67,7 +68,7 @@ def tune(
     return run
 
 
-def losses(model_file: str) -> List[float]:
+def losses(model_file: str) -> list[float]:
     """Of each update."""
     stats = json.loads(Path(model_file + ".trainstats").read_text())
     return [r.get("loss", r.get("mean_loss")) for r in stats["train_reports"]]
@@ -84,7 +85,7 @@ def assert_same(one: str, other: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("agent", KEPT)
 def test_training_is_the_same(
-    agent: str, tune: Callable[..., str], tmp_path: Path, prefixes: List[Any]
+    agent: str, tune: Callable[..., str], tmp_path: Path, prefixes: list[Any]
 ) -> None:
     """Over every base that has a frozen prefix: by the cache, and without."""
     plain = tune("plain", agent)
@@ -107,7 +108,7 @@ def test_dropout_of_what_learns_stays(tune: Callable[..., str], tmp_path: Path) 
 
 
 def test_not_exactly_on_request(
-    tune: Callable[..., str], tmp_path: Path, prefixes: List[Any]
+    tune: Callable[..., str], tmp_path: Path, prefixes: list[Any]
 ) -> None:
     """With the dropout below them off, frozen layers are kept too; the bound decides nothing."""
     folder = str(tmp_path / "cache")
@@ -125,7 +126,7 @@ def test_not_exactly_on_request(
 
 
 def test_the_cache_serves_later_runs(
-    tune: Callable[..., str], tmp_path: Path, prefixes: List[Any]
+    tune: Callable[..., str], tmp_path: Path, prefixes: list[Any]
 ) -> None:
     """Another run on the same model and data computes nothing; on another model, everything."""
     folder = str(tmp_path / "cache")
@@ -138,7 +139,7 @@ def test_the_cache_serves_later_runs(
 
 
 def test_auto_goes_when_the_run_is_done(
-    tune: Callable[..., str], tmp_path: Path, prefixes: List[Any], monkeypatch: pytest.MonkeyPatch
+    tune: Callable[..., str], tmp_path: Path, prefixes: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside the candidate; it stays when the run is interrupted, for going on."""
     ctrl_c(monkeypatch, FrozenLayerAgent, at=8)
@@ -158,14 +159,14 @@ def test_auto_goes_when_the_run_is_done(
     ],
 )
 def test_auto_where_it_would_not_pay(
-    options: Dict[str, Any],
+    options: dict[str, Any],
     why: str,
     tune: Callable[..., str],
-    prefixes: List[Any],
+    prefixes: list[Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nothing is kept, and the log says why."""
-    said: List[str] = []
+    said: list[str] = []
     monkeypatch.setattr(cached_prefix.logging, "info", said.append)
     tune("one", cache_frozen="auto", **options)
     assert prefixes[0] is None
@@ -195,7 +196,7 @@ def test_auto_where_it_would_not_pay(
     ],
 )
 def test_refusals(
-    options: Dict[str, Any],
+    options: dict[str, Any],
     error: type,
     message: str,
     tune: Callable[..., str],
@@ -217,12 +218,12 @@ def test_refusals(
 )
 def test_hugging_face(
     agent: str,
-    settings: Dict[str, Any],
+    settings: dict[str, Any],
     learning: str,
     train: Callable[..., Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    prefixes: List[Any],
+    prefixes: list[Any],
 ) -> None:
     """T5's encoder is kept; GPT-2, which has none, is refused."""
     pytest.importorskip("transformers", reason="needs transformers: parlai-cu[huggingface]")

@@ -6,8 +6,9 @@ import json
 import shutil
 import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_going_over_costs_one_turn(
         say(agent, "hello there")
     versions.store.promote("v2")
     agent.service.look()
-    texts: List[str] = []
+    texts: list[str] = []
     stock = TorchAgent.vectorize
 
     def counted(self: Any, seen: Any, *args: Any, **kwargs: Any) -> Any:
@@ -156,7 +157,7 @@ def test_a_third_model_takes_the_oldest_ones_place(versions: Versions, by_hand: 
     agent = serve(versions, pin="conversation")
     first, second = agent.clone(), agent.clone()
     reply = say(first, "hello there")["text"]
-    most: List[int] = []
+    most: list[int] = []
     load = agent.service._load
 
     def counted(version: str) -> Any:
@@ -197,7 +198,7 @@ def test_a_version_that_cannot_be_loaded(versions: Versions, by_hand: None) -> N
     """It never goes live, it is told of, and it is tried again only when promoted again."""
     agent = serve(versions)
 
-    def wrong_size(states: Dict[str, Any], opt: Dict[str, Any]) -> None:
+    def wrong_size(states: dict[str, Any], opt: dict[str, Any]) -> None:
         opt["ffn_size"] = 64
 
     bad = versions.add(5, wrong_size)
@@ -226,7 +227,7 @@ def test_a_model_that_cannot_reply_does_not_serve(
 
     agent = serve(versions)
 
-    def diverged(states: Dict[str, Any], opt: Dict[str, Any]) -> None:
+    def diverged(states: dict[str, Any], opt: dict[str, Any]) -> None:
         states["model"]["encoder.layers.0.ffn.lin1.weight"][0, 0] = float("nan")
 
     versions.store.promote(versions.add(6, diverged))
@@ -245,7 +246,7 @@ def test_a_model_that_was_trained_without_replies(versions: Versions, tmp_path: 
     from parlai.core.agents import create_agent
     from parlai.core.opt import Opt
 
-    def mute(states: Dict[str, Any], opt: Dict[str, Any]) -> None:
+    def mute(states: dict[str, Any], opt: dict[str, Any]) -> None:
         opt["skip_generation"] = True
 
     versions.store.promote(versions.add(7, mute))
@@ -261,7 +262,7 @@ def test_a_canary_answers_its_share(versions: Versions, by_hand: None) -> None:
     agent = serve(versions, canary_share=0.5)
     agent.service.look()
     live, trial = (versions.store.get(name).id for name in ("v1", "v2"))
-    answered: Dict[str, str] = {}
+    answered: dict[str, str] = {}
     for _ in range(2):
         for number in range(12):
             talk = agent.clone()
@@ -283,7 +284,7 @@ def test_a_canary_that_fails_loses_no_turn_and_goes(
     versions: Versions, by_hand: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its turns are answered by the live version, with history; then its channel is rolled back."""
-    lines: List[str] = []
+    lines: list[str] = []
     monkeypatch.setattr(service_module.logging, "error", lines.append)
     versions.store.promote("v2", "canary")
     agent = serve(versions, canary_share=0.5)
@@ -386,7 +387,7 @@ def test_turns_are_batched_by_version(versions: Versions, by_hand: None) -> None
     agent.service.look()
     new = [agent.clone() for _ in range(2)]
     mixed = [old[0], new[0], new[1], old[1]]
-    sizes: List[int] = []
+    sizes: list[int] = []
     for resident in agent.service.residents.values():
         batch_act = resident.agent.batch_act
         resident.agent.batch_act = lambda seen, act=batch_act: (sizes.append(len(seen)), act(seen))[

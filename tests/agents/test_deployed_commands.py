@@ -1,8 +1,9 @@
 """-m deployed in ParlAI's own commands and services."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_interactive_and_self_chat(
     import parlai.scripts.interactive as stock
     from parlai.scripts.self_chat import SelfChat
 
-    made: List[DeployedAgent] = []
+    made: list[DeployedAgent] = []
     create = stock.create_agent
     monkeypatch.setattr(
         stock, "create_agent", lambda *a, **k: made.append(create(*a, **k)) or made[0]
@@ -89,7 +90,7 @@ def test_in_a_stock_chat_service(versions: Versions, tmp_path: Path) -> None:
 
     from tests.chat_service import connect, read, serving
 
-    async def talk(address: str) -> List[str]:
+    async def talk(address: str) -> list[str]:
         people = [await connect(address) for _ in range(2)]
         answers = []
         for person in people:

@@ -5,8 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 import torch
@@ -118,7 +119,7 @@ def test_student_init(
 
 
 def test_old_data_follows_the_teacher_and_the_update_the_gold_labels(
-    distil: Callable[..., str], mixed: List[Dict[str, Any]], data: Path
+    distil: Callable[..., str], mixed: list[dict[str, Any]], data: Path
 ) -> None:
     """Every step's mixture is what plain formulas give, over tokens that are no padding."""
     import torch.nn.functional as F
@@ -160,7 +161,7 @@ def test_old_data_follows_the_teacher_and_the_update_the_gold_labels(
 def test_a_second_teacher_for_the_update(
     distil: Callable[..., str],
     deployed: Callable[[str], str],
-    mixed: List[Dict[str, Any]],
+    mixed: list[dict[str, Any]],
     tmp_path: Path,
 ) -> None:
     """--update-teacher takes the update's examples, --teacher-model the old ones."""
@@ -185,7 +186,7 @@ def test_which_tasks_are_the_update() -> None:
 
 
 def test_without_original_data_it_says_what_will_happen(
-    distil: Callable[..., str], warned: List[str], data: Path
+    distil: Callable[..., str], warned: list[str], data: Path
 ) -> None:
     """The student would forget; pseudo-examples are the way."""
     new = f"jsonfile:jsonfile_datapath={data / 'new.jsonl'}"
@@ -194,7 +195,7 @@ def test_without_original_data_it_says_what_will_happen(
     assert "nothing follows the teacher" in text and "pseudo" in text and "self_chat" in text
 
 
-def test_a_student_larger_than_its_teacher(distil: Callable[..., str], warned: List[str]) -> None:
+def test_a_student_larger_than_its_teacher(distil: Callable[..., str], warned: list[str]) -> None:
     """Is a warning, with both sizes."""
     distil(n_layers=3, ffn_size=64)
     assert any("student is larger than the teacher" in text for text in warned)
@@ -208,7 +209,7 @@ def test_hidden_states_and_attention(
 ) -> None:
     """Both are matched, padding aside, and no projection reaches the saved student."""
     plain = distil(embedding_size=8, max_train_steps=2, model_file=str(tmp_path / "plain" / "m"))
-    seen: List[float] = []
+    seen: list[float] = []
     stock = DistillStudentAgent._matching_loss
 
     def matching_loss(self: Any, *args: Any) -> torch.Tensor:
@@ -234,12 +235,12 @@ def test_hidden_states_and_attention(
 
 
 def test_on_policy(
-    distil: Callable[..., str], mixed: List[Dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    distil: Callable[..., str], mixed: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The teacher scores what the student drew: labels' format, padding aside."""
     from parlai_cu.agents.distill_student import distill_student
 
-    drawn: List[Any] = []
+    drawn: list[Any] = []
     stock = distill_student.sample_replies
 
     def sample_replies(agent: Any, batch: Any) -> torch.Tensor:
@@ -281,7 +282,7 @@ def test_chunked_gives_the_same_student(
     """Logits of a few rows at a time are another way to the same weights and metrics."""
     from parlai_cu.distillation import chunked
 
-    rows: List[int] = []
+    rows: list[int] = []
     stock = chunked.rows_at_once
     monkeypatch.setattr(
         chunked, "rows_at_once", lambda *args: rows.append(1) or stock(args[0], 200)
@@ -290,7 +291,7 @@ def test_chunked_gives_the_same_student(
     found = []
     for name in (False, True):
         path = str(tmp_path / f"{agent.split('/')[0]}-{name}" / "model")
-        settings: Dict[str, Any] = dict(
+        settings: dict[str, Any] = dict(
             teacher_model=deployed(agent),
             distill_chunked=name,
             model_file=path,
@@ -382,7 +383,7 @@ def test_skipping_padding_gives_the_same_student(
         ({"update_task": "old"}, "--update-task old: expected some of what -t names"),
     ],
 )
-def test_refusals(options: Dict[str, Any], message: str, distil: Callable[..., str]) -> None:
+def test_refusals(options: dict[str, Any], message: str, distil: Callable[..., str]) -> None:
     """Each mistake is refused before any work, with what was found and expected."""
     if "student_agent" in options:
         options = {**options, "n_layers": None, "ffn_size": None}

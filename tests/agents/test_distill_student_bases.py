@@ -1,8 +1,9 @@
 """distill_student over every kind of teacher and student."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from parlai_cu.errors import UsageError
 from tests.conftest import BASES, TINY_BART
 
 # what makes the student of each kind smaller
-SMALLER: Dict[str, Dict[str, Any]] = {
+SMALLER: dict[str, dict[str, Any]] = {
     "seq2seq": dict(hiddensize=8),
     "hred": dict(hiddensize=8),
     "memnn": dict(embedding_size=8),
@@ -44,11 +45,11 @@ def distil(
 
 
 @pytest.fixture
-def soft(monkeypatch: pytest.MonkeyPatch) -> List[float]:
+def soft(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The soft-label loss of each step."""
     from parlai_cu.agents.soft_label_loss import SoftRows
 
-    seen: List[float] = []
+    seen: list[float] = []
     stock = SoftRows.fresh_losses
 
     def fresh_losses(self: Any, *args: Any) -> torch.Tensor:
@@ -63,7 +64,7 @@ def soft(monkeypatch: pytest.MonkeyPatch) -> List[float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("agent", BASES)
-def test_every_base(agent: str, distil: Callable[..., str], soft: List[float]) -> None:
+def test_every_base(agent: str, distil: Callable[..., str], soft: list[float]) -> None:
     """The student follows its teacher, is an ordinary model of its agent, and loads by itself."""
     student = distil(agent, distill_weight=1.0, student_init="random", max_train_steps=40)
     assert len(soft) == 40
@@ -94,7 +95,7 @@ def test_ranker_with_cosine(distil: Callable[..., str]) -> None:
 
 
 @pytest.mark.slow
-def test_cross_encoder_teaches_bi_encoder(distil: Callable[..., str], soft: List[float]) -> None:
+def test_cross_encoder_teaches_bi_encoder(distil: Callable[..., str], soft: list[float]) -> None:
     """A slow, good ranker makes a fast one, over the candidates of the data."""
     student = distil(
         "transformer/crossencoder",
@@ -140,7 +141,7 @@ def test_classes_in_another_order(
     """Each of the student's columns learns from the teacher's column of the same class."""
     from parlai_cu.agents.soft_label_loss import SoftRows
 
-    seen: List[Any] = []
+    seen: list[Any] = []
     stock = SoftRows.teacher_logits
 
     def teacher_logits(self: Any, batch: Any, *args: Any) -> torch.Tensor:
@@ -158,7 +159,7 @@ def test_classes_in_another_order(
 
 @pytest.mark.slow
 def test_another_agent_with_the_same_dictionary(
-    distil: Callable[..., str], soft: List[float]
+    distil: Callable[..., str], soft: list[float]
 ) -> None:
     """A recurrent student of a transformer."""
     student = distil(

@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 import torch
@@ -25,14 +26,14 @@ SMALLER = dict(n_layers=1, ffn_size=16)
 def test_with_a_warm_cache_the_teacher_is_not_asked(
     method: str,
     distil: Callable[..., str],
-    mixed: List[Dict[str, Any]],
+    mixed: list[dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It runs once for each example; the second run gives the same student again."""
     from parlai_cu.agents.teacher import Teacher
 
-    asked: List[int] = []
+    asked: list[int] = []
     stock = Teacher.logits
 
     def logits(self: Any, batch: Any, candidates: Any = None) -> torch.Tensor:
@@ -85,7 +86,7 @@ def test_all_places_give_the_student_of_no_cache(
     ids=["plain", "on policy", "projections"],
 )
 def test_resume_after_interrupt_is_exact(
-    options: Dict[str, Any],
+    options: dict[str, Any],
     distil: Callable[..., str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -147,7 +148,7 @@ def test_another_dictionary_is_refused_or_bridged_by_replies(
         UsageError, match=r"has the dictionary .*model.dict \(\d+ tokens.* student "
     ):
         distil(dict_file=other_dictionary, dict_tokenizer="space")
-    labels: List[Any] = []
+    labels: list[Any] = []
     stock = DistillStudentAgent._replace_labels
 
     def replace_labels(self: Any, batch: Any) -> None:

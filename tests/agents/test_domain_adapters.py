@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ SELECTION = {"transformer/biencoder": "*", "transformer/classifier": "*", "seq2s
 
 
 @pytest.fixture
-def tasks(data: Path, tmp_path: Path) -> List[str]:
+def tasks(data: Path, tmp_path: Path) -> list[str]:
     """Old data and an update that have no word in common."""
     old = write_dialogues(tmp_path / "only_old.jsonl", OLD)
     return [f"jsonfile:jsonfile_datapath={path}" for path in (old, data / "new.jsonl")]
@@ -29,7 +30,7 @@ def assistant(
     deployed: Callable[[str], str],
     train: Callable[..., Any],
     data: Path,
-    tasks: List[str],
+    tasks: list[str],
     tmp_path: Path,
 ) -> Callable[..., str]:
     """``assistant(agent, **options)``: tunes an adapter, trains a router; the path."""
@@ -69,7 +70,7 @@ def load(path: str, **overrides: Any) -> Any:
     return create_agent_from_model_file(path, {"no_cuda": True, "loglevel": "error", **overrides})
 
 
-def answers(agent: Any, texts: List[str], **extra: Any) -> List[Dict[str, Any]]:
+def answers(agent: Any, texts: list[str], **extra: Any) -> list[dict[str, Any]]:
     """What an agent says to the first turn of as many conversations, in one batch."""
     clones = [agent.clone() for _ in texts]
     message = {"id": "user", "episode_done": True, **extra}
@@ -90,7 +91,7 @@ def test_old_turns_are_answered_bit_for_bit(
     agent, stock = load(assistant()), load(deployed(GENERATOR))
     labels = {"eval_labels": ["there hello"]}
 
-    def of(model: Any, texts: List[str]) -> Any:
+    def of(model: Any, texts: list[str]) -> Any:
         replies = answers(model, texts, **labels)
         return [(r["text"], r["metrics"]["loss"].value()) for r in replies]
 
@@ -107,9 +108,9 @@ def test_the_adapter_answers_as_its_candidate(
     agent: str, assistant: Callable[..., str], tmp_path: Path
 ) -> None:
     """Over any base, the new domain is answered as the candidate alone answers it."""
-    extra: Dict[str, Any] = {}
-    ranks: Dict[str, Any] = {}
-    inline: Dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    ranks: dict[str, Any] = {}
+    inline: dict[str, Any] = {}
     if agent == "transformer/biencoder":
         extra = {"label_candidates": ["a one", "the two", "door three"]}
         ranks = {"candidates": "batch", "eval_candidates": "batch"}
@@ -213,7 +214,7 @@ def test_many_conversations_share_one_router(assistant: Callable[..., str]) -> N
     ],
 )
 def test_what_cannot_work_is_refused(
-    options: Dict[str, Any],
+    options: dict[str, Any],
     message: str,
     assistant: Callable[..., str],
     deployed: Callable[[str], str],

@@ -1,7 +1,8 @@
 """agent:MODEL, a specialised model as a source of knowledge."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 

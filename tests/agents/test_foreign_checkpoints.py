@@ -4,9 +4,10 @@ import json
 import os
 import pickle
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Callable, List
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def load(*words: str) -> Any:
     ids=lambda words: " ".join(words[:4]),
 )
 def test_a_bomb_is_not_set_off(
-    words: List[str],
+    words: list[str],
     bomb: Callable[..., str],
     deployed: Callable[[str], str],
     data: Path,
@@ -90,7 +91,7 @@ def test_a_bomb_is_not_set_off(
     """The error names the file and the flag that would load it all the same."""
     model = bomb()
     tiny = "--embedding-size 16 --n-layers 2 --n-heads 2 --ffn-size 32 --n-positions 64"
-    said: List[str] = []
+    said: list[str] = []
     for word in words:
         word = word.replace("BOMB", model).replace("OUT", str(tmp_path / "out"))
         said += tiny.split() if word == "TINY" else [word.replace("GOOD", deployed(GENERATOR))]

@@ -5,8 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ def tune(
     """``tune(**options)``: the main command on a tiny generator; returns the candidate's path."""
 
     def run(**options: Any) -> str:
-        settings: Dict[str, Any] = dict(
+        settings: dict[str, Any] = dict(
             model="frozen_layer",
             init_model=deployed(GENERATOR),
             model_file=str(tmp_path / "candidate" / "model"),
@@ -49,7 +50,7 @@ def tune(
     return run
 
 
-def files(folder: Path) -> Dict[str, bytes]:
+def files(folder: Path) -> dict[str, bytes]:
     """Names and contents of a folder's files."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
 
@@ -79,7 +80,7 @@ def test_the_base_is_inherited_and_the_deployed_model_untouched(
 def test_bf16_rounds_and_keeps_types(tune: Callable[..., str], tmp_path: Path) -> None:
     """--bf16-autocast: nearly the same losses, and a file with the same types."""
 
-    def losses(name: str, **options: Any) -> List[float]:
+    def losses(name: str, **options: Any) -> list[float]:
         model_file = tune(
             model_file=str(tmp_path / name / "model"), seed=3, log_every_n_steps=1, **options
         )
@@ -103,7 +104,7 @@ def test_bf16_where_it_is_slower(
     tune: Callable[..., str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    warned: List[str],
+    warned: list[str],
 ) -> None:
     """A processor without bfloat16 is told of: there --bf16-autocast costs time."""
     (tmp_path / "cpuinfo").write_text(f"flags : sse {flags}\n")
@@ -215,7 +216,7 @@ def test_flags_of_the_base_are_in_the_help(deployed: Callable[[str], str]) -> No
     ids=["plain", "accumulation", "lora", "dynamic batching", "dropout", "cache", "lwf", "l2sp"],
 )
 def test_resume_after_interrupt_is_exact(
-    options: Dict[str, Any],
+    options: dict[str, Any],
     tune: Callable[..., str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -233,7 +234,7 @@ def test_resume_after_interrupt_is_exact(
     # without --seed: the one of the first half is on record
     tune(model_file=halves, seed=None, **settings)
 
-    def losses(model_file: str) -> List[float]:
+    def losses(model_file: str) -> list[float]:
         stats = json.loads(Path(model_file + ".trainstats").read_text())
         return [report["loss"] for report in stats["train_reports"]]
 
@@ -402,7 +403,7 @@ def test_writing_over_a_finished_model(
     ],
 )
 def test_refusals(
-    options: Dict[str, Any], error: type, message: str, tune: Callable[..., str]
+    options: dict[str, Any], error: type, message: str, tune: Callable[..., str]
 ) -> None:
     """Each mistake is refused before any work, with what was found and expected."""
     with pytest.raises(error, match=message):
@@ -425,7 +426,7 @@ def test_unknown_or_unsuitable_base(
 
 
 @pytest.mark.parametrize("flags", [[], ["--optimizer", "adam"]])
-def test_neither_init_model_nor_base(flags: List[str], data: Path, tmp_path: Path) -> None:
+def test_neither_init_model_nor_base(flags: list[str], data: Path, tmp_path: Path) -> None:
     """Without a base its flags are unknown; the message says what is missing instead."""
     from parlai.scripts.train_model import TrainModel
 

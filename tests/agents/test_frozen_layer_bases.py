@@ -1,7 +1,8 @@
 """frozen_layer over every kind of base: generators, rankers, classifiers, users' own."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from parlai.core.agents import create_agent_from_model_file
 from tests.conftest import BASES, TINY_BART
 
 # a selection that every base of the kind has; the default suits transformers
-TUNE: Dict[str, str] = {
+TUNE: dict[str, str] = {
     "transformer/polyencoder": "encoder_ctxt.layers[-1],code*",
     "transformer/biencoder": "*encoder*.layers[-1]",
     "transformer/crossencoder": "*.layers[-1]",
@@ -21,7 +22,7 @@ TUNE: Dict[str, str] = {
 }
 
 
-def weights(model_file: str) -> Dict[str, torch.Tensor]:
+def weights(model_file: str) -> dict[str, torch.Tensor]:
     """The weights in a model file."""
     return torch.load(model_file, map_location="cpu", weights_only=False)["model"]
 

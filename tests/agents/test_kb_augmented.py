@@ -1,7 +1,8 @@
 """kb_augmented: who answers, what the act says, live changes, the gate's training, refusals."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def load(deployed: Callable[[str], str], kb: SQLiteFacts) -> Callable[..., Any]:
     from parlai.core.params import ParlaiParser
 
     def make(agent: str = GENERATOR, **options: Any) -> Any:
-        settings: Dict[str, Any] = dict(
+        settings: dict[str, Any] = dict(
             model="kb_augmented",
             init_model=deployed(agent),
             kb=kb.name,
@@ -67,7 +68,7 @@ def test_how_often_the_right_fact_is_first(load: Callable[..., Any]) -> None:
     assert float(report["kb_hits@1"]) == 0.5 and float(report["kb_hits@5"]) == 1.0
 
 
-def ask(agent: Any, *texts: str, **extra: Any) -> List[Any]:
+def ask(agent: Any, *texts: str, **extra: Any) -> list[Any]:
     """What an agent says to the turns of one conversation."""
     clone = agent.clone()
     replies = []
@@ -195,7 +196,7 @@ def test_every_integrator_over_a_generator(integrate: str, load: Callable[..., A
 )
 @pytest.mark.parametrize("agent", [GENERATOR, "seq2seq"])
 def test_fuse_copies_what_the_model_has_no_word_for(
-    agent: str, search: Dict[str, Any], load: Callable[..., Any], kb: SQLiteFacts
+    agent: str, search: dict[str, Any], load: Callable[..., Any], kb: SQLiteFacts
 ) -> None:
     """Also a model that knows nothing of it; the words it says itself stay its own."""
     kb.update(Fact("zyx 01223 56xq", id="phone", entity="Blue Harbour Hotel", question="phone?"))
@@ -216,7 +217,7 @@ def test_prompt_lets_the_model_read_the_fact(
 ) -> None:
     """The fact's tokens stand before the context's, cut to what the model can read."""
     agent = load(kb_integrate="prompt")
-    seen: List[Any] = []
+    seen: list[Any] = []
     stock = type(agent).batchify
     monkeypatch.setattr(
         type(agent), "batchify", lambda self, obs, *a, **k: seen.append(obs) or stock(self, obs)
@@ -236,7 +237,7 @@ def test_turns_with_facts_are_one_batch(
     agent = load(kb_integrate="prompt", kb_gate="uncertainty", kb_gate_threshold="0.01")
     texts = [ASKED, "hello there", "phone of the blue harbour hotel?"]
     alone = [ask(agent, text)[0] for text in texts]
-    sizes: List[int] = []
+    sizes: list[int] = []
     stock = type(agent).eval_step
     monkeypatch.setattr(
         type(agent), "eval_step", lambda self, b: sizes.append(b.batchsize) or stock(self, b)
@@ -259,7 +260,7 @@ def test_prompt_between_markers(
     """The end marker stays where the fact is cut; the fields of the message tell it as well."""
     kb.update(Fact("hello there " * 50, id="park", entity="Blue Harbour Hotel", question=ASKED))
     agent = load(kb_integrate="prompt", kb_prompt_format="marked", kb_top_k=1)
-    seen: List[Any] = []
+    seen: list[Any] = []
     stock = type(agent).batchify
     monkeypatch.setattr(
         type(agent), "batchify", lambda self, obs, *a, **k: seen.append(obs) or stock(self, obs)
@@ -283,7 +284,7 @@ def test_uncertainty_asks_the_model(load: Callable[..., Any]) -> None:
 
 
 @pytest.fixture
-def candidates(tmp_path: Path) -> Dict[str, Any]:
+def candidates(tmp_path: Path) -> dict[str, Any]:
     """What a ranker may say."""
     (tmp_path / "candidates.txt").write_text("a one\nthe two\n")
     return {
@@ -294,7 +295,7 @@ def candidates(tmp_path: Path) -> Dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("agent", ["transformer/biencoder", "transformer/classifier", "seq2seq"])
-def test_over_any_base(agent: str, load: Callable[..., Any], candidates: Dict[str, Any]) -> None:
+def test_over_any_base(agent: str, load: Callable[..., Any], candidates: dict[str, Any]) -> None:
     """Rankers, classifiers and recurrent generators."""
     settings = {k: v for k, v in BASES[agent].items() if k == "classes"}
     settings.update(candidates if agent == "transformer/biencoder" else {})
@@ -303,7 +304,7 @@ def test_over_any_base(agent: str, load: Callable[..., Any], candidates: Dict[st
     assert replies[1]["knowledge"][0]["id"] == "park"
 
 
-def test_rerank_over_a_ranker(load: Callable[..., Any], candidates: Dict[str, Any]) -> None:
+def test_rerank_over_a_ranker(load: Callable[..., Any], candidates: dict[str, Any]) -> None:
     """It scores the facts as it scores candidates."""
     agent = load("transformer/biencoder", kb_integrate="rerank", **candidates)
     reply = ask(agent, ASKED)[0]
@@ -424,7 +425,7 @@ def test_gate_and_ranker_are_trained_in_one_go(
     ],
 )
 def test_what_cannot_work_is_refused(
-    options: Dict[str, Any], message: str, load: Callable[..., Any], tmp_path: Path
+    options: dict[str, Any], message: str, load: Callable[..., Any], tmp_path: Path
 ) -> None:
     """At the start, naming the flag."""
     given = {k: v.format(tmp=tmp_path) if k == "kb" and v else v for k, v in options.items()}
@@ -442,7 +443,7 @@ def test_what_cannot_work_is_refused(
     ],
 )
 def test_what_a_base_cannot_do_is_refused(
-    agent: str, options: Dict[str, Any], message: str, load: Callable[..., Any]
+    agent: str, options: dict[str, Any], message: str, load: Callable[..., Any]
 ) -> None:
     """Before the first turn, and before the knowledge base is looked for."""
     settings = {k: v for k, v in BASES[agent].items() if k == "classes"}
@@ -518,8 +519,8 @@ def test_training_wants_labels_it_knows(
     train: Callable[..., Any], deployed: Callable[[str], str], kb: SQLiteFacts, tmp_path: Path
 ) -> None:
     """Ordinary dialogues have none; a gate without parameters has nothing to learn."""
-    rank: Dict[str, Any] = dict(kb_rank="word_pairs")
-    settings: Dict[str, Any] = dict(
+    rank: dict[str, Any] = dict(kb_rank="word_pairs")
+    settings: dict[str, Any] = dict(
         model="kb_augmented",
         init_model=deployed(GENERATOR),
         kb=kb.name,

@@ -1,8 +1,9 @@
 """Facts of the telecommunications company that change while an assistant serves."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 from parlai.core.agents import create_agent

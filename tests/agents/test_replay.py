@@ -1,8 +1,9 @@
 """Replay and penalties in the modes that train: what is stored, mixed in, and refused."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 import torch
@@ -41,9 +42,9 @@ def update(
 
 
 @pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> List[Any]:
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The texts of each training batch."""
-    seen: List[Any] = []
+    seen: list[Any] = []
     stock = UpdatingAgent.batchify
 
     def batchify(self: Any, obs_batch: Any, *args: Any, **kwargs: Any) -> Any:
@@ -63,7 +64,7 @@ def old(data: Path) -> str:
 
 @pytest.mark.parametrize("mode", ["frozen_layer", "distill_student"])
 def test_old_examples_are_stored_and_mixed_in(
-    mode: str, update: Callable[..., str], old: str, batches: List[Any]
+    mode: str, update: Callable[..., str], old: str, batches: list[Any]
 ) -> None:
     """The sample has the size asked for, and the share of the batches."""
     candidate = update(mode, replay_task=old, replay_size=8, replay_share=0.5, max_train_steps=40)
@@ -160,7 +161,7 @@ def test_rankers_keep_their_candidates(deployed: Callable[[str], str], data: Pat
 @pytest.mark.parametrize("mode", ["frozen_layer", "distill_student"])
 def test_every_kind_replays(mode: str, base: str, update: Callable[..., str]) -> None:
     """Classifiers and rankers too, with every defence at once."""
-    options: Dict[str, Any] = dict(replay_task=BASES[base]["task"], replay_size=20, penalty="ewc")
+    options: dict[str, Any] = dict(replay_task=BASES[base]["task"], replay_size=20, penalty="ewc")
     candidate = update(mode, base, **options)
     assert len(Path(candidate + ".replay.txt").read_text().splitlines()) == 20
 
@@ -241,7 +242,7 @@ def test_a_resumed_run_is_held_to_the_same_start(
         ({"replay_task": "integration_tests", "replay_from_model": True}, "one of them"),
     ],
 )
-def test_refusals(options: Dict[str, Any], message: str, update: Callable[..., str]) -> None:
+def test_refusals(options: dict[str, Any], message: str, update: Callable[..., str]) -> None:
     """Each before any work, with what was found and expected."""
     with pytest.raises(UsageError, match=message):
         update(**options)

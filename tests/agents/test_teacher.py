@@ -1,7 +1,7 @@
 """The teacher: what loading it does to the run that asks for it."""
 
 import random
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 from parlai.core.opt import Opt

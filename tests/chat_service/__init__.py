@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterator, Optional
+from typing import Any
 
 # ParlAI's chatbot world looks for a model of this one name
 CONFIG = """
@@ -76,9 +77,9 @@ CHATBOT = "parlai.chat_service.tasks.chatbot.worlds"
 def config(
     world_module: str = CHATBOT,
     overworld: str = "MessengerOverworld",
-    tasks: Optional[Dict[str, Any]] = None,
+    tasks: dict[str, Any] | None = None,
     max_workers: int = 100,
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """A configuration as ParlAI reads it from a file; ParlAI's chatbot unless said otherwise."""
     chatbot = {
         "onboard_world": "MessengerBotChatOnboardWorld",
@@ -93,7 +94,7 @@ def config(
     }
 
 
-def service(folder: Path, written: Dict[str, Any], models: Any = None, **opt: Any) -> Any:
+def service(folder: Path, written: dict[str, Any], models: Any = None, **opt: Any) -> Any:
     """
     A service in this process, on any free port, that does not listen yet.
 
@@ -106,7 +107,7 @@ def service(folder: Path, written: Dict[str, Any], models: Any = None, **opt: An
 
     path = folder / "config.yml"
     path.write_text(json.dumps(written))
-    options: Dict[str, Any] = {
+    options: dict[str, Any] = {
         "is_debug": False,
         "port": 0,
         "password": None,
@@ -131,7 +132,7 @@ async def listening(manager: Any) -> AsyncIterator[str]:
         await manager.stop()
 
 
-def world(name: str, **task: Any) -> Dict[str, Any]:
+def world(name: str, **task: Any) -> dict[str, Any]:
     """A configuration that leads straight into one of our worlds."""
     return config(WORLDS, "Straight", {"default": {"task_world": name, **task}})
 
@@ -166,7 +167,7 @@ class Client:
             frame if raw else json.dumps(frame), binary=isinstance(frame, bytes)
         )
 
-    async def hear(self) -> Dict[str, Any]:
+    async def hear(self) -> dict[str, Any]:
         """The next message."""
         message = await asyncio.wait_for(self.connection.read_message(), PATIENCE)
         assert message is not None, "the service closed the socket"

@@ -1,7 +1,7 @@
 """Small agents for a service: they answer in batches, at once or when they are told to."""
 
 import threading
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from parlai.core.agents import Agent
 
@@ -13,9 +13,9 @@ OPEN.set()
 class Echo(Agent):  # type: ignore[misc]
     """Says what it is told, with how many turns it remembers; fails at `crash`."""
 
-    batches: List[int] = []
+    batches: list[int] = []
 
-    def __init__(self, opt: Any, shared: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, opt: Any, shared: dict[str, Any] | None = None) -> None:
         super().__init__(opt, shared)
         self.id = "Echo"
         self.history = History()
@@ -28,7 +28,7 @@ class Echo(Agent):  # type: ignore[misc]
         self.observation = observation
         return {**observation, "remembered": len(self.history.lines)}
 
-    def batch_act(self, observations: List[Any]) -> List[Any]:
+    def batch_act(self, observations: list[Any]) -> list[Any]:
         """An answer to each; none to any if one is bad."""
         Echo.batches.append(len(observations))
         OPEN.wait(30)
@@ -56,4 +56,4 @@ class History:
     """As ParlAI's: an object with lists."""
 
     def __init__(self) -> None:
-        self.lines: List[str] = []
+        self.lines: list[str] = []

@@ -1,7 +1,8 @@
 """Services that the tests of this folder talk with."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Awaitable, Callable
+from typing import Any
 
 import pytest
 

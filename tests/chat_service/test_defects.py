@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 import pytest
 
@@ -193,7 +193,7 @@ def test_09_passwords_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPa
     """By hmac.compare_digest, whatever was sent."""
     from parlai_cu.serving import limits
 
-    compared: List[Any] = []
+    compared: list[Any] = []
     monkeypatch.setattr(
         limits.hmac, "compare_digest", lambda a, b: compared.append((a, b)) or a == b
     )

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 import pytest
 
@@ -179,7 +179,7 @@ def test_22_without_a_service_of_ours() -> None:
 
     class Agent:
         said = [None, {"text": "water"}, None, {"text": "tea"}]
-        heard: List[str] = []
+        heard: list[str] = []
 
         def act(self) -> Any:
             return self.said.pop(0)
@@ -284,7 +284,7 @@ def test_26_a_backup_task(tmp_path: Path) -> None:
 def test_27_nothing_is_kept_of_conversations(tmp_path: Path) -> None:
     """After some users have come and gone nothing of them is left, worlds and agents included."""
     manager = service(tmp_path, config(), ECHO)
-    left: List[Any] = []
+    left: list[Any] = []
 
     async def visit(address: str) -> None:
         for number in range(3):

@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 
@@ -17,7 +17,7 @@ class Sender:
     def __init__(self) -> None:
         self.sent: queue.Queue[str] = queue.Queue()
 
-    def send_fb_message(self, receiver: Any, text: str, *rest: Any, **more: Any) -> List[Any]:
+    def send_fb_message(self, receiver: Any, text: str, *rest: Any, **more: Any) -> list[Any]:
         """A message."""
         self.sent.put(text)
         return [{"message_id": str(time.monotonic())}]
@@ -48,7 +48,7 @@ def test_the_chatbot_on_messenger(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         def setup_socket(self) -> None:
             self.sender = self.message_sender = Sender()
 
-    opt: Dict[str, Any] = {
+    opt: dict[str, Any] = {
         "is_debug": False,
         "log_level": 40,
         "verbose": False,

@@ -1,8 +1,9 @@
 """parlai_cu/chat_service/manager.py: models as config.yml names them."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 from parlai.core.agents import Agent, create_agent_from_shared

@@ -5,7 +5,7 @@ import json
 import logging
 import random
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import pytest
 from tornado.websocket import WebSocketClosedError
@@ -43,7 +43,7 @@ def frame(rng: random.Random) -> Any:
         return rng.choice(["[", "{", '{"a":', '"']) * rng.randrange(1, 3000)
     if kind == 2:
         return json.dumps(value(rng))
-    message: Dict[str, Any] = {"type": rng.choice(KINDS)}
+    message: dict[str, Any] = {"type": rng.choice(KINDS)}
     for _ in range(rng.randrange(4)):
         message[rng.choice(NAMES)] = value(rng)
     # never the right one
@@ -65,12 +65,12 @@ class Attacker:
     :param password: what he says first, where he knows it
     """
 
-    def __init__(self, address: str, password: Optional[str] = None) -> None:
+    def __init__(self, address: str, password: str | None = None) -> None:
         self.address, self.password = address, password
-        self.client: Optional[Client] = None
-        self.heard: List[Dict[str, Any]] = []
+        self.client: Client | None = None
+        self.heard: list[dict[str, Any]] = []
         self.visits = 0
-        self._reading: Optional[asyncio.Task[None]] = None
+        self._reading: asyncio.Task[None] | None = None
 
     async def send(self, what: Any) -> None:
         """One frame; on a new connection where the old one was closed."""

@@ -5,8 +5,9 @@ import json
 import shutil
 import ssl
 import subprocess
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict, Optional
+from typing import Any
 
 import pytest
 
@@ -255,9 +256,9 @@ def test_the_model_is_busy(web: Any) -> None:
     web(visit, max_waiting=1)
 
 
-def certificate(folder: Path) -> Dict[str, str]:
+def certificate(folder: Path) -> dict[str, str]:
     """A certificate for 127.0.0.1."""
-    openssl: Optional[str] = shutil.which("openssl")
+    openssl: str | None = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no openssl here to make a certificate")
     files = {"tls_cert": str(folder / "cert.pem"), "tls_key": str(folder / "key.pem")}

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def serve(manager: Any, visit: Callable[[str], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-def demo_tasks() -> Dict[str, Any]:
+def demo_tasks() -> dict[str, Any]:
     """As ParlAI's overworld demo is configured."""
     return {
         "echo": {
@@ -93,7 +94,9 @@ def test_two_users(demo: Any) -> None:
             heard = [(await user.hear())["text"] for _ in range(4)]
             assert "You will be matched with a random person" in heard[3]
             users.append(user)
-        await until(lambda: len(demo.lifecycle._lives) == 4 and not demo.lifecycle.pools["chat"], "paired")
+        await until(
+            lambda: len(demo.lifecycle._lives) == 4 and not demo.lifecycle.pools["chat"], "paired"
+        )
         for number, user in enumerate(users):
             await user.send({"text": f"I am {number}"})
         for number, user in enumerate(users):

@@ -4,8 +4,9 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any
 
 import pytest
 import yaml
@@ -40,7 +41,7 @@ class Manager:
     shutting_down = False
 
     def __init__(self) -> None:
-        self.sent: List[str] = []
+        self.sent: list[str] = []
         self.typing = 0
         self.message_sender = self
 
@@ -63,22 +64,22 @@ class Parrot:
     version = "v3"
 
     def __init__(self, opt: Any = None, shared: Any = None) -> None:
-        self.history: List[str] = []
-        self.said: Optional[str] = None
+        self.history: list[str] = []
+        self.said: str | None = None
 
     def reset(self) -> None:
         """Forget."""
         self.history.clear()
 
-    def observe(self, act: Dict[str, Any]) -> None:
+    def observe(self, act: dict[str, Any]) -> None:
         """Take a message."""
         self.history.append(act["text"])
 
-    def self_observe(self, act: Dict[str, Any]) -> None:
+    def self_observe(self, act: dict[str, Any]) -> None:
         """Take its own reply."""
         self.history.append(act["text"])
 
-    def act(self) -> Dict[str, Any]:
+    def act(self) -> dict[str, Any]:
         """Reply."""
         if self.history[-1] == "fail":
             raise KeyError("what the user wrote")
@@ -111,7 +112,7 @@ OPT = {"models": {"parrot": {}}, "shared_bot_params": {"parrot": {}}, "chat": {"
 def websocket(worlds: Any) -> Callable[..., Any]:
     """``websocket(token)``: a user of ParlAI's websocket service, known by a token or not."""
 
-    def make(token: Optional[str] = None) -> Any:
+    def make(token: str | None = None) -> Any:
         from parlai.chat_service.services.websocket.agents import WebsocketAgent
 
         agent = WebsocketAgent({}, Manager(), "user", "task")
@@ -160,7 +161,7 @@ def test_ratings_reach_the_model(
     worlds: Any, websocket: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that wants to know is told which conversation it is in, and how it was rated."""
-    told: List[Any] = []
+    told: list[Any] = []
     monkeypatch.setattr(
         Parrot, "set_conversation", lambda self, *began: told.append(began), raising=False
     )

@@ -1,6 +1,6 @@
 """Worlds that a service is tried with."""
 
-from typing import Any, List
+from typing import Any
 
 from parlai.chat_service.services.messenger.worlds import OnboardWorld, SimpleMessengerOverworld
 from parlai.chat_service.tasks.chatbot.worlds import MessengerBotChatTaskWorld, MessengerOverworld
@@ -22,12 +22,12 @@ class Quick(OnboardWorld):  # type: ignore[misc]
 class OneUser(World):  # type: ignore[misc]
     """Base: a world of one user that never ends by itself."""
 
-    def __init__(self, opt: Any, agents: List[Any]) -> None:
+    def __init__(self, opt: Any, agents: list[Any]) -> None:
         self.opt, self.agent = opt, agents[0]
         self.agents, self.done = agents, False
 
     @classmethod
-    def generate_world(cls, opt: Any, agents: List[Any]) -> Any:
+    def generate_world(cls, opt: Any, agents: list[Any]) -> Any:
         """ParlAI's constructor."""
         return cls(opt, agents)
 
@@ -43,7 +43,7 @@ class OneUser(World):  # type: ignore[misc]
 class Ended:
     """Worlds that were shut down."""
 
-    worlds: List[str] = []
+    worlds: list[str] = []
 
 
 class Choosing(OneUser):

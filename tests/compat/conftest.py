@@ -3,9 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Callable, Optional
 
 import pytest
 
@@ -21,7 +20,7 @@ def python(tmp_path: Path) -> Run:
     def run(
         code: str,
         without: Iterable[str] = (),
-        env: Optional[dict[str, str]] = None,
+        env: dict[str, str] | None = None,
         timeout: float = 120,
     ) -> "subprocess.CompletedProcess[str]":
         lines = "".join(f"plugin.REPAIRS.pop({repair!r})\n" for repair in without)

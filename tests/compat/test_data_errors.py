@@ -1,8 +1,9 @@
 """parlai_cu/compat/data_errors.py: bad and empty data files end in one clear line."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 

@@ -1,8 +1,9 @@
 """eval_model --base-model-file: the same examples, paired; stock without the flag."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any
 
 import pytest
 
@@ -13,14 +14,14 @@ GENERATOR = "transformer/generator"
 
 
 @pytest.fixture
-def evaluate(data: Path, tmp_path: Path) -> Callable[..., Dict[str, Any]]:
+def evaluate(data: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """``evaluate(model_file=...)``: eval_model on old and new data; what it wrote."""
 
-    def run(**options: Any) -> Dict[str, Any]:
+    def run(**options: Any) -> dict[str, Any]:
         from parlai.scripts.eval_model import EvalModel
 
         tasks = [f"jsonfile:jsonfile_datapath={data / n}.jsonl" for n in ("old", "new")]
-        settings: Dict[str, Any] = dict(
+        settings: dict[str, Any] = dict(
             task=",".join(tasks),
             loglevel="error",
             batchsize=3,
@@ -37,7 +38,7 @@ def evaluate(data: Path, tmp_path: Path) -> Callable[..., Dict[str, Any]]:
 
 @pytest.mark.slow
 def test_the_pair_on_the_same_examples(
-    evaluate: Callable[..., Dict[str, Any]],
+    evaluate: Callable[..., dict[str, Any]],
     train: Callable[..., Any],
     deployed: Callable[[str], str],
     data: Path,
@@ -78,7 +79,7 @@ def test_the_pair_on_the_same_examples(
 
 @pytest.mark.slow
 def test_classifiers(
-    evaluate: Callable[..., Dict[str, Any]], deployed: Callable[[str], str]
+    evaluate: Callable[..., dict[str, Any]], deployed: Callable[[str], str]
 ) -> None:
     """By accuracy; one task is old."""
     model = deployed("transformer/classifier")
@@ -92,7 +93,7 @@ def test_classifiers(
     assert found["tasks"][0]["role"] == "old"
 
 
-def test_refusals(evaluate: Callable[..., Dict[str, Any]], deployed: Callable[[str], str]) -> None:
+def test_refusals(evaluate: Callable[..., dict[str, Any]], deployed: Callable[[str], str]) -> None:
     """The nearest right spelling is named."""
     with pytest.raises(ModelFileError, match="--base-model-file .*: no model file"):
         evaluate(model_file=deployed(GENERATOR), base_model_file="nowhere/model")

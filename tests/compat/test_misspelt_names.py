@@ -1,8 +1,9 @@
 """What ParlAI says of misspelt names and flags: one line, with what comes nearest."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 from parlai.core.loader import load_agent_module, load_teacher_module

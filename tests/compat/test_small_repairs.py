@@ -1,8 +1,9 @@
 """Each repair in parlai_cu/compat: the code that needs it works with it and fails without."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 
@@ -11,7 +11,7 @@ from parlai_cu.errors import DataError, UsageError
 from parlai_cu.serving.feedback import Feedback, FeedbackLog
 
 
-def record(number: int, **changes: Any) -> Dict[str, Any]:
+def record(number: int, **changes: Any) -> dict[str, Any]:
     """A record as the chat service writes it."""
     stock = dict(
         time=f"2026-11-24T10:00:{number % 60:02d}.000+00:00",
@@ -28,7 +28,7 @@ def record(number: int, **changes: Any) -> Dict[str, Any]:
     return {**stock, **changes}
 
 
-def log(path: Path, records: List[Any]) -> str:
+def log(path: Path, records: list[Any]) -> str:
     """A chat log."""
     path.write_text("".join(json.dumps(r) + "\n" for r in records))
     return str(path)

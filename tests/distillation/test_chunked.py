@@ -1,6 +1,6 @@
 """Losses on chunks of rows: the same numbers, and memory that does not grow with the vocabulary."""
 
-from typing import Any, Tuple
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ class Largest(TorchDispatchMode):
         return result
 
 
-def problem(vocabulary: int, rows: int = 24) -> Tuple[Any, ...]:
+def problem(vocabulary: int, rows: int = 24) -> tuple[Any, ...]:
     """Hidden states of student and teacher, both output layers, gold choices."""
     torch.manual_seed(0)
     hidden = torch.randn(rows, 4, requires_grad=True)
@@ -56,7 +56,7 @@ def test_the_same_as_at_once(budget: int) -> None:
     hidden, teacher, weight, teacher_weight, gold = problem(50)
     compute = losses(weight, teacher_weight)
 
-    def found(values: Tuple[torch.Tensor, ...]) -> Any:
+    def found(values: tuple[torch.Tensor, ...]) -> Any:
         total = values[0].sum() + values[1].sum()
         return [*values, *torch.autograd.grad(total, (hidden, weight))]
 

@@ -3,7 +3,7 @@
 import os
 import time
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +14,13 @@ from parlai_cu.errors import DataError
 
 
 @pytest.fixture
-def told() -> List[str]:
+def told() -> list[str]:
     """What the cache warned of."""
     return []
 
 
 @pytest.fixture
-def open_cache(tmp_path: Path, told: List[str]) -> Any:
+def open_cache(tmp_path: Path, told: list[str]) -> Any:
     """``open_cache(...)``: the cache of one teacher in one folder."""
 
     def run(**options: Any) -> TeacherCache:
@@ -96,7 +96,7 @@ def test_large_shards_are_written_on_the_way(
 @pytest.mark.parametrize("name", ["index.npy", "choices.npy", "log_probs.npy", "shard.json"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
 def test_a_damaged_shard_is_removed_and_built_again(
-    name: str, damage: str, open_cache: Any, told: List[str]
+    name: str, damage: str, open_cache: Any, told: list[str]
 ) -> None:
     """Found by its digest; the other shards stay, and what it held can be put again."""
     cache = open_cache()
@@ -132,7 +132,7 @@ def test_what_a_killed_run_left_is_ignored_then_removed(open_cache: Any) -> None
     assert fresh.exists() and not stale.exists()
 
 
-def test_bound_on_disk(open_cache: Any, told: List[str]) -> None:
+def test_bound_on_disk(open_cache: Any, told: list[str]) -> None:
     """Beyond it nothing is stored, it is said once, and what is there stays."""
     cache = open_cache(max_bytes=2000)
     for i in range(200):
@@ -144,7 +144,7 @@ def test_bound_on_disk(open_cache: Any, told: List[str]) -> None:
     assert 0 < len(open_cache()) < 200
 
 
-def test_disk_full(open_cache: Any, told: List[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_full(open_cache: Any, told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Training goes on; no half of a shard is left."""
 
     def save(*args: Any) -> None:

@@ -6,7 +6,6 @@ import pkgutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import List, Tuple
 
 from parlai import scripts
 
@@ -18,8 +17,8 @@ _PROCESSES.set_forkserver_preload(_LOADED)
 
 
 def parlai(
-    words: List[str], folder: Path, typed: str = "", timeout: float = 300
-) -> Tuple[int, str]:
+    words: list[str], folder: Path, typed: str = "", timeout: float = 300
+) -> tuple[int, str]:
     """
     Run a command in a folder.
 
@@ -41,7 +40,7 @@ def parlai(
         return process.exitcode, paths[1].read_text(errors="replace")
 
 
-def _run(words: List[str], folder: str, typed: str, printed: str) -> None:
+def _run(words: list[str], folder: str, typed: str, printed: str) -> None:
     for number, path, mode in ((0, typed, "r"), (1, printed, "a"), (2, printed, "a")):
         with open(path, mode) as stream:
             os.dup2(stream.fileno(), number)

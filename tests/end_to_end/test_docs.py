@@ -6,8 +6,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List
 
 import pytest
 
@@ -24,7 +24,7 @@ PAGES += sorted((ROOT / "docs").glob("*.md"))
 WITHOUT = ("choosing_a_mode.md", "compatibility.md", "how_it_works.md")
 
 
-def commands(page: Path) -> List[str]:
+def commands(page: Path) -> list[str]:
     """The `parlai` commands in a page's bash blocks, continuation lines joined."""
     found = []
     for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL):
@@ -34,7 +34,7 @@ def commands(page: Path) -> List[str]:
     return found
 
 
-def examples(page: Path) -> Dict[str, str]:
+def examples(page: Path) -> dict[str, str]:
     """file name -> source, of the page's Python blocks that begin with their file's name."""
     blocks = re.findall(r"```python\n(# (\w+\.py)\n.*?)```", page.read_text(), re.DOTALL)
     return {name: source for source, name in blocks}
@@ -91,7 +91,7 @@ def test_commands_run_as_shown(page: Path, deployed: Callable[[str], str], tmp_p
         assert status == 0, f"{command}\n{printed[-2000:]}"
 
 
-def pasted(page: Path) -> List[str]:
+def pasted(page: Path) -> list[str]:
     """The `parlai` commands of a page's pasted sessions."""
     found = []
     for block in re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL):

@@ -8,8 +8,9 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any, AsyncIterator, Callable, Dict, Iterator, List, Optional
+from typing import Any
 
 import pytest
 
@@ -34,9 +35,9 @@ class User:
     :param token: of a conversation to go on with
     """
 
-    def __init__(self, port: int, token: Optional[str] = None) -> None:
+    def __init__(self, port: int, token: str | None = None) -> None:
         self.port, self.token = port, token
-        self.history: List[Dict[str, Any]] = []
+        self.history: list[dict[str, Any]] = []
         self._socket: Any = None
 
     async def enter(self) -> "User":
@@ -53,7 +54,7 @@ class User:
         self.history = (await self._hear("history"))["history"]
         return self
 
-    async def say(self, text: str) -> Dict[str, Any]:
+    async def say(self, text: str) -> dict[str, Any]:
         """The reply to a message."""
         await self._send({"text": text})
         return await self._hear("message")
@@ -63,14 +64,14 @@ class User:
         while await asyncio.wait_for(self._socket.read_message(), PATIENCE) is not None:
             pass
 
-    async def _send(self, message: Dict[str, Any]) -> None:
+    async def _send(self, message: dict[str, Any]) -> None:
         await self._socket.write_message(json.dumps(message))
 
-    async def _hear(self, kind: str) -> Dict[str, Any]:
+    async def _hear(self, kind: str) -> dict[str, Any]:
         while True:
             frame = await asyncio.wait_for(self._socket.read_message(), PATIENCE)
             assert frame is not None, f"closed, while waiting for {kind}"
-            message: Dict[str, Any] = json.loads(frame)
+            message: dict[str, Any] = json.loads(frame)
             # a refusal is all that there will be to hear
             assert message["type"] != "error", message
             if message["type"] == kind:
@@ -83,7 +84,7 @@ class User:
 
 
 @contextlib.asynccontextmanager
-async def entered(*ports: int) -> AsyncIterator[List[User]]:
+async def entered(*ports: int) -> AsyncIterator[list[User]]:
     """A user at each of these ports, who leaves whatever happens."""
     users = [User(port) for port in ports]
     try:
@@ -145,7 +146,7 @@ def store(
 @pytest.fixture(scope="module")
 def replicas(
     store: VersionStore, database: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[List[Service]]:
+) -> Iterator[list[Service]]:
     """Two services that know nothing of each other."""
     model = {"model": "deployed", "versions": store.path, "no_cuda": True}
     flags = ["--admin-token", TOKEN, "--behind-proxy", *UNLIMITED]
@@ -165,7 +166,7 @@ def replicas(
             print(f"replica {number}:\n{service.output()}")
 
 
-def test_a_conversation_goes_on_elsewhere(replicas: List[Service], store: VersionStore) -> None:
+def test_a_conversation_goes_on_elsewhere(replicas: list[Service], store: VersionStore) -> None:
     """What was said with one replica is known to the other; facts are everybody's."""
 
     async def main() -> None:
@@ -184,7 +185,7 @@ def test_a_conversation_goes_on_elsewhere(replicas: List[Service], store: Versio
     asyncio.run(main())
 
 
-def test_facts_change_for_all(replicas: List[Service], database: str) -> None:
+def test_facts_change_for_all(replicas: list[Service], database: str) -> None:
     """A fact that is changed is in force for the next turn, on every replica."""
 
     async def main() -> None:
@@ -197,11 +198,11 @@ def test_facts_change_for_all(replicas: List[Service], database: str) -> None:
     asyncio.run(main())
 
 
-def test_a_promotion_reaches_all(replicas: List[Service], store: VersionStore) -> None:
+def test_a_promotion_reaches_all(replicas: list[Service], store: VersionStore) -> None:
     """While both are asked all the time: every turn is answered, soon all by the new version."""
     first, second = store.get("v1").id, store.get("v2").id
 
-    async def until(users: List[User], version: str) -> None:
+    async def until(users: list[User], version: str) -> None:
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             replies = await asyncio.gather(*(user.say(QUESTION) for user in users))
@@ -237,7 +238,7 @@ def block(language: str) -> str:
 
 
 @pytest.fixture
-def proxy(replicas: List[Service], tmp_path: Path) -> Iterator[int]:
+def proxy(replicas: list[Service], tmp_path: Path) -> Iterator[int]:
     """The port of nginx with the documented configuration, without TLS."""
     nginx = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if nginx is None:
@@ -270,7 +271,7 @@ def proxy(replicas: List[Service], tmp_path: Path) -> Iterator[int]:
         process.wait(PATIENCE)
 
 
-def test_behind_nginx(proxy: int, replicas: List[Service]) -> None:
+def test_behind_nginx(proxy: int, replicas: list[Service]) -> None:
     """The documented proxy: the page, a chat; when its replica dies it goes on with the other."""
 
     async def main() -> None:

@@ -5,9 +5,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Optional
 
 import pytest
 import requests
@@ -36,7 +36,7 @@ class Oxigraph:
     def __init__(self) -> None:
         self.port = free_port()
         self.uri = f"sparql+http://127.0.0.1:{self.port}/query"
-        self._process: Optional[subprocess.Popen] = None
+        self._process: subprocess.Popen | None = None
 
     def start(self) -> None:
         """Start, and wait until it answers."""

@@ -3,8 +3,9 @@
 import contextlib
 import shutil
 import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, NamedTuple
+from typing import Any, NamedTuple
 
 from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.types import Fact
@@ -130,7 +131,7 @@ def agent(folder: Path, deployed: Any) -> Iterator[Place]:
     yield Place(f"agent:{deployed('transformer/generator')}", None)
 
 
-PLACES: Dict[str, Callable[[Path, Any], Any]] = {
+PLACES: dict[str, Callable[[Path, Any], Any]] = {
     "sqlite": sqlite,
     "postgresql": postgresql,
     "graph": graph,

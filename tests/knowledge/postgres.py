@@ -12,7 +12,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from typing import Any, Iterator, List, Optional
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -83,7 +84,7 @@ def _made(folder: str) -> Any:
     return Debians(found[0], folder)
 
 
-_running: List[Any] = []
+_running: list[Any] = []
 
 
 def server() -> Any:
@@ -104,7 +105,7 @@ def stop() -> None:
         _running.pop().end()
 
 
-def run(sql: str, uri: Optional[str] = None) -> None:
+def run(sql: str, uri: str | None = None) -> None:
     """Some statements."""
     import psycopg
 

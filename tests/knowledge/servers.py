@@ -2,12 +2,13 @@
 
 import json
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any
 
 # what a server is to do with a request: a status and a body; raising closes the connection
-Reply = Callable[[Dict[str, Any]], Tuple[int, Any]]
+Reply = Callable[[dict[str, Any]], tuple[int, Any]]
 
 
 class ChatServer:
@@ -19,11 +20,11 @@ class ChatServer:
 
     def __init__(self, url: str, reply: Reply) -> None:
         self.url, self.reply = url, reply
-        self.replies: List[Reply] = []
-        self.seen: List[Dict[str, Any]] = []
-        self.headers: List[Dict[str, str]] = []
+        self.replies: list[Reply] = []
+        self.seen: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
 
-    def answer(self, path: str, headers: Dict[str, str], body: bytes) -> Tuple[int, Any]:
+    def answer(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, Any]:
         """One request."""
         if path != "/v1/chat/completions":
             return 404, {"error": path}
@@ -33,9 +34,9 @@ class ChatServer:
         return reply(self.seen[-1])
 
 
-def completion(text: str, logprobs: Any = None) -> Tuple[int, Any]:
+def completion(text: str, logprobs: Any = None) -> tuple[int, Any]:
     """A chat completion, as the protocol has it."""
-    choice: Dict[str, Any] = {"index": 0, "message": {"role": "assistant", "content": text}}
+    choice: dict[str, Any] = {"index": 0, "message": {"role": "assistant", "content": text}}
     if logprobs is not None:
         choice["logprobs"] = {"content": [{"token": "x", "logprob": p} for p in logprobs]}
     usage = {"prompt_tokens": 20, "completion_tokens": 7, "total_tokens": 27}

@@ -1,7 +1,6 @@
 """Names that are not written as the facts write them."""
 
 from pathlib import Path
-from typing import List, Set
 
 import pytest
 
@@ -30,7 +29,7 @@ def rare(word: str, name: str) -> bool:
     return word in RARE
 
 
-def unknown(said: List[str]) -> Set[str]:
+def unknown(said: list[str]) -> set[str]:
     """See :meth:`Aliases.meant`."""
     return set(said) - KNOWN
 
@@ -53,7 +52,7 @@ def unknown(said: List[str]) -> Set[str]:
         ("", []),
     ],
 )
-def test_other_ways_to_write(said: str, meant: List[str]) -> None:
+def test_other_ways_to_write(said: str, meant: list[str]) -> None:
     """Without "the", with other blanks, without the kind of thing, spelt wrong; no common word."""
     known = Aliases()
     known.add(NAMES)

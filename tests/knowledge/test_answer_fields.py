@@ -1,7 +1,5 @@
 """A row tells only what was asked for."""
 
-from typing import List
-
 import pytest
 
 from parlai_cu.knowledge.answer_fields import asked_columns, is_asked_for, narrowed
@@ -36,7 +34,7 @@ ROW = Evidence("1", row_sentence(FIELDS, "Oak Inn"), 0.9, "s", "1", entity="Oak 
         ("", []),
     ],
 )
-def test_columns_that_are_asked_for(text: str, columns: List[str]) -> None:
+def test_columns_that_are_asked_for(text: str, columns: list[str]) -> None:
     """By their names or as people ask; a value that is said is no question."""
     assert asked_columns(text, ROW) == columns
 

@@ -1,8 +1,9 @@
 """What every registered knowledge base keeps to, whatever is behind it."""
 
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Iterator, List
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -42,7 +43,7 @@ def base(place: Place) -> Iterator[KnowledgeBase]:
     made.close()
 
 
-def answer(base: KnowledgeBase, text: str = ASKED) -> List[Evidence]:
+def answer(base: KnowledgeBase, text: str = ASKED) -> list[Evidence]:
     """What is found; a model that has hardly learnt anything may be silent."""
     found = base.query(Turn(text))
     assert found or base.name.startswith("agent:")
@@ -104,7 +105,7 @@ def test_one_that_goes_and_comes_back(base: KnowledgeBase, place: Place) -> None
 def test_many_may_ask_at_once(base: KnowledgeBase) -> None:
     """Each gets its own answer."""
     wanted = [fact.text for fact in base.query(Turn(ASKED))]
-    wrong: List[Any] = []
+    wrong: list[Any] = []
 
     def read() -> None:
         try:
@@ -131,7 +132,7 @@ def test_no_text_is_a_command(base: KnowledgeBase) -> None:
 
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
     @given(said=st.lists(st.lists(PIECES, max_size=6).map(" ".join), min_size=1, max_size=3))
-    def ask(said: List[str]) -> None:
+    def ask(said: list[str]) -> None:
         found = base.query(Turn(said[-1], tuple(said[:-1])), 3)
         assert len(found) <= 3
 

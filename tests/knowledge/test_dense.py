@@ -2,8 +2,9 @@
 
 import logging
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence
+from typing import Any
 
 import numpy
 import pytest
@@ -31,7 +32,7 @@ class Topics:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.seen: List[str] = []
+        self.seen: list[str] = []
 
     def encode(self, texts: Sequence[str]) -> Any:
         """A direction for each topic, and a little of another one."""
@@ -44,9 +45,9 @@ class Topics:
 
 
 @pytest.fixture
-def encoders(monkeypatch: pytest.MonkeyPatch) -> Dict[str, Topics]:
+def encoders(monkeypatch: pytest.MonkeyPatch) -> dict[str, Topics]:
     """By their names; there is none called ``gone``."""
-    made: Dict[str, Topics] = {}
+    made: dict[str, Topics] = {}
 
     def load(name: str) -> Topics:
         if name == "gone":
@@ -58,7 +59,7 @@ def encoders(monkeypatch: pytest.MonkeyPatch) -> Dict[str, Topics]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def base(request: Any, tmp_path: Path, encoders: Dict[str, Topics]) -> Iterator[StoredFacts]:
+def base(request: Any, tmp_path: Path, encoders: dict[str, Topics]) -> Iterator[StoredFacts]:
     """Facts with vectors, open for changes."""
     uri = f"sqlite:///{tmp_path / 'facts.db'}"
     if request.param == "postgresql" and not postgres.has("vector"):
@@ -73,7 +74,7 @@ def base(request: Any, tmp_path: Path, encoders: Dict[str, Topics]) -> Iterator[
     made.close()
 
 
-def ids(base: Any, text: str, *history: str) -> List[str]:
+def ids(base: Any, text: str, *history: str) -> list[str]:
     """Which facts are found, best first."""
     return [found.id for found in base.query(Turn(text, history))]
 
@@ -115,7 +116,7 @@ def test_facts_hold_for_their_time(base: StoredFacts) -> None:
 
 
 def test_encoding_goes_on_where_it_stopped(
-    base: StoredFacts, encoders: Dict[str, Topics], monkeypatch: pytest.MonkeyPatch
+    base: StoredFacts, encoders: dict[str, Topics], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is done is not done again; another encoder begins anew."""
     monkeypatch.setattr("parlai_cu.knowledge.backends.stored.ENCODED", 3)

@@ -2,7 +2,7 @@
 
 import importlib
 import math
-from typing import Any, List, Optional
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def evidence(score: float) -> Evidence:
     return Evidence("f", "a fact", score, "sqlite:///x.db", "s:1")
 
 
-def make(name: str, threshold: Optional[float] = None) -> Any:
+def make(name: str, threshold: float | None = None) -> Any:
     """A gate by its name."""
     module, kind = plugin.GATES[name].split(":")
     return getattr(importlib.import_module(module), kind)(threshold)
@@ -72,7 +72,7 @@ def test_the_classifier_learns_from_words_and_match() -> None:
     gate = Classifier()
     optimizer = torch.optim.Adam(gate.parameters(), lr=0.05)
     turns = [Turn(text) for text in needed + others]
-    found: List[Any] = [[evidence(0.9)]] * 3 + [[evidence(0.1)]] * 3
+    found: list[Any] = [[evidence(0.9)]] * 3 + [[evidence(0.1)]] * 3
     for _ in range(30):
         loss = torch.nn.functional.binary_cross_entropy_with_logits(
             gate(turns, found), torch.tensor([1.0, 1, 1, 0, 0, 0])
@@ -103,7 +103,7 @@ def test_an_untrained_classifier_is_undecided() -> None:
     ],
 )
 def test_the_threshold_gives_the_wanted_precision(
-    judged: List[Any], precision: float, expected: float
+    judged: list[Any], precision: float, expected: float
 ) -> None:
     """The lowest that does; equal scores pass together or not at all."""
     assert threshold_for(judged, precision) == expected
@@ -125,7 +125,7 @@ def learning(name: str, rate: float) -> Any:
     return gate, torch.optim.Adam(gate.parameters(), lr=rate)
 
 
-def step(gate: Any, optimizer: Any, turns: List[Turn], scores: List[float]) -> None:
+def step(gate: Any, optimizer: Any, turns: list[Turn], scores: list[float]) -> None:
     """One step; the first half of the turns needs knowledge."""
     logits = gate(turns, [[evidence(score)] for score in scores])
     wanted = torch.tensor([1.0] * (len(turns) // 2) + [0.0] * (len(turns) - len(turns) // 2))

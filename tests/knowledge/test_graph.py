@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from typing import List
 
 import pytest
 
@@ -37,7 +36,7 @@ def graph(tmp_path: Path) -> GraphFile:
     return GraphFile(f"graph:{path}")
 
 
-def texts(graph: GraphFile, text: str, *history: str) -> List[str]:
+def texts(graph: GraphFile, text: str, *history: str) -> list[str]:
     """What is found, best first."""
     return [found.text for found in graph.query(Turn(text, history))]
 

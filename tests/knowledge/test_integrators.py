@@ -1,7 +1,8 @@
 """Integrators: what each makes of facts and model; all on the same contract."""
 
 import importlib
-from typing import Any, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ class Parrot:
     """A model that says what it read, and likes short replies."""
 
     def __init__(self) -> None:
-        self.read: List[str] = []
+        self.read: list[str] = []
 
     def reply(self, knowledge: Sequence[Evidence] = ()) -> str:
         """What it read."""
@@ -30,7 +31,7 @@ class Parrot:
         self.read.append(said)
         return f"I read: {said}" if said else "Hm."
 
-    def scores(self, replies: Sequence[str]) -> List[float]:
+    def scores(self, replies: Sequence[str]) -> list[float]:
         """The shorter the better."""
         return [-len(text) for text in replies]
 

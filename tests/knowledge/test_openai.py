@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from typing import Any, Dict, Iterator, List, Tuple
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -25,17 +26,17 @@ class Clock:
         return self.now
 
 
-def fine(asked: Dict[str, Any]) -> Tuple[int, Any]:
+def fine(asked: dict[str, Any]) -> tuple[int, Any]:
     """A sure answer."""
     return completion("Parking costs\n 5 pounds.", [-0.1, -0.3])
 
 
-def busy(asked: Dict[str, Any]) -> Tuple[int, Any]:
+def busy(asked: dict[str, Any]) -> tuple[int, Any]:
     """Too many requests."""
     return 503, {"error": "busy"}
 
 
-def cut(asked: Dict[str, Any]) -> Tuple[int, Any]:
+def cut(asked: dict[str, Any]) -> tuple[int, Any]:
     """A connection that breaks."""
     raise ConnectionError
 
@@ -53,7 +54,7 @@ def model(server: ChatServer) -> LanguageModel:
     return LanguageModel(f"openai+{server.url}#expert", backoff_s=0.0, clock=Clock())
 
 
-def texts(model: LanguageModel, text: str) -> List[str]:
+def texts(model: LanguageModel, text: str) -> list[str]:
     """What is found."""
     return [found.text for found in model.query(Turn(text))]
 
@@ -122,7 +123,7 @@ def test_it_is_tried_again(model: LanguageModel, server: ChatServer) -> None:
 def test_a_server_without_probabilities(model: LanguageModel, server: ChatServer) -> None:
     """One that refuses to tell them is asked without, from then on."""
 
-    def refuses(asked: Dict[str, Any]) -> Tuple[int, Any]:
+    def refuses(asked: dict[str, Any]) -> tuple[int, Any]:
         if "logprobs" in asked:
             return 400, {"error": "unknown field: logprobs"}
         return completion("Yes.")
@@ -162,7 +163,7 @@ def test_a_server_that_hangs(server: ChatServer) -> None:
     """No answer within the URI's timeout is a failure."""
     release = threading.Event()
 
-    def hangs(asked: Dict[str, Any]) -> Tuple[int, Any]:
+    def hangs(asked: dict[str, Any]) -> tuple[int, Any]:
         release.wait(30)
         return fine(asked)
 

@@ -1,7 +1,7 @@
 """Facts and tables in a PostgreSQL server: what differs from the embedded knowledge base."""
 
 import threading
-from typing import Any, List
+from typing import Any
 
 import pytest
 
@@ -26,7 +26,7 @@ def uri() -> str:
 
 def test_many_writers_wait_for_one_another(uri: str) -> None:
     """All that four of them add, change and remove is there, and the counts are right."""
-    failed: List[Exception] = []
+    failed: list[Exception] = []
 
     def write(who: int) -> None:
         try:
@@ -162,7 +162,7 @@ def tables() -> Any:
     base.close()
 
 
-def names(base: Any, text: str, *history: str) -> List[str]:
+def names(base: Any, text: str, *history: str) -> list[str]:
     """What the rows are about that meet all."""
     return [f.entity for f in base.query(Turn(text, history)) if f.score == 1.0]
 

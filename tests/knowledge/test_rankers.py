@@ -1,7 +1,7 @@
 """What puts found facts in order: the protocol, and what is learnt."""
 
 import importlib
-from typing import Any, List
+from typing import Any
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def made(name: str) -> Any:
 def test_every_ranker_keeps_the_facts_and_at_first_the_order(name: str) -> None:
     """Nothing is lost, added or changed; before it has learnt, the search decides."""
     ranker = made(name)
-    found: List[Evidence] = [*FOUND, fact("A bar.", 0.1)]
+    found: list[Evidence] = [*FOUND, fact("A bar.", 0.1)]
     assert ranker.rank(Turn("is it quiet?"), found) == found
     assert ranker.rank(Turn("is it quiet?"), []) == []
     assert ranker.rank(Turn(""), found) == found

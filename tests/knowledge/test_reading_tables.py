@@ -2,7 +2,7 @@
 
 import sqlite3
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 import pytest
 
@@ -33,7 +33,7 @@ def uri(tmp_path: Path) -> str:
     return f"sql+sqlite:///{tmp_path / 'town.db'}"
 
 
-def by_id(uri: str, *names: str) -> Dict[str, Fact]:
+def by_id(uri: str, *names: str) -> dict[str, Fact]:
     """What is read."""
     return {fact.id or "": fact for fact in read_tables(uri, names)}
 

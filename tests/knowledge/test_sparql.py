@@ -1,7 +1,8 @@
 """A knowledge graph behind a SPARQL endpoint, Oxigraph's: as of a graph in a file, and live."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -48,7 +49,7 @@ def town(server: Oxigraph) -> SparqlEndpoint:
     return SparqlEndpoint(server.uri, backoff_s=0.0, clock=Clock())
 
 
-def texts(town: SparqlEndpoint, text: str, *history: str) -> List[str]:
+def texts(town: SparqlEndpoint, text: str, *history: str) -> list[str]:
     """What is found, best first."""
     return [found.text for found in town.query(Turn(text, history))]
 

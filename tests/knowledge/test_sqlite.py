@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 import pytest
 
@@ -57,7 +57,7 @@ def base(uri: str) -> SQLiteFacts:
     return SQLiteFacts(uri, writable=True)
 
 
-def ids(base: Any, text: str, *history: str) -> List[str]:
+def ids(base: Any, text: str, *history: str) -> list[str]:
     """Which facts are found, best first."""
     return [found.id for found in base.query(Turn(text, history))]
 
@@ -154,7 +154,7 @@ def test_several(uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     second.add([Fact("Breakfast costs 12 pounds.", id="again")])
     first = SQLiteFacts(uri)
 
-    def found(text: str, combine: str) -> List[str]:
+    def found(text: str, combine: str) -> list[str]:
         both = SeveralKnowledgeBases([second, first], combine)
         return [fact.id for fact in both.query(Turn(text))]
 

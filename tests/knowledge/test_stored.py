@@ -3,8 +3,9 @@
 import json
 import random
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any
 
 import pytest
 
@@ -245,7 +246,7 @@ def test_no_text_is_a_command(text: str, base: StoredFacts) -> None:
 
 def test_many_threads_read_while_one_writes(uri: str, base: StoredFacts) -> None:
     """Each reply is of one snapshot: a fact is there in its old words or its new, never twice."""
-    wrong: List[Any] = []
+    wrong: list[Any] = []
     reader = opened(uri)
 
     def read() -> None:
@@ -276,7 +277,7 @@ def test_facts_survive_json(base: StoredFacts) -> None:
     assert found is not None and found.valid_from == "2020-01-01T00:00:00+00:00"
 
 
-def exact_order(base: StoredFacts, facts: List[Fact], text: str) -> List[str]:
+def exact_order(base: StoredFacts, facts: list[Fact], text: str) -> list[str]:
     """Ids of all facts that share a word with a text, by BM25 computed over every one of them."""
     weights = dict.fromkeys(terms(text), 1.0)
     held = {fact.id or "": terms(f"{fact.entity} {fact.question} {fact.text}") for fact in facts}

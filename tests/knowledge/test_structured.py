@@ -3,7 +3,6 @@
 import sqlite3
 from datetime import date
 from pathlib import Path
-from typing import List
 
 import pytest
 
@@ -54,7 +53,7 @@ def best(town: StructuredDatabase, text: str, *history: str) -> str:
     return found[0].entity if found else ""
 
 
-def names(town: StructuredDatabase, text: str, *history: str) -> List[str]:
+def names(town: StructuredDatabase, text: str, *history: str) -> list[str]:
     """What the rows are about that meet all."""
     return [f.entity for f in town.query(Turn(text, history)) if f.score == 1.0]
 
@@ -74,7 +73,7 @@ def names(town: StructuredDatabase, text: str, *history: str) -> List[str]:
     ],
 )
 def test_what_is_mentioned_is_asked_for(
-    text: str, expected: List[str], town: StructuredDatabase
+    text: str, expected: list[str], town: StructuredDatabase
 ) -> None:
     """Values, bounds, numbers with a word, properties and their absence; and which table."""
     assert names(town, text) == expected
@@ -104,7 +103,7 @@ def test_roles_dates_and_times(tmp_path: Path) -> None:
     db.close()
     town = StructuredDatabase(f"sql+sqlite:///{tmp_path / 'buses.db'}")
 
-    def rows(text: str) -> List[str]:
+    def rows(text: str) -> list[str]:
         return [found.id for found in town.query(Turn(text)) if found.score == 1.0]
 
     assert rows("a bus from Ely to York on March 3rd") == ["buses:1"]
@@ -125,7 +124,7 @@ def test_days_as_people_say_them(tmp_path: Path) -> None:
         f"sql+sqlite:///{tmp_path / 'trips.db'}", today=lambda: date(2019, 3, 1)
     )
 
-    def rows(text: str, *history: str) -> List[str]:
+    def rows(text: str, *history: str) -> list[str]:
         return [found.id for found in town.query(Turn(text, history)) if found.score == 1.0]
 
     assert rows("to Ely tomorrow") == ["trips:2"]

@@ -2,7 +2,7 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -110,7 +110,7 @@ def test_what_is_meant_stands_for_what_is_said(said: str, expanded: str) -> None
 
 
 @given(said=st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=8), max_size=4))
-def test_any_words_can_be_synonyms(said: Dict[str, str]) -> None:
+def test_any_words_can_be_synonyms(said: dict[str, str]) -> None:
     """None of them is a pattern."""
     for text in (*HOSTILE[:10], " ".join(said)):
         assert isinstance(Synonyms(said).in_its_words(text), str)

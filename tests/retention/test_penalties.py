@@ -1,6 +1,7 @@
 """Penalties: zero at the start, by hand elsewhere, and pulling the right way."""
 
-from typing import Any, Callable, List
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def move(model: nn.Linear, *to: float) -> None:
 
 
 FISHER = {"weight": torch.tensor([[4.0, 0.0]])}
-KINDS: List[Any] = [lambda m: L2SP(m), lambda m: EWC(m, FISHER)]
+KINDS: list[Any] = [lambda m: L2SP(m), lambda m: EWC(m, FISHER)]
 
 
 @pytest.mark.parametrize("make", KINDS, ids=["l2sp", "ewc"])

@@ -1,7 +1,7 @@
 """parlai knowledge_base: every action, as a user types it."""
 
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 
@@ -18,7 +18,7 @@ def kb(tmp_path: Path) -> str:
     return uri
 
 
-def run(action: Optional[str], kb: str, **options: Any) -> Any:
+def run(action: str | None, kb: str, **options: Any) -> Any:
     """``parlai knowledge_base ACTION --kb KB ...``."""
     words = [action] if action else []
     for name, value in options.items():

@@ -3,8 +3,9 @@
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any
 
 import pytest
 
@@ -16,13 +17,13 @@ GENERATOR = "transformer/generator"
 @pytest.fixture
 def score(
     deployed: Callable[[str], str], data: Path, tmp_path: Path
-) -> Callable[..., Dict[str, Any]]:
+) -> Callable[..., dict[str, Any]]:
     """``score(**options)``: the command on a tiny generator; returns what scores.json holds."""
 
-    def run(**options: Any) -> Dict[str, Any]:
+    def run(**options: Any) -> dict[str, Any]:
         from parlai_cu.scripts.score_parameters import ScoreParameters
 
-        settings: Dict[str, Any] = dict(
+        settings: dict[str, Any] = dict(
             model_file=deployed(GENERATOR),
             task=f"jsonfile:jsonfile_datapath={data / 'new.jsonl'}",
             retain_task=f"jsonfile:jsonfile_datapath={data / 'old.jsonl'}",
@@ -40,7 +41,7 @@ def score(
 
 
 def test_table_and_files(
-    score: Callable[..., Dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture
+    score: Callable[..., dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     """A ranked table, a --tune line that fits, JSON, two pictures, one HTML file with both."""
     pytest.importorskip("matplotlib", reason="pictures need matplotlib: parlai-cu[plots]")
@@ -59,7 +60,7 @@ def test_table_and_files(
     assert not re.search(r"(src|href)=\"(?!data:)", page), "the page needs another file"
 
 
-def test_a_seed_decides(score: Callable[..., Dict[str, Any]]) -> None:
+def test_a_seed_decides(score: Callable[..., dict[str, Any]]) -> None:
     """The same seed gives the same file; another one draws other examples."""
     one = score(seed=3)
     assert score(seed=3) == one
@@ -67,7 +68,7 @@ def test_a_seed_decides(score: Callable[..., Dict[str, Any]]) -> None:
 
 
 def test_without_old_data_or_matplotlib(
-    score: Callable[..., Dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    score: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Scores of the update alone; the rest is written and the pictures are said to be missing."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -94,10 +95,10 @@ def test_without_old_data_or_matplotlib(
     ],
 )
 def test_refusals(
-    options: Dict[str, Any],
+    options: dict[str, Any],
     error: type,
     message: str,
-    score: Callable[..., Dict[str, Any]],
+    score: Callable[..., dict[str, Any]],
     tmp_path: Path,
 ) -> None:
     """Before the model is loaded, and nothing is written."""

@@ -3,8 +3,9 @@
 import json
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ VERBS = "open close call book find pay move sell".split()
 
 
 def dialogues(
-    path: Path, verbs: List[str], answer: Callable[[str, str], str], when: str = "now"
+    path: Path, verbs: list[str], answer: Callable[[str, str], str], when: str = "now"
 ) -> str:
     """A conversation for each verb and subject, as a task."""
     with open(path, "w") as f:
@@ -32,7 +33,7 @@ def dialogues(
 
 
 @pytest.fixture(scope="module")
-def tasks(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, str]:
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the model in service knows, and an update that it can learn."""
     folder = tmp_path_factory.mktemp("tasks")
     return {
@@ -43,7 +44,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, str]:
 
 @pytest.fixture(scope="module")
 def live(
-    train: Callable[..., Any], tasks: Dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    train: Callable[..., Any], tasks: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> str:
     """A tiny model that was trained on both a little: its dictionary has the words."""
     from tests.conftest import TINY_TRANSFORMER
@@ -74,11 +75,11 @@ def versions(live: str, tmp_path: Path) -> VersionStore:
     return store
 
 
-def update(store: VersionStore, task: str, **options: Any) -> Dict[str, Any]:
+def update(store: VersionStore, task: str, **options: Any) -> dict[str, Any]:
     """`parlai update_model` with few steps."""
     from parlai_cu.scripts.update_model import UpdateModel
 
-    settings: Dict[str, Any] = dict(
+    settings: dict[str, Any] = dict(
         versions=store.path,
         task=task,
         training="-tstep 60 -vstep 30 -bs 16 -lr 0.01",
@@ -91,11 +92,11 @@ def update(store: VersionStore, task: str, **options: Any) -> Dict[str, Any]:
 
 @pytest.mark.slow
 def test_an_update_that_helps_is_promoted(
-    versions: VersionStore, tasks: Dict[str, str], capsys: pytest.CaptureFixture
+    versions: VersionStore, tasks: dict[str, str], capsys: pytest.CaptureFixture
 ) -> None:
     """Diagnosed, trained, gated, reported and live; done again, nothing is done twice."""
     before = versions.channel()
-    options: Dict[str, Any] = dict(
+    options: dict[str, Any] = dict(
         retain_task=tasks["old"],
         max_loss="ppl=9",
         mode="frozen_layer",
@@ -124,11 +125,11 @@ def test_an_update_that_helps_is_promoted(
 
 @pytest.mark.slow
 def test_a_refused_candidate_is_kept_and_never_live(
-    versions: VersionStore, tasks: Dict[str, str]
+    versions: VersionStore, tasks: dict[str, str]
 ) -> None:
     """Its verdict is on record; going on by the same command trains nothing and adds nothing."""
     before = versions.channel()
-    options: Dict[str, Any] = dict(
+    options: dict[str, Any] = dict(
         retain_task=tasks["old"],
         mode="distill_student",
         min_gain="ppl=0.9999",
@@ -157,7 +158,7 @@ def test_what_the_dictionary_lacks_is_learnt(
     # enough of it to validate by
     old = "".join((tmp_path / name).read_text() for name in ("soon", "now", "then"))
     (tmp_path / "old.jsonl").write_text(old)
-    options: Dict[str, Any] = dict(
+    options: dict[str, Any] = dict(
         retain_task=f"jsonfile:jsonfile_datapath={tmp_path / 'old.jsonl'}", mode="frozen_layer"
     )
     found = update(versions, task, max_loss="ppl=99", **options)
@@ -180,10 +181,10 @@ def test_what_the_dictionary_lacks_is_learnt(
 
 @pytest.mark.slow
 def test_facts_go_to_the_knowledge_base(
-    versions: VersionStore, tasks: Dict[str, str], tmp_path: Path
+    versions: VersionStore, tasks: dict[str, str], tmp_path: Path
 ) -> None:
     """They are in the base in service only once the candidate is live; its snapshot is named."""
-    options: Dict[str, Any] = dict(
+    options: dict[str, Any] = dict(
         retain_task=tasks["old"], mode="kb_augmented", max_loss="f1=0.9", min_gain="f1=-0.9"
     )
     facts = tmp_path / "versions.facts.db"
@@ -226,13 +227,13 @@ def test_models_that_choose_their_replies(
 
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on(
-    versions: VersionStore, tasks: Dict[str, str], monkeypatch: pytest.MonkeyPatch
+    versions: VersionStore, tasks: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was measured before Ctrl-C is not measured again, and training is the stock loop's."""
     from parlai_cu.update.steps import training
     from parlai_cu.update.steps.evaluation import EvaluatedModel
 
-    measured: List[str] = []
+    measured: list[str] = []
     stock = EvaluatedModel.measure
 
     def measure(self: Any, task: str, *args: Any, **kwargs: Any) -> Any:
@@ -257,7 +258,7 @@ def test_an_interrupted_run_goes_on(
 
 def test_ctrl_c_outside_of_training_is_one_line(
     versions: VersionStore,
-    tasks: Dict[str, str],
+    tasks: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
@@ -274,7 +275,7 @@ def test_ctrl_c_outside_of_training_is_one_line(
 
 
 def test_a_leak_is_refused_before_any_work(
-    versions: VersionStore, tasks: Dict[str, str], tmp_path: Path
+    versions: VersionStore, tasks: dict[str, str], tmp_path: Path
 ) -> None:
     """Test data of a retained task in the update: which, and how many."""
     for split, verbs in (("train", VERBS[:2]), ("valid", VERBS[2:3]), ("test", VERBS[3:4])):
@@ -288,7 +289,7 @@ def test_a_leak_is_refused_before_any_work(
 
 
 def test_an_unknown_metric_is_named_before_the_training(
-    versions: VersionStore, tasks: Dict[str, str], capsys: pytest.CaptureFixture
+    versions: VersionStore, tasks: dict[str, str], capsys: pytest.CaptureFixture
 ) -> None:
     """With the nearest there is."""
     with pytest.raises(UsageError, match="--min-gain pppl: .* nearest: ppl"):
@@ -308,11 +309,11 @@ def test_an_unknown_metric_is_named_before_the_training(
     ],
 )
 def test_bad_input(
-    options: Dict[str, Any],
+    options: dict[str, Any],
     error: type,
     text: str,
     versions: VersionStore,
-    tasks: Dict[str, str],
+    tasks: dict[str, str],
 ) -> None:
     """Each is an error that names the flag, and no version is made."""
     with pytest.raises(error, match=text):
@@ -327,7 +328,7 @@ def test_empty_data(versions: VersionStore, tmp_path: Path) -> None:
         update(versions, f"jsonfile:jsonfile_datapath={tmp_path}/empty.jsonl")
 
 
-def test_a_directory_of_something_else(tasks: Dict[str, str], tmp_path: Path) -> None:
+def test_a_directory_of_something_else(tasks: dict[str, str], tmp_path: Path) -> None:
     """Foreign files are not taken for versions."""
     (tmp_path / "store.json").write_text('{"what": "a shop"}')
 

@@ -2,8 +2,9 @@
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 from parlai.core.script import superscript_main

@@ -4,8 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from parlai_cu.selection import array_store
 from parlai_cu.selection.array_store import ActivationCache
 
 
-def entry(number: int, length: int = 5) -> List[np.ndarray]:
+def entry(number: int, length: int = 5) -> list[np.ndarray]:
     """A made-up entry: hidden states and a mask."""
     states = np.random.default_rng(number).normal(size=(length, 4)).astype(np.float32)
     return [states, np.ones(length, dtype=bool)]
@@ -35,13 +36,13 @@ def assert_holds(cache: ActivationCache, number: int, length: int = 5) -> None:
 
 
 @pytest.fixture
-def told() -> List[str]:
+def told() -> list[str]:
     """What caches warned of."""
     return []
 
 
 @pytest.fixture
-def open_cache(tmp_path: Path, told: List[str]) -> Callable[..., ActivationCache]:
+def open_cache(tmp_path: Path, told: list[str]) -> Callable[..., ActivationCache]:
     """Opens the folder, as a process of its own would."""
 
     def run(max_bytes: int = 10**6) -> ActivationCache:
@@ -130,7 +131,7 @@ def test_an_unfinished_line_is_not_read(open_cache: Any, tmp_path: Path, cut: in
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
-def test_damage_is_found(open_cache: Any, told: List[str], tmp_path: Path, damage: str) -> None:
+def test_damage_is_found(open_cache: Any, told: list[str], tmp_path: Path, damage: str) -> None:
     """An entry that is not what was written is not given out, and can be made again."""
     open_cache().put(key(1), entry(1))
     (values,) = (tmp_path / "cache").glob("*.values")
@@ -156,7 +157,7 @@ def test_lines_that_are_none_of_an_entry(open_cache: Any, tmp_path: Path) -> Non
     assert len(open_cache()) == 1
 
 
-def test_the_bound(open_cache: Any, told: List[str]) -> None:
+def test_the_bound(open_cache: Any, told: list[str]) -> None:
     """Nothing goes over it, and it is told once."""
     cache = open_cache(max_bytes=5000)
     for number in range(100):
@@ -185,7 +186,7 @@ def test_room_is_made_by_what_served_longest_ago(open_cache: Any) -> None:
     assert again.get(key(1)) is None
 
 
-def test_disk_full(open_cache: Any, told: List[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_full(open_cache: Any, told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Training goes on without."""
     cache = open_cache()
     cache.put(key(1), entry(1))

@@ -1,7 +1,5 @@
 """auto: understood or refused with the nearest spelling; the choice fits and is exact."""
 
-from typing import Dict, List, Tuple
-
 import pytest
 from torch import nn
 
@@ -39,9 +37,9 @@ class Model(nn.Module):
         self.layers = nn.ModuleList([Block(), Block()])
 
 
-def scored(ranks: Dict[Tuple[str, str], float]) -> Scores:
+def scored(ranks: dict[tuple[str, str], float]) -> Scores:
     """Scores of the model with these relative gradient norms; what is not named has 0."""
-    tensors: List[TensorScores] = []
+    tensors: list[TensorScores] = []
     for t in list_tensors(Model()):
         if not t.is_buffer:
             rgn = ranks.get((t.block, kind_of(t)), 0.0)
@@ -133,7 +131,7 @@ def test_running_statistics_learn_with_their_layer() -> None:
         (["layers.0.ffn.bias", "layers.1.ffn.bias"], "layers[:].ffn.bias"),
     ],
 )
-def test_the_line_means_exactly_the_names(names: List[str], line: str) -> None:
+def test_the_line_means_exactly_the_names(names: list[str], line: str) -> None:
     """As few patterns as is simple, and no tensor more."""
     tensors = list_tensors(Model())
     assert tune_line(names, tensors) == line

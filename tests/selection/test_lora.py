@@ -1,7 +1,5 @@
 """Low-rank factors: hand-computed numbers, merging, shared and transposed layers."""
 
-from typing import List
-
 import pytest
 import torch
 from torch import nn
@@ -24,7 +22,7 @@ class Conv1D(nn.Module):
         return x @ self.weight + self.bias
 
 
-def weights(net: nn.Module) -> List[TensorInfo]:
+def weights(net: nn.Module) -> list[TensorInfo]:
     """All tensors of a model, as selected."""
     return list_tensors(net)
 

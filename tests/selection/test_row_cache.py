@@ -1,7 +1,7 @@
 """Outputs of a module, row by row, from a cache: the same, whatever shares the batch."""
 
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def ask(memo: RowMemo, encoder: Encoder, tokens: torch.Tensor, owner: bytes = b"
     """The memo's outputs for a batch."""
     rows = TokenRows([tokens], 0)
 
-    def compute(which: Optional[torch.Tensor]) -> Any:
+    def compute(which: torch.Tensor | None) -> Any:
         return encoder(tokens if which is None else tokens[which])
 
     with torch.no_grad():

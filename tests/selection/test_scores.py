@@ -1,7 +1,7 @@
 """Scores: by hand on a linear model, additive, deterministic, whatever the number of draws."""
 
 import math
-from typing import Callable, List
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ class Tied(nn.Module):
         return self.output(self.norm(x))
 
 
-def losses(model: nn.Module, words: List[int]) -> List[Callable[[], torch.Tensor]]:
+def losses(model: nn.Module, words: list[int]) -> list[Callable[[], torch.Tensor]]:
     """Each word is to be followed by the next higher one."""
 
     def loss(word: int) -> torch.Tensor:
@@ -129,7 +129,7 @@ def test_the_model_is_as_it_was(model: Tied) -> None:
 
 def test_memory_does_not_grow_with_the_examples(model: Tied) -> None:
     """Losses are asked for one at a time and their gradients are not kept."""
-    alive: List[int] = []
+    alive: list[int] = []
 
     def draws() -> object:
         for loss in losses(model, [0, 1, 2, 3] * 3):
@@ -145,7 +145,7 @@ def test_memory_does_not_grow_with_the_examples(model: Tied) -> None:
 
 def test_progress_counts_both_tasks(model: Tied) -> None:
     """One call a draw, the old data's after the update's."""
-    seen: List[int] = []
+    seen: list[int] = []
     score_parameters(model, losses(model, [0, 1]), losses(model, [2, 3, 4]), seen.append)
     assert seen == [1, 2, 3, 4, 5]
 

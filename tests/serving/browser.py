@@ -3,7 +3,7 @@
 import importlib.util
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 
@@ -53,11 +53,11 @@ class Tab:
             self.driver.execute_cdp_cmd("Storage.clearDataForOrigin", origin)
         self.driver.get(self.address)
 
-    def all(self, selector: str) -> List[Any]:
+    def all(self, selector: str) -> list[Any]:
         """The elements of a CSS selector."""
         return list(self.driver.find_elements("css selector", selector))
 
-    def texts(self, selector: str) -> List[str]:
+    def texts(self, selector: str) -> list[str]:
         """What a person reads in them."""
         return [element.text for element in self.all(selector)]
 
@@ -93,12 +93,12 @@ class Tab:
         element = self.driver.switch_to.active_element
         return str(element.accessible_name or element.get_attribute("id") or element.tag_name)
 
-    def complaints(self) -> List[str]:
+    def complaints(self) -> list[str]:
         """What the browser complains of: scripts that fail, policies that are broken."""
-        logged: List[Dict[str, Any]] = self.driver.get_log("browser")
+        logged: list[dict[str, Any]] = self.driver.get_log("browser")
         return [one["message"] for one in logged if one["level"] == "SEVERE"]
 
-    def audit(self) -> List[str]:
+    def audit(self) -> list[str]:
         """What axe-core finds wrong for people who cannot see or point (WCAG 2.1 A and AA)."""
         found = importlib.util.find_spec("axe_core_python")
         if found is None or not found.submodule_search_locations:

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from parlai.core.agents import Agent
 from parlai.core.message import Message
@@ -15,9 +15,9 @@ class ParrotAgent(Agent):
 
     version = "v1-parrot"
 
-    def __init__(self, opt: Any, shared: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, opt: Any, shared: dict[str, Any] | None = None) -> None:
         super().__init__(opt, shared)
-        self.heard: List[str] = []
+        self.heard: list[str] = []
 
     def observe(self, observation: Any) -> Any:
         """Remember what was said."""
@@ -36,7 +36,7 @@ class ParrotAgent(Agent):
         """The reply to what was said last."""
         return self.batch_act([self.observation])[0]
 
-    def batch_act(self, observations: List[Any]) -> List[Message]:
+    def batch_act(self, observations: list[Any]) -> list[Message]:
         """Replies to several conversations' turns."""
         return [self._reply(str(seen["text"]), seen["count"]) for seen in observations]
 
@@ -61,12 +61,12 @@ class VersionedParrotAgent(ParrotAgent):
 
     channel = "live"
 
-    def __init__(self, opt: Any, shared: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, opt: Any, shared: dict[str, Any] | None = None) -> None:
         super().__init__(opt, shared)
         self.store = VersionStore(opt["versions"])
 
     @property
-    def version(self) -> Optional[str]:  # type: ignore[override]
+    def version(self) -> str | None:  # type: ignore[override]
         """What the channel serves now."""
         return self.store.channel(self.channel)
 

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 60.0  # s for a service to be ready, or gone
@@ -39,16 +39,16 @@ class Service:
     def __init__(
         self,
         folder: Path,
-        model: Optional[Dict[str, Any]] = None,
-        flags: Optional[List[str]] = None,
+        model: dict[str, Any] | None = None,
+        flags: list[str] | None = None,
         stock: bool = False,
         **chat: Any,
     ) -> None:
         self.folder, self.port, self.flags = folder, free_port(), flags or []
-        self.process: Optional[subprocess.Popen[bytes]] = None
+        self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         task = {"onboard_world": "ChatOnboarding", "task_world": "ChatWorld"}
-        config: Dict[str, Any] = {
+        config: dict[str, Any] = {
             "world_module": "parlai_cu.chat_service.worlds",
             "overworld": "ChatOverworld",
             "task_name": "chat",
@@ -110,8 +110,8 @@ class Service:
 
 
 def ask(
-    service: Service, path: str, token: Optional[str] = TOKEN, body: Any = None, **headers: str
-) -> Tuple[int, Dict[str, Any]]:
+    service: Service, path: str, token: str | None = TOKEN, body: Any = None, **headers: str
+) -> tuple[int, dict[str, Any]]:
     """(HTTP status, JSON) of a request."""
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(service.address + path, data, headers)

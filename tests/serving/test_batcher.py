@@ -1,7 +1,8 @@
 """parlai_cu/serving/batcher.py: turns answered together, and what one bad turn costs."""
 
 import threading
-from typing import Any, Callable, List
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -15,12 +16,12 @@ class Root:
     """Answers in batches; fails where a turn says `bad`."""
 
     def __init__(self) -> None:
-        self.batches: List[List[str]] = []
+        self.batches: list[list[str]] = []
         self.gate = threading.Event()
         self.gate.set()
-        self.threads: List[int] = []
+        self.threads: list[int] = []
 
-    def batch_act(self, observations: List[str]) -> List[str]:
+    def batch_act(self, observations: list[str]) -> list[str]:
         """Upper case."""
         self.gate.wait(PATIENCE)
         self.batches.append(list(observations))
@@ -34,7 +35,7 @@ class Memory:
     """A history as ParlAI's agents have it."""
 
     def __init__(self) -> None:
-        self.history_strings: List[str] = []
+        self.history_strings: list[str] = []
 
 
 class Clone:
@@ -62,8 +63,8 @@ class Asked:
 
     def __init__(self, batcher: Batcher, root: Any) -> None:
         self.batcher, self.root = batcher, root
-        self.turns: List[ModelTurn] = []
-        self._done: List[threading.Event] = []
+        self.turns: list[ModelTurn] = []
+        self._done: list[threading.Event] = []
 
     def ask(self, text: str, clone: Any = None) -> ModelTurn:
         """Hand in a turn."""
@@ -74,7 +75,7 @@ class Asked:
         self.batcher.submit(turn)
         return turn
 
-    def wait(self) -> List[Any]:
+    def wait(self) -> list[Any]:
         """What came of all of them."""
         assert all(done.wait(PATIENCE) for done in self._done)
         return [turn.error or turn.reply for turn in self.turns]
@@ -83,7 +84,7 @@ class Asked:
 @pytest.fixture
 def make() -> Any:
     """``make(**settings)``: a batcher and what is asked of it; closed afterwards."""
-    made: List[Batcher] = []
+    made: list[Batcher] = []
 
     def start(root: Any = None, **settings: Any) -> Asked:
         made.append(Batcher(**settings))
@@ -106,7 +107,7 @@ def test_a_lone_turn_does_not_wait(make: Callable[..., Asked]) -> None:
 
 def test_turns_that_wait_are_one_batch(make: Callable[..., Asked]) -> None:
     """While one is answered, others gather; no batch is over the limit; all by one thread."""
-    sizes: List[int] = []
+    sizes: list[int] = []
     asked = make(max_batch=3, on_batch=lambda turns, seconds: sizes.append(turns))
     asked.root.gate.clear()
     asked.ask("first")
@@ -159,7 +160,7 @@ def test_replies_that_are_missing(make: Callable[..., Asked]) -> None:
     """Fewer replies than turns: none is given to the wrong user."""
 
     class Short(Root):
-        def batch_act(self, observations: List[str]) -> List[str]:
+        def batch_act(self, observations: list[str]) -> list[str]:
             return super().batch_act(observations)[:-1]
 
     asked = make(Short(), max_wait=PATIENCE, on_their_way=lambda: 2)
@@ -198,7 +199,7 @@ def test_too_many_wait(make: Callable[..., Asked]) -> None:
 
 def test_other_work_keeps_its_place(make: Callable[..., Asked]) -> None:
     """A reset comes after the turns before it and before those after it."""
-    order: List[str] = []
+    order: list[str] = []
     asked = make(max_wait=PATIENCE, on_their_way=lambda: 3)
     asked.root.gate.clear()
     asked.ask("first")

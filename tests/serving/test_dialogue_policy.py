@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 
@@ -29,14 +29,14 @@ def start(store: TranscriptStore, token: str = "t", **more: Any) -> DialoguePoli
 
 def turn(
     policy: DialoguePolicy, text: str, reply: str, mid: Any = None, **more: Any
-) -> List[Dict[str, Any]]:
+) -> list[dict[str, Any]]:
     """A turn that the model answers."""
     heard = policy.hear({"text": text, "mid": mid})
     assert heard.ask == text and not heard.say
     return policy.answered({"text": reply, **more})
 
 
-def only(acts: List[Dict[str, Any]]) -> Dict[str, Any]:
+def only(acts: list[dict[str, Any]]) -> dict[str, Any]:
     """The one act there is."""
     (act,) = acts
     return act
@@ -143,7 +143,7 @@ def test_which_version(store: TranscriptStore) -> None:
     assert "no version" in told(DialoguePolicy(store, PolicySettings()), "[VERSION]")
 
 
-def records(path: Path) -> List[Dict[str, Any]]:
+def records(path: Path) -> list[dict[str, Any]]:
     """What was logged, without the time."""
     found = [json.loads(line) for line in path.read_text().splitlines()]
     for one in found:
@@ -228,7 +228,7 @@ def test_nothing_is_logged_unless_asked(store: TranscriptStore, tmp_path: Path) 
         ({"type": "correction", "turn": 1, "text": "x" * 51}, "50 are the most"),
     ],
 )
-def test_what_cannot_be_used(store: TranscriptStore, act: Dict[str, Any], expected: str) -> None:
+def test_what_cannot_be_used(store: TranscriptStore, act: dict[str, Any], expected: str) -> None:
     """An error message; nothing changed, and the conversation goes on."""
     policy = start(store)
     turn(policy, "one", "two")
@@ -247,7 +247,7 @@ def test_odd_names_of_turns(store: TranscriptStore, mid: Any) -> None:
 
 
 @pytest.mark.parametrize("reply", [{}, {"text": None}, {"text": "Sorry", "failed": True}])
-def test_a_model_without_an_answer(store: TranscriptStore, reply: Dict[str, Any]) -> None:
+def test_a_model_without_an_answer(store: TranscriptStore, reply: dict[str, Any]) -> None:
     """An apology, which is no turn."""
     policy = start(store)
     policy.hear({"text": "one"})

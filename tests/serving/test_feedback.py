@@ -5,7 +5,7 @@ import os
 import stat
 import threading
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 
@@ -17,7 +17,7 @@ from parlai_cu.serving.feedback import Feedback, FeedbackLog
 
 def record(turn: int, **changed: Any) -> Feedback:
     """A judgement."""
-    values: Dict[str, Any] = dict(
+    values: dict[str, Any] = dict(
         conversation="c1",
         turn=turn,
         version="v1",
@@ -31,7 +31,7 @@ def record(turn: int, **changed: Any) -> Feedback:
     return Feedback(**{**values, **changed})
 
 
-def read(path: Path) -> List[Dict[str, Any]]:
+def read(path: Path) -> list[dict[str, Any]]:
     """The records of a log."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 

@@ -1,7 +1,7 @@
 """parlai_cu/serving/fibers.py: functions that wait without a thread each."""
 
 import threading
-from typing import Any, List
+from typing import Any
 
 import pytest
 from greenlet import GreenletExit
@@ -21,7 +21,7 @@ def workers() -> Any:
 
 def test_many_wait_on_one_thread(workers: WorkerPool) -> None:
     """A hundred functions wait at once, on one thread, and each goes on when it is woken."""
-    results: List[Any] = []
+    results: list[Any] = []
     ended = threading.Semaphore(0)
     threads = set()
     ready = threading.Semaphore(0)
@@ -63,7 +63,7 @@ def test_a_wait_ends_after_its_time(workers: WorkerPool) -> None:
 
 def test_a_strand_is_stopped_where_it_waits(workers: WorkerPool) -> None:
     """Its finally blocks run; one that has not begun never does."""
-    seen: List[str] = []
+    seen: list[str] = []
     ended, waiting = threading.Semaphore(0), threading.Event()
 
     def work() -> None:
@@ -91,7 +91,7 @@ def test_a_strand_is_stopped_where_it_waits(workers: WorkerPool) -> None:
 def test_what_blocks_holds_up_no_new_one(workers: WorkerPool) -> None:
     """A function that sleeps keeps its thread; the next one gets another."""
     go, began = threading.Event(), threading.Event()
-    threads: List[int] = []
+    threads: list[int] = []
 
     def block() -> None:
         threads.append(threading.get_ident())
@@ -111,7 +111,7 @@ def test_what_blocks_holds_up_no_new_one(workers: WorkerPool) -> None:
 
 def test_errors_are_handed_over(workers: WorkerPool) -> None:
     """Whoever started it is told what it raised."""
-    errors: List[Any] = []
+    errors: list[Any] = []
     ended = threading.Event()
 
     def done(result: Any, error: Any) -> None:

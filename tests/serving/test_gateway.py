@@ -1,7 +1,8 @@
 """parlai_cu/serving/gateway.py: who is let in, lost and found again, by a clock of the test's."""
 
 import json
-from typing import Any, Dict, List, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,8 @@ class Line:
 
     def __init__(self, address: str = "a") -> None:
         self.address, self.modern = address, False
-        self.heard: List[Mapping[str, Any]] = []
-        self.closed: Optional[int] = None
+        self.heard: list[Mapping[str, Any]] = []
+        self.closed: int | None = None
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Note it."""
@@ -31,8 +32,8 @@ class House:
     """Where conversations are held; it notes which."""
 
     def __init__(self) -> None:
-        self.inside: List[ChatSession] = []
-        self.kept: List[str] = []
+        self.inside: list[ChatSession] = []
+        self.kept: list[str] = []
 
     def begin(self, conversation: ChatSession) -> None:
         """One begins."""
@@ -57,7 +58,7 @@ class Desk:
         self.now = 1000.0
         self.house = House()
         password = limits.pop("password", None)
-        self.refused: List[str] = []
+        self.refused: list[str] = []
         self.gateway = Gateway(
             self.house,
             ServiceLimits(**limits),
@@ -73,7 +74,7 @@ class Desk:
         assert client is not None
         return client
 
-    def send(self, client: ClientConnection, **message: Any) -> List[Dict[str, Any]]:
+    def send(self, client: ClientConnection, **message: Any) -> list[dict[str, Any]]:
         """A client sends something; what he is sent at once."""
         line: Any = client.connection
         before = len(line.heard)
@@ -240,7 +241,7 @@ def test_a_turn_is_open_until_the_world_waits() -> None:
     client = desk.arrive()
     desk.send(client, text="one")
     (conversation,) = desk.house.inside
-    posted: List[Any] = []
+    posted: list[Any] = []
     conversation._post = lambda function, *arguments: posted.append((function, arguments))
     conversation.take()
     conversation.waits()

@@ -1,8 +1,9 @@
 """parlai_cu/serving/operator.py: what the operator sees, may do, and nobody else."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator, List, Tuple
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.serving.service import TOKEN, Service, ask
 from tests.versions.models import tiny_model, write_model
 
 
-def versions(folder: Path) -> Tuple[VersionStore, List[str]]:
+def versions(folder: Path) -> tuple[VersionStore, list[str]]:
     """A versions directory with three versions, the last of which is live."""
     store = VersionStore(str(folder / "versions"), create=True, cache=str(folder / "cache"))
     made = []

@@ -1,8 +1,9 @@
 """parlai_cu/serving/page/: the chat page in a real browser, against a real service."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def say(page: Tab, text: str) -> None:
     page.keys(text + ENTER)
 
 
-def records(service: Service) -> List[Any]:
+def records(service: Service) -> list[Any]:
     """What users thought of replies."""
     lines = (service.folder / "feedback.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]

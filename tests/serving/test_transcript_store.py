@@ -1,8 +1,9 @@
 """parlai_cu/serving/transcript_store.py: what was said is there again after a restart."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any
 
 import pytest
 
@@ -166,7 +167,7 @@ def test_purging_by_itself(tmp_path: Path) -> None:
     second.close()
 
 
-def wrong(tmp_path: Path) -> List[Any]:
+def wrong(tmp_path: Path) -> list[Any]:
     """(URL, what the error says)."""
     (tmp_path / "text.db").write_text("this is no database, however long it may be" * 100)
     return [

@@ -1,7 +1,7 @@
 """`-t corrections`, and the review by `parlai versions review`."""
 
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 import pytest
 from parlai.core.opt import Opt
@@ -11,7 +11,7 @@ from parlai_cu.errors import DataError, UsageError
 from tests.corrections.test_review import log, record
 
 
-def served(path: str, flags: str = "", datatype: str = "train:evalmode") -> List[Any]:
+def served(path: str, flags: str = "", datatype: str = "train:evalmode") -> list[Any]:
     """What the teacher serves."""
     opt = Opt(task=f"corrections:path={path}{flags}", datatype=datatype, batchsize=1)
     (teacher,) = create_task_agent_from_taskname(opt)

@@ -4,7 +4,7 @@ import functools
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict
+from typing import Any
 
 import pytest
 
@@ -59,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
     return write_corpus(tmp_path)
 
 
-def evaluate(folder: Path, task: str, **options: Any) -> Dict[str, float]:
+def evaluate(folder: Path, task: str, **options: Any) -> dict[str, float]:
     """``parlai eval_model`` on the validation split."""
     from parlai.scripts.eval_model import EvalModel
 
@@ -74,7 +74,7 @@ def evaluate(folder: Path, task: str, **options: Any) -> Dict[str, float]:
     return {name: float(value) for name, value in report.items()}
 
 
-def fixed(reply: str) -> Dict[str, str]:
+def fixed(reply: str) -> dict[str, str]:
     """An agent that always replies the same."""
     return dict(model="fixed_response", fixed_response=reply)
 

@@ -3,7 +3,7 @@
 import gzip
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 
@@ -16,7 +16,7 @@ ROW = {"restaurant_name": "Blue Door", "phone_number": "555-0100"}
 SPLITS = {"train": "train", "valid": "dev", "test": "test"}
 
 
-def user(text: str, requested: List[str], state: Dict[str, List[str]]) -> Dict[str, Any]:
+def user(text: str, requested: list[str], state: dict[str, list[str]]) -> dict[str, Any]:
     """A user's turn as the original release has it."""
     frame = {
         "service": "Restaurants_1",
@@ -30,7 +30,7 @@ def user(text: str, requested: List[str], state: Dict[str, List[str]]) -> Dict[s
     return {"speaker": "USER", "utterance": text, "frames": [frame]}
 
 
-def system(text: str, values: List[str], **call: Any) -> Dict[str, Any]:
+def system(text: str, values: list[str], **call: Any) -> dict[str, Any]:
     """A system's turn as the original release has it."""
     actions = [{"act": "INFORM", "slot": "x", "values": values}]
     frame = {"service": "Restaurants_1", "slots": [], "actions": actions, **call}
@@ -125,7 +125,7 @@ def test_damaged_file(original: Path) -> None:
         read(str(original), "test")
 
 
-def evaluate(folder: Path, task: str, reply: str) -> Dict[str, float]:
+def evaluate(folder: Path, task: str, reply: str) -> dict[str, float]:
     """``parlai eval_model`` of an agent that always replies the same."""
     from parlai.scripts.eval_model import EvalModel
 
@@ -169,7 +169,7 @@ def test_state_metrics(original: Path) -> None:
         ("", ["San Jose"], True, 0.0),
     ],
 )
-def test_score_of_a_slot(said: str, values: List[str], fuzzy: bool, expected: float) -> None:
+def test_score_of_a_slot(said: str, values: list[str], fuzzy: bool, expected: float) -> None:
     """Closed lists exactly, free text by the similarity of its sorted words."""
     assert agents.score(said, values, fuzzy) == expected
 

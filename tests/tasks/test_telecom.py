@@ -6,10 +6,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 import pytest
 
@@ -31,23 +31,23 @@ SUBTASKS = ("corrections", "new_plans", "roaming", "style", "retain", "intent")
 
 
 @cache
-def dialogues(name: str, split: str) -> List[Dialogue]:
+def dialogues(name: str, split: str) -> list[Dialogue]:
     """The dialogues of a data set's split."""
     return updates.DATA_SETS[name](split)
 
 
-def exchanges(name: str, split: str) -> List[Exchange]:
+def exchanges(name: str, split: str) -> list[Exchange]:
     """All exchanges of a data set's split."""
     return [exchange for dialogue in dialogues(name, split) for exchange in dialogue]
 
 
 @cache
-def all_intents() -> List[Intent]:
+def all_intents() -> list[Intent]:
     """Every intent that is shipped."""
     return read_intents(*SUBJECTS)
 
 
-def truth(name: str) -> Dict[str, str]:
+def truth(name: str) -> dict[str, str]:
     """What a data set has to agree with: id -> value."""
     if name == "corrections":
         return dict(updates.corrected_facts().facts())
@@ -58,12 +58,12 @@ def truth(name: str) -> Dict[str, str]:
     return dict(updates.base_facts().facts())
 
 
-def normal(texts: Iterable[str]) -> Set[str]:
+def normal(texts: Iterable[str]) -> set[str]:
     """Texts without case and punctuation."""
     return {" ".join(re.findall(r"\w+", text.lower())) for text in texts}
 
 
-def phrasings(intent: Intent, split: str) -> List[str]:
+def phrasings(intent: Intent, split: str) -> list[str]:
     """All that a customer of this split says to express an intent."""
     return [*intent.ask[split], *intent.follow.get(split, ())]
 
@@ -86,7 +86,7 @@ def test_no_phrasing_is_in_two_places() -> None:
 
     What leans on the context ("And the price?") may be asked about plans and about add-ons.
     """
-    seen: Dict[str, Tuple[Optional[str], str, str]] = {}
+    seen: dict[str, tuple[str | None, str, str]] = {}
     double = []
     for intent in all_intents():
         for split in SPLITS:

@@ -1,7 +1,7 @@
 """Diagnosis and choice, on the telecom updates, whose right answer is known, and by hand."""
 
 import dataclasses
-from typing import Any, List
+from typing import Any
 
 import pytest
 
@@ -13,24 +13,24 @@ from parlai_cu.update.diagnosis import Diagnosis, Replied, diagnose, leaked
 from parlai_cu.update.wording import Example
 
 
-def examples(dialogues: Any) -> List[Example]:
+def examples(dialogues: Any) -> list[Example]:
     """Dialogues of the telecom world as examples."""
     found = []
     for dialogue in dialogues:
-        said: List[str] = []
+        said: list[str] = []
         for turn in dialogue:
             found.append(Example(turn.text, turn.answer, tuple(said)))
             said += [turn.text, turn.answer]
     return found
 
 
-def replied(corpus: List[Example], loss: float, right: bool) -> List[Replied]:
+def replied(corpus: list[Example], loss: float, right: bool) -> list[Replied]:
     """A live model that gives the right answer, or another one, at that loss."""
     return [Replied(e, e.label if right else "I see.", loss, 1.0) for e in corpus[:100]]
 
 
 @pytest.fixture(scope="module")
-def old() -> List[Example]:
+def old() -> list[Example]:
     """What the deployed model was trained on, some of it."""
     return examples(updates.deployed("train"))[:4000]
 
@@ -45,7 +45,7 @@ def old() -> List[Example]:
     ],
 )
 def test_telecom_updates_get_the_mode_that_suits_them(
-    name: str, mode: str, tune: Any, case: str, old: List[Example]
+    name: str, mode: str, tune: Any, case: str, old: list[Example]
 ) -> None:
     """Corrections selective tuning, facts the knowledge base, a domain and a style distillation."""
     update = examples(updates.DATA_SETS[name]("train"))
@@ -62,7 +62,7 @@ def test_a_subject_of_its_own_shows_in_its_words() -> None:
     assert choose(by_hand(known_answers=0.9, new_words=0.1, fact_like=0.3)).mode == TUNE
 
 
-def test_what_is_known_already_is_not_trained(old: List[Example]) -> None:
+def test_what_is_known_already_is_not_trained(old: list[Example]) -> None:
     """More of the old data: nothing to do."""
     update = examples(updates.deployed("train"))[4000:5000]
     found = diagnose(update, replied(update, 0.1, True), old, replied(old, 0.1, True))
@@ -115,7 +115,7 @@ def test_the_knowledge_base_is_asked() -> None:
         Example("What does Trio cost?", "It costs 36 dollars."),
     ]
 
-    def find(turn: Any) -> List[Evidence]:
+    def find(turn: Any) -> list[Evidence]:
         return [Evidence("1", "Solo: 12 dollars", 1.0, "kb", "1")]
 
     found = diagnose(update, [], [], [], find=find)

@@ -1,6 +1,6 @@
 """The gate: what passes, what fails, and when there is not enough data."""
 
-from typing import Any, Dict, List
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,7 +127,7 @@ def check(kind: str, result: str) -> gate.Check:
     ],
 )
 def test_the_verdict_is_that_of_the_worst_check(
-    checks: List[gate.Check], decision: str, reasons: int
+    checks: list[gate.Check], decision: str, reasons: int
 ) -> None:
     """One failure refuses, one doubt is not enough data; there is always a reason."""
     found = verdict(checks)
@@ -159,7 +159,7 @@ def test_limits_that_cannot_be_read(text: str) -> None:
 
 def test_limits_are_read() -> None:
     """Several, with and without a task."""
-    found: Dict[str, float] = gate.parse_limits("ppl=0.05,telecom:retain/f1=0.1", "--max-loss")
+    found: dict[str, float] = gate.parse_limits("ppl=0.05,telecom:retain/f1=0.1", "--max-loss")
     assert found == {"ppl": 0.05, "telecom:retain/f1": 0.1}
 
 

@@ -1,7 +1,7 @@
 """What is told of an update."""
 
 import re
-from typing import Any, Dict, List
+from typing import Any
 
 from parlai_cu.update import report
 from parlai_cu.update.choice import choose
@@ -10,7 +10,7 @@ from parlai_cu.update.wording import Example
 from tests.update.test_choice import by_hand
 
 
-def about(**changes: Any) -> Dict[str, Any]:
+def about(**changes: Any) -> dict[str, Any]:
     """A report's facts."""
     contradictory = [(Example("What is it?", "It is 1."), Example("What is it?", "It is <2>."))]
     diagnosis = by_hand(contradictions=contradictory)
@@ -35,7 +35,7 @@ def about(**changes: Any) -> Dict[str, Any]:
     ]
     train = [{"step": 10, "loss": 2.0}, {"step": 20, "loss": 1.0}]
     valid = [{"step": s, "new/ppl": 9.0 - s / 5, "old/ppl": 3.0} for s in (10, 20)]
-    facts: Dict[str, Any] = {
+    facts: dict[str, Any] = {
         "task": "new.jsonl",
         "live": "v1-abc",
         "seed": 0,
@@ -53,7 +53,7 @@ def about(**changes: Any) -> Dict[str, Any]:
     return {**facts, **changes}
 
 
-def pairs() -> List[Pair]:
+def pairs() -> list[Pair]:
     """Replies of two tasks, one of which changed."""
     changed = [
         Pair("new", f"q{i}", "right", "the same words", "quite other things") for i in range(30)

@@ -1,6 +1,6 @@
 """Broken replies, latency, size, and checks of the user's own."""
 
-from typing import Any, List
+from typing import Any
 
 import pytest
 
@@ -9,7 +9,7 @@ from parlai_cu.update import safety
 from parlai_cu.update.safety import Pair
 
 
-def pairs(after: List[str]) -> List[Pair]:
+def pairs(after: list[str]) -> list[Pair]:
     """A live model that answers well, and a candidate that says this."""
     return [
         Pair("new", f"question {i}", f"It is {i} dollars.", f"It is {i} dollars.", reply)
@@ -51,7 +51,7 @@ def test_latency_and_size() -> None:
     assert safety.check_size(100, 130, 1.2).result == "fail"
 
 
-def polite(found: List[Pair]) -> Any:
+def polite(found: list[Pair]) -> Any:
     """A check as a user would write it."""
     return None if all("please" in pair.after for pair in found) else "not polite"
 

@@ -1,7 +1,7 @@
 """A store in a folder of its own, with a cache that goes with it."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import pytest
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any
 
 import torch
 
@@ -23,15 +23,15 @@ def tiny_model(seed: int = 0, width: int = WIDTH) -> "torch.nn.Module":
 
 def write_model(
     path: Path,
-    model: Optional[torch.nn.Module] = None,
+    model: torch.nn.Module | None = None,
     training: bool = False,
-    kb: Optional[str] = None,
+    kb: str | None = None,
     **more: Any,
 ) -> str:
     """Write weights, .opt and .dict; ``more`` goes into the weights' file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     model = model if model is not None else tiny_model()
-    states: Dict[str, Any] = {"model": model.state_dict(), "longest_label": 7, **more}
+    states: dict[str, Any] = {"model": model.state_dict(), "longest_label": 7, **more}
     if training:
         optimizer = torch.optim.Adam(model.parameters())
         sum(p.sum() for p in model.parameters()).backward()
@@ -59,7 +59,7 @@ def change(model: torch.nn.Module, block: int = 3, by: float = 0.5) -> torch.nn.
     return model
 
 
-def loaded(path: str) -> Dict[str, Any]:
+def loaded(path: str) -> dict[str, Any]:
     """What a model file holds."""
-    held: Dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    held: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return held

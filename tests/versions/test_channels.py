@@ -1,8 +1,9 @@
 """Promotion and rollback: the gate's word, history, two at once, channels."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any
 
 import pytest
 
@@ -137,7 +138,7 @@ def test_many_adders_get_numbers_of_their_own(
     assert [version.number for version in open_store().list()] == [1, 2, 3, 4, 5, 6]
 
 
-def run_all(jobs: List[Callable[[], Any]]) -> None:
+def run_all(jobs: list[Callable[[], Any]]) -> None:
     """Run functions in threads, to their end."""
     threads = [threading.Thread(target=job) for job in jobs]
     for thread in threads:

@@ -3,7 +3,7 @@
 import os
 import shutil
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 import pytest
 from iopath.common.file_io import PathHandler, PathManager
@@ -22,7 +22,7 @@ class Bucket(PathHandler):
         self.folder = folder
         self.reachable = True
 
-    def _get_supported_prefixes(self) -> List[str]:
+    def _get_supported_prefixes(self) -> list[str]:
         return ["bucket://"]
 
     def place(self, path: str) -> str:
@@ -39,7 +39,7 @@ class Bucket(PathHandler):
     def _exists(self, path: str, **kwargs: Any) -> bool:
         return os.path.exists(self.place(path))
 
-    def _ls(self, path: str, **kwargs: Any) -> List[str]:
+    def _ls(self, path: str, **kwargs: Any) -> list[str]:
         return os.listdir(self.place(path))
 
     def _mkdirs(self, path: str, **kwargs: Any) -> None:

@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 import pytest
 
@@ -19,7 +19,7 @@ TASKS = {"base": "telecom", "intent": "telecom:intent", "retriever": "telecom"}
 TOLERANCE = 0.005
 
 
-def results(model: str) -> Dict[str, Any]:
+def results(model: str) -> dict[str, Any]:
     """What zoo/train.py measured."""
     return dict(json.loads((ZOO / model / "results.json").read_text()))
 

@@ -14,7 +14,8 @@ import collections
 import contextlib
 import json
 import uuid
-from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from parlai.core.agents import Agent
 from parlai.core.loader import load_agent_module
@@ -65,9 +66,7 @@ class DeployedAgent(Agent):
     """
 
     @classmethod
-    def add_cmdline_args(
-        cls, parser: ParlaiParser, partial_opt: Optional[Opt] = None
-    ) -> ParlaiParser:
+    def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None) -> ParlaiParser:
         """Our flags, and those of the live version's agent."""
         group = parser.add_argument_group("Deployed")
         group.add_argument("--versions", help="the versions directory")
@@ -89,7 +88,7 @@ class DeployedAgent(Agent):
         )
         return parser
 
-    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
         self.opt = opt
         super().__init__(opt, shared)
         self.id = "Deployed"
@@ -97,14 +96,16 @@ class DeployedAgent(Agent):
         # what it is called in logs and ratings; whoever serves may name it
         self.conversation = uuid.uuid4().hex
         # the version of the first turn; the model it is on, and its clone, where it is on one
-        self.begun_on: Optional[str] = None
-        self.resident: Optional[LoadedModel] = None
+        self.begun_on: str | None = None
+        self.resident: LoadedModel | None = None
         self.inner: Any = None
         # (what was observed, what was replied) of each turn; what was observed since
-        self._past: Deque[Tuple[List[Message], Any]] = collections.deque(maxlen=_MOST_TURNS)
-        self._pending: List[Message] = []
+        self._past: collections.deque[tuple[list[Message], Any]] = collections.deque(
+            maxlen=_MOST_TURNS
+        )
+        self._pending: list[Message] = []
 
-    def share(self) -> Dict[str, Any]:
+    def share(self) -> dict[str, Any]:
         """One service for all conversations."""
         return {**super().share(), "service": self.service}
 
@@ -125,11 +126,11 @@ class DeployedAgent(Agent):
         """The id of the live version."""
         return str(self.service.lineup.live)
 
-    def status(self) -> Dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """What is served, loaded, on trial; what failed to load. Plain values."""
         return self.service.status()
 
-    def set_conversation(self, conversation: str, begun_on: Optional[str] = None) -> None:
+    def set_conversation(self, conversation: str, begun_on: str | None = None) -> None:
         """
         Name the conversation, before its first turn here.
 
@@ -138,7 +139,7 @@ class DeployedAgent(Agent):
         """
         self.conversation, self.begun_on = conversation, begun_on
 
-    def rate(self, conversation: str, up: bool, version: Optional[str] = None) -> None:
+    def rate(self, conversation: str, up: bool, version: str | None = None) -> None:
         """
         Count a user's rating, for the canary's guard.
 
@@ -166,7 +167,7 @@ class DeployedAgent(Agent):
         self.self_observe(reply)
         return reply
 
-    def batch_act(self, observations: Any) -> List[Message]:
+    def batch_act(self, observations: Any) -> list[Message]:
         """
         Reply to many conversations' turns; each is told by :meth:`self_observe`.
 
@@ -258,7 +259,7 @@ class DeployedAgent(Agent):
                 self._take(self.inner.observe(Message(message)))
         return self.inner
 
-    def ready(self) -> Tuple[LoadedModel, Any]:
+    def ready(self) -> tuple[LoadedModel, Any]:
         """Its model, and what that model made of the open turn."""
         self.attached()
         assert self.resident is not None
@@ -272,9 +273,9 @@ class DeployedAgent(Agent):
         with self.service.lock:
             return self.attached().history
 
-    def report(self) -> Dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         """The live version's metrics."""
-        report: Dict[str, Any] = self._live_agent().report()
+        report: dict[str, Any] = self._live_agent().report()
         return report
 
     def reset_metrics(self) -> None:

@@ -1,7 +1,7 @@
 """A version's model as a ParlAI agent: made as ``-mf`` makes it, and tried before it serves."""
 
 import copy
-from typing import Any, Dict
+from typing import Any
 
 import torch
 from parlai.core.agents import create_agent
@@ -32,7 +32,7 @@ def load(store: VersionStore, version: str, opt: Opt, evaluates: bool = False) -
     """
     path = store.model_file(version)
     settings = Opt({k: copy.deepcopy(v) for k, v in opt.items() if k not in _OWN})
-    override: Dict[str, Any] = {
+    override: dict[str, Any] = {
         k: v for k, v in (opt.get("override") or {}).items() if k not in _OWN
     }
     # the version's own says "train", for which ParlAI would make an optimizer

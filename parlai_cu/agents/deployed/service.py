@@ -9,7 +9,8 @@ import collections
 import threading
 import time
 import weakref
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import parlai.utils.logging as logging
 from parlai.core.message import Message
@@ -68,15 +69,15 @@ class ModelService:
         self.store, self.channel, self.lineup = store, channel, lineup
         # held for moments only, never while a model works
         self.lock = threading.Condition(threading.RLock())
-        self.residents: Dict[str, LoadedModel] = {}
-        self.guard: Optional[canary.Guard] = None
+        self.residents: dict[str, LoadedModel] = {}
+        self.guard: canary.Guard | None = None
         self.swaps = 0
-        self.load_errors: List[Dict[str, str]] = []
+        self.load_errors: list[dict[str, str]] = []
         self._load, self._look_seconds = load, look_seconds
-        self._unusable: Dict[str, str] = {}
-        self._heads: Tuple[Optional[str], Optional[str]] = (None, None)
+        self._unusable: dict[str, str] = {}
+        self._heads: tuple[str | None, str | None] = (None, None)
         self._stamps: Any = None
-        self._withdrawal: Optional[Tuple[str, str]] = None
+        self._withdrawal: tuple[str, str] | None = None
         self._last_version: collections.OrderedDict[str, str] = collections.OrderedDict()
         self._wake, self._closed = threading.Event(), False
         self._trouble = ""
@@ -137,7 +138,7 @@ class ModelService:
         A conversation whose turn is open already stays where it is.
         """
         with self.lock:
-            resident: Optional[LoadedModel] = conversation.resident
+            resident: LoadedModel | None = conversation.resident
             if resident is None or conversation not in resident.open:
                 version = self.lineup.choose(conversation.conversation, conversation.begun_on)
                 if conversation.begun_on not in self.lineup.residents:
@@ -153,13 +154,13 @@ class ModelService:
     def leave_turn(self, conversation: Any) -> None:
         """A conversation's turn is over, or was given up."""
         with self.lock:
-            resident: Optional[LoadedModel] = conversation.resident
+            resident: LoadedModel | None = conversation.resident
             if resident is not None:
                 resident.open.discard(conversation)
                 self._let_go(resident)
             self.lock.notify_all()
 
-    def answer(self, turns: Sequence[Any]) -> List[Message]:
+    def answer(self, turns: Sequence[Any]) -> list[Message]:
         """
         The replies to turns, the turns of each model as one batch.
 
@@ -167,9 +168,9 @@ class ModelService:
 
         :param turns: each with its ``conversation``
         """
-        replies: List[Any] = [None] * len(turns)
-        groups: Dict[int, Tuple[LoadedModel, List[int]]] = {}
-        seen: List[Any] = []
+        replies: list[Any] = [None] * len(turns)
+        groups: dict[int, tuple[LoadedModel, list[int]]] = {}
+        seen: list[Any] = []
         with self.lock:
             for i, turn in enumerate(turns):
                 resident, observation = turn.conversation.ready()
@@ -191,7 +192,7 @@ class ModelService:
 
     def _answer(
         self, resident: LoadedModel, members: Sequence[Any], seen: Sequence[Any]
-    ) -> List[Message]:
+    ) -> list[Message]:
         started = time.monotonic()
         try:
             # a conversation alone is answered by its own clone, as ParlAI's act() does it
@@ -232,7 +233,7 @@ class ModelService:
 
     # -- the canary's trial ------------------------------------------------------------------
 
-    def rate(self, conversation: str, up: bool, version: Optional[str] = None) -> None:
+    def rate(self, conversation: str, up: bool, version: str | None = None) -> None:
         """
         Count a user's rating.
 
@@ -246,7 +247,7 @@ class ModelService:
                 self.guard.rating(arm, up)
                 self._judge()
 
-    def _arm(self, version: Optional[str]) -> Optional[str]:
+    def _arm(self, version: str | None) -> str | None:
         if version is None or self.guard is None:
             return None
         arms = {self.lineup.live: canary.LIVE, self.lineup.canary: canary.CANARY}
@@ -320,11 +321,11 @@ class ModelService:
                 break
             self._bring_in(wanted)
 
-    def _stamped(self) -> Tuple[Any, Any]:
+    def _stamped(self) -> tuple[Any, Any]:
         stamp = self.store.stamp
         return stamp(self.channel), stamp(CANARY_CHANNEL) if self.lineup.canary_share else None
 
-    def _read_heads(self) -> Tuple[Optional[str], Optional[str]]:
+    def _read_heads(self) -> tuple[str | None, str | None]:
         head = self.store.channel
         return head(self.channel), head(CANARY_CHANNEL) if self.lineup.canary_share else None
 
@@ -412,7 +413,7 @@ class ModelService:
 
     # -- telling -----------------------------------------------------------------------------
 
-    def status(self) -> Dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """What is served, in plain values."""
         try:
             history = self.store.history(self.channel)
@@ -455,7 +456,7 @@ def serves_nothing(store: VersionStore, channel: str) -> VersionsError:
     )
 
 
-def _watch(reference: Callable[[], Optional[ModelService]], wake: Any, seconds: float) -> None:
+def _watch(reference: Callable[[], ModelService | None], wake: Any, seconds: float) -> None:
     """Look again and again, for as long as somebody has the service."""
     while True:
         wake.wait(seconds)

@@ -12,7 +12,7 @@ is an ordinary model of that agent: no teacher, and nothing of ours is needed to
 """
 
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import parlai.utils.logging as logging
 import torch
@@ -53,17 +53,15 @@ class DistillStudentAgent(UpdatingAgent):
     no_base = _NO_BASE
 
     @classmethod
-    def add_cmdline_args(
-        cls, parser: ParlaiParser, partial_opt: Optional[Opt] = None
-    ) -> ParlaiParser:
+    def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None) -> ParlaiParser:
         """Our flags, then those of the student's agent with the teacher's values as defaults."""
         return flags.add_flags(parser, partial_opt or Opt(), _NO_BASE, DEFAULT_EPOCHS)
 
-    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
-        self.teachers: List[Teacher] = []
-        self._matching: Optional[LayerMatching] = None
+    def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
+        self.teachers: list[Teacher] = []
+        self._matching: LayerMatching | None = None
         self._is_new = False
-        self._loaded: Dict[str, Any] = {}
+        self._loaded: dict[str, Any] = {}
         self._samples: Any = None
         self._saves_checkpoint = False
         if shared is None and updating_agent.is_training(opt):
@@ -108,7 +106,7 @@ class DistillStudentAgent(UpdatingAgent):
         self._log_roles(opt)
         divergence = load_divergence(opt["distill_loss"], opt["distill_beta"])
         self._soft_loss = SoftLabelLoss(divergence, opt["distill_temperature"])
-        self._soft_label_loss: List[SoftRows] = []
+        self._soft_label_loss: list[SoftRows] = []
         flags.resolve_student(opt)
         self._is_new = not any(
             os.path.isfile(path)
@@ -153,7 +151,9 @@ class DistillStudentAgent(UpdatingAgent):
                     "layers or smaller sizes, or use -m frozen_layer"
                 )
         if not across:
-            self._soft_label_loss = [self._make_soft_label_loss(teacher) for teacher in self.teachers]
+            self._soft_label_loss = [
+                self._make_soft_label_loss(teacher) for teacher in self.teachers
+            ]
 
     def _make_soft_label_loss(self, teacher: Teacher) -> SoftRows:
         order = teacher.class_order(self.class_dict) if self.kind == "classifier" else None
@@ -181,7 +181,7 @@ class DistillStudentAgent(UpdatingAgent):
                 )
         return model
 
-    def load(self, path: str) -> Dict[str, Any]:
+    def load(self, path: str) -> dict[str, Any]:
         """Load as the base does; damage is named, and a run goes on with its own teacher only."""
 
         def misfit(error: str) -> str:
@@ -223,7 +223,7 @@ class DistillStudentAgent(UpdatingAgent):
 
     # -- training ----------------------------------------------------------------------------
 
-    def name_tasks(self, ids: List[str]) -> None:
+    def name_tasks(self, ids: list[str]) -> None:
         """
         Learn by which ``id`` the messages of each task come (called by the training loop).
 
@@ -283,7 +283,7 @@ class DistillStudentAgent(UpdatingAgent):
         length = len(mask) // size
         count = int(mask.sum())
         gold = mask.float()
-        soft: List[torch.Tensor] = []
+        soft: list[torch.Tensor] = []
         per_example = torch.zeros(size, device=device)
         follows = self._followed(batch)
         for number, rows in enumerate(self._soft_label_loss):
@@ -309,7 +309,7 @@ class DistillStudentAgent(UpdatingAgent):
             total = total + self._matching_loss(follows, mask.view(size, length))
         return total
 
-    def _followed(self, batch: Any) -> List[Optional[int]]:
+    def _followed(self, batch: Any) -> list[int | None]:
         """Which teacher each example follows, if any."""
         second = 1 if len(self.teachers) > 1 else None
         return [second if self.roles.is_update(seen) else 0 for seen in batch.observations]
@@ -331,7 +331,7 @@ class DistillStudentAgent(UpdatingAgent):
         values = rows.fresh_losses(batch, everything, mask, seen, None)
         return values.sum() / max(int(mask.sum()), 1)
 
-    def _matching_loss(self, follows: List[Optional[int]], mask: torch.Tensor) -> torch.Tensor:
+    def _matching_loss(self, follows: list[int | None], mask: torch.Tensor) -> torch.Tensor:
         assert self._matching is not None
         which = torch.tensor([i for i, number in enumerate(follows) if number == 0])
         which = which.to(mask.device)
@@ -361,7 +361,7 @@ class DistillStudentAgent(UpdatingAgent):
         batch.label_vec = padded.to(batch.label_vec.device)
 
     @property
-    def _decoded(self) -> Dict[int, Dict[str, str]]:
+    def _decoded(self) -> dict[int, dict[str, str]]:
         return self.__dict__.setdefault("_decoded_replies", {})
 
     def update_params(self) -> None:
@@ -376,7 +376,7 @@ class DistillStudentAgent(UpdatingAgent):
 
     # -- saving ------------------------------------------------------------------------------
 
-    def state_dict(self) -> Dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """The base's states and a record of the run; projections are in checkpoints only."""
         states = super().state_dict()
         if not self.teachers or "model" not in states:
@@ -395,7 +395,7 @@ class DistillStudentAgent(UpdatingAgent):
                 states.pop("optimizer", None)
         return states
 
-    def save(self, path: Optional[str] = None) -> None:
+    def save(self, path: str | None = None) -> None:
         """Save an ordinary model of the student's agent."""
         for rows in getattr(self, "_soft_label_loss", []):
             rows.flush()

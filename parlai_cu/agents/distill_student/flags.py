@@ -1,6 +1,6 @@
 """The flags of ``-m distill_student``: added, checked, and left out of the student's ``.opt``."""
 
-from typing import Any, List, Set
+from typing import Any
 
 from parlai.core.build_data import modelzoo_path
 from parlai.core.opt import Opt
@@ -153,7 +153,7 @@ def _add_ours(parser: ParlaiParser) -> None:
     )
 
 
-def our_options() -> Set[str]:
+def our_options() -> set[str]:
     """Names of the options above."""
     return base_agent.names_added(_add_ours, replay.add_flags)
 
@@ -252,7 +252,7 @@ def check_kind(opt: Opt, kind: str) -> None:
         )
 
 
-def check_classes(opt: Opt, teachers: List[Teacher]) -> None:
+def check_classes(opt: Opt, teachers: list[Teacher]) -> None:
     """
     Make sure that a classifying student and its teachers have the same label set.
 
@@ -285,14 +285,14 @@ def resolve_student(opt: Opt) -> None:
         opt[_EMPTY_BART] = True
 
 
-def _classes(opt: Opt) -> List[str]:
+def _classes(opt: Opt) -> list[str]:
     if opt.get("classes_from_file"):
         with open(opt["classes_from_file"], encoding="utf-8") as f:
             return f.read().splitlines()
     return opt.get("classes") or []
 
 
-def _one_of(opt: Opt, name: str, choices: List[str]) -> None:
+def _one_of(opt: Opt, name: str, choices: list[str]) -> None:
     if opt[name] not in choices:
         close: Any = nearest(str(opt[name]), choices) or choices
         raise UsageError(

@@ -1,6 +1,6 @@
 """Hidden states and attention of ParlAI's transformers, for matching student and teacher."""
 
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 import torch
 from parlai.agents.transformer.modules import (
@@ -25,12 +25,12 @@ class LayerRecorder:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.stacks: Dict[str, int] = {}
-        self.widths: Dict[str, int] = {}
-        self.heads: Dict[str, int] = {}
-        self.states: Dict[Tuple[str, int], torch.Tensor] = {}
-        self.masks: Dict[Tuple[str, int], torch.Tensor] = {}
-        self.attention: Dict[Tuple[str, int], List[Any]] = {}
+        self.stacks: dict[str, int] = {}
+        self.widths: dict[str, int] = {}
+        self.heads: dict[str, int] = {}
+        self.states: dict[tuple[str, int], torch.Tensor] = {}
+        self.masks: dict[tuple[str, int], torch.Tensor] = {}
+        self.attention: dict[tuple[str, int], list[Any]] = {}
         self.active = False
         for name, module in model.named_modules():
             if isinstance(module, _LAYERS):
@@ -96,7 +96,7 @@ class LayerMatching:
 
     def losses(
         self, which: torch.Tensor, label_mask: torch.Tensor
-    ) -> Tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         After a forward pass of both.
 

@@ -13,7 +13,8 @@ is answered by the deployed model, bit for bit.
 
 import contextlib
 import os
-from typing import Any, Dict, Iterator, List, Optional
+from collections.abc import Iterator
+from typing import Any
 
 import parlai.utils.logging as logging
 import torch
@@ -60,9 +61,7 @@ class DomainAdaptersAgent(UpdatingAgent):
     no_base = _NO_BASE
 
     @classmethod
-    def add_cmdline_args(
-        cls, parser: ParlaiParser, partial_opt: Optional[Opt] = None
-    ) -> ParlaiParser:
+    def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None) -> ParlaiParser:
         """Our flags, then those of the base with the deployed model's values as defaults."""
         partial = partial_opt or Opt()
         group = parser.add_argument_group("Domain Adapters Arguments")
@@ -89,13 +88,13 @@ class DomainAdaptersAgent(UpdatingAgent):
         """Let the base upgrade what it saved."""
         return deployed_model.upgrade(opt_from_disk, "domain_adapters")
 
-    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
-        self._record: Dict[str, Any] = {}
-        self._loaded_from: Optional[str] = None
-        self._files: Dict[str, str] = {}
+    def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
+        self._record: dict[str, Any] = {}
+        self._loaded_from: str | None = None
+        self._files: dict[str, str] = {}
         # of rankers with fixed candidates: their encodings, by domain
-        self._encodings: Dict[str, Any] = {}
-        self._ids: Dict[str, int] = {}
+        self._encodings: dict[str, Any] = {}
+        self._ids: dict[str, int] = {}
         trains = shared is None and updating_agent.is_training(opt)
         if shared is None and opt.get("init_model"):
             opt["init_model"] = updating_agent.model_path(opt, "init_model")
@@ -116,7 +115,7 @@ class DomainAdaptersAgent(UpdatingAgent):
                 f"{', '.join(close)}"
             )
 
-    def share(self) -> Dict[str, Any]:
+    def share(self) -> dict[str, Any]:
         """The base's, and one router and one set of adapters for all."""
         names = ("domains", "router", "adapters")
         own = {name: getattr(self, name) for name in names}
@@ -155,7 +154,7 @@ class DomainAdaptersAgent(UpdatingAgent):
                 "--eval-candidates vocab: encoded once, for the deployed model alone; use another"
             )
 
-    def _read_sets(self) -> Dict[str, Tensors]:
+    def _read_sets(self) -> dict[str, Tensors]:
         own = {name: tensor.cpu() for name, tensor in self.bare_model().state_dict().items()}
         dictionary = f"{self.opt['init_model']}.dict"
         sets = {}
@@ -177,14 +176,14 @@ class DomainAdaptersAgent(UpdatingAgent):
 
     # -- building and loading ----------------------------------------------------------------
 
-    def load(self, path: str) -> Dict[str, Any]:
+    def load(self, path: str) -> dict[str, Any]:
         """Load as the base does; our part is kept for :meth:`init_optim`."""
         with checkpoints.translate_errors(path):
             states = super().load(path)
         self._record, self._loaded_from = states.get(RECORD) or {}, path
         return states
 
-    def _saved_record(self) -> Dict[str, Any]:
+    def _saved_record(self) -> dict[str, Any]:
         if not self._record:
             raise ModelFileError(
                 f"{self.opt.get('model_file') or self.opt.get('init_model')} holds no adapters; "
@@ -192,9 +191,9 @@ class DomainAdaptersAgent(UpdatingAgent):
             )
         return self._record
 
-    def _set_up(self, record: Dict[str, Any]) -> None:
+    def _set_up(self, record: dict[str, Any]) -> None:
         device = next(self.model.parameters()).device
-        self.domains: List[str] = record["domains"]
+        self.domains: list[str] = record["domains"]
         self.adapters = Adapters(self.bare_model(), record["sets"])
         self.router = TokenClassifier(len(self.dict), len(self.domains), self.NULL_IDX).to(device)
         if "router" in record:
@@ -224,7 +223,7 @@ class DomainAdaptersAgent(UpdatingAgent):
                 logging.info(f"adapter {name}: {count:,d} numbers in {len(tensors)} tensors")
         return super().init_optim(list(self.router.parameters()), *args, **kwargs)
 
-    def name_tasks(self, ids: List[str]) -> None:
+    def name_tasks(self, ids: list[str]) -> None:
         """
         Learn by which ``id`` the messages of each task come (called by the training loop).
 
@@ -261,12 +260,12 @@ class DomainAdaptersAgent(UpdatingAgent):
 
     # -- answering ---------------------------------------------------------------------------
 
-    def batch_act(self, observations: Any) -> List[Message]:
+    def batch_act(self, observations: Any) -> list[Message]:
         """Each domain's turns as one batch of the base, with that domain's tensors in place."""
         if isinstance(observations, Batch) or any("labels_vec" in o for o in observations):
             return super().batch_act(observations)
         domains = self.route(observations)
-        replies: List[Any] = [None] * len(observations)
+        replies: list[Any] = [None] * len(observations)
         for domain in sorted(set(domains), key=self.domains.index):
             which = [i for i, other in enumerate(domains) if other == domain]
             with self._answering(domain):
@@ -277,14 +276,14 @@ class DomainAdaptersAgent(UpdatingAgent):
         return replies
 
     @torch.no_grad()
-    def route(self, observations: List[Any]) -> List[str]:
+    def route(self, observations: list[Any]) -> list[str]:
         """
         Who is to answer each turn.
 
         :param observations: as ``observe`` returned them; their ``adapter`` goes first, then
             ``--adapter``, then the router, which reads the whole conversation
         """
-        domains: List[str] = []
+        domains: list[str] = []
         for seen in observations:
             choice = seen.get("adapter") or self.opt["adapter"]
             if choice not in ("auto", *self.domains):
@@ -320,7 +319,7 @@ class DomainAdaptersAgent(UpdatingAgent):
 
     # -- saving ------------------------------------------------------------------------------
 
-    def state_dict(self) -> Dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """The deployed model's states, the adapters and the router."""
         states = super().state_dict()
         if "model" not in states:

@@ -14,7 +14,8 @@ import hashlib
 import os
 import shutil
 import weakref
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, Optional
 
 import parlai.utils.logging as logging
 import torch
@@ -70,7 +71,7 @@ def check(opt: Opt) -> None:
         raise UsageError("--cache-frozen auto keeps it beside the candidate: give -mf, or a folder")
 
 
-def own_folder(opt: Opt) -> Optional[str]:
+def own_folder(opt: Opt) -> str | None:
     """The folder of ``--cache-frozen auto``, which goes when the run is done; else None."""
     if opt.get("cache_frozen") != "auto" or not opt.get("model_file"):
         return None
@@ -110,7 +111,7 @@ def attach(agent: Any, frozen: Sequence[str]) -> Optional["CachedPrefix"]:
         return None
 
 
-def _would_not_pay(agent: Any) -> Optional[str]:
+def _would_not_pay(agent: Any) -> str | None:
     if agent.use_cuda:
         return "that it pays on a GPU is not known (name a folder to try it)"
     epochs = agent.opt.get("num_epochs") or -1
@@ -142,8 +143,8 @@ class CachedPrefix:
         self._padding = agent.NULL_IDX
         # of the latest outputs of frozen encoders: decoders are found by what they listen to
         self._heard: Any = None
-        self._labels: Optional[torch.Tensor] = None
-        self._memos: Dict[str, RowMemo] = {}
+        self._labels: torch.Tensor | None = None
+        self._memos: dict[str, RowMemo] = {}
         self._warned = False
         whole = [part for part in parts if not part.layers]
         for part in whole:
@@ -209,7 +210,7 @@ class CachedPrefix:
                 return stock(*args, **kwargs)
             keys = rows.keys(owner)
 
-            def compute(which: Optional[torch.Tensor]) -> Any:
+            def compute(which: torch.Tensor | None) -> Any:
                 if which is None:
                     return stock(*args, **kwargs)
                 few = [_some(value, which) for value in args]
@@ -221,7 +222,7 @@ class CachedPrefix:
 
         module.forward = forward
 
-    def _rows(self, args: Any, kwargs: Any) -> Optional[TokenRows]:
+    def _rows(self, args: Any, kwargs: Any) -> TokenRows | None:
         """What a module is given, if that is rows of tokens of one shape."""
         values = [*args, *(kwargs[name] for name in sorted(kwargs))]
         # no images are a list of Nones
@@ -250,7 +251,7 @@ class CachedPrefix:
         is_decoder = isinstance(module, BaseTransformerDecoder)
         stock = module.forward_layers
         memo = self._memos[part.path] = RowMemo(self.cache, module.embeddings.weight, [True])
-        now: List[Any] = [None]
+        now: list[Any] = [None]
 
         def before(_: Any, args: Any, kwargs: Any) -> None:
             now[0] = None
@@ -270,7 +271,7 @@ class CachedPrefix:
                 return stock(tensor, *extra, **kwargs)
             rows, keys = known
 
-            def compute(which: Optional[torch.Tensor]) -> torch.Tensor:
+            def compute(which: torch.Tensor | None) -> torch.Tensor:
                 hidden, *rest = (_some(value, which) for value in (tensor, *extra))
                 for layer in module.layers[: part.layers]:
                     hidden = _first(layer(hidden, *rest))
@@ -336,7 +337,7 @@ def _is_nothing(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(part is None for part in value)
 
 
-def _some(value: Any, which: Optional[torch.Tensor]) -> Any:
+def _some(value: Any, which: torch.Tensor | None) -> Any:
     if which is None or value is None:
         return value
     if isinstance(value, (list, tuple)):

@@ -13,7 +13,7 @@ result is an ordinary model of that agent: low-rank factors are merged when it i
 
 import contextlib
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import parlai.utils.logging as logging
 import torch
@@ -84,9 +84,7 @@ class FrozenLayerAgent(UpdatingAgent):
     no_base = _NO_BASE
 
     @classmethod
-    def add_cmdline_args(
-        cls, parser: ParlaiParser, partial_opt: Optional[Opt] = None
-    ) -> ParlaiParser:
+    def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None) -> ParlaiParser:
         """Our flags, then those of the base with the deployed model's values as defaults."""
         partial = partial_opt or Opt()
         group = parser.add_argument_group("Frozen Layer Arguments")
@@ -151,12 +149,12 @@ class FrozenLayerAgent(UpdatingAgent):
         """Let the base upgrade what it saved."""
         return deployed_model.upgrade(opt_from_disk, "frozen_layer")
 
-    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
-        self.selection: Optional[Selection] = None
-        self._loaded: Dict[str, Any] = {}
-        self._loaded_from: Optional[str] = None
-        self._soft_label_loss: Optional[SoftRows] = None
-        self._prefix: Optional[CachedPrefix] = None
+    def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
+        self.selection: Selection | None = None
+        self._loaded: dict[str, Any] = {}
+        self._loaded_from: str | None = None
+        self._soft_label_loss: SoftRows | None = None
+        self._prefix: CachedPrefix | None = None
         self._skips_padding = False
         if shared is None and opt.get("init_model"):
             opt["init_model"] = updating_agent.model_path(opt, "init_model")
@@ -207,11 +205,13 @@ class FrozenLayerAgent(UpdatingAgent):
                 "--replay-from-model and --penalty are about the deployed model: give --init-model"
             )
         if opt["penalty"] == "lwf":
-            self._soft_label_loss = self._follow_deployed(opt, modelzoo_path(opt.get("datapath"), named))
+            self._soft_label_loss = self._follow_deployed(
+                opt, modelzoo_path(opt.get("datapath"), named)
+            )
 
     # -- loading -----------------------------------------------------------------------------
 
-    def load(self, path: str) -> Dict[str, Any]:
+    def load(self, path: str) -> dict[str, Any]:
         """Load as the base does; damage and misfit are named."""
         with updating_agent.misfit_told(path, lambda error: self._misfit(path, error)):
             states = super().load(path)
@@ -249,7 +249,7 @@ class FrozenLayerAgent(UpdatingAgent):
         tune = self._auto["tune"] if self._auto else self.opt.get("tune")
         selection = select(list_tensors(self.model), tune, self.opt.get("freeze"))
         rank = self.opt.get("lora_rank", 0)
-        adapted: List[TensorInfo] = []
+        adapted: list[TensorInfo] = []
         self._selected_names = sorted(name for t in selection.learning for name in t.names)
         if previous:
             self._check_same_run(previous, selection)
@@ -283,11 +283,11 @@ class FrozenLayerAgent(UpdatingAgent):
         alpha = self.opt.get("lora_alpha")
         return 2.0 * self.opt["lora_rank"] if alpha is None else alpha
 
-    def _lora_setting(self) -> Optional[List[float]]:
+    def _lora_setting(self) -> list[float] | None:
         rank = self.opt.get("lora_rank", 0)
         return [rank, self._lora_alpha()] if rank else None
 
-    def _check_same_run(self, previous: Dict[str, Any], selection: Selection) -> None:
+    def _check_same_run(self, previous: dict[str, Any], selection: Selection) -> None:
         now = {"selected": self._selected_names, "lora": self._lora_setting()}
         then = {"selected": previous["selected"], "lora": previous["lora"]["setting"]}
         if now != then:
@@ -298,7 +298,7 @@ class FrozenLayerAgent(UpdatingAgent):
                 "first selection, or choose another -mf"
             )
 
-    def _check_bits(self, previous: Dict[str, Any]) -> None:
+    def _check_bits(self, previous: dict[str, Any]) -> None:
         # under fp16 the model in memory is rounded, and the digests are of the rounding
         shared = set(previous["digests"]) & set(self._guard.digests)
         if previous["half"] == self._is_half() and any(
@@ -373,7 +373,7 @@ class FrozenLayerAgent(UpdatingAgent):
         self._roles = TaskRoles(opt["task"].split(","), None if sample else "none", task)
         return SoftRows(teacher, SoftLabelLoss(ForwardKL(), LWF_TEMPERATURE), None)
 
-    def name_tasks(self, ids: List[str]) -> None:
+    def name_tasks(self, ids: list[str]) -> None:
         """
         Learn by which ``id`` the messages of each task come (called by the training loop).
 
@@ -411,7 +411,7 @@ class FrozenLayerAgent(UpdatingAgent):
 
     # -- saving ------------------------------------------------------------------------------
 
-    def state_dict(self) -> Dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """
         The base's states, verified, with the factors merged and a record of the selection.
 

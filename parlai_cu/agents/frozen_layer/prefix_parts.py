@@ -6,7 +6,8 @@ later layers learn.
 """
 
 import functools
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from parlai.agents.transformer.modules import TransformerEncoder
@@ -36,7 +37,7 @@ class Part(NamedTuple):
     call: Any
 
 
-def find(agent: Any, frozen: Sequence[str]) -> Tuple[List[Part], List[str]]:
+def find(agent: Any, frozen: Sequence[str]) -> tuple[list[Part], list[str]]:
     """
     What can be kept, and of what else why not.
 
@@ -47,9 +48,9 @@ def find(agent: Any, frozen: Sequence[str]) -> Tuple[List[Part], List[str]]:
     model = agent.model
     is_generator = isinstance(model, TorchGeneratorModel)
     encoder = getattr(model, "encoder", None) if is_generator else None
-    parts: List[Part] = []
-    reasons: List[str] = []
-    whole: List[torch.nn.Module] = []
+    parts: list[Part] = []
+    reasons: list[str] = []
+    whole: list[torch.nn.Module] = []
     for path, module in model.named_modules():
         is_stack = isinstance(module, _STACKS)
         if not (is_stack or module is encoder) or any(_holds(m, module) for m in whole):
@@ -89,9 +90,7 @@ def _first_frozen(module: Any, path: str, frozen: Sequence[str]) -> int:
     return count
 
 
-def _why_not(
-    agent: Any, module: Any, path: str, frozen: Sequence[str], layers: int
-) -> Optional[str]:
+def _why_not(agent: Any, module: Any, path: str, frozen: Sequence[str], layers: int) -> str | None:
     """Why the first layers of a transformer cannot be kept."""
     kind = next(kind for kind in _STACKS if isinstance(module, kind))
     if type(module).forward_layers is not kind.forward_layers or getattr(
@@ -113,7 +112,7 @@ def _why_not(
     return None
 
 
-def made_up_tokens(agent: Any) -> List[int]:
+def made_up_tokens(agent: Any) -> list[int]:
     """A few tokens that are nothing special."""
     special = {agent.NULL_IDX, agent.START_IDX, agent.END_IDX}
     few = [i for i in range(min(len(agent.dict), 64)) if i not in special]

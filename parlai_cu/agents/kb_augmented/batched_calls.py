@@ -1,14 +1,15 @@
 """Turns that each ask the model when it suits them, and are answered by it in batches."""
 
-from typing import Any, Callable, List, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import greenlet
 
 # what answers observations, as ``batch_act`` does
-Act = Callable[[Sequence[Any]], List[Any]]
+Act = Callable[[Sequence[Any]], list[Any]]
 
 
-def together(turns: Sequence[Callable[[Act], Any]], act: Act) -> List[Any]:
+def together(turns: Sequence[Callable[[Act], Any]], act: Act) -> list[Any]:
     """
     Run functions side by side; what they ask the model is answered together.
 
@@ -21,10 +22,10 @@ def together(turns: Sequence[Callable[[Act], Any]], act: Act) -> List[Any]:
     :raises Exception: what one of them, or the model, raised
     """
     hub = greenlet.getcurrent()
-    results: List[Any] = [None] * len(turns)
+    results: list[Any] = [None] * len(turns)
 
-    def ask(observations: Sequence[Any]) -> List[Any]:
-        answered: List[Any] = hub.switch(list(observations))
+    def ask(observations: Sequence[Any]) -> list[Any]:
+        answered: list[Any] = hub.switch(list(observations))
         return answered
 
     def start(index: int) -> Any:

@@ -7,7 +7,7 @@ What it replies to the conversation is the fact, and how likely it finds its own
 import functools
 import threading
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
@@ -46,12 +46,12 @@ class DomainModel(CachedSource):
                 self.path, {"datatype": "valid", "interactive_mode": False}
             )
 
-    def answer(self, turn: Turn) -> List[Evidence]:
+    def answer(self, turn: Turn) -> list[Evidence]:
         """Its one reply to the conversation; none where it is silent."""
         with self._lock:
             return self._reply(turn)
 
-    def _reply(self, turn: Turn) -> List[Evidence]:
+    def _reply(self, turn: Turn) -> list[Evidence]:
         clone = self.agent.clone()
         said = "\n".join([*turn.history, turn.text])
         seen = clone.observe(Message({"id": "user", "text": said, "episode_done": True}))

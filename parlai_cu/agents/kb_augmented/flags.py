@@ -1,6 +1,6 @@
 """The flags of ``-m kb_augmented``, and what they make."""
 
-from typing import Any, Dict, List
+from typing import Any
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -16,7 +16,7 @@ from parlai_cu.knowledge.integrators.prompt import FORMATS
 from parlai_cu.knowledge.synonyms import InOtherWords, read_synonyms
 
 # flag -> our variants, and the methods that one of a user's own must have
-_KINDS: Dict[str, Any] = {
+_KINDS: dict[str, Any] = {
     "kb_gate": (plugin.GATES, ["decide"]),
     "kb_rank": (plugin.RANKERS, ["rank", "answers", "chosen"]),
     "kb_integrate": (plugin.INTEGRATORS, ["integrate"]),
@@ -161,7 +161,7 @@ def threshold(opt: Opt) -> Any:
 def knowledge_base(opt: Opt) -> KnowledgeBase:
     """The knowledge base, or the several that are one."""
     synonyms = read_synonyms(opt["kb_synonyms"]) if opt.get("kb_synonyms") else None
-    bases: List[Any] = [open_knowledge_base(uri) for uri in opt["kb"].split(",")]
+    bases: list[Any] = [open_knowledge_base(uri) for uri in opt["kb"].split(",")]
     made = bases[0] if len(bases) == 1 else SeveralKnowledgeBases(bases, opt["kb_combine"])
     return InOtherWords(made, synonyms) if synonyms else made  # type: ignore
 

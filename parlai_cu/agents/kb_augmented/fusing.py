@@ -2,7 +2,8 @@
 
 import copy
 from collections import ChainMap
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any, Optional
 
 import torch
 from parlai.core.agents import Agent
@@ -65,8 +66,8 @@ class Fusing:
     ) -> None:
         self.agent, self.weight = agent, weight
         # tokens from the vocabulary's size on, which the model has no word for
-        self.unknown: Dict[int, str] = {}
-        self._numbers: Dict[str, int] = {}
+        self.unknown: dict[int, str] = {}
+        self._numbers: dict[str, int] = {}
         parts = [self._places(*each) for each in zip(rows, told, shares)]
         self.places = fuse.Places(*map(torch.cat, zip(*parts)), unknown=len(self.unknown))
 
@@ -77,7 +78,7 @@ class Fusing:
         ids = torch.tensor(tokens, device=expected.device)
         return expected, fuse.before(ids), ids, expected.new_full((len(ids),), share)
 
-    def _tokens(self, vector: List[int], text: str, vocabulary: int) -> List[int]:
+    def _tokens(self, vector: list[int], text: str, vocabulary: int) -> list[int]:
         """A fact's tokens; those that are unknown get numbers of their own."""
         self.vocabulary = vocabulary
         words = self.agent.dict

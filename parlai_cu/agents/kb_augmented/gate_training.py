@@ -1,7 +1,8 @@
 """How the gate of ``-m kb_augmented`` learns: from labels, or from facts and ordinary dialogues."""
 
 import random
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any, Optional
 
 import parlai.utils.logging as logging
 import torch
@@ -22,7 +23,7 @@ from parlai_cu.types import Evidence, Fact, GateDecision, Turn
 NEEDED, NOT_NEEDED = "yes", "no"
 # one in so many turns is kept from learning without labels, to judge by; so many at most
 _HELD_OUT, _MOST_HELD_OUT = 10, 500
-Example = Tuple[Turn, List[Evidence], bool]
+Example = tuple[Turn, list[Evidence], bool]
 
 
 class CalibrationError(Metric):
@@ -41,7 +42,7 @@ class CalibrationError(Metric):
         """Of several tasks the mean."""
         return True
 
-    def __init__(self, bins: Dict[int, float], count: int) -> None:
+    def __init__(self, bins: dict[int, float], count: int) -> None:
         self._bins, self._count = bins, count
 
     @classmethod
@@ -72,18 +73,18 @@ class GateTraining(Agent):
     gate: Any
     kb: Any
 
-    def __init__(self, opt: Any, shared: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, opt: Any, shared: dict[str, Any] | None = None) -> None:
         # of validation examples: the gate's probability, and whether knowledge was needed
-        self._judged: List[Tuple[float, bool]] = []
-        self._held_out: List[Example] = []
-        self._facts: List[Fact] = []
+        self._judged: list[tuple[float, bool]] = []
+        self._held_out: list[Example] = []
+        self._facts: list[Fact] = []
         self._counted_facts = False
         self._rng = random.Random(opt.get("seed") or 0)
         super().__init__(opt, shared)
 
     def teach_gate(
         self, turn: Turn, needed: bool, found: Sequence[Evidence]
-    ) -> Optional[torch.Tensor]:
+    ) -> torch.Tensor | None:
         """
         The loss (a scalar) on one turn; None for a gate that does not learn.
 
@@ -111,7 +112,7 @@ class GateTraining(Agent):
         # the exchange before; what was said earlier is that of other turns
         self.gate.count_said(turn.history[-2:])
 
-    def teach_gate_unlabelled(self, turn: Turn) -> List[torch.Tensor]:
+    def teach_gate_unlabelled(self, turn: Turn) -> list[torch.Tensor]:
         """
         Losses (scalars) on an ordinary turn, and on a question made from a fact in its place.
 
@@ -128,7 +129,7 @@ class GateTraining(Agent):
         fact = self._rng.choice(self._facts)
         asked = Turn(made_questions.question(fact, self._rng), turn.history)
         others = [found for found in self.ask(asked) if found.id != fact.id]
-        examples: List[Example] = [(turn, self.ask(turn), False), (asked, others, True)]
+        examples: list[Example] = [(turn, self.ask(turn), False), (asked, others, True)]
         if self._rng.randrange(_HELD_OUT) == 0 and len(self._held_out) < _MOST_HELD_OUT:
             self._held_out += examples
             return []
@@ -180,7 +181,7 @@ class GateTraining(Agent):
                 f"{len(judged)} turns"
             )
 
-    def _judge_held_out(self) -> List[Tuple[float, bool]]:
+    def _judge_held_out(self) -> list[tuple[float, bool]]:
         """What is made of the turns kept from learning without labels."""
         if not self._held_out:
             return []

@@ -15,7 +15,8 @@ import functools
 import os
 import tempfile
 import time
-from typing import Any, Dict, List, Optional, Sequence, Set
+from collections.abc import Sequence
+from typing import Any
 
 import parlai.utils.logging as logging
 import torch
@@ -66,9 +67,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
     no_base = _NO_BASE
 
     @classmethod
-    def add_cmdline_args(
-        cls, parser: ParlaiParser, partial_opt: Optional[Opt] = None
-    ) -> ParlaiParser:
+    def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None) -> ParlaiParser:
         """Our flags, then those of the base with the deployed model's values as defaults."""
         partial = partial_opt or Opt()
         flags.add(parser)
@@ -84,12 +83,12 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
         """Let the base upgrade what it saved."""
         return deployed_model.upgrade(opt_from_disk, "kb_augmented")
 
-    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
-        self._record: Dict[str, Any] = {}
-        self._loaded_from: Optional[str] = None
+    def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
+        self._record: dict[str, Any] = {}
+        self._loaded_from: str | None = None
         self._room: Any = None
         # what was found for the turns of training, and in which state of the knowledge base
-        self._remembered: Dict[Turn, List[Evidence]] = {}
+        self._remembered: dict[Turn, list[Evidence]] = {}
         self._facts_remembered, self._remembered_of = 0, ""
         trains = shared is None and updating_agent.is_training(opt)
         if shared is None:
@@ -112,11 +111,11 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
         if trains and opt.get("model_file"):
             self.opt["dict_file"] = opt["model_file"] + ".dict"
 
-    def share(self) -> Dict[str, Any]:
+    def share(self) -> dict[str, Any]:
         """The base's, and one knowledge base, gate and ranker for all."""
         return {**super().share(), **{name: getattr(self, name) for name in _SHARED}}
 
-    def learners(self) -> Dict[str, torch.nn.Module]:
+    def learners(self) -> dict[str, torch.nn.Module]:
         """What of us learns."""
         parts = {"gate": self.gate, "ranker": self.ranker}
         return {name: part for name, part in parts.items() if isinstance(part, torch.nn.Module)}
@@ -139,7 +138,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
 
     # -- building and loading ----------------------------------------------------------------
 
-    def load(self, path: str) -> Dict[str, Any]:
+    def load(self, path: str) -> dict[str, Any]:
         """Load as the base does; our part is kept for the gate."""
         with checkpoints.translate_errors(path):
             states = super().load(path)
@@ -198,7 +197,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
             return None
         self.begin_step()
         self.forget_ranking()
-        losses: List[torch.Tensor] = []
+        losses: list[torch.Tensor] = []
         for seen in batch.observations:
             losses += self._teach(self.turn_of(seen), list(seen.get("labels") or [""]))
         if losses:
@@ -207,7 +206,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
             self.update_params()
         return None
 
-    def _teach(self, turn: Turn, labels: Sequence[str]) -> List[torch.Tensor]:
+    def _teach(self, turn: Turn, labels: Sequence[str]) -> list[torch.Tensor]:
         """The losses on one example, by what its labels are."""
         if labels[0] in (NEEDED, NOT_NEEDED):
             self.count_words(turn)
@@ -218,7 +217,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
             loss = self._teach_ranker(turn, labels, self._ask_again(turn))
         return [] if loss is None else [loss]
 
-    def _ask_again(self, turn: Turn) -> List[Evidence]:
+    def _ask_again(self, turn: Turn) -> list[Evidence]:
         """What is found, remembered while the facts stay: each epoch asks the same."""
         try:
             now = self.kb.snapshot_id()
@@ -236,7 +235,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
 
     def _teach_ranker(
         self, turn: Turn, labels: Sequence[str], found: Sequence[Evidence]
-    ) -> Optional[torch.Tensor]:
+    ) -> torch.Tensor | None:
         meant = self.meant.ids(labels) if "ranker" in self.learners() else set()
         if not meant:
             raise UsageError(
@@ -256,7 +255,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
 
     # -- answering ---------------------------------------------------------------------------
 
-    def batch_act(self, observations: Any) -> List[Message]:
+    def batch_act(self, observations: Any) -> list[Message]:
         """Answer each turn by the model, by a fact, or by both."""
         if isinstance(observations, Batch) or any("labels_vec" in o for o in observations):
             return super().batch_act(observations)
@@ -266,16 +265,14 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
         ]
         return together(turns, base)
 
-    def _turn(
-        self, observation: Any, found: Optional[List[Evidence]], base: Act, act: Act
-    ) -> Message:
+    def _turn(self, observation: Any, found: list[Evidence] | None, base: Act, act: Act) -> Message:
         """One turn; ``act`` answers in a batch with the others, ``base`` alone."""
         if found is None:
             (reply,) = act([observation])
             return Message(reply)
         return self._with_facts(observation, found, ModelView(self, observation, act, base))
 
-    def _asked(self, observation: Any) -> Optional[List[Evidence]]:
+    def _asked(self, observation: Any) -> list[Evidence] | None:
         """What the knowledge base finds for a turn; None where the model is to answer alone."""
         if observation.get("text_vec") is None:
             return None
@@ -291,13 +288,13 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
     def _judge_ranking(self, turn: Turn, labels: Sequence[str], found: Sequence[Evidence]) -> None:
         """Where a label is a fact: whether it, or another one meant, comes first, and in five."""
         try:
-            meant: Set[str] = self.meant.ids(labels)
+            meant: set[str] = self.meant.ids(labels)
         except KnowledgeError:  # was told of in ask
             return
         if meant:
             self.judge_ranking(turn, meant, found)
 
-    def ask(self, turn: Turn) -> List[Evidence]:
+    def ask(self, turn: Turn) -> list[Evidence]:
         """What the search finds, in its order; as much as the ranker wants to choose from."""
         wanted = max(self.opt["kb_top_k"], self.ranker.candidates, FIRST)
         started = time.monotonic()
@@ -363,7 +360,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
 
     # -- saving ------------------------------------------------------------------------------
 
-    def state_dict(self) -> Dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """The deployed model's states and what was learnt."""
         states = super().state_dict()
         if "model" not in states or not self.learners():
@@ -384,7 +381,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
         return states
 
 
-def _provenance(evidence: Evidence) -> Dict[str, Any]:
+def _provenance(evidence: Evidence) -> dict[str, Any]:
     """What the act says of a fact."""
     names = ("id", "text", "score", "source", "snapshot")
     return {name: getattr(evidence, name) for name in names}

@@ -1,6 +1,6 @@
 """Which facts a label means, in training and evaluation of what chooses facts."""
 
-from typing import Dict, List, Sequence, Set, Tuple
+from collections.abc import Sequence
 
 from parlai_cu.knowledge.backends.base import KnowledgeBase
 from parlai_cu.knowledge.words import words
@@ -20,10 +20,10 @@ class MeantFacts:
 
     def __init__(self, kb: KnowledgeBase) -> None:
         self.kb = kb
-        self._known: Dict[str, Set[str]] = {}
+        self._known: dict[str, set[str]] = {}
         self._snapshot = ""
 
-    def ids(self, labels: Sequence[str]) -> Set[str]:
+    def ids(self, labels: Sequence[str]) -> set[str]:
         """
         The ids of the facts that any of the labels means; none for a label that is no fact.
 
@@ -39,7 +39,7 @@ class MeantFacts:
         return set().union(*(self._known[label] for label in labels))
 
 
-def _told(fact: Evidence) -> Tuple[List[str], ...]:
+def _told(fact: Evidence) -> tuple[list[str], ...]:
     """The ways to write a fact out, as words."""
     parts = (fact.text,), (fact.entity, fact.text), (fact.question, fact.text)
     return tuple(words(" ".join(part)) for part in (*parts, (fact.entity, *parts[2])))

@@ -1,7 +1,8 @@
 """One turn of a ParlAI agent as an integrator sees it: reply, with knowledge or not; and score."""
 
 import math
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from parlai.core.message import Message
@@ -27,8 +28,8 @@ class ModelView:
 
     def __init__(self, agent: Any, observation: Message, act: Any, alone: Any) -> None:
         self.agent, self.observation, self._act, self._alone = agent, observation, act, alone
-        self.last: Optional[Message] = None
-        self._own: Optional[Message] = None
+        self.last: Message | None = None
+        self._own: Message | None = None
 
     def reply(self, knowledge: Sequence[Evidence] = ()) -> str:
         """The model's reply; its own is computed once."""
@@ -54,7 +55,7 @@ class ModelView:
             self.agent.fusing = None
         return str(self.last.get("text") or "")
 
-    def scores(self, replies: Sequence[str]) -> List[float]:
+    def scores(self, replies: Sequence[str]) -> list[float]:
         """
         Generators: minus the mean loss of a token. Rankers: their score.
 
@@ -112,7 +113,7 @@ class ModelView:
         return batch
 
     def _copy(self, **changes: Any) -> Message:
-        kept: Dict[str, Any] = {
+        kept: dict[str, Any] = {
             name: value
             for name, value in self.observation.items()
             if not name.startswith(("labels", "eval_labels", "label_candidates"))

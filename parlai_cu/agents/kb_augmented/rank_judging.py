@@ -1,6 +1,7 @@
 """How well the ranker of ``-m kb_augmented`` chooses facts, by labels that are facts."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 from parlai.core.agents import Agent
 from parlai.core.metrics import AverageMetric
@@ -19,9 +20,9 @@ class RankJudging(Agent):
     # what the agent has
     ranker: Any
 
-    def __init__(self, opt: Any, shared: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, opt: Any, shared: dict[str, Any] | None = None) -> None:
         # of validation examples: the facts' shares and whether they are right, and how many are
-        self._shares: List[Tuple[List[Tuple[float, bool]], int]] = []
+        self._shares: list[tuple[list[tuple[float, bool]], int]] = []
         super().__init__(opt, shared)
 
     def judge_ranking(self, turn: Turn, meant: Any, found: Sequence[Evidence]) -> None:

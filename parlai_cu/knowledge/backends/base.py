@@ -1,6 +1,7 @@
 """What a knowledge base is."""
 
-from typing import Any, Dict, Iterable, List, Optional, Protocol
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.types import Evidence, Fact, Turn
@@ -20,7 +21,7 @@ class KnowledgeBase(Protocol):
     # as given, without user name and password
     name: str
 
-    def query(self, turn: Turn, top_k: int = 5) -> List[Evidence]:
+    def query(self, turn: Turn, top_k: int = 5) -> list[Evidence]:
         """
         What it knows about a turn, best first; of one snapshot.
 
@@ -30,7 +31,7 @@ class KnowledgeBase(Protocol):
         """
         ...
 
-    def get(self, fact_id: str) -> Optional[Evidence]:
+    def get(self, fact_id: str) -> Evidence | None:
         """
         The fact of that id, with score 1.0; None if there is none.
 
@@ -38,7 +39,7 @@ class KnowledgeBase(Protocol):
         """
         ...
 
-    def add(self, facts: Iterable[Fact]) -> List[str]:
+    def add(self, facts: Iterable[Fact]) -> list[str]:
         """
         Add all facts or none; their ids.
 
@@ -62,7 +63,7 @@ class KnowledgeBase(Protocol):
         """
         ...
 
-    def stats(self) -> Dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """
         What there is: at least ``facts`` (number) and ``snapshot``.
 
@@ -78,7 +79,7 @@ class KnowledgeBase(Protocol):
         """
         ...
 
-    def spent(self) -> Dict[str, float]:
+    def spent(self) -> dict[str, float]:
         """
         What asking cost since this was last called, beside time: name -> amount.
 
@@ -98,7 +99,7 @@ class ReadOnly:
     # what to change it with
     how_to_write = "its own tools"
 
-    def add(self, facts: Iterable[Fact]) -> List[str]:
+    def add(self, facts: Iterable[Fact]) -> list[str]:
         """Refused."""
         raise self._refusal()
 
@@ -110,7 +111,7 @@ class ReadOnly:
         """Refused."""
         raise self._refusal()
 
-    def spent(self) -> Dict[str, float]:
+    def spent(self) -> dict[str, float]:
         """Nothing."""
         return {}
 

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 import threading
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.backends.base import ReadOnly
@@ -28,8 +28,8 @@ class _Graph:
 
     snapshot: str
     stamp: Any
-    facts: Dict[str, Evidence]
-    about: Dict[str, List[str]]
+    facts: dict[str, Evidence]
+    about: dict[str, list[str]]
     statistics: Statistics
 
 
@@ -48,12 +48,12 @@ class GraphFile(ReadOnly):
         self.name = uri
         self.path = uri.split(":", 1)[1]
         self._lock = threading.Lock()
-        self._held: Optional[_Graph] = None
+        self._held: _Graph | None = None
         # of a file that could not be read: it is not tried again until it changes
         self._refused: Any = None
         self._graph()
 
-    def query(self, turn: Turn, top_k: int = 5) -> List[Evidence]:
+    def query(self, turn: Turn, top_k: int = 5) -> list[Evidence]:
         """What is known of the entities named, best first; ``score`` is a share, 0 to 1."""
         graph = self._graph()
         question = ask(turn, lambda names: [name for name in names if name in graph.about])
@@ -63,12 +63,12 @@ class GraphFile(ReadOnly):
         facts = [graph.facts[key] for key in found]
         return ranked(question, facts, graph.statistics)[:top_k]
 
-    def get(self, fact_id: str) -> Optional[Evidence]:
+    def get(self, fact_id: str) -> Evidence | None:
         """The fact of that id."""
         found = self._graph().facts.get(fact_id)
         return None if found is None else dataclasses.replace(found, score=1.0)
 
-    def stats(self) -> Dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Facts, names of entities and the snapshot."""
         graph = self._graph()
         return {

@@ -10,7 +10,8 @@ import json
 import math
 import os
 import time
-from typing import Any, Callable, Dict, List, Optional
+from collections.abc import Callable
+from typing import Any
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.cached_source import CachedSource
@@ -55,7 +56,7 @@ class LanguageModel(CachedSource):
         # until a server says that it does not know of them
         self._probabilities = True
 
-    def answer(self, turn: Turn) -> List[Evidence]:
+    def answer(self, turn: Turn) -> list[Evidence]:
         """
         Ask; the score is the mean probability of a token, or 1 where it does not tell any.
 
@@ -72,8 +73,8 @@ class LanguageModel(CachedSource):
         score = _probability(choice)
         return [Evidence(self.id_of(turn), text, score, self.name, snapshot, question=turn.text)]
 
-    def _completion(self, turn: Turn) -> Dict[str, Any]:
-        body: Dict[str, Any] = {
+    def _completion(self, turn: Turn) -> dict[str, Any]:
+        body: dict[str, Any] = {
             "model": self.model,
             "messages": _messages(turn),
             "temperature": 0,
@@ -88,7 +89,7 @@ class LanguageModel(CachedSource):
         if answer.status != 200:
             raise KnowledgeError(refusal(answer))
         try:
-            said: Dict[str, Any] = json.loads(answer.content)
+            said: dict[str, Any] = json.loads(answer.content)
             said["choices"][0]["message"]["content"]
         except (ValueError, LookupError, TypeError) as error:
             raise KnowledgeError(f"no chat completion: {answer.content[:80]!r}") from error
@@ -103,7 +104,7 @@ class LanguageModel(CachedSource):
         self._endpoint.close()
 
 
-def _messages(turn: Turn) -> List[Dict[str, str]]:
+def _messages(turn: Turn) -> list[dict[str, str]]:
     """The conversation as the protocol has it; the utterance before the user's is the system's."""
     said = [text[:_LETTERS] for text in (*turn.history[-_UTTERANCES:], turn.text)]
     told = []
@@ -115,9 +116,9 @@ def _messages(turn: Turn) -> List[Dict[str, str]]:
     return [{"role": "system", "content": _TASK}, *reversed(told)]
 
 
-def _probability(choice: Dict[str, Any]) -> float:
+def _probability(choice: dict[str, Any]) -> float:
     """Of a token, in the geometric mean."""
-    found: Optional[List[Dict[str, Any]]] = (choice.get("logprobs") or {}).get("content")
+    found: list[dict[str, Any]] | None = (choice.get("logprobs") or {}).get("content")
     if not found:
         return 1.0
     return min(math.exp(sum(token["logprob"] for token in found) / len(found)), 1.0)

@@ -8,7 +8,8 @@ for nobody. Tables that are there already are read by ``sql+postgresql://``.
 
 import contextlib
 import uuid
-from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from parlai_cu.errors import KnowledgeError
@@ -83,7 +84,7 @@ class PostgresFacts(StoredFacts):
         with self._reading():
             pass
 
-    def get(self, fact_id: str) -> Optional[Evidence]:
+    def get(self, fact_id: str) -> Evidence | None:
         """The fact of that id, valid today or not; None if there is none."""
         return None if "\x00" in fact_id else super().get(fact_id)
 
@@ -191,7 +192,7 @@ class _Tables:
         with self._db.cursor() as cursor:
             cursor.executemany(sql.replace("?", "%s"), rows)
 
-    def insert(self, rows: Sequence[Mapping[str, Any]]) -> List[int]:
+    def insert(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
         names = list(rows[0])
         columns = ", ".join(names)
         found = self._db.execute(
@@ -215,7 +216,7 @@ class _Tables:
 
     def facts_with(
         self, all_of: Sequence[str], any_of: Sequence[str] = (), limit: int = -1
-    ) -> List[int]:
+    ) -> list[int]:
         # terms are letters and digits (words.py), so that nothing in them ends the quotes
         parts = [f"'{term}'" for term in all_of]
         if any_of:
@@ -251,7 +252,7 @@ class _Tables:
             [(key, _told(vector)) for key, vector in zip(keys, vectors)],
         )
 
-    def nearest(self, vector: Any, count: int) -> List[Tuple[int, float]]:
+    def nearest(self, vector: Any, count: int) -> list[tuple[int, float]]:
         self._db.execute(f"SET LOCAL hnsw.ef_search = {2 * int(count)}")
         told = _told(vector)
         rows = self._db.execute(
@@ -275,7 +276,7 @@ def _wait_for_other_writers(db: Any) -> None:
     db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
 
 
-def _version(db: Any) -> Optional[str]:
+def _version(db: Any) -> str | None:
     """Of our tables, where there are any."""
     there = db.execute("SELECT to_regclass(%s) AS found", (f"{SCHEMA}.state",)).fetchone()
     if there["found"] is None:

@@ -12,7 +12,8 @@ import json
 import threading
 import time
 from collections import OrderedDict
-from typing import Any, Callable, Dict, Iterable, List, Optional
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import requests
 
@@ -108,15 +109,15 @@ class SparqlEndpoint(ReadOnly):
         self._remembering = threading.Lock()
         self._subjects: OrderedDict[str, Any] = OrderedDict()
         self._reading_labels = threading.Lock()
-        self._labels: Dict[str, List[Any]] = {}
+        self._labels: dict[str, list[Any]] = {}
         self._count, self._read_at = -1, 0.0
         self._rows("SELECT * WHERE { } LIMIT 1")
 
-    def query(self, turn: Turn, top_k: int = 5) -> List[Evidence]:
+    def query(self, turn: Turn, top_k: int = 5) -> list[Evidence]:
         """What is known of the entities named, best first; ``score`` is a share, 0 to 1."""
-        things: Dict[str, List[Any]] = {}
+        things: dict[str, list[Any]] = {}
 
-        def known(names: List[str]) -> List[str]:
+        def known(names: list[str]) -> list[str]:
             things.update(self._called(names))
             return [name for name in names if name in things]
 
@@ -127,7 +128,7 @@ class SparqlEndpoint(ReadOnly):
         facts = self._facts(meant[:_THINGS])
         return ranked(question, facts, Statistics.of(facts, _FACTS))[:top_k]
 
-    def get(self, fact_id: str) -> Optional[Evidence]:
+    def get(self, fact_id: str) -> Evidence | None:
         """A fact that was found lately, if it still is so."""
         subject = self._subjects.get(fact_id)
         for fact in [] if subject is None else self._facts([subject]):
@@ -135,7 +136,7 @@ class SparqlEndpoint(ReadOnly):
                 return dataclasses.replace(fact, score=1.0)
         return None
 
-    def stats(self) -> Dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Triples, and the snapshot."""
         state = self._state()
         return {"facts": int(state["n"]), "snapshot": _digest(state)}
@@ -155,7 +156,7 @@ class SparqlEndpoint(ReadOnly):
 
     # -- what is asked -----------------------------------------------------------------------
 
-    def _called(self, names: List[str]) -> Dict[str, List[Any]]:
+    def _called(self, names: list[str]) -> dict[str, list[Any]]:
         """What is called by each of these names now."""
         labels = self._known_labels()
         if labels is None:
@@ -165,12 +166,12 @@ class SparqlEndpoint(ReadOnly):
         if not texts:
             return {}
         query = _CALLED.format(labels=_LABELS, texts=_list(sorted(texts)), limit=_THINGS * 10)
-        found: Dict[str, List[Any]] = {}
+        found: dict[str, list[Any]] = {}
         for row in sorted(self._rows(query), key=lambda row: str(row["thing"])):
             found.setdefault(" ".join(words(row["text"])), []).append(row["thing"])
         return {name: found[name] for name in names if name in found}
 
-    def _known_labels(self) -> Optional[Dict[str, List[Any]]]:
+    def _known_labels(self) -> dict[str, list[Any]] | None:
         """The words of each label -> how it is written; None where there are too many."""
         (row,) = self._rows(_COUNT.format(labels=_LABELS))
         count, now = int(row["n"]), self._clock()
@@ -178,13 +179,13 @@ class SparqlEndpoint(ReadOnly):
             return None
         with self._reading_labels:
             if self._count != count or now - self._read_at > _LABELS_S:
-                labels: Dict[str, List[Any]] = {}
+                labels: dict[str, list[Any]] = {}
                 for row in self._rows(_EVERY_LABEL.format(labels=_LABELS, limit=_LABELS_MOST)):
                     labels.setdefault(" ".join(words(row["text"])), []).append(row["text"])
                 self._labels, self._count, self._read_at = labels, count, now
             return self._labels
 
-    def _facts(self, things: List[Any]) -> List[Evidence]:
+    def _facts(self, things: list[Any]) -> list[Evidence]:
         graph = self._graph(_AROUND.format(things=_list(things), hub=HUB, limit=_TRIPLES))
         digest = hashlib.sha256("\n".join(sorted(map(str, graph))).encode()).hexdigest()[:12]
         named = {thing for triple in graph for thing in triple[1:] if isinstance(thing, URIRef)}
@@ -198,13 +199,13 @@ class SparqlEndpoint(ReadOnly):
                 self._subjects.popitem(last=False)
         return list(found.facts.values())
 
-    def _state(self) -> Dict[str, str]:
+    def _state(self) -> dict[str, str]:
         (row,) = self._rows(_STATE)
         return {name: str(value) for name, value in row.items()}
 
     # -- over the wire -----------------------------------------------------------------------
 
-    def _rows(self, query: str) -> List[Dict[str, Any]]:
+    def _rows(self, query: str) -> list[dict[str, Any]]:
         answer = self._ask(query, "application/sparql-results+json")
         try:
             found = json.loads(answer.content)["results"]["bindings"]
@@ -246,7 +247,7 @@ def _list(things: Iterable[Any]) -> str:
     return " ".join(thing.n3() for thing in things)
 
 
-def _term(cell: Dict[str, str]) -> Any:
+def _term(cell: dict[str, str]) -> Any:
     """A cell of a result, as rdflib has it."""
     if cell["type"] == "uri":
         return URIRef(cell["value"])
@@ -260,11 +261,11 @@ def _term(cell: Dict[str, str]) -> Any:
     )
 
 
-def _spellings(name: str) -> List[Any]:
+def _spellings(name: str) -> list[Any]:
     """How a label may be written, where there are too many to be held."""
     texts = {name, name.title(), name.capitalize(), name.upper()}
     return [Literal(text, lang=lang) for text in texts for lang in (None, "en")]
 
 
-def _digest(state: Dict[str, str]) -> str:
+def _digest(state: dict[str, str]) -> str:
     return hashlib.sha256(repr(sorted(state.items())).encode()).hexdigest()[:12]

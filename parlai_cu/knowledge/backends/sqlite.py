@@ -9,7 +9,8 @@ import contextlib
 import json
 import os
 import sqlite3
-from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy
 
@@ -28,7 +29,7 @@ class SQLiteFacts(StoredFacts):
     :raises KnowledgeError: when there is no such file, or it is none of ours
     """
 
-    _connection: Optional[sqlite3.Connection]
+    _connection: sqlite3.Connection | None
 
     def __init__(self, uri: str, writable: bool = False) -> None:
         super().__init__(uri, writable)
@@ -41,7 +42,7 @@ class SQLiteFacts(StoredFacts):
     def _bytes(self, store: Store) -> int:
         return os.path.getsize(self.path)
 
-    def _own_check(self, store: Store) -> List[str]:
+    def _own_check(self, store: Store) -> list[str]:
         rows = [str(row[0]) for row in store.execute("PRAGMA integrity_check(20)").fetchall()]
         return [] if rows == ["ok"] else [f"{self.name}: {row}" for row in rows]
 
@@ -110,7 +111,7 @@ class _File:
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         self._db.executemany(sql, rows)
 
-    def insert(self, rows: Sequence[Mapping[str, Any]]) -> List[int]:
+    def insert(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
         keys = []
         for values in rows:
             marks = ", ".join("?" * len(values))
@@ -156,7 +157,7 @@ class _File:
         rows = [(key, vector.astype("<f4").tobytes()) for key, vector in zip(keys, vectors)]
         self._db.executemany("INSERT INTO vectors (key, vector) VALUES (?, ?)", rows)
 
-    def nearest(self, vector: Any, count: int) -> List[Tuple[int, float]]:
+    def nearest(self, vector: Any, count: int) -> list[tuple[int, float]]:
         return self._vectors.nearest(self._db, vector, count)
 
 
@@ -170,7 +171,7 @@ class _Vectors:
         self._matrix: Any = None
         self._version: Any = None
 
-    def nearest(self, db: sqlite3.Connection, vector: Any, count: int) -> List[Tuple[int, float]]:
+    def nearest(self, db: sqlite3.Connection, vector: Any, count: int) -> list[tuple[int, float]]:
         self._update(db)
         if not len(self._keys):
             return []

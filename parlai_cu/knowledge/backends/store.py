@@ -7,8 +7,9 @@ See :mod:`parlai_cu.knowledge.backends.stored`.
 import getpass
 import json
 import os
-from datetime import datetime, timezone
-from typing import Any, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.candidates import Lookup
@@ -33,7 +34,7 @@ class Store(Lookup, Protocol):
         """Run an SQL statement for each row of values."""
         ...
 
-    def insert(self, rows: Sequence[Mapping[str, Any]]) -> List[int]:
+    def insert(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
         """
         Store and index facts; their keys.
 
@@ -59,7 +60,7 @@ class Store(Lookup, Protocol):
         """Keep facts' vectors, by their keys."""
         ...
 
-    def nearest(self, vector: Any, count: int) -> List[Tuple[int, float]]:
+    def nearest(self, vector: Any, count: int) -> list[tuple[int, float]]:
         """
         The keys of the ``count`` facts nearest to a vector, with their cosines, nearest first.
         """
@@ -79,22 +80,22 @@ class Change:
     :param encoder: what makes vectors of facts, where there are any
     """
 
-    def __init__(self, store: Store, action: str, encoder: Optional[Encoder]) -> None:
+    def __init__(self, store: Store, action: str, encoder: Encoder | None) -> None:
         self.store, self.action, self.encoder = store, action, encoder
         self.last = _last_batch(store)
         self.batch = self.last + 1
-        self.at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.at = datetime.now(UTC).isoformat(timespec="seconds")
         self.who = _who()
-        self.removed: List[str] = []
-        self.documents: Dict[str, int] = {}
-        self.notes: List[Tuple[Any, ...]] = []
+        self.removed: list[str] = []
+        self.documents: dict[str, int] = {}
+        self.notes: list[tuple[Any, ...]] = []
         self.facts = self.terms = 0
         # facts to be stored, together: a server has a way to go for each
-        self.new: List[Mapping[str, Any]] = []
+        self.new: list[Mapping[str, Any]] = []
         # facts without a vector, where they are to have one
-        self.waiting: Dict[int, str] = {}
+        self.waiting: dict[int, str] = {}
 
-    def add(self, fact: Fact, before: Optional[str] = None) -> str:
+    def add(self, fact: Fact, before: str | None = None) -> str:
         """
         Store one fact; its id.
 
@@ -181,7 +182,7 @@ class Change:
                 self.note(fact_id, now)
         return len(changed)
 
-    def note(self, fact_id: str, before: Optional[str]) -> None:
+    def note(self, fact_id: str, before: str | None) -> None:
         """
         Record what is done to the fact of an id; ``before`` is the fact that was there, if any.
         """
@@ -233,7 +234,7 @@ class Change:
             self.store.put_vectors(list(self.waiting), vectors)
             self.waiting = {}
 
-    def _count(self, found: List[str], sign: int) -> None:
+    def _count(self, found: list[str], sign: int) -> None:
         self.facts += sign
         self.terms += sign * len(found)
         for term in set(found):
@@ -252,7 +253,7 @@ def row_of(store: Store, fact_id: str) -> Any:
     return store.execute(f"SELECT {COLUMNS} FROM facts WHERE id = ?", (fact_id,)).fetchone()
 
 
-def differing(store: Store, number: int) -> Dict[str, Tuple[Optional[str], Optional[str]]]:
+def differing(store: Store, number: int) -> dict[str, tuple[str | None, str | None]]:
     """
     The facts that are not what they were when a change was the last.
 
@@ -264,7 +265,7 @@ def differing(store: Store, number: int) -> Dict[str, Tuple[Optional[str], Optio
         "SELECT id, before FROM changes WHERE number > ? ORDER BY number", (number,)
     ).fetchall()
     # what was there before the first change of many
-    then: Dict[str, Optional[str]] = {}
+    then: dict[str, str | None] = {}
     for row in rows:
         then.setdefault(row["id"], row["before"])
     found = {}

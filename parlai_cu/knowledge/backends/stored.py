@@ -10,20 +10,11 @@ import contextlib
 import json
 import logging
 import threading
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import (
     Any,
-    Callable,
-    ContextManager,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Set,
-    Tuple,
 )
 
 from parlai_cu.errors import KnowledgeError, hint, nearest
@@ -61,7 +52,7 @@ _logger = logging.getLogger(__name__)
 
 
 # minus the score, so that sorting puts the best first; id, key
-Ranked = Tuple[float, str, int]
+Ranked = tuple[float, str, int]
 
 
 class StoredFacts:
@@ -89,11 +80,11 @@ class StoredFacts:
                 self._connection.close()
             self._connection = None
 
-    def _reading(self) -> ContextManager[Store]:
+    def _reading(self) -> AbstractContextManager[Store]:
         """One state of everything, whatever is written meanwhile."""
         raise NotImplementedError
 
-    def _changing(self) -> ContextManager[Store]:
+    def _changing(self) -> AbstractContextManager[Store]:
         """The one writer there is; kept at the end, or nothing of it where anything is raised."""
         raise NotImplementedError
 
@@ -103,7 +94,7 @@ class StoredFacts:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def query(self, turn: Turn, top_k: int = 5) -> List[Evidence]:
+    def query(self, turn: Turn, top_k: int = 5) -> list[Evidence]:
         """
         What it knows about a turn, best first; ``score`` is a share of what could match, 0 to 1.
 
@@ -152,7 +143,7 @@ class StoredFacts:
 
     def _by_words(
         self, store: Store, question: Question, state: Mapping[str, str], most: int
-    ) -> List[Evidence]:
+    ) -> list[Evidence]:
         documents = _documents(store, question.weights)
         facts, length = int(state["facts"]), int(state["terms"])
         frequencies = {
@@ -173,7 +164,7 @@ class StoredFacts:
         question: Question,
         state: Mapping[str, str],
         encoder: Encoder,
-    ) -> List[Evidence]:
+    ) -> list[Evidence]:
         (vector,) = encoder.encode([" ".join([turn.text, *question.entities])])
         cosines = dict(store.nearest(vector, _BY_VECTOR))
         rows = _candidates(store, [], list(cosines))
@@ -182,13 +173,13 @@ class StoredFacts:
 
     def _evidences(
         self, store: Store, ranked: Sequence[Ranked], state: Mapping[str, str]
-    ) -> List[Evidence]:
+    ) -> list[Evidence]:
         """In their order."""
         keys = [key for _, _, key in ranked]
         rows = {row["key"]: row for row in _with_keys(store, COLUMNS, keys)}
         return [self._evidence(rows[key], -found, state) for found, _, key in ranked]
 
-    def _encoder(self, state: Mapping[str, str]) -> Optional[Encoder]:
+    def _encoder(self, state: Mapping[str, str]) -> Encoder | None:
         name = state.get("encoder", "")
         if not name or name in self._told:
             return None
@@ -199,13 +190,13 @@ class StoredFacts:
             _logger.warning("%s: facts are found by their words alone: %s", self.name, error)
             return None
 
-    def get(self, fact_id: str) -> Optional[Evidence]:
+    def get(self, fact_id: str) -> Evidence | None:
         """The fact of that id, valid today or not; None if there is none."""
         with self._reading() as store:
             row = row_of(store, fact_id)
             return None if row is None else self._evidence(row, 1.0, state_of(store))
 
-    def fact(self, fact_id: str) -> Optional[Fact]:
+    def fact(self, fact_id: str) -> Fact | None:
         """The fact of that id as it was written, validity included."""
         with self._reading() as store:
             row = row_of(store, fact_id)
@@ -217,7 +208,7 @@ class StoredFacts:
             for row in store.execute(f"SELECT {COLUMNS} FROM facts ORDER BY key"):
                 yield fact_in(row)
 
-    def stats(self) -> Dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Facts, entities, changes, bytes, the snapshot, and what makes vectors."""
         with self._reading() as store:
             state = state_of(store)
@@ -233,7 +224,7 @@ class StoredFacts:
                 **encoder,
             }
 
-    def verify(self) -> List[str]:
+    def verify(self) -> list[str]:
         """
         What is damaged, in words; nothing where all is as it was written.
 
@@ -243,7 +234,7 @@ class StoredFacts:
             own = self._own_check(store)
             return own or verifying.damage(store, state_of(store))
 
-    def _own_check(self, store: Store) -> List[str]:
+    def _own_check(self, store: Store) -> list[str]:
         """What the database itself finds."""
         return []
 
@@ -252,7 +243,7 @@ class StoredFacts:
         with self._reading() as store:
             return snapshot(state_of(store))
 
-    def history(self, limit: int = 20) -> List[Dict[str, Any]]:
+    def history(self, limit: int = 20) -> list[dict[str, Any]]:
         """
         The last changes (``limit``: how many), newest first: number, time, who, action, id, and
         what was before.
@@ -265,7 +256,7 @@ class StoredFacts:
             )
             return [dict(row) for row in rows]
 
-    def spent(self) -> Dict[str, float]:
+    def spent(self) -> dict[str, float]:
         """Nothing."""
         return {}
 
@@ -283,7 +274,7 @@ class StoredFacts:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def add(self, facts: Iterable[Fact]) -> List[str]:
+    def add(self, facts: Iterable[Fact]) -> list[str]:
         """Add all or none; a fact without an id gets one made from what it says."""
         with self._writing("add") as change:
             return [change.add(fact) for fact in facts]
@@ -409,7 +400,7 @@ class StoredFacts:
             yield store
 
 
-def state_of(store: Store) -> Dict[str, str]:
+def state_of(store: Store) -> dict[str, str]:
     """The counts, the database's own name and the number of the last change."""
     rows = store.execute(
         "SELECT name, value FROM state UNION ALL "
@@ -423,10 +414,10 @@ def snapshot(state: Mapping[str, str]) -> str:
     return f"{state['uuid']}:{state['last']}"
 
 
-def _fused(by_words: List[Evidence], by_vectors: List[Evidence]) -> List[Evidence]:
+def _fused(by_words: list[Evidence], by_vectors: list[Evidence]) -> list[Evidence]:
     """By reciprocal ranks; the score is the better of the two."""
     gains = reciprocal_ranks([[f.id for f in by_words], [f.id for f in by_vectors]])
-    best: Dict[str, Evidence] = {}
+    best: dict[str, Evidence] = {}
     for found in (*by_words, *by_vectors):
         if found.id not in best or found.score > best[found.id].score:
             best[found.id] = found
@@ -443,7 +434,7 @@ def _candidates(store: Store, entities: Sequence[str], keys: Sequence[int]) -> I
     return {row["key"]: row for row in rows}.values()
 
 
-def _with_keys(store: Store, columns: str, keys: Sequence[int]) -> List[Any]:
+def _with_keys(store: Store, columns: str, keys: Sequence[int]) -> list[Any]:
     if not keys:
         return []
     marks = ", ".join("?" * len(keys))
@@ -451,9 +442,9 @@ def _with_keys(store: Store, columns: str, keys: Sequence[int]) -> List[Any]:
     return list(store.execute(statement, keys).fetchall())
 
 
-def _ranked(rows: Iterable[Any], question: Question, score: Callable[[Any], float]) -> List[Ranked]:
+def _ranked(rows: Iterable[Any], question: Question, score: Callable[[Any], float]) -> list[Ranked]:
     """Those valid now, best first; those of another entity than asked about are worth less."""
-    now = datetime.now(timezone.utc).isoformat()
+    now = datetime.now(UTC).isoformat()
     ranked = []
     for row in rows:
         if (row["valid_from"] or "") > now or (row["valid_until"] or "~") <= now:
@@ -464,7 +455,7 @@ def _ranked(rows: Iterable[Any], question: Question, score: Callable[[Any], floa
     return sorted(ranked)
 
 
-def _documents(store: Store, wanted: Iterable[str]) -> Dict[str, int]:
+def _documents(store: Store, wanted: Iterable[str]) -> dict[str, int]:
     """In how many facts each term stands; those in none are left out."""
     names = list(wanted)
     marks = ", ".join("?" * len(names))
@@ -474,7 +465,7 @@ def _documents(store: Store, wanted: Iterable[str]) -> Dict[str, int]:
     return {row["term"]: row["documents"] for row in found}
 
 
-def _known_entities(store: Store, names: List[str]) -> List[str]:
+def _known_entities(store: Store, names: list[str]) -> list[str]:
     marks = ", ".join("?" * len(names))
     rows = store.execute(
         f"SELECT DISTINCT entity_key FROM facts WHERE entity_key IN ({marks})", names
@@ -490,7 +481,7 @@ def _is_rare(store: Store, word: str, entity: str) -> bool:
     return _documents(store, [stem(word)]).get(stem(word), 0) <= _ALONE * int(row["n"])
 
 
-def _unknown(store: Store, said: Sequence[str]) -> Set[str]:
+def _unknown(store: Store, said: Sequence[str]) -> set[str]:
     """Which words stand in no fact."""
     known = _documents(store, {stem(word) for word in said}) if said else {}
     return {word for word in said if stem(word) not in known}

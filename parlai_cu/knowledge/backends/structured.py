@@ -9,8 +9,9 @@ import hashlib
 import math
 import os
 import threading
+from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 from urllib.parse import unquote
 
 from parlai_cu.errors import KnowledgeError
@@ -58,10 +59,10 @@ class StructuredDatabase(ReadOnly):
         self._lock = threading.Lock()
         self._today = today
         self.name, self._engine = open_database(uri)
-        self._tables: Dict[str, Any] = {}
-        self._columns: List[Column] = []
+        self._tables: dict[str, Any] = {}
+        self._columns: list[Column] = []
         self._index = value_index([])
-        self._counts: Dict[str, int] = {}
+        self._counts: dict[str, int] = {}
         self._snapshot = ""
         # after a failure the tables may be others
         self._stale = True
@@ -95,7 +96,7 @@ class StructuredDatabase(ReadOnly):
             self._index = value_index(columns)
             self._snapshot = snapshot
 
-    def _reflected(self, db: Any) -> Dict[str, Any]:
+    def _reflected(self, db: Any) -> dict[str, Any]:
         if self._tables and not self._stale:
             return self._tables
         metadata = sqlalchemy.MetaData()
@@ -112,7 +113,7 @@ class StructuredDatabase(ReadOnly):
 
     # -- asking ------------------------------------------------------------------------------
 
-    def query(self, turn: Turn, top_k: int = 5) -> List[Evidence]:
+    def query(self, turn: Turn, top_k: int = 5) -> list[Evidence]:
         """
         The rows of one table that satisfy most of what the conversation asks for.
 
@@ -137,11 +138,11 @@ class StructuredDatabase(ReadOnly):
             self._evidence(table, key, row, -score, asked) for score, key, row in ranked[:top_k]
         ]
 
-    def _best_table(self, turn: Turn, wanted: Sequence[Constraint]) -> Optional[str]:
+    def _best_table(self, turn: Turn, wanted: Sequence[Constraint]) -> str | None:
         if not wanted:
             return None
         said = {stem(word) for text in (*turn.history, turn.text) for word in words(text)}
-        weights: Dict[str, float] = {}
+        weights: dict[str, float] = {}
         for constraint in wanted:
             table = constraint.column.table
             weights[table] = weights.get(table, 0.0) + self._weight(constraint)
@@ -155,7 +156,7 @@ class StructuredDatabase(ReadOnly):
         choices = len(constraint.column.values) if constraint.operator == "=" else 2
         return math.log(max(choices, 2))
 
-    def _rows(self, db: Any, table: str, wanted: Sequence[Constraint]) -> List[Dict[str, Any]]:
+    def _rows(self, db: Any, table: str, wanted: Sequence[Constraint]) -> list[dict[str, Any]]:
         """Rows that meet all; or else all but the one that tells least, and so on."""
         kept = sorted(wanted, key=self._weight, reverse=True)
         found = self._tables[table]
@@ -169,7 +170,7 @@ class StructuredDatabase(ReadOnly):
             kept.pop()
         return []
 
-    def get(self, fact_id: str) -> Optional[Evidence]:
+    def get(self, fact_id: str) -> Evidence | None:
         """The row of that id, ``table:key``."""
         name, _, key = fact_id.partition(":")
         if name not in self._tables:
@@ -187,7 +188,7 @@ class StructuredDatabase(ReadOnly):
                     return self._evidence(name, fact_id, values, 1.0, [])
         return None
 
-    def _id(self, table: str, row: Dict[str, Any]) -> str:
+    def _id(self, table: str, row: dict[str, Any]) -> str:
         keys = [row[column.name] for column in self._tables[table].primary_key.columns]
         if not keys:
             said = "\n".join(f"{name}={value}" for name, value in row.items())
@@ -195,7 +196,7 @@ class StructuredDatabase(ReadOnly):
         return f"{table}:{'/'.join(map(str, keys))}"
 
     def _evidence(
-        self, table: str, key: str, row: Dict[str, Any], score: float, asked: Sequence[str]
+        self, table: str, key: str, row: dict[str, Any], score: float, asked: Sequence[str]
     ) -> Evidence:
         fields = {name: str(value) for name, value in row.items() if value not in (None, "")}
         named = _entity_column(self._columns, table)
@@ -208,7 +209,7 @@ class StructuredDatabase(ReadOnly):
             key, row_sentence(shown, entity), score, self.name, self._snapshot, entity, "", fields
         )
 
-    def stats(self) -> Dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Rows, tables, columns and the snapshot."""
         self._refresh()
         return {
@@ -239,8 +240,8 @@ def _count(db: Any, table: Any) -> int:
     return int(db.execute(statement).scalar_one())
 
 
-def _digest(db: Any, tables: Dict[str, Any]) -> str:
-    seen: List[Any] = sorted(tables)
+def _digest(db: Any, tables: dict[str, Any]) -> str:
+    seen: list[Any] = sorted(tables)
     if db.dialect.name == "sqlite":
         seen.append(_sqlite_state(unquote(str(db.engine.url.database)[len("file:") :])))
     elif db.dialect.name == "postgresql":
@@ -256,7 +257,7 @@ def _digest(db: Any, tables: Dict[str, Any]) -> str:
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:12]
 
 
-def _postgresql_state(db: Any, table: Any) -> Tuple[Any, ...]:
+def _postgresql_state(db: Any, table: Any) -> tuple[Any, ...]:
     """How many rows, and the sum of what they hash to."""
     name = db.dialect.identifier_preparer.format_table(table)
     sql = f"SELECT count(*), sum(hashtext(t::text)::bigint) FROM {name} AS t"
@@ -271,7 +272,7 @@ def _postgresql_clock(db: Any) -> Any:
     ).scalar_one()
 
 
-def _mysql_state(db: Any, table: Any) -> Tuple[Any, ...]:
+def _mysql_state(db: Any, table: Any) -> tuple[Any, ...]:
     """How many rows, and the sum of their contents; a view has none of its own."""
     name = db.dialect.identifier_preparer.format_table(table)
     return (_count(db, table), str(db.exec_driver_sql(f"CHECKSUM TABLE {name}").one()[1]))
@@ -293,7 +294,7 @@ _CLOCKS = {
 }
 
 
-def _sqlite_state(path: str) -> Tuple[Any, ...]:
+def _sqlite_state(path: str) -> tuple[Any, ...]:
     """The change counter of the file's header, and commits that did not reach the file yet."""
     with open(path, "rb") as file:
         counter = file.read(100)[24:28]
@@ -309,7 +310,7 @@ def _column(db: Any, table: Any, column: Any) -> Column:
     found = [row[0] for row in db.execute(statement) if row[0] not in (None, "")]
     if len(found) > _MOST_VALUES:
         found = []
-    called: Dict[str, Any] = {" ".join(words(str(value))): value for value in found}
+    called: dict[str, Any] = {" ".join(words(str(value))): value for value in found}
     for value in found:
         for said in spoken(str(value)):
             called.setdefault(said, value)
@@ -340,7 +341,7 @@ def _entity_column(columns: Sequence[Column], table: str) -> str:
     for column in texts:
         if column.name.lower().split("_")[-1] in ("name", "title"):
             return column.name
-    best: Tuple[int, str] = max(((len(c.values), c.name) for c in texts), default=(0, ""))
+    best: tuple[int, str] = max(((len(c.values), c.name) for c in texts), default=(0, ""))
     return best[1]
 
 
@@ -355,7 +356,7 @@ def _condition(table: Any, constraint: Constraint) -> Any:
     return column == constraint.value
 
 
-def _holds(constraint: Constraint, row: Dict[str, Any]) -> bool:
+def _holds(constraint: Constraint, row: dict[str, Any]) -> bool:
     value: Any = row[constraint.column.name]
     if value is None:
         return False

@@ -8,7 +8,6 @@ punctuation alone stays unseen.
 """
 
 from collections import Counter
-from typing import Dict, List
 
 from parlai_cu.knowledge.backends.store import COLUMNS, Store, fact_in, said_of
 from parlai_cu.knowledge.words import terms, words
@@ -17,14 +16,14 @@ from parlai_cu.knowledge.words import terms, words
 _MOST = 20
 
 
-def damage(store: Store, state: Dict[str, str]) -> List[str]:
+def damage(store: Store, state: dict[str, str]) -> list[str]:
     """
     What is not as it was written, in words; nothing where all is.
 
     :param store: one state of the database
     :param state: its counts
     """
-    found: List[str] = []
+    found: list[str] = []
     counted: Counter = Counter()
     facts = 0
     for row in store.execute(f"SELECT {COLUMNS} FROM facts ORDER BY key"):

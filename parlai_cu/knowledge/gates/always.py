@@ -1,6 +1,6 @@
 """``--kb-gate always``: whatever was found is used."""
 
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 from parlai_cu.types import Evidence, GateDecision, Turn
 
@@ -11,11 +11,11 @@ class Always:
     needs_entropy = False
     may_abstain = False
 
-    def __init__(self, threshold: Optional[float] = None) -> None:
+    def __init__(self, threshold: float | None = None) -> None:
         self.threshold = 0.0
 
     def decide(
-        self, turn: Turn, evidence: Sequence[Evidence], entropy: Optional[float]
+        self, turn: Turn, evidence: Sequence[Evidence], entropy: float | None
     ) -> GateDecision:
         """See :class:`~parlai_cu.knowledge.gates.base.Gate`."""
         return GateDecision(bool(evidence), 1.0, "always")

@@ -1,6 +1,7 @@
 """What a gate is."""
 
-from typing import Optional, Protocol, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from parlai_cu.types import Evidence, GateDecision, Turn
 
@@ -19,7 +20,7 @@ class Gate(Protocol):
     threshold: float
 
     def decide(
-        self, turn: Turn, evidence: Sequence[Evidence], entropy: Optional[float]
+        self, turn: Turn, evidence: Sequence[Evidence], entropy: float | None
     ) -> GateDecision:
         """
         Whether a turn is to be answered with knowledge.

@@ -7,11 +7,11 @@ needed).
 """
 
 import math
-from typing import List, Sequence, Tuple
+from collections.abc import Sequence
 
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
-Judged = Sequence[Tuple[float, bool]]
+Judged = Sequence[tuple[float, bool]]
 
 BINS = 10
 # with fewer examples than this a temperature tells of chance
@@ -52,14 +52,14 @@ def calibration_error(judged: Judged) -> float:
     :param judged: (score or probability, whether knowledge was needed) of each turn
     :return: 0 where all probabilities are what they say, up to 1
     """
-    bins: List[List[Tuple[float, bool]]] = [[] for _ in range(BINS)]
+    bins: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
     for probability, needed in judged:
         bins[bin_of(probability)].append((probability, needed))
     gaps = (abs(sum(p for p, _ in found) - sum(n for _, n in found)) for found in bins)
     return sum(gaps) / max(len(judged), 1)
 
 
-def scale_for(judged: Judged, shifts: bool = True) -> Tuple[float, float]:
+def scale_for(judged: Judged, shifts: bool = True) -> tuple[float, float]:
     """
     How logits become probabilities that say how often they are right (Platt 1999, "Probabilistic
     outputs for support vector machines", section 2).

@@ -12,7 +12,7 @@ dialogues do. So each word is also seen as one of a few kinds, by the logarithm 
 import functools
 import math
 import zlib
-from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -51,7 +51,7 @@ class Classifier(torch.nn.Module):
     told: torch.Tensor
     said: torch.Tensor
 
-    def __init__(self, threshold: Optional[float] = None) -> None:
+    def __init__(self, threshold: float | None = None) -> None:
         super().__init__()
         self.threshold = _DEFAULT if threshold is None else threshold
         # zero: before it has learnt it is undecided
@@ -101,13 +101,13 @@ class Classifier(torch.nn.Module):
 
     @torch.no_grad()
     def decide(
-        self, turn: Turn, evidence: Sequence[Evidence], entropy: Optional[float]
+        self, turn: Turn, evidence: Sequence[Evidence], entropy: float | None
     ) -> GateDecision:
         """See :class:`~parlai_cu.knowledge.gates.base.Gate`."""
         score = float(self.forward([turn], [evidence]).sigmoid()[0])
         return GateDecision(bool(evidence) and score >= self.threshold, score, "classifier")
 
-    def _features(self, turn: Turn, evidence: Sequence[Evidence]) -> Tuple[List[int], List[float]]:
+    def _features(self, turn: Turn, evidence: Sequence[Evidence]) -> tuple[list[int], list[float]]:
         """The weights that count, and how much each does."""
         score = min(max(evidence[0].score if evidence else 0.0, 0.0), 1.0)
         names = {" ".join(words(fact.entity)) for fact in evidence} - {""}
@@ -126,7 +126,7 @@ class Classifier(torch.nn.Module):
         of_kinds |= {f"%{run}" for run in _runs(kinds, _KINDS)}
         last = _marked(turn.history[-1], names) if turn.history else ["<first>"]
         before = {f"<{run}" for run in _runs(last, _BEFORE)}
-        found: Dict[int, float] = {}
+        found: dict[int, float] = {}
         parts = (letters, 1.0), (of_kinds, 1.0), (before, _WORTH_BEFORE)
         for features, worth in parts:
             for feature in features:
@@ -149,7 +149,7 @@ class Classifier(torch.nn.Module):
 
 def _count(texts: Iterable[str], counts: torch.Tensor) -> None:
     """Each word once a text."""
-    places: List[int] = []
+    places: list[int] = []
     for text in texts:
         places += {_number(word) % _COUNTED for word in words(text)}
         places.append(_COUNTED)
@@ -158,7 +158,7 @@ def _count(texts: Iterable[str], counts: torch.Tensor) -> None:
         counts += more.to(counts)
 
 
-def _runs(parts: Sequence[str], most: int) -> Set[str]:
+def _runs(parts: Sequence[str], most: int) -> set[str]:
     """Up to so many in a row."""
     return {
         " ".join(parts[i : i + length])
@@ -172,7 +172,7 @@ def _number(feature: str) -> int:
     return zlib.crc32(feature.encode())
 
 
-def _marked(text: str, names: Iterable[str]) -> List[str]:
+def _marked(text: str, names: Iterable[str]) -> list[str]:
     """One word for every entity that was found: what is asked of one is asked of all."""
     said = f" {' '.join(words(text)[-_LONGEST:])} "
     for name in sorted(names, key=len, reverse=True):

@@ -1,6 +1,6 @@
 """``--kb-gate never``: the model's own reply, to compare with."""
 
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 from parlai_cu.types import Evidence, GateDecision, Turn
 
@@ -11,11 +11,11 @@ class Never:
     needs_entropy = False
     may_abstain = False
 
-    def __init__(self, threshold: Optional[float] = None) -> None:
+    def __init__(self, threshold: float | None = None) -> None:
         self.threshold = 1.0
 
     def decide(
-        self, turn: Turn, evidence: Sequence[Evidence], entropy: Optional[float]
+        self, turn: Turn, evidence: Sequence[Evidence], entropy: float | None
     ) -> GateDecision:
         """See :class:`~parlai_cu.knowledge.gates.base.Gate`."""
         return GateDecision(False, 0.0, "never")

@@ -1,6 +1,6 @@
 """``--kb-gate score``: the best fact matches well enough."""
 
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -33,7 +33,7 @@ class Score(torch.nn.Module):
     # it is of use without training
     optional = True
 
-    def __init__(self, threshold: Optional[float] = None) -> None:
+    def __init__(self, threshold: float | None = None) -> None:
         super().__init__()
         self._given = threshold
         self.threshold = _DEFAULT if threshold is None else threshold
@@ -59,7 +59,7 @@ class Score(torch.nn.Module):
 
     @torch.no_grad()
     def decide(
-        self, turn: Turn, evidence: Sequence[Evidence], entropy: Optional[float]
+        self, turn: Turn, evidence: Sequence[Evidence], entropy: float | None
     ) -> GateDecision:
         """See :class:`~parlai_cu.knowledge.gates.base.Gate`."""
         score = _best(turn, evidence)

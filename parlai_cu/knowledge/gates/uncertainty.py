@@ -1,7 +1,7 @@
 """``--kb-gate uncertainty``: the model does not know what to say."""
 
 import math
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 from parlai_cu.types import Evidence, GateDecision, Turn
 
@@ -22,11 +22,11 @@ class Uncertainty:
     needs_entropy = True
     may_abstain = True
 
-    def __init__(self, threshold: Optional[float] = None) -> None:
+    def __init__(self, threshold: float | None = None) -> None:
         self.threshold = _DEFAULT if threshold is None else threshold
 
     def decide(
-        self, turn: Turn, evidence: Sequence[Evidence], entropy: Optional[float]
+        self, turn: Turn, evidence: Sequence[Evidence], entropy: float | None
     ) -> GateDecision:
         """See :class:`~parlai_cu.knowledge.gates.base.Gate`."""
         score = 1.0 - math.exp(-(entropy or 0.0))

@@ -1,6 +1,6 @@
 """``--kb-integrate answer``: the fact alone."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 from parlai_cu.knowledge.integrators.base import ReplyModel
 from parlai_cu.types import Evidence, Turn

@@ -1,6 +1,7 @@
 """What an integrator is."""
 
-from typing import List, Protocol, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from parlai_cu.types import Evidence, Turn
 
@@ -26,7 +27,7 @@ class ReplyModel(Protocol):
         """
         ...
 
-    def scores(self, replies: Sequence[str]) -> List[float]:
+    def scores(self, replies: Sequence[str]) -> list[float]:
         """How likely the model finds each of some replies; the more the better."""
         ...
 

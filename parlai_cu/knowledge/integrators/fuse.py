@@ -9,8 +9,8 @@ that is to what the model expects now; ``a`` is how near the nearest is. As in a
 for can be copied.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import torch
 

@@ -10,7 +10,7 @@ How they are written is what the model was trained with (``--kb-prompt-format``)
   ``title``, as Wizard of Wikipedia's own agents read them
 """
 
-from typing import Dict, List, Sequence, Tuple
+from collections.abc import Sequence
 
 from parlai_cu.knowledge.integrators.base import ReplyModel
 from parlai_cu.types import Evidence, Turn
@@ -31,7 +31,7 @@ class Prompt:
         return model.reply(evidence)
 
 
-def written(evidence: Sequence[Evidence], form: str) -> Tuple[str, str, str]:
+def written(evidence: Sequence[Evidence], form: str) -> tuple[str, str, str]:
     """
     What stands before the context: the beginning, what may be cut, the end.
 
@@ -45,14 +45,14 @@ def written(evidence: Sequence[Evidence], form: str) -> Tuple[str, str, str]:
     return "", "\n".join(fact.text for fact in evidence), ""
 
 
-def fields(evidence: Sequence[Evidence]) -> Dict[str, str]:
+def fields(evidence: Sequence[Evidence]) -> dict[str, str]:
     """What the message has of it, in Wizard of Wikipedia's conventions; the best fact is chosen."""
-    lines: List[str] = [f"{fact.entity} {BEGIN} {fact.text}" for fact in evidence]
+    lines: list[str] = [f"{fact.entity} {BEGIN} {fact.text}" for fact in evidence]
     best = evidence[0]
     return {"knowledge": "\n".join(lines), "checked_sentence": best.text, "title": best.entity}
 
 
-def format_for(agent: str, settings: Dict[str, object], knows_markers: bool) -> str:
+def format_for(agent: str, settings: dict[str, object], knows_markers: bool) -> str:
     """
     The format that a model was trained with, as far as it can be told.
 

@@ -1,6 +1,6 @@
 """``--kb-integrate rerank``: the model chooses between its own reply and the facts."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 from parlai_cu.knowledge.integrators.base import ReplyModel
 from parlai_cu.types import Evidence, Turn

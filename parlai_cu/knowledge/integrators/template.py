@@ -1,7 +1,7 @@
 """``--kb-integrate template``: the fact in a sentence of yours."""
 
 import string
-from typing import Sequence
+from collections.abc import Sequence
 
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.knowledge.integrators.base import ReplyModel

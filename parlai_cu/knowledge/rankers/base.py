@@ -1,6 +1,7 @@
 """What a ranker is."""
 
-from typing import List, Protocol, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from parlai_cu.types import Evidence, Turn
 
@@ -16,7 +17,7 @@ class Ranker(Protocol):
     # how many facts it chooses from at most; 0: as many as are asked for
     candidates: int
 
-    def rank(self, turn: Turn, evidence: Sequence[Evidence]) -> List[Evidence]:
+    def rank(self, turn: Turn, evidence: Sequence[Evidence]) -> list[Evidence]:
         """The same facts, best first; their scores stay those of the search."""
         ...
 
@@ -24,7 +25,7 @@ class Ranker(Protocol):
         """Whether a fact is an answer at all."""
         ...
 
-    def chosen(self, turn: Turn, evidence: Sequence[Evidence]) -> List[Evidence]:
+    def chosen(self, turn: Turn, evidence: Sequence[Evidence]) -> list[Evidence]:
         """
         Of some facts those that answer together with the first, which always does.
 

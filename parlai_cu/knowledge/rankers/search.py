@@ -1,6 +1,6 @@
 """``--kb-rank search``: the knowledge base's own order."""
 
-from typing import List, Sequence
+from collections.abc import Sequence
 
 from parlai_cu.knowledge.gates import abstaining
 from parlai_cu.types import Evidence, Turn
@@ -11,7 +11,7 @@ class Search:
 
     candidates = 0
 
-    def rank(self, turn: Turn, evidence: Sequence[Evidence]) -> List[Evidence]:
+    def rank(self, turn: Turn, evidence: Sequence[Evidence]) -> list[Evidence]:
         """See :class:`~parlai_cu.knowledge.rankers.base.Ranker`."""
         return list(evidence)
 
@@ -19,6 +19,6 @@ class Search:
         """When they share a word beside the name."""
         return abstaining.answers(turn, fact)
 
-    def chosen(self, turn: Turn, evidence: Sequence[Evidence]) -> List[Evidence]:
+    def chosen(self, turn: Turn, evidence: Sequence[Evidence]) -> list[Evidence]:
         """All: its scores do not tell which are no answers."""
         return list(evidence)

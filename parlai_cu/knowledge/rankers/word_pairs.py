@@ -9,7 +9,7 @@ rank). It is learnt over all facts that the search found at once (ListNet; Cao e
 
 import functools
 import zlib
-from typing import List, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -65,7 +65,7 @@ class WordPairs(nn.Module):
         return logits
 
     @torch.no_grad()
-    def rank(self, turn: Turn, evidence: Sequence[Evidence]) -> List[Evidence]:
+    def rank(self, turn: Turn, evidence: Sequence[Evidence]) -> list[Evidence]:
         """See :class:`~parlai_cu.knowledge.rankers.base.Ranker`."""
         if not evidence:
             return []
@@ -73,14 +73,14 @@ class WordPairs(nn.Module):
         return [evidence[i] for i in order.tolist()]
 
     @torch.no_grad()
-    def shares(self, turn: Turn, evidence: Sequence[Evidence]) -> List[float]:
+    def shares(self, turn: Turn, evidence: Sequence[Evidence]) -> list[float]:
         """The probability of each fact, as a share of the first one's."""
         if not evidence:
             return []
         logits = self(turn, evidence)
         return [float(share) for share in (logits - logits[0]).exp()]
 
-    def chosen(self, turn: Turn, evidence: Sequence[Evidence]) -> List[Evidence]:
+    def chosen(self, turn: Turn, evidence: Sequence[Evidence]) -> list[Evidence]:
         """Those that are nearly as likely as the first."""
         shares = self.shares(turn, evidence)
         return [fact for fact, share in zip(evidence, shares) if share >= float(self.share)]
@@ -92,7 +92,7 @@ class WordPairs(nn.Module):
         return bool(learnt > 0) or abstaining.answers(turn, fact)
 
 
-def best_share(judged: Sequence[Tuple[Sequence[Tuple[float, bool]], int]]) -> float:
+def best_share(judged: Sequence[tuple[Sequence[tuple[float, bool]], int]]) -> float:
     """
     The share that gives the best F1 over all facts chosen.
 

@@ -9,7 +9,8 @@
 """
 
 import copy
-from typing import Any, Dict, Iterator, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -27,9 +28,7 @@ class CorrectionsTeacher(DialogTeacher):
     """
 
     @classmethod
-    def add_cmdline_args(
-        cls, parser: ParlaiParser, partial_opt: Optional[Opt] = None
-    ) -> ParlaiParser:
+    def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None) -> ParlaiParser:
         """Add the flags; after ``-t corrections`` they are path, pending and rated_up."""
         super().add_cmdline_args(parser, partial_opt)
         group = parser.add_argument_group("Corrections")
@@ -54,7 +53,7 @@ class CorrectionsTeacher(DialogTeacher):
         )
         return parser
 
-    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
         opt = copy.deepcopy(opt)
         if not opt.get("path"):
             raise UsageError(
@@ -65,7 +64,7 @@ class CorrectionsTeacher(DialogTeacher):
         super().__init__(opt, shared)
         self.id = opt["task"]
 
-    def setup_data(self, datafile: str) -> Iterator[Tuple[Dict[str, Any], bool]]:
+    def setup_data(self, datafile: str) -> Iterator[tuple[dict[str, Any], bool]]:
         """
         Yield the lessons of this split.
 

@@ -10,7 +10,8 @@ DSTC11 track 5, task-oriented dialogue with subjective knowledge, from its origi
 import copy
 import functools
 import os
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from nltk.corpus import wordnet
 from nltk.tokenize import wordpunct_tokenize
@@ -32,9 +33,7 @@ class Dstc11Teacher(DialogTeacher):
     """Instances of a split, each an episode: the whole history is its text."""
 
     @classmethod
-    def add_cmdline_args(
-        cls, parser: ParlaiParser, partial_opt: Optional[Opt] = None
-    ) -> ParlaiParser:
+    def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None) -> ParlaiParser:
         """Add ``--dstc11-path``."""
         super().add_cmdline_args(parser, partial_opt)
         parser.add_argument_group("DSTC11 track 5").add_argument(
@@ -46,14 +45,14 @@ class Dstc11Teacher(DialogTeacher):
         )
         return parser
 
-    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
         opt = copy.deepcopy(opt)
         folder = opt.get("dstc11_path") or os.path.join(opt["datapath"], "dstc11")
         opt["datafile"] = os.path.join(folder, opt["datatype"].split(":")[0])
         super().__init__(opt, shared)
         self.id = opt["task"]
 
-    def setup_data(self, datafile: str) -> Iterator[Tuple[Dict[str, Any], bool]]:
+    def setup_data(self, datafile: str) -> Iterator[tuple[dict[str, Any], bool]]:
         """
         Yield the examples; each begins an episode.
 
@@ -66,7 +65,7 @@ class Dstc11Teacher(DialogTeacher):
                 text = "\n".join(said for _, said in instance.history)
                 yield {"text": text, **example}, True
 
-    def example(self, instance: Instance, knowledge: Knowledge) -> Optional[Dict[str, Any]]:
+    def example(self, instance: Instance, knowledge: Knowledge) -> dict[str, Any] | None:
         """Labels and more of an example; None to leave the instance out."""
         raise NotImplementedError
 
@@ -87,13 +86,13 @@ class DetectionTeacher(Dstc11Teacher):
     Metrics: ``detection_p``, ``detection_r``, ``detection_f1`` of ``yes`` (the official ones).
     """
 
-    def example(self, instance: Instance, knowledge: Knowledge) -> Optional[Dict[str, Any]]:
+    def example(self, instance: Instance, knowledge: Knowledge) -> dict[str, Any] | None:
         """Every instance, with both candidates."""
         label = SEEKING if instance.target else OTHER
         return {"labels": [label], "label_candidates": [SEEKING, OTHER]}
 
     def custom_evaluation(
-        self, teacher_action: Message, labels: Optional[Sequence[str]], model_response: Message
+        self, teacher_action: Message, labels: Sequence[str] | None, model_response: Message
     ) -> None:
         """Count hits and misses of ``yes``."""
         if not labels or not model_response.get("text"):
@@ -113,7 +112,7 @@ class SelectionTeacher(Dstc11Teacher):
     set is its first one.
     """
 
-    def example(self, instance: Instance, knowledge: Knowledge) -> Optional[Dict[str, Any]]:
+    def example(self, instance: Instance, knowledge: Knowledge) -> dict[str, Any] | None:
         """Only instances that seek knowledge."""
         if not instance.target:
             return None
@@ -126,7 +125,7 @@ class SelectionTeacher(Dstc11Teacher):
         }
 
     def custom_evaluation(
-        self, teacher_action: Message, labels: Optional[Sequence[str]], model_response: Message
+        self, teacher_action: Message, labels: Sequence[str] | None, model_response: Message
     ) -> None:
         """Compare the set of snippets answered with the gold set."""
         if not labels or not model_response.get("text"):
@@ -146,14 +145,14 @@ class ResponseTeacher(Dstc11Teacher):
     and ``meteor_no_synonyms`` (words and stems alone) stands in for it; they cannot be compared.
     """
 
-    def example(self, instance: Instance, knowledge: Knowledge) -> Optional[Dict[str, Any]]:
+    def example(self, instance: Instance, knowledge: Knowledge) -> dict[str, Any] | None:
         """Only instances that seek knowledge."""
         if not instance.target:
             return None
         return {"labels": [instance.response], "knowledge": "\n".join(instance.knowledge)}
 
     def custom_evaluation(
-        self, teacher_action: Message, labels: Optional[Sequence[str]], model_response: Message
+        self, teacher_action: Message, labels: Sequence[str] | None, model_response: Message
     ) -> None:
         """Add METEOR; without its data that of words and stems."""
         if not labels or not model_response.get("text"):
@@ -169,13 +168,13 @@ class DialoguesTeacher(Dstc11Teacher):
     The exchanges before the turns that are to be answered: ordinary dialogue, without any labels.
     """
 
-    def setup_data(self, datafile: str) -> Iterator[Tuple[Dict[str, Any], bool]]:
+    def setup_data(self, datafile: str) -> Iterator[tuple[dict[str, Any], bool]]:
         """
         Yield each user turn that the system answered, once, with what was said before.
 
         :param datafile: the folder, and the split as ParlAI calls it
         """
-        seen: Set[str] = set()
+        seen: set[str] = set()
         for instance in read(*os.path.split(datafile))[0]:
             turns = instance.history
             for i in range(len(turns) - 1):
@@ -191,7 +190,7 @@ class EarlierTeacher(DialoguesTeacher):
     of a dialogue was written to seek knowledge. Beside ``dstc11:detection`` in training.
     """
 
-    def setup_data(self, datafile: str) -> Iterator[Tuple[Dict[str, Any], bool]]:
+    def setup_data(self, datafile: str) -> Iterator[tuple[dict[str, Any], bool]]:
         """
         Yield each earlier user turn, once, with what was said before.
 
@@ -209,12 +208,12 @@ class DefaultTeacher(ResponseTeacher):
 class _NoSynonyms:
     """In the place of WordNet."""
 
-    def synsets(self, word: str) -> List[Any]:
+    def synsets(self, word: str) -> list[Any]:
         """None."""
         return []
 
 
-_NO_SYNONYMS: Dict[str, Any] = {"wordnet": _NoSynonyms()}
+_NO_SYNONYMS: dict[str, Any] = {"wordnet": _NoSynonyms()}
 
 
 @functools.cache
@@ -228,11 +227,11 @@ def _has_wordnet() -> bool:
     return True
 
 
-def word_tokens(text: str) -> List[str]:
+def word_tokens(text: str) -> list[str]:
     """Words and punctuation, in lower case."""
     return wordpunct_tokenize(text.lower())
 
 
-def _lines(text: str) -> Set[str]:
-    lines: List[str] = [line.strip() for line in text.split("\n")]
+def _lines(text: str) -> set[str]:
+    lines: list[str] = [line.strip() for line in text.split("\n")]
     return {line for line in lines if line}

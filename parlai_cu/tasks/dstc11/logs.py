@@ -4,8 +4,9 @@ Knowledge Track in DSTC11").
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, NamedTuple
 
 from parlai_cu.errors import DataError
 
@@ -25,10 +26,10 @@ class Instance(NamedTuple):
     :param response: the gold answer, empty if no knowledge is sought
     """
 
-    history: List[Tuple[str, str]]
+    history: list[tuple[str, str]]
     target: bool
-    knowledge: List[str]
-    entities: List[str]
+    knowledge: list[str]
+    entities: list[str]
     response: str
 
 
@@ -39,28 +40,28 @@ class Knowledge:
     :param content: knowledge.json: domain -> entity id -> name, reviews, faqs
     """
 
-    def __init__(self, content: Dict[str, Any]) -> None:
-        self.entities: Dict[Tuple[str, str], Dict[str, Any]] = {
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.entities: dict[tuple[str, str], dict[str, Any]] = {
             (domain, entity_id): entity
             for domain, entities in content.items()
             for entity_id, entity in entities.items()
         }
 
-    def snippets(self, name: str) -> List[str]:
+    def snippets(self, name: str) -> list[str]:
         """All snippets about the entities of a name."""
-        found: List[str] = []
+        found: list[str] = []
         for entity in self.entities.values():
             if entity["name"] == name:
                 found.extend(_snippets(entity))
         return found
 
-    def named(self, text: str) -> List[str]:
+    def named(self, text: str) -> list[str]:
         """The names of the entities that a text mentions."""
         text = f" {text.lower()} "
         names = {entity["name"] for entity in self.entities.values()}
         return sorted(name for name in names if f" {name.lower()} " in _spaced(text))
 
-    def resolve(self, reference: Dict[str, Any]) -> Tuple[str, str]:
+    def resolve(self, reference: dict[str, Any]) -> tuple[str, str]:
         """
         The entity's name and the snippet that a reference, an entry of labels.json, means.
 
@@ -74,7 +75,7 @@ class Knowledge:
         return entity["name"], _said(entity, sentences[str(reference["sent_id"])])
 
 
-def read(folder: str, split: str) -> Tuple[List[Instance], Knowledge]:
+def read(folder: str, split: str) -> tuple[list[Instance], Knowledge]:
     """
     The instances of a split and the knowledge they draw on.
 
@@ -94,7 +95,7 @@ def read(folder: str, split: str) -> Tuple[List[Instance], Knowledge]:
 
 
 def _instances(
-    logs: List[Any], labels: List[Any], knowledge: Knowledge, part: Path
+    logs: list[Any], labels: list[Any], knowledge: Knowledge, part: Path
 ) -> Iterator[Instance]:
     for number, (log, label) in enumerate(zip(logs, labels)):
         try:
@@ -125,7 +126,7 @@ def _load(path: Path) -> Any:
         raise DataError(f"{path} is not JSON: {error}. Fetch it again from {SOURCE}.") from error
 
 
-def _snippets(entity: Dict[str, Any]) -> Iterator[str]:
+def _snippets(entity: dict[str, Any]) -> Iterator[str]:
     for review in entity.get("reviews", {}).values():
         for sentence in review["sentences"].values():
             yield _said(entity, sentence)
@@ -133,11 +134,11 @@ def _snippets(entity: Dict[str, Any]) -> Iterator[str]:
         yield _faq(entity, document)
 
 
-def _said(entity: Dict[str, Any], sentence: str) -> str:
+def _said(entity: dict[str, Any], sentence: str) -> str:
     return f"{entity['name']}: {sentence}"
 
 
-def _faq(entity: Dict[str, Any], document: str) -> str:
+def _faq(entity: dict[str, Any], document: str) -> str:
     faq = entity["faqs"][document]
     return f"{entity['name']}: {faq['question']} {faq['answer']}"
 

@@ -13,7 +13,8 @@ import math
 import os
 import re
 from collections import Counter
-from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from parlai.core.message import Message
 from parlai.core.metrics import AverageMetric
@@ -28,9 +29,7 @@ class SgdServiceTeacher(DialogTeacher):
     """Single-service dialogues, an example for each user's turn."""
 
     @classmethod
-    def add_cmdline_args(
-        cls, parser: ParlaiParser, partial_opt: Optional[Opt] = None
-    ) -> ParlaiParser:
+    def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None) -> ParlaiParser:
         """Add ``--sgd-path`` and ``--service``."""
         super().add_cmdline_args(parser, partial_opt)
         group = parser.add_argument_group("Schema-Guided Dialogue")
@@ -49,7 +48,7 @@ class SgdServiceTeacher(DialogTeacher):
         )
         return parser
 
-    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
         opt = copy.deepcopy(opt)
         self.service = opt.get("service")
         folder = opt.get("sgd_path") or os.path.join(opt["datapath"], "sgd")
@@ -57,7 +56,7 @@ class SgdServiceTeacher(DialogTeacher):
         super().__init__(opt, shared)
         self.id = opt["task"]
 
-    def setup_data(self, datafile: str) -> Iterator[Tuple[Dict[str, Any], bool]]:
+    def setup_data(self, datafile: str) -> Iterator[tuple[dict[str, Any], bool]]:
         """
         Yield the examples, and whether each begins a dialogue.
 
@@ -68,7 +67,7 @@ class SgdServiceTeacher(DialogTeacher):
                 where = {"service": dialogue.service, "dialogue_id": dialogue.id, "turn": number}
                 yield {"text": turn.user, **self.example(turn), **where}, number == 0
 
-    def example(self, turn: SGDTurn) -> Dict[str, Any]:
+    def example(self, turn: SGDTurn) -> dict[str, Any]:
         """Labels and more of an example."""
         raise NotImplementedError
 
@@ -82,7 +81,7 @@ class DefaultTeacher(SgdServiceTeacher):
     BLEU, which the data set's users report, is ParlAI's: ``--metrics bleu``.
     """
 
-    def example(self, turn: SGDTurn) -> Dict[str, Any]:
+    def example(self, turn: SGDTurn) -> dict[str, Any]:
         """The answer, and what it draws on."""
         return {
             "labels": [turn.system],
@@ -93,7 +92,7 @@ class DefaultTeacher(SgdServiceTeacher):
         }
 
     def custom_evaluation(
-        self, teacher_action: Message, labels: Optional[Sequence[str]], model_response: Message
+        self, teacher_action: Message, labels: Sequence[str] | None, model_response: Message
     ) -> None:
         """Look for the gold values in the reply."""
         reply = model_response.get("text")
@@ -115,7 +114,7 @@ class StateTeacher(SgdServiceTeacher):
     values, else by fuzzy match (token sort ratio).
     """
 
-    def example(self, turn: SGDTurn) -> Dict[str, Any]:
+    def example(self, turn: SGDTurn) -> dict[str, Any]:
         """The state as text, and as it was annotated."""
         state = {slot: list(values) for slot, values in turn.state.items()}
         gold = {"intent": turn.intent, "requested": list(turn.requested), "slots": state}
@@ -124,7 +123,7 @@ class StateTeacher(SgdServiceTeacher):
         return {"labels": [as_text(turn.intent, turn.requested, first)], "state": gold}
 
     def custom_evaluation(
-        self, teacher_action: Message, labels: Optional[Sequence[str]], model_response: Message
+        self, teacher_action: Message, labels: Sequence[str] | None, model_response: Message
     ) -> None:
         """Compare the state that the model tells with the annotated one."""
         gold, reply = teacher_action.get("state"), model_response.get("text")
@@ -155,7 +154,7 @@ def as_text(intent: str, requested: Sequence[str], slots: Mapping[str, str]) -> 
     return " | ".join([*parts, *(f"{slot}={value}" for slot, value in slots.items())])
 
 
-def from_text(text: str) -> Tuple[str, Sequence[str], Dict[str, str]]:
+def from_text(text: str) -> tuple[str, Sequence[str], dict[str, str]]:
     """The intent, requested slots and slot values in a text; what cannot be read is left out."""
     intent, requested, slots = "", [], {}
     for part in text.split("|"):

@@ -10,9 +10,10 @@ Conversations format with a ``service`` on each line, and beside them ``annotati
 import csv
 import gzip
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Set
+from typing import Any
 
 from parlai_cu.errors import DataError, UsageError, nearest
 
@@ -43,8 +44,8 @@ class SGDTurn:
     requested: Sequence[str] = ()
     state: Mapping[str, Sequence[str]] = field(default_factory=dict)
     values: Sequence[str] = ()
-    categorical: FrozenSet[str] = frozenset()
-    call: Optional[Mapping[str, Any]] = None
+    categorical: frozenset[str] = frozenset()
+    call: Mapping[str, Any] | None = None
     rows: Sequence[Row] = ()
 
 
@@ -57,7 +58,7 @@ class Dialogue:
     turns: Sequence[SGDTurn]
 
 
-def read(folder: str, split: str, service: Optional[str] = None) -> List[Dialogue]:
+def read(folder: str, split: str, service: str | None = None) -> list[Dialogue]:
     """
     The single-service dialogues of a split.
 
@@ -71,7 +72,7 @@ def read(folder: str, split: str, service: Optional[str] = None) -> List[Dialogu
     if service is None:
         return found
     wanted = service.split("+")
-    there: Set[str] = {dialogue.service for dialogue in found}
+    there: set[str] = {dialogue.service for dialogue in found}
     for name in wanted:
         if name not in there:
             raise UsageError(
@@ -110,7 +111,7 @@ def _original(path: Path) -> Iterator[Dialogue]:
             yield Dialogue(entry["dialogue_id"], service, turns)
 
 
-def _categorical(schema: Path) -> Dict[str, FrozenSet[str]]:
+def _categorical(schema: Path) -> dict[str, frozenset[str]]:
     """Service -> its slots with a closed list of values; empty where no schema lies."""
     if not schema.is_file():
         return {}
@@ -122,7 +123,7 @@ def _categorical(schema: Path) -> Dict[str, FrozenSet[str]]:
     }
 
 
-def _turn(user: Dict[str, Any], system: Dict[str, Any], categorical: FrozenSet[str]) -> SGDTurn:
+def _turn(user: dict[str, Any], system: dict[str, Any], categorical: frozenset[str]) -> SGDTurn:
     asked, answered = user["frames"][0], system["frames"][0]
     return SGDTurn(
         user=user["utterance"],
@@ -140,7 +141,7 @@ def _turn(user: Dict[str, Any], system: Dict[str, Any], categorical: FrozenSet[s
 def _prepared(path: Path) -> Iterator[Dialogue]:
     annotations = path.parent / "annotations" / f"{path.name}.gz"
     categorical = _categorical(path.parent / "schema.json")
-    tables: Dict[str, Dict[str, Row]] = {}
+    tables: dict[str, dict[str, Row]] = {}
     with open(path, encoding="utf-8") as file, gzip.open(annotations, "rt") as notes:
         for line, note in zip(file, notes):
             entry, marked = json.loads(line), json.loads(note)["turns"]
@@ -166,6 +167,6 @@ def _prepared(path: Path) -> Iterator[Dialogue]:
             yield Dialogue(entry["dialogue_id"], service, turns)
 
 
-def _table(path: Path) -> Dict[str, Row]:
+def _table(path: Path) -> dict[str, Row]:
     with open(path, encoding="utf-8", newline="") as file:
         return {row["row_id"]: row for row in csv.DictReader(file)}

@@ -10,7 +10,8 @@ import copy
 import json
 import os
 import re
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from parlai.core.message import Message
 from parlai.core.metrics import AverageMetric
@@ -33,14 +34,14 @@ class TelecomTeacher(DialogTeacher):
 
     data_set = ""
 
-    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
         opt = copy.deepcopy(opt)
         split = opt["datatype"].split(":")[0]
         opt["datafile"] = os.path.join(build(opt), f"{self.data_set}_{split}.jsonl")
         super().__init__(opt, shared)
         self.id = opt["task"]
 
-    def setup_data(self, datafile: str) -> Iterator[Tuple[Dict[str, Any], bool]]:
+    def setup_data(self, datafile: str) -> Iterator[tuple[dict[str, Any], bool]]:
         """
         Yield the exchanges, and whether each begins a dialogue.
 
@@ -51,13 +52,13 @@ class TelecomTeacher(DialogTeacher):
                 for number, exchange in enumerate(json.loads(line)):
                     yield self.example(exchange), number == 0
 
-    def example(self, exchange: Dict[str, Any]) -> Dict[str, Any]:
+    def example(self, exchange: dict[str, Any]) -> dict[str, Any]:
         """What ParlAI is given for an exchange."""
         labels = [exchange.pop("answer")]
         return {**exchange, "labels": labels}
 
     def custom_evaluation(
-        self, teacher_action: Message, labels: Optional[Sequence[str]], model_response: Message
+        self, teacher_action: Message, labels: Sequence[str] | None, model_response: Message
     ) -> None:
         """Count whether the facts are told as they are; by probe as well, where there is one."""
         spoken = teacher_action.get("spoken")
@@ -142,11 +143,11 @@ class IntentTeacher(TelecomTeacher):
 
     data_set = "deployed"
 
-    def __init__(self, opt: Opt, shared: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
         self.intents = intent_names()
         super().__init__(opt, shared)
 
-    def example(self, exchange: Dict[str, Any]) -> Dict[str, Any]:
+    def example(self, exchange: dict[str, Any]) -> dict[str, Any]:
         """What ParlAI is given for an exchange."""
         return {
             "text": exchange["text"],
@@ -155,7 +156,7 @@ class IntentTeacher(TelecomTeacher):
         }
 
 
-def intent_names() -> List[str]:
+def intent_names() -> list[str]:
     """The intents of the deployed assistant: the classes of ``telecom:intent``."""
     return sorted(intent.name for intent in [*base_intents(), *small_talk()])
 
@@ -167,7 +168,7 @@ def says(text: str, value: str) -> bool:
     return any(words[i : i + len(wanted)] == wanted for i in range(len(words)))
 
 
-def _words(text: str) -> List[str]:
+def _words(text: str) -> list[str]:
     # "1 . 50" is a tokenised 1.50; in "5: 1" a sentence goes on
     joined = re.sub(r"(?<=\d)(\s?)([.:-])\1(?=\d)", r"\2", text.lower())
     return re.findall(r"\d+(?:[.:-]\d+)*|[^\W\d_]+", joined)

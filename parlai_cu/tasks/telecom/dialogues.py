@@ -1,8 +1,9 @@
 """How phrasings and facts become dialogues; from a fixed seed, so every build gives the same."""
 
 import random
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any
 
 from parlai_cu.tasks.telecom.facts import FactBase, Row, fact_id
 from parlai_cu.tasks.telecom.intents import Intent, placeholders
@@ -29,14 +30,14 @@ class Exchange:
     intent: str
     facts: Mapping[str, str]
     spoken: Sequence[str]
-    probe: Optional[str] = None
+    probe: str | None = None
 
-    def as_json(self) -> Dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As it stands in the built files."""
         return asdict(self)
 
 
-Dialogue = List[Exchange]
+Dialogue = list[Exchange]
 
 
 class Speaker:
@@ -55,7 +56,7 @@ class Speaker:
         self.rng = rng
         self.voice = voice
 
-    def rows(self, intent: Intent) -> List[Row]:
+    def rows(self, intent: Intent) -> list[Row]:
         """The rows that an intent can be about; one empty row if it states no fact."""
         if intent.about is None:
             return [{}]
@@ -63,7 +64,7 @@ class Speaker:
         return [row for row in rows if intent.row in (None, row["key"])]
 
     def exchange(
-        self, intent: Intent, row: Row, follow: bool = False, probe: Optional[str] = None
+        self, intent: Intent, row: Row, follow: bool = False, probe: str | None = None
     ) -> Exchange:
         """
         One question about a row, with its answer.
@@ -91,7 +92,7 @@ class Speaker:
 
 def converse(
     speaker: Speaker, intents: Sequence[Intent], talk: Sequence[Intent], examples: int
-) -> List[Dialogue]:
+) -> list[Dialogue]:
     """
     Dialogues of one subject each, the intents taking turns to open them.
 
@@ -102,7 +103,7 @@ def converse(
     """
     greetings = [intent for intent in talk if intent.name == "greeting"]
     closings = [intent for intent in talk if intent.name in ("thanks", "goodbye")]
-    dialogues: List[Dialogue] = []
+    dialogues: list[Dialogue] = []
     left = examples
     for intent in _rounds(intents, speaker.rng):
         if left <= 0:

@@ -6,8 +6,9 @@ A row has a ``key`` and a ``name`` people call it by; the fact in its column ``p
 """
 
 import csv
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Tuple
+from typing import NamedTuple
 
 FOLDER = Path(__file__).parent / "facts"
 # not facts by themselves: what a row is called
@@ -30,7 +31,7 @@ class FactBase:
     :param tables: name of the table -> its rows, each column -> value
     """
 
-    def __init__(self, tables: Mapping[str, List[Row]]) -> None:
+    def __init__(self, tables: Mapping[str, list[Row]]) -> None:
         self.tables = dict(tables)
 
     @classmethod
@@ -38,7 +39,7 @@ class FactBase:
         """The shipped tables of these names."""
         return cls({name: _read(name) for name in names})
 
-    def facts(self) -> Iterator[Tuple[str, str]]:
+    def facts(self) -> Iterator[tuple[str, str]]:
         """Every fact's id and value."""
         for table, rows in self.tables.items():
             for row in rows:
@@ -46,13 +47,13 @@ class FactBase:
                     if column not in LABELS:
                         yield fact_id(table, row, column), value
 
-    def corrected(self, corrections: List[Correction]) -> "FactBase":
+    def corrected(self, corrections: list[Correction]) -> "FactBase":
         """
         A copy in which some facts have another value.
 
         :raises KeyError: a correction is about a fact that is not here
         """
-        new: Dict[str, str] = {c.fact_id: c.value for c in corrections}
+        new: dict[str, str] = {c.fact_id: c.value for c in corrections}
         unknown = new.keys() - dict(self.facts()).keys()
         if unknown:
             raise KeyError(f"corrections of facts that do not exist: {sorted(unknown)}")
@@ -74,11 +75,11 @@ def fact_id(table: str, row: Row, column: str) -> str:
     return f"{table}/{row['key']}/{column}"
 
 
-def read_corrections() -> List[Correction]:
+def read_corrections() -> list[Correction]:
     """The twenty facts that ``telecom:corrections`` puts right."""
     return [Correction(row["fact"], row["value"]) for row in _read("corrections")]
 
 
-def _read(name: str) -> List[Row]:
+def _read(name: str) -> list[Row]:
     with open(FOLDER / f"{name}.csv", encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))

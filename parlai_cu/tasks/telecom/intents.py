@@ -6,10 +6,11 @@ seen in training. The assistant has one voice in all splits, so its phrasings ar
 """
 
 import string
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any
 
 import yaml
 
@@ -39,7 +40,7 @@ class IntentAnswer:
         """Whether this answer is right for a row."""
         return all(row.get(column) == value for column, value in self.when.items())
 
-    def columns(self) -> List[str]:
+    def columns(self) -> list[str]:
         """The columns whose values are stated: the placeholders, and those ``when`` decides by."""
         spoken = placeholders(self.say[0])
         return [*spoken, *(column for column in self.when if column not in spoken)]
@@ -60,8 +61,8 @@ class Intent:
     ask: Mapping[str, Sequence[str]]
     answers: Sequence[IntentAnswer]
     follow: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    about: Optional[str] = None
-    row: Optional[str] = None
+    about: str | None = None
+    row: str | None = None
 
     def answer(self, row: Row) -> IntentAnswer:
         """
@@ -75,23 +76,23 @@ class Intent:
         raise ValueError(f"{self.name} has no answer for {dict(row)}")
 
 
-def placeholders(template: str) -> List[str]:
+def placeholders(template: str) -> list[str]:
     """The columns that a phrasing (template) names, without the labels of the row; each once."""
     names = [name for _, name, _, _ in string.Formatter().parse(template) if name]
     return [name for name in dict.fromkeys(names) if name not in LABELS]
 
 
-def read_intents(*subjects: str) -> List[Intent]:
+def read_intents(*subjects: str) -> list[Intent]:
     """The intents of the shipped files of these names."""
     return [intent for subject in subjects for intent in _read(subject)]
 
 
 @cache
-def _read(subject: str) -> List[Intent]:
+def _read(subject: str) -> list[Intent]:
     with open(FOLDER / f"{subject}.yaml", encoding="utf-8") as file:
-        entries: Dict[str, Dict[str, Any]] = yaml.load(file, _Loader)
+        entries: dict[str, dict[str, Any]] = yaml.load(file, _Loader)
     return [_intent(name, **entry) for name, entry in entries.items()]
 
 
-def _intent(name: str, answers: List[Dict[str, Any]], **entry: Any) -> Intent:
+def _intent(name: str, answers: list[dict[str, Any]], **entry: Any) -> Intent:
     return Intent(name=name, answers=[IntentAnswer(**answer) for answer in answers], **entry)

@@ -1,7 +1,7 @@
 """The deployed assistant's dialogues and the updates to them: what each data set holds."""
 
 import random
-from typing import Callable, Dict, List, Sequence
+from collections.abc import Callable, Sequence
 
 from parlai_cu.tasks.telecom.dialogues import Dialogue, Speaker, converse
 from parlai_cu.tasks.telecom.facts import FactBase, fact_id, read_corrections
@@ -15,22 +15,22 @@ OF_UPDATE = {"train": 1200, "valid": 200, "test": 300}
 SEED = 1
 
 
-def base_intents() -> List[Intent]:
+def base_intents() -> list[Intent]:
     """What the deployed assistant can be asked, small talk apart."""
     return read_intents(*SUBJECTS, "support")
 
 
-def small_talk() -> List[Intent]:
+def small_talk() -> list[Intent]:
     """What can be said in any dialogue."""
     return read_intents("small_talk")
 
 
-def deployed(split: str) -> List[Dialogue]:
+def deployed(split: str) -> list[Dialogue]:
     """``telecom``: what the assistant in service was trained on."""
     return _conversation("deployed", split, OF_BASE[split])
 
 
-def retain(split: str) -> List[Dialogue]:
+def retain(split: str) -> list[Dialogue]:
     """``telecom:retain``: what it knows, without all that ``telecom:corrections`` changes."""
     corrected = {correction.fact_id for correction in read_corrections()}
     dialogues = _conversation("retain", split, 2 * OF_BASE[split])
@@ -38,12 +38,12 @@ def retain(split: str) -> List[Dialogue]:
     return _first(kept, OF_BASE[split])
 
 
-def style(split: str) -> List[Dialogue]:
+def style(split: str) -> list[Dialogue]:
     """``telecom:style``: the same content in another voice."""
     return _conversation("style", split, OF_UPDATE[split], voice="casual")
 
 
-def new_plans(split: str) -> List[Dialogue]:
+def new_plans(split: str) -> list[Dialogue]:
     """``telecom:new_plans``: the known questions about plans, asked about new ones."""
     rng = _rng("new_plans", split)
     facts = FactBase({"plans": FactBase.read("new_plans").tables["new_plans"]})
@@ -51,7 +51,7 @@ def new_plans(split: str) -> List[Dialogue]:
     return converse(speaker, read_intents("plans"), small_talk(), OF_UPDATE[split])
 
 
-def roaming(split: str) -> List[Dialogue]:
+def roaming(split: str) -> list[Dialogue]:
     """``telecom:roaming``: questions and facts of a subject the assistant has never met."""
     speaker = Speaker(roaming_facts(), split, _rng("roaming", split))
     return converse(speaker, read_intents("roaming"), small_talk(), OF_UPDATE[split])
@@ -72,7 +72,7 @@ def corrected_facts() -> FactBase:
     return base_facts().corrected(read_corrections())
 
 
-def corrections(split: str) -> List[Dialogue]:
+def corrections(split: str) -> list[Dialogue]:
     """
     ``telecom:corrections``: twenty facts put right, a question and its answer each time.
 
@@ -84,7 +84,7 @@ def corrections(split: str) -> List[Dialogue]:
     rng = _rng("corrections", split)
     speaker = Speaker(corrected_facts(), split, rng)
     again = Speaker(speaker.facts, "train", rng)
-    dialogues: List[Dialogue] = []
+    dialogues: list[Dialogue] = []
     for correction in read_corrections():
         about = [intent for intent in base_intents() if _states(intent, speaker, correction[0])]
         if split != "test":
@@ -101,7 +101,7 @@ def corrections(split: str) -> List[Dialogue]:
     return dialogues
 
 
-def _neighbours(corrected: str, about: Sequence[Intent], speaker: Speaker) -> List[Dialogue]:
+def _neighbours(corrected: str, about: Sequence[Intent], speaker: Speaker) -> list[Dialogue]:
     row = _row(corrected, speaker)
     table = corrected.split("/")[0]
     taken = {correction.fact_id for correction in read_corrections()}
@@ -126,19 +126,19 @@ def _states(intent: Intent, speaker: Speaker, wanted: str) -> bool:
     )
 
 
-def _row(wanted: str, speaker: Speaker) -> Dict[str, str]:
+def _row(wanted: str, speaker: Speaker) -> dict[str, str]:
     table, key, _ = wanted.split("/")
     return next(dict(row) for row in speaker.facts.tables[table] if row["key"] == key)
 
 
-def _conversation(name: str, split: str, examples: int, voice: str = "say") -> List[Dialogue]:
+def _conversation(name: str, split: str, examples: int, voice: str = "say") -> list[Dialogue]:
     speaker = Speaker(base_facts(), split, _rng(name, split), voice)
     return converse(speaker, [*base_intents(), *small_talk()], small_talk(), examples)
 
 
-def _first(dialogues: List[Dialogue], examples: int) -> List[Dialogue]:
+def _first(dialogues: list[Dialogue], examples: int) -> list[Dialogue]:
     """As many dialogues from the front as hold this number of exchanges; the last cut to fit."""
-    kept: List[Dialogue] = []
+    kept: list[Dialogue] = []
     for dialogue in dialogues:
         if examples <= 0:
             break
@@ -151,7 +151,7 @@ def _rng(name: str, split: str) -> random.Random:
     return random.Random(f"{SEED} {name} {split}")  # a str seeds the same in every Python
 
 
-DATA_SETS: Dict[str, Callable[[str], List[Dialogue]]] = {
+DATA_SETS: dict[str, Callable[[str], list[Dialogue]]] = {
     "deployed": deployed,
     "corrections": corrections,
     "new_plans": new_plans,

@@ -1,7 +1,7 @@
 """The candidate beside the model in service: what the gate tests, measured on both."""
 
 import hashlib
-from typing import Dict, List, Mapping, Sequence, Tuple
+from collections.abc import Mapping, Sequence
 
 from parlai_cu.types import Verdict
 from parlai_cu.update import gate, safety
@@ -26,9 +26,9 @@ _OF_THE_LIMIT = 0.5
 _WITHOUT_REPLIES = ("ppl", "loss", "token_acc")
 
 # name of a task -> metric -> how much may be lost, or must be gained
-Limits = Dict[str, Dict[str, float]]
+Limits = dict[str, dict[str, float]]
 # name of a task -> its held-out examples
-Answers = Dict[str, List[Measured]]
+Answers = dict[str, list[Measured]]
 
 
 def held_out(work: UpdateContext, model: EvaluatedModel, name: str) -> Answers:
@@ -42,7 +42,7 @@ def held_out(work: UpdateContext, model: EvaluatedModel, name: str) -> Answers:
     return {data.name: _held_out(work, model, name, data) for data in work.tasks}
 
 
-def _held_out(work: UpdateContext, model: EvaluatedModel, name: str, data: Data) -> List[Measured]:
+def _held_out(work: UpdateContext, model: EvaluatedModel, name: str, data: Data) -> list[Measured]:
     say(f"{name} model on held-out {data.short}")
     found = work.kept.measured(
         f"{name}-{_short_name(data)}-test",
@@ -84,7 +84,7 @@ def judge(
     limits: Limits,
     choice: ModeChoice,
     diagnosis: Diagnosis,
-) -> Tuple[Verdict, List[safety.Pair]]:
+) -> tuple[Verdict, list[safety.Pair]]:
     """
     Whether a candidate may go live, and the replies of both models.
 
@@ -119,7 +119,7 @@ def judge(
 
 def _of_limits(
     work: UpdateContext, data: Data, live: Answers, after: Answers, limits: Limits
-) -> List[gate.Check]:
+) -> list[gate.Check]:
     test = gate.check_update if data is work.update else gate.check_retained
     before, now = live[data.name], after[data.name]
     return [
@@ -136,7 +136,7 @@ def _of_limits(
 
 def _of_safety(
     work: UpdateContext, candidate: EvaluatedModel, pairs: Sequence[safety.Pair]
-) -> List[gate.Check]:
+) -> list[gate.Check]:
     model, settings = work.model, work.settings
     checks = list(safety.check_replies(pairs))
     times = work.kept.plain(
@@ -174,7 +174,7 @@ def on_validation(
     part: float,
     data: Data,
     limits: Mapping[str, float],
-) -> List[gate.Check]:
+) -> list[gate.Check]:
     """
     The gate's own tests of what is kept, on a retained task's validation data.
 

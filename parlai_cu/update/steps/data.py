@@ -10,8 +10,9 @@ import hashlib
 import os
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Sequence, Set, Tuple
+from typing import Any
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -44,7 +45,7 @@ class Data:
     name: str
     task: str
     own_splits: bool
-    examples: Dict[str, List[Example]]
+    examples: dict[str, list[Example]]
 
     @property
     def short(self) -> str:
@@ -52,7 +53,7 @@ class Data:
         found = re.search(r"datapath=([^:]*)", self.name)
         return os.path.basename(found.group(1).rstrip("/")) if found else self.name
 
-    def fingerprint(self) -> Dict[str, Any]:
+    def fingerprint(self) -> dict[str, Any]:
         """What it was, for the record of a version."""
         digest = hashlib.sha256()
         for example in self.examples["train"]:
@@ -72,7 +73,7 @@ def with_defaults(opt: Opt, task: str) -> Opt:
     return Opt({**defaults, **opt})
 
 
-def read(opt: Opt, task: str, datatype: str) -> List[Episode]:
+def read(opt: Opt, task: str, datatype: str) -> list[Episode]:
     """
     All episodes of a task, as messages with text and labels, in order.
 
@@ -84,7 +85,7 @@ def read(opt: Opt, task: str, datatype: str) -> List[Episode]:
     settings = with_defaults(opt, task)
     settings.update(task=task, datatype=datatype, batchsize=1)
     (teacher,) = create_task_agent_from_taskname(settings)
-    episodes: List[Episode] = []
+    episodes: list[Episode] = []
     episode: Episode = []
     # a teacher of nothing never says that it is done
     while teacher.num_examples() and not teacher.epoch_done():
@@ -101,11 +102,11 @@ def read(opt: Opt, task: str, datatype: str) -> List[Episode]:
     return episodes + [episode] if episode else episodes
 
 
-def examples(episodes: Sequence[Episode]) -> List[Example]:
+def examples(episodes: Sequence[Episode]) -> list[Example]:
     """The turns of episodes with what was said before them."""
     found = []
     for episode in episodes:
-        said: List[str] = []
+        said: list[str] = []
         for turn in episode:
             found.append(Example(turn["text"], turn["labels"][0], tuple(said)))
             said += [turn["text"], turn["labels"][0]]
@@ -147,7 +148,7 @@ def prepare(opt: Opt, task: str, folder: str, seed: int, flag: str = "-t") -> Da
     return write(task, _split(parts, seed, f"{flag} {task}"), folder)
 
 
-def write(name: str, parts: Dict[str, List[Episode]], folder: str) -> Data:
+def write(name: str, parts: dict[str, list[Episode]], folder: str) -> Data:
     """
     Store splits as files that ParlAI's ``fromfile`` task reads.
 
@@ -174,7 +175,7 @@ def write(name: str, parts: Dict[str, List[Episode]], folder: str) -> Data:
     return Data(name, task, False, held)
 
 
-def lines(episodes: Sequence[Episode]) -> List[str]:
+def lines(episodes: Sequence[Episode]) -> list[str]:
     """Episodes in ParlAI's text format, line by line."""
     found = []
     for episode in episodes:
@@ -184,7 +185,7 @@ def lines(episodes: Sequence[Episode]) -> List[str]:
     return found
 
 
-def swapped(found: Sequence[Example], folder: str) -> Tuple[str, str]:
+def swapped(found: Sequence[Example], folder: str) -> tuple[str, str]:
     """
     Two tasks of the same answers: to their own questions, and to those of other answers.
 
@@ -210,7 +211,7 @@ def swapped(found: Sequence[Example], folder: str) -> Tuple[str, str]:
     return tasks[0], tasks[1]
 
 
-def without(opt: Opt, data: Data, contexts: Set[str], folder: str) -> Data:
+def without(opt: Opt, data: Data, contexts: set[str], folder: str) -> Data:
     """
     A task without the turns of some contexts: what an update contradicts is not to be replayed.
 
@@ -232,7 +233,7 @@ def without(opt: Opt, data: Data, contexts: Set[str], folder: str) -> Data:
     return write(f"{data.name} without what is put right", parts, folder)
 
 
-def _own(opt: Opt, task: str, split: str, known: Set[Tuple[str, str]]) -> List[Episode]:
+def _own(opt: Opt, task: str, split: str, known: set[tuple[str, str]]) -> list[Episode]:
     """A task's own held-out episodes; none where it has none that training does not hold."""
     try:
         episodes = read(opt, task, split)
@@ -243,9 +244,9 @@ def _own(opt: Opt, task: str, split: str, known: Set[Tuple[str, str]]) -> List[E
     return episodes if new else []
 
 
-def _split(parts: Dict[str, List[Episode]], seed: int, where: str) -> Dict[str, List[Episode]]:
+def _split(parts: dict[str, list[Episode]], seed: int, where: str) -> dict[str, list[Episode]]:
     """Hold out what is missing, of the training data; equal episodes stay on one side."""
-    groups: Dict[str, List[Episode]] = {}
+    groups: dict[str, list[Episode]] = {}
     for episode in parts["train"]:
         groups.setdefault(repr([e.key for e in examples([episode])]), []).append(episode)
     if len(groups) < _FEWEST:

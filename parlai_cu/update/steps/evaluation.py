@@ -2,8 +2,9 @@
 
 import contextlib
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -42,7 +43,7 @@ class Measured:
 
     example: Example
     reply: str
-    sums: Dict[str, List[float]] = field(default_factory=dict)
+    sums: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def replied(self) -> Replied:
@@ -60,7 +61,7 @@ class EvaluatedModel:
     :param kb: another knowledge base than it names
     """
 
-    def __init__(self, opt: Opt, model_file: str, kb: Optional[str] = None) -> None:
+    def __init__(self, opt: Opt, model_file: str, kb: str | None = None) -> None:
         self.opt = opt
         overrides = {
             name: opt[name] for name in ("datapath", "no_cuda", "gpu") if opt.get(name) is not None
@@ -87,7 +88,7 @@ class EvaluatedModel:
             self.agent.skip_generation = not wanted
             self.agent.opt["skip_generation"] = not wanted
 
-    def measure(self, task: str, datatype: str, limit: int, replies: bool = True) -> List[Measured]:
+    def measure(self, task: str, datatype: str, limit: int, replies: bool = True) -> list[Measured]:
         """
         Answer the examples of a task, from the first on.
 
@@ -119,7 +120,7 @@ class EvaluatedModel:
         """
         self.replies(True)
         for context in contexts:
-            said: Dict[str, Any] = {"id": "user", "text": context, "episode_done": True}
+            said: dict[str, Any] = {"id": "user", "text": context, "episode_done": True}
             if not self.generates:
                 said["label_candidates"] = list(candidates)
             self.agent.reset()
@@ -140,7 +141,7 @@ class EvaluatedModel:
                 return int(self.agent.opt[name])
         return 1024
 
-    def gradient_cosine(self, update: str, old: str, examples: int) -> Optional[float]:
+    def gradient_cosine(self, update: str, old: str, examples: int) -> float | None:
         """
         Between the gradients of two tasks, of all parameters as one vector; below 0 they undo
         each other.
@@ -156,7 +157,7 @@ class EvaluatedModel:
             return None
         return SCORES["cosine"][0](found.whole())
 
-    def embed(self) -> Optional[Callable[[Sequence[str]], np.ndarray]]:
+    def embed(self) -> Callable[[Sequence[str]], np.ndarray] | None:
         """
         Gives texts the mean of its encoder's states, float[texts, width]; None without an encoder.
         """
@@ -181,7 +182,7 @@ class EvaluatedModel:
 
 def side_by_side(
     one: EvaluatedModel, other: EvaluatedModel, contexts: Sequence[str], candidates: Sequence[str]
-) -> List[List[float]]:
+) -> list[list[float]]:
     """
     Seconds of both models' replies, in turns, so that what else runs here slows both.
 
@@ -202,7 +203,7 @@ def sums(measured: Sequence[Measured], metric: str) -> Sums:
     return Sums(pairs[:, 0], pairs[:, 1])
 
 
-def metrics_of(measured: Sequence[Measured]) -> List[str]:
+def metrics_of(measured: Sequence[Measured]) -> list[str]:
     """The metrics that can be compared."""
     names = {name for m in measured for name in m.sums}
     return sorted(name for name in names - _COUNTS if not name.startswith("gpu"))
@@ -224,10 +225,10 @@ def _states(agent: Any, encoder: torch.nn.Module, texts: Sequence[str]) -> np.nd
 
 
 @contextlib.contextmanager
-def _watching() -> Iterator[List[Measured]]:
+def _watching() -> Iterator[list[Measured]]:
     """Every example that a teacher gets an answer to, with its conversation."""
-    found: List[Measured] = []
-    said: Dict[int, List[str]] = {}
+    found: list[Measured] = []
+    said: dict[int, list[str]] = {}
     stock = FixedDialogTeacher.observe
 
     def observe(teacher: Any, observation: Any) -> Any:

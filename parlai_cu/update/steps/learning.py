@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from parlai_cu.update import gate, knowledge
 from parlai_cu.update.choice import KB, ModeChoice
@@ -22,9 +22,9 @@ def learn(
     work: UpdateContext,
     choice: ModeChoice,
     diagnosis: Diagnosis,
-    facts: Optional[knowledge.CandidateFacts],
+    facts: knowledge.CandidateFacts | None,
     limits: comparison.Limits,
-) -> List[Dict[str, Any]]:
+) -> list[dict[str, Any]]:
     """
     Make the candidate in the way that was chosen.
 
@@ -55,7 +55,7 @@ def learn(
         seed=work.settings.seed,
         more=work.settings.training,
     )
-    trained: List[Dict[str, Any]] = []
+    trained: list[dict[str, Any]] = []
     if choice.mode != KB:
         trained.append(training.train(plan, options))
         trained[0]["part"] = _part(plan, work, limits)
@@ -125,7 +125,7 @@ def _choosing_metric(work: UpdateContext) -> str:
     return next(name for name in gate.PREFERRED if name in found)
 
 
-def _replayed(work: UpdateContext) -> List[Data]:
+def _replayed(work: UpdateContext) -> list[Data]:
     """The retained tasks without what the update contradicts."""
     kept = []
     for data in work.old:

@@ -1,7 +1,8 @@
 """What an update tells: on the terminal as it goes on, in its report when it is done."""
 
 import dataclasses
-from typing import Any, Dict, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from parlai_cu.types import Verdict
 from parlai_cu.update import report
@@ -21,7 +22,7 @@ def say(text: str) -> None:
 
 def choice_made(
     work: UpdateContext, live: str, diagnosis: Diagnosis, choice: ModeChoice
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """
     Say what was diagnosed and chosen; the beginning of the report.
 
@@ -47,8 +48,8 @@ def choice_made(
 
 
 def verdict(
-    work: UpdateContext, about: Dict[str, Any], found: Verdict, seconds: Mapping[str, float]
-) -> Dict[str, Any]:
+    work: UpdateContext, about: dict[str, Any], found: Verdict, seconds: Mapping[str, float]
+) -> dict[str, Any]:
     """
     Say what came of it, and write the report.
 
@@ -71,6 +72,6 @@ def verdict(
     return about
 
 
-def _data(data: Data) -> Dict[str, Any]:
+def _data(data: Data) -> dict[str, Any]:
     count = {split: len(examples) for split, examples in data.examples.items()}
     return {"name": data.name, "own_splits": data.own_splits, **count}

@@ -2,7 +2,8 @@
 
 import os
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from parlai.core.opt import Opt
 from parlai.utils.io import PathManager
@@ -53,10 +54,10 @@ class Update:
             )
         self.live = live
         self.live_file = self.store.model_file(live)
-        self.seconds: Dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
         self.kept = StepCache(settings.folder(live))
 
-    def run(self) -> Dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         """
         Do all of it; the report.
 
@@ -98,7 +99,7 @@ class Update:
             about["promoted"] = self._promote(about["version"], facts)
         return reporting.verdict(work, about, verdict, self.seconds)
 
-    def _read(self) -> Tuple[Data, List[Data]]:
+    def _read(self) -> tuple[Data, list[Data]]:
         folder = os.path.join(self.kept.folder, "data")
         seed = self.settings.seed
         update = prepare(self.opt, self.settings.task, folder, seed)
@@ -123,7 +124,7 @@ class Update:
             "live-update-train",
             lambda: model.measure(update.task, "train:evalmode", _LOOKED_AT),
         )
-        known: List[Measured] = []
+        known: list[Measured] = []
         for i, data in enumerate(old):
             known += self.kept.measured(
                 f"live-old{i}-train",
@@ -152,7 +153,7 @@ class Update:
 
     def _knowledge(
         self, work: UpdateContext, choice: ModeChoice, diagnosis: Diagnosis
-    ) -> Optional[knowledge.CandidateFacts]:
+    ) -> knowledge.CandidateFacts | None:
         if KB not in choice.mode:
             return None
         served = model_files.read_opt(self.live_file, "--versions").get("kb")
@@ -166,7 +167,7 @@ class Update:
         work: UpdateContext,
         verdict: Verdict,
         choice: ModeChoice,
-        facts: Optional[knowledge.CandidateFacts],
+        facts: knowledge.CandidateFacts | None,
     ) -> str:
         """Put the candidate among the versions, whatever the verdict; its id."""
         known = self.kept.read("version.json")
@@ -186,7 +187,7 @@ class Update:
         self.kept.write("version.json", {"id": version.id, "decision": verdict.decision})
         return version.id
 
-    def _promote(self, version: str, facts: Optional[knowledge.CandidateFacts]) -> bool:
+    def _promote(self, version: str, facts: knowledge.CandidateFacts | None) -> bool:
         now = self.store.channel(self.settings.channel)
         # somebody else's version went live meanwhile: promote() says so, and no fact is published
         snapshot = None

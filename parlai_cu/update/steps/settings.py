@@ -4,8 +4,9 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Optional, Sequence, Tuple
+from typing import Any
 
 from parlai.core.opt import Opt
 
@@ -43,14 +44,14 @@ class UpdateSettings:
     task: str
     retained: Sequence[str] = ()
     mode: str = "auto"
-    kb: Optional[str] = None
+    kb: str | None = None
     limits: gate.GateLimits = dataclasses.field(default_factory=gate.GateLimits)
     checks: Sequence[str] = ()
     examples: int = 500
     promote: bool = False
     channel: str = "live"
     training: Sequence[str] = ()
-    out: Optional[str] = None
+    out: str | None = None
     seed: int = 0
     max_slower: float = safety.MAX_SLOWER
     dry_run: bool = False
@@ -94,7 +95,7 @@ class UpdateContext:
     old: Sequence[Data]
 
     @property
-    def tasks(self) -> Tuple[Data, ...]:
+    def tasks(self) -> tuple[Data, ...]:
         """The update, then what is retained."""
         return (self.update, *self.old)
 

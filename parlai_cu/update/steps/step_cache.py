@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import os
-from typing import Any, Callable, List
+from collections.abc import Callable
+from typing import Any
 
 from parlai_cu import files
 from parlai_cu.update.steps.evaluation import Measured
@@ -21,7 +22,7 @@ class StepCache:
         self.folder = folder
         os.makedirs(folder, exist_ok=True)
 
-    def measured(self, name: str, work: Callable[[], List[Measured]]) -> List[Measured]:
+    def measured(self, name: str, work: Callable[[], list[Measured]]) -> list[Measured]:
         """Answers of a model: those kept under a name, or those of ``work()``, kept from now on."""
         held = self.plain(name, lambda: [dataclasses.asdict(m) for m in work()])
         return [_measured(row) for row in held]

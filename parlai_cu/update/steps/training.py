@@ -8,8 +8,9 @@ import json
 import math
 import os
 import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any
 
 import torch
 from parlai.core.opt import Opt
@@ -69,7 +70,7 @@ class Plan:
     more: Sequence[str] = ()
 
 
-def flags(plan: Plan) -> List[str]:
+def flags(plan: Plan) -> list[str]:
     """The words after ``parlai train_model``."""
     share = _replay_share(plan)
     count = len(plan.update.examples["train"])
@@ -94,7 +95,7 @@ def flags(plan: Plan) -> List[str]:
     return [*words, *plan.more, "-mf", plan.candidate]
 
 
-def train(plan: Plan, options: List[str]) -> Dict[str, Any]:
+def train(plan: Plan, options: list[str]) -> dict[str, Any]:
     """
     Run it, or go on with it; what it came to.
 
@@ -107,8 +108,8 @@ def train(plan: Plan, options: List[str]) -> Dict[str, Any]:
 
 
 def _run(
-    words: List[str], candidate: str, options: List[str], tasks: Sequence[str]
-) -> Dict[str, Any]:
+    words: list[str], candidate: str, options: list[str], tasks: Sequence[str]
+) -> dict[str, Any]:
     command = f"parlai train_model {shlex.join(words)}"
     done = candidate + _DONE
     if not os.path.exists(done):
@@ -119,7 +120,7 @@ def _run(
     return {"command": command, **curves(candidate)}
 
 
-def curves(model_file: str) -> Dict[str, Any]:
+def curves(model_file: str) -> dict[str, Any]:
     """
     Loss in training and metrics of validation, step by step.
 
@@ -132,7 +133,7 @@ def curves(model_file: str) -> Dict[str, Any]:
     except FileNotFoundError:
         return {"train": [], "valid": []}
 
-    def rows(name: str) -> List[Dict[str, float]]:
+    def rows(name: str) -> list[dict[str, float]]:
         return [
             {
                 "step": report.get("train_steps", report.get("total_train_updates", 0)),
@@ -156,9 +157,9 @@ def _replay_share(plan: Plan) -> float:
     return STYLE_REPLAY_SHARE if plan.choice.case == STYLE else REPLAY_SHARE
 
 
-def _defence(plan: Plan, share: float) -> List[str]:
+def _defence(plan: Plan, share: float) -> list[str]:
     """What docs/retention.md recommends: replay with lwf, by the model's words where need be."""
-    words: List[str] = []
+    words: list[str] = []
     if plan.old:
         words += ["--replay-task", ",".join(data.task for data in plan.old)]
     elif plan.generates:
@@ -180,7 +181,7 @@ def gate_data(
     folder: str,
     holds: Callable[[Sequence[Example]], bool],
     most: int = 1500,
-) -> Optional[str]:
+) -> str | None:
     """
     A task that teaches the knowledge gate: is this a turn for the facts?
 
@@ -214,7 +215,7 @@ def gate_data(
     return f"fromfile:fromfile_datapath={path}:fromfile_datatype_extension=true"
 
 
-def gate_flags(plan: Plan, model: str, kb: str, task: Optional[str]) -> List[str]:
+def gate_flags(plan: Plan, model: str, kb: str, task: str | None) -> list[str]:
     """
     The words after ``parlai train_model`` that teach the gate on top of a model.
 
@@ -233,8 +234,8 @@ def gate_flags(plan: Plan, model: str, kb: str, task: Optional[str]) -> List[str
 
 
 def with_knowledge(
-    plan: Plan, model: str, kb: str, task: Optional[str], options: List[str]
-) -> Dict[str, Any]:
+    plan: Plan, model: str, kb: str, task: str | None, options: list[str]
+) -> dict[str, Any]:
     """
     Put a knowledge base beside a model, behind a gate that learns when to ask it.
 
@@ -268,7 +269,7 @@ def keep_knowledge(live: str, candidate: str) -> None:
         torch.save(states, staged)
 
 
-def run_options(opt: Opt) -> List[str]:
+def run_options(opt: Opt) -> list[str]:
     """What the command says of where and how to run, for the runs it starts."""
     words = ["--datapath", str(opt["datapath"])]
     if opt.get("no_cuda"):

@@ -2,7 +2,8 @@
 
 import contextlib
 import math
-from typing import Any, Iterator, List, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 from unittest import mock
 
 import parlai.utils.logging as logging
@@ -83,7 +84,7 @@ def as_table(
 
 
 def _best(reports: Sequence[Mapping[str, Any]], key: str, metric: str) -> str:
-    found: List[Any] = [(r[key], r["train_steps"]) for r in reports if key in r]
+    found: list[Any] = [(r[key], r["train_steps"]) for r in reports if key in r]
     if not found:
         return ""
     value, step = (min if metric in LOWER_IS_BETTER else max)(found, key=lambda pair: pair[0])

@@ -10,7 +10,8 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from typing import Any, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from parlai.core.agents import create_agent_from_model_file
@@ -25,7 +26,7 @@ from parlai_cu.update.wording import Example
 _MOST, _MOST_OF_FEW = 0.25, 100
 
 
-def missing_pieces(dictionary: Any, examples: Sequence[Example]) -> List[str]:
+def missing_pieces(dictionary: Any, examples: Sequence[Example]) -> list[str]:
     """
     What the dictionary has no number for, the most frequent first.
 
@@ -96,7 +97,7 @@ def widen(agent: Any, model_file: str, pieces: Sequence[str], folder: str) -> st
     return target if _loads(agent, target, size + len(pieces)) else model_file
 
 
-def of_pieces(states: Dict[str, Any], size: int) -> Dict[str, torch.Tensor]:
+def of_pieces(states: dict[str, Any], size: int) -> dict[str, torch.Tensor]:
     """
     The tensors of a model that have a row for each piece: embeddings, outputs.
 
@@ -111,14 +112,14 @@ def of_pieces(states: Dict[str, Any], size: int) -> Dict[str, torch.Tensor]:
     }
 
 
-def _wider(states: Dict[str, Any], size: int, unknown: int, count: int) -> Any:
+def _wider(states: dict[str, Any], size: int, unknown: int, count: int) -> Any:
     """Those with more rows, the others as they are; None where there is none."""
     found = of_pieces(states, size)
     if not any(tensor.dim() == 2 for tensor in found.values()):
         return None
     wider = dict(states)
     # tied ones stay one
-    made: Dict[int, torch.Tensor] = {}
+    made: dict[int, torch.Tensor] = {}
     for name, tensor in found.items():
         if tensor.data_ptr() not in made:
             row = tensor[unknown : unknown + 1]

@@ -8,7 +8,7 @@ Schema-Guided Dialogue three quarters of the way kept 88 % of the gain at 39 % o
 
 import os
 import shutil
-from typing import Any, Dict
+from typing import Any
 
 import torch
 
@@ -41,7 +41,7 @@ def put(start: str, candidate: str, part: float) -> None:
         torch.save(trained, aside)
 
 
-def between(start: Dict[str, Any], trained: Dict[str, Any], part: float) -> Dict[str, Any]:
+def between(start: dict[str, Any], trained: dict[str, Any], part: float) -> dict[str, Any]:
     """
     Each tensor of numbers that both have, part of the way; what did not change is bit-identical.
 
@@ -51,7 +51,7 @@ def between(start: Dict[str, Any], trained: Dict[str, Any], part: float) -> Dict
     """
     found = dict(trained)
     # what was one tensor under two names (tied) is one again, and stored once
-    made: Dict[Any, torch.Tensor] = {}
+    made: dict[Any, torch.Tensor] = {}
     for name, after in trained.items():
         before = start.get(name)
         if part == 1.0 or not isinstance(after, torch.Tensor) or not after.is_floating_point():

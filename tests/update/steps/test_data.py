@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import List
 
 import pytest
 from parlai.core.opt import Opt
@@ -12,7 +11,7 @@ from parlai_cu.update.steps import data as task_data
 from parlai_cu.update.wording import Example
 
 
-def write(path: Path, lines: List[str], copies: int = 1) -> str:
+def write(path: Path, lines: list[str], copies: int = 1) -> str:
     """One conversation a line, as a task that has no splits."""
     with open(path, "w") as f:
         for line in lines * copies:

@@ -1,6 +1,6 @@
 """ParlAI's validations as a table."""
 
-from typing import Any, Dict, List
+from typing import Any
 
 import parlai.utils.logging as logging
 import pytest
@@ -12,7 +12,7 @@ from parlai_cu.update.steps import validating
 TASKS = {"telecom:corrections": "telecom:corrections", "data/old_valid.txt": "telecom:retain"}
 
 
-def report(step: int, new: float, old: float) -> Dict[str, Any]:
+def report(step: int, new: float, old: float) -> dict[str, Any]:
     """As ParlAI keeps it, with columns that nobody asked for."""
     return {
         "train_steps": step,
@@ -28,7 +28,7 @@ def report(step: int, new: float, old: float) -> Dict[str, Any]:
     }
 
 
-def cells(text: str) -> List[List[str]]:
+def cells(text: str) -> list[list[str]]:
     """The words of each line."""
     return [line.split() for line in text.splitlines()]
 
@@ -64,7 +64,7 @@ def test_instead_of_the_log(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """At info level; a person who asks for more is shown ParlAI's own, and one for less nothing."""
-    told: List[str] = []
+    told: list[str] = []
 
     class World:
         def getID(self) -> str:
@@ -73,7 +73,7 @@ def test_instead_of_the_log(
 
     class Loop:
         _train_steps = 20
-        valid_reports: List[Any] = []
+        valid_reports: list[Any] = []
 
     def stock(loop: Any, worlds: Any, opt: Any, datatype: str, **more: Any) -> Any:
         logging.report("valid: ltpb 331.7")
@@ -94,7 +94,7 @@ def test_instead_of_the_log(
     assert ("a warning" in told) == (level < logging.ERROR)
 
 
-def _handled(logger: Any, told: List[str]) -> Any:
+def _handled(logger: Any, told: list[str]) -> Any:
     def handle(record: Any) -> None:
         if logger.filter(record):
             told.append(record.getMessage())

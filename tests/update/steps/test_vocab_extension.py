@@ -1,7 +1,8 @@
 """A model is given the pieces of words that its dictionary lacks."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 import torch
