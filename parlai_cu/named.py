@@ -1,4 +1,4 @@
-"""What a user wrote himself and names by ``my.module:Name``, as ParlAI's ``-m`` does."""
+"""A user's own class, named by ``my.module:Name``, as ParlAI's ``-m`` does."""
 
 import importlib
 import importlib.util

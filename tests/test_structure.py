@@ -35,6 +35,21 @@ def test_files_can_be_read_in_one_sitting(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 600
 
 
+def test_a_public_class_name_stands_once() -> None:
+    """Somebody who searches for a name finds one class; ParlAI makes up the names of teachers."""
+    places: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    twice = {
+        name: found
+        for name, found in places.items()
+        if len(found) > 1 and not all(path.startswith("tasks/") for path in found)
+    }
+    assert not twice
+
+
 @pytest.mark.parametrize("path", TESTS, ids=lambda p: str(p.relative_to(ROOT / "tests")))
 def test_every_test_can_fail(path: Path) -> None:
     """It asserts, expects an error or a warning, or asks a helper that does."""

@@ -1,4 +1,4 @@
-"""A person on a websocket or HTTP, as a world sees him."""
+"""A person on a websocket or HTTP, as a world sees them."""
 
 import time
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ SHORTEST, LONGEST = 0.3, 2.4
 
 class UserText(str):
     """
-    What a user said. ``"[DONE]" in text`` is true only where that is all he said.
+    What a user said. ``"[DONE]" in text`` is true only where that is all they said.
 
     ParlAI's worlds, and those copied from them, look for their commands anywhere in a message.
     """
@@ -105,7 +105,7 @@ class Pace:
 
 class ServedAgent(WebsocketAgent):
     """
-    ParlAI's agent for a person, whose messages are those of his conversation.
+    ParlAI's agent for a person, whose messages are those of their conversation.
 
     :param opt: the service's options
     :param manager: the service
@@ -149,7 +149,7 @@ class ServedAgent(WebsocketAgent):
         """
         The oldest message that was not read, or None.
 
-        Asked a second time in vain within one parley(), it waits a little for a message.
+        Called a second time in vain within one parley(), it waits a little for a message.
         """
         act = self.get_new_act_message()
         if act is None and self.looked and self.pace is not None:

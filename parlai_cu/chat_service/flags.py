@@ -36,7 +36,7 @@ _LIMITS: _Described = (
     ("max_queue", "messages of one user that may wait"),
     ("max_conversations", "conversations at once; without it max_workers of config.yml"),
     ("max_waiting", "turns that may wait for the model"),
-    ("max_unsent", "bytes that may wait for a slow reader before he is disconnected"),
+    ("max_unsent", "bytes that may wait for a slow reader before they are disconnected"),
     ("connections_per_address", "open connections from one address"),
     ("turns_per_second", "messages a second from one address, in the long run"),
     ("turns_at_once", "messages from one address in a burst"),

@@ -1,5 +1,5 @@
 """
-ParlAI's chat service without its threads: a user's life is a coroutine of the IOLoop, and his
+ParlAI's chat service without its threads: a user's life is a coroutine of the IOLoop, and their
 worlds run in fibers.
 
 It stands in for ParlAI's ``WebsocketManager`` (parlai_cu/compat/websocket_service.py), so that

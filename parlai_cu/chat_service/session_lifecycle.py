@@ -1,5 +1,5 @@
 """
-The lives of users: overworld, onboarding, pool, task, and again.
+What a user goes through: overworld, onboarding, pool, task, and again.
 
 All on the IOLoop's thread; the worlds run in fibers.
 """
@@ -41,10 +41,10 @@ class Waiter:
     """
     A user in a pool.
 
-    :param state: his
-    :param place: resolved with the session he takes part in, or None when he leaves the pool
-    :param since: when he came, seconds of :func:`time.monotonic`
-    :param warned: whether he was told that it takes long
+    :param state: theirs
+    :param place: resolved with the session they take part in, or None when they leave the pool
+    :param since: when they came, seconds of :func:`time.monotonic`
+    :param warned: whether they were told that it takes long
     """
 
     state: AgentState
@@ -72,7 +72,7 @@ class Session:
 
 class SessionLifecycle:
     """
-    All users' lives.
+    The life cycles of all users.
 
     :param manager: the service
     """
@@ -92,7 +92,7 @@ class SessionLifecycle:
         self._lives[conversation] = life
 
     def end(self, conversation: ChatSession) -> None:
-        """A user's life ends, wherever he is."""
+        """A user's life ends, wherever they are."""
         life = self._lives.pop(conversation, None)
         if life is not None and not life.done():
             self._ending.add(life)
@@ -232,7 +232,7 @@ class SessionLifecycle:
     async def _in_pool(
         self, state: AgentState, world_type: str, conversation: ChatSession
     ) -> Session | None:
-        """Wait in a pool; the session that begins, or None when he leaves or waited too long."""
+        """Wait in a pool; the session that begins, or None when they leave or waited too long."""
         if world_type not in self.manager.task_configs:
             logs.log.error("a world chose a next task that config.yml does not have")
             raise WorldFailed
@@ -269,7 +269,7 @@ class SessionLifecycle:
                 self._let_go(waiter, None)
 
     def leave_pool(self, conversation: ChatSession) -> None:
-        """A user leaves whatever pool he is in, for the overworld."""
+        """A user leaves whatever pool they are in, for the overworld."""
         for pool in list(self.pools.values()):
             for waiter in list(pool):
                 if waiter.state.service_id == conversation.id:

@@ -104,7 +104,7 @@ class ChatOverworld(World):
     """
     Goes straight to the chat; after a chat has ended, waits until the user writes again.
 
-    What he writes then is the first message of the new chat.
+    What they write then is the first message of the new chat.
     """
 
     def __init__(self, opt: Opt, agent: Any) -> None:
@@ -123,7 +123,7 @@ class ChatOverworld(World):
         agents[0].disp_id = "Agent"
 
     def parley(self) -> str | None:
-        """Where the user is to go; None while he has not said."""
+        """Where the user is to go; None while they have not said."""
         if self.again and not self.told:
             self.told = True
             self.agent.observe({"id": "", "text": AGAIN, "type": "notice"})
@@ -193,7 +193,7 @@ class ChatWorld(World):
         agents[0].disp_id = "ChatAgent"
 
     def parley(self) -> None:
-        """Open the conversation, or take what the user said, if he said anything."""
+        """Open the conversation, or take what the user said, if they said anything."""
         if not self.opened:
             self.opened = True
             self._remember()
@@ -262,7 +262,7 @@ def _version(model: Any) -> str | None:
 
 
 def _token(agent: Any) -> str | None:
-    """What a user is known by when he is back; nothing in ParlAI's own websocket service."""
+    """What a user is known by when they are back; nothing in ParlAI's own websocket service."""
     token = getattr(agent, "token", None)
     page = getattr(agent, "page_id", None)  # Messenger knows its users
     return token or (None if page is None else f"messenger:{page}:{agent.id}")

@@ -2,7 +2,7 @@
 ParlAI's ``get_timeout_act`` takes an invalid answer, and polls.
 
 Seen on ParlAI 1.7.2: the user is told "Invalid response. Please choose one of the quick
-replies", and what he said is taken as his answer all the same; each answer comes 0.1 s late
+replies", and what they said is taken as their answer all the same; each answer comes 0.1 s late
 (``parlai/chat_service/utils/timeout.py``, lines 47 to 58).
 Goes when: never; ParlAI is archived.
 

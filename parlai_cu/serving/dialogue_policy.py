@@ -1,5 +1,5 @@
 """
-One user's conversation, without any I/O but the store's: what to send when he says something.
+One user's conversation, without any I/O but the store's: what to send when they say something.
 
 A turn has two steps, so that whoever drives it may batch what lies between::
 
@@ -194,7 +194,7 @@ class DialoguePolicy:
         """
         Take a user's message.
 
-        :param act: what he sent; nothing in it is trusted to be of its kind
+        :param act: what they sent; nothing in it is trusted to be of its kind
         """
         heard = self._hear(act)
         mid = _mid(act)

@@ -28,7 +28,7 @@ class Feedback:
     :param version: of the model that replied, where it has one
     :param context: the utterances before, oldest first
     :param text: what the user had said
-    :param reply: what he was answered
+    :param reply: what they were answered
     :param rating: ``up``, ``down`` or None
     :param correction: what the user says the answer should have been
     :param knowledge: the facts the reply used

@@ -114,7 +114,7 @@ class Gateway:
     # -- messages ----------------------------------------------------------------------------
 
     def hear(self, client: ClientConnection, frame: str | bytes) -> None:
-        """A frame has come from a client: pass it on, or tell him why not."""
+        """A frame has come from a client: pass it on, or tell them why not."""
         client.since = self._clock()
         message = self._checked(client, frame)
         if isinstance(message, Refusal):
@@ -153,7 +153,7 @@ class Gateway:
         return None
 
     def refuse(self, connection: Connection, refusal: Refusal) -> None:
-        """Tell a client that his message was not taken."""
+        """Tell a client that their message was not taken."""
         self._on_refusal(refusal.code)
         connection.send(refusal.message())
 
@@ -254,7 +254,7 @@ class Gateway:
         """
         A new conversation; :meth:`SessionHost.begin` is still to be called.
 
-        :param connection: the user's, if he is there
+        :param connection: the user's, if they are there
         :param token: what resumes the conversation; a new one where missing
         """
         conversation = ChatSession(self._post, self.busy, self._on_answer, self._clock, token)

@@ -25,7 +25,7 @@ class ServiceLimits:
     :param max_queue: messages of one user that wait; the next is answered by "busy"
     :param max_conversations: conversations at once; the next is answered by "busy"
     :param max_waiting: turns that wait for the model; the next is answered by "busy"
-    :param max_unsent: bytes that wait for a slow reader before he is disconnected
+    :param max_unsent: bytes that wait for a slow reader before they are disconnected
     :param connections_per_address: open connections from one address
     :param turns_per_second: messages a second from one address, in the long run
     :param turns_at_once: messages from one address in a burst

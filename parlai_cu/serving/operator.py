@@ -90,7 +90,7 @@ class Deployment:
         """
         Serve what was served before.
 
-        :param expected: what the operator saw as live; None where he did not say
+        :param expected: what the operator saw as live; None where they did not say
         :param who: the operator
         :param why: in words, for the record
         :raises VersionsError: when there is nothing to go back to, or another one is live by now

@@ -63,7 +63,7 @@ def asks_for_version(text: str) -> bool:
 
 
 def correction(text: str) -> str | None:
-    """What the user says the answer should have been ("that is wrong, say ..."), if he does."""
+    """What the user says the answer should have been ("that is wrong, say ..."), if they do."""
     found = _CORRECTION.fullmatch(text.strip().replace("’", "'"))
     if not found:
         return None

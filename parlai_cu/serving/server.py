@@ -86,7 +86,7 @@ class ChatSocket(WebSocketHandler):
             self.gateway.depart(client)
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Write a message. A reader so slow that too much waits for him is disconnected."""
+        """Write a message. A reader so slow that too much waits for them is disconnected."""
         frame = encode(message)
         try:
             written = self.write_message(frame)
@@ -106,7 +106,7 @@ class ChatSocket(WebSocketHandler):
             done.exception()  # seen: the user had gone
 
     def _drop(self) -> None:
-        # a close frame would wait behind what he does not read
+        # a close frame would wait behind what they do not read
         if self.ws_connection is not None:
             self.ws_connection._abort()
 

@@ -102,7 +102,7 @@ class ChatSession:
             waker()
 
     def attach(self, connection: Connection) -> None:
-        """The user is there, or there again: what was kept for him is sent."""
+        """The user is there, or there again: what was kept for them is sent."""
         self.connection, self.lost_at = connection, None
         while self._unsent:
             self._write(self._unsent.popleft())
@@ -118,7 +118,7 @@ class ChatSession:
         self._settled(self.arrived)
 
     def collect(self) -> list[Mapping[str, Any]]:
-        """What waits to be sent, for a user who comes for it himself."""
+        """What waits to be sent, for a user who comes for it."""
         messages = list(self._unsent)
         self._unsent.clear()
         return messages
@@ -149,7 +149,7 @@ class ChatSession:
         return act
 
     def waits(self) -> None:
-        """The world waits for the user: if he has said nothing more, the turn is over."""
+        """The world waits for the user: if they have said nothing more, the turn is over."""
         # what it says from now on answers no message
         self._mid, self._asked_at = None, None
         with self._lock:

@@ -52,7 +52,7 @@ _COLUMNS = "turn, mid, text, reply, version, knowledge, rating, correction"
 @dataclass
 class StoredTurn:
     """
-    What a user said and what he was answered.
+    What a user said and what they were answered.
 
     :param turn: its number in the conversation, from 1
     :param text: what the user said

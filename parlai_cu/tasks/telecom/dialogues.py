@@ -18,7 +18,7 @@ class Exchange:
 
     :param text: what the customer says
     :param answer: what is right
-    :param intent: the name of what he wants
+    :param intent: the name of what they want
     :param facts: id -> value of what the answer states
     :param spoken: those of the values that stand in the answer word for word; the others decide
         between a yes and a no
