@@ -1,19 +1,15 @@
 """The flags of a chat service: each may also stand under ``opt:`` in config.yml."""
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from typing import Any
 
+from parlai_cu import secret_values
 from parlai_cu.errors import UsageError
+from parlai_cu.secret_values import Secret
 from parlai_cu.serving.limits import ServiceLimits
 from parlai_cu.serving.settings import ListenSettings
 
-# secrets are better not seen in the list of processes
-_FROM_ENVIRONMENT = {
-    "password": "PARLAI_CU_PASSWORD",
-    "admin_token": "PARLAI_CU_ADMIN_TOKEN",
-}
 _Described = tuple[tuple[str, str], ...]
 _SERVING: _Described = (
     ("address", "interface to listen on; 0.0.0.0 for all"),
@@ -87,15 +83,27 @@ def add(parser: Any) -> None:
 
 def value(opt: Mapping[str, Any], name: str) -> Any:
     """
-    A flag's value: as given, else from the environment (secrets), else the default.
+    A flag's value: as given, else the default. Secrets are read by :func:`secret`.
 
     :param opt: the service's options
     :param name: of the flag, with underscores
     """
     given = opt.get(name)
-    if given is None and name in _FROM_ENVIRONMENT:
-        given = os.environ.get(_FROM_ENVIRONMENT[name])
     return _DEFAULTS.get(name) if given is None else given
+
+
+def secret(opt: Mapping[str, Any], wanted: Secret) -> str | None:
+    """
+    A secret: as given, else from the environment, where the list of processes does not show it.
+
+    :param opt: the service's options, with ``config`` as its file was read
+    :param wanted: which
+    :raises UsageError: when it is set but says nothing
+    """
+    written = (opt.get("config") or {}).get("world_opt")
+    if opt.get(wanted.flag) is None:
+        secret_values.refuse_null(wanted, written)
+    return secret_values.read(wanted, opt)
 
 
 def limits(opt: Mapping[str, Any], max_workers: int) -> ServiceLimits:
@@ -124,7 +132,7 @@ def settings(opt: Mapping[str, Any]) -> ListenSettings:
     How the service listens.
 
     :param opt: the service's options
-    :raises UsageError: when the port is none
+    :raises UsageError: when the port is none, or the admin token says nothing
     """
     origins = value(opt, "allow_origin")
     listed = origins.split(",") if isinstance(origins, str) else list(origins)
@@ -136,7 +144,7 @@ def settings(opt: Mapping[str, Any]) -> ListenSettings:
         port=port,
         address=value(opt, "address"),
         origins=tuple(each.strip() for each in listed if each.strip()),
-        admin_token=value(opt, "admin_token"),
+        admin_token=secret(opt, secret_values.ADMIN_TOKEN),
         tls_cert=value(opt, "tls_cert"),
         tls_key=value(opt, "tls_key"),
         behind_proxy=bool(value(opt, "behind_proxy")),

@@ -22,6 +22,7 @@ from parlai_cu.chat_service.agent import ServedAgent
 from parlai_cu.chat_service.model import SharedModels, shared_with_worlds
 from parlai_cu.chat_service.session_lifecycle import SessionLifecycle
 from parlai_cu.errors import UsageError, nearest
+from parlai_cu.secret_values import PASSWORD
 from parlai_cu.serving import logs
 from parlai_cu.serving.batcher import Batcher
 from parlai_cu.serving.fibers import WorkerPool
@@ -121,12 +122,11 @@ class ServiceManager(ChatServiceManager):
         self.agent_pool: dict[str, list[AgentState]] = {}
         self.messenger_agent_states: dict[str, AgentState] = {}
         self.models: dict[str, Any] = {}
-        password = flags.value(self.opt, "password")
         self.gateway = Gateway(
             self,
             limits,
             self.post,
-            None if password is None else str(password),
+            flags.secret(self.opt, PASSWORD),
             on_answer=lambda seconds: self.metrics.answered(seconds),
             on_refusal=lambda code: self.metrics.refusal(code),
         )

@@ -101,9 +101,9 @@ def same_secret(given: Any, wanted: str | None) -> bool:
     Compare a password or token in constant time.
 
     :param given: what the user sent
-    :param wanted: the secret; None lets nobody in
+    :param wanted: the secret; None, and one that is empty, lets nobody in
     """
-    if wanted is None or not isinstance(given, str):
+    if not wanted or not isinstance(given, str):
         return False
     return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
 

@@ -8,17 +8,16 @@ The key is taken from ``OPENAI_API_KEY`` and goes nowhere but into the request's
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from typing import Any
 
+from parlai_cu import secret_values
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.cached_source import CachedSource
 from parlai_cu.knowledge.endpoint import Endpoint, refusal
 from parlai_cu.types import Evidence, Turn
 
-KEY = "OPENAI_API_KEY"
 _NOTHING = "NONE"
 _TASK = (
     "You are the source of knowledge of another assistant. Reply with the facts that answer the "
@@ -48,7 +47,9 @@ class LanguageModel(CachedSource):
         backoff_s: float = 0.2,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._endpoint = Endpoint(uri, os.environ.get(KEY, ""), backoff_s)
+        self._endpoint = Endpoint(
+            uri, secret_values.read(secret_values.OPENAI_KEY) or "", backoff_s
+        )
         self.model = self._endpoint.fragment
         if not self.model:
             raise KnowledgeError(f"--kb {self._endpoint.name}: expected #MODEL at its end")
