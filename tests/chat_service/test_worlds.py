@@ -171,7 +171,7 @@ def test_ratings_reach_the_model(
     world.waiting.append({"type": "rating", "rating": "down", "turn": 1, "text": ""})
     world.parley()
     say(world, "hello again")
-    name = world.talk.conversation.id
+    name = world.policy.conversation.id
     assert told == [(name, None), (name, False, "v3")]
     world.shutdown()
     chat(worlds, websocket("secret token"))
