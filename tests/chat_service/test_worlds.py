@@ -255,8 +255,8 @@ def test_which_model(worlds: Any) -> None:
     """The only one, or the one that was named; all else is told at the start."""
     two = {"shared_bot_params": {"small": {}, "large": {}}}
     named = {**two, "chat": {"model": "large"}}
-    assert worlds.model_name(OPT, worlds.Settings()) == "parrot"
-    assert worlds.model_name(named, worlds.Settings(model="large")) == "large"
+    assert worlds.model_name(OPT, worlds.PolicySettings()) == "parrot"
+    assert worlds.model_name(named, worlds.PolicySettings(model="large")) == "large"
     for opt, expected in [
         (two, "which of small, large"),
         ({**two, "chat": {"model": "smal"}}, "nearest: small"),
@@ -275,7 +275,7 @@ def test_the_example_is_whole(worlds: Any) -> None:
     names = [config["overworld"]]
     names += [name for task in config["configs"].values() for name in task[1:3]]
     assert all(hasattr(worlds, name) for name in names)
-    worlds.Settings.read(config["world_opt"]["chat"])
+    worlds.PolicySettings.read(config["world_opt"]["chat"])
     assert yaml.safe_load(path.read_text())["opt"]["models"]["support"]["model_file"]
 
 
