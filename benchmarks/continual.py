@@ -161,8 +161,8 @@ class Bench(Harness):
         key = key_of(name, seed, i)
         cost = self.learn(key, method, self.deployed, seed, i, TASKS[:1], more, judged=False)
         sets = [self.out / key_of(name, seed, j) / "model" for j in range(i + 1)]
-        sample = self.out / key_of(whose or name, seed, 0) / "model.replay.txt"
-        old = f"fromfile:fromfile_datapath={sample}:fromfile_datatype_extension=false"
+        sample = self.out / key_of(whose or name, seed, 0) / "model.replay.jsonl"
+        old = f"messages:messages_path={sample}"
         if not sample.exists():
             sys.exit(f'"{name}" learns its router from the sample of "{whose}": run that first')
         router = self.train(

@@ -31,9 +31,8 @@ import scipy.stats
 import torch
 from harness import Harness, about, commit, earlier_result, pyplot
 from parlai.core.agents import create_agent_from_model_file
-from parlai.core.opt import Opt
-from parlai.core.teachers import create_task_agent_from_taskname
 
+from parlai_cu.agents import episodes as task_episodes
 from parlai_cu.agents import example_losses, scoring
 from parlai_cu.selection import lora
 from parlai_cu.selection.auto import Auto, choose
@@ -146,10 +145,7 @@ class Corpus:
     def read(self, task: str, split: str, count: int = 0) -> list[Any]:
         """Examples of a task as the agent observes them; ``count`` of them, dialogues shuffled."""
         datatype = "train:evalmode" if split == "train" else split
-        opt = Opt({**self.agent.opt, "task": task, "datatype": datatype, "batchsize": 1})
-        (teacher,) = create_task_agent_from_taskname(opt)
-        turns = iter(lambda: None if teacher.epoch_done() else teacher.act(), None)
-        episodes = list(example_losses._episodes(turns))
+        episodes = list(task_episodes.read(self.agent.opt, task, datatype))
         random.Random(0).shuffle(episodes)
         found: list[Any] = []
         for observation in example_losses.observed(self.agent, episodes):

@@ -87,6 +87,7 @@ TASKS = {
     "sgd_service": "parlai_cu.tasks.sgd_service",
     "dstc11": "parlai_cu.tasks.dstc11",
     "corrections": "parlai_cu.tasks.corrections",
+    "messages": "parlai_cu.tasks.messages",
 }
 
 # `zoo:NAME/model`: the package that holds build.py with ParlAI's download(datapath)

@@ -6,15 +6,14 @@ from typing import Any
 
 import torch
 from parlai.core.opt import Opt
-from parlai.core.teachers import create_task_agent_from_taskname
 from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from parlai.core.torch_ranker_agent import TorchRankerAgent
 
+from parlai_cu.agents import episodes as task_episodes
+from parlai_cu.agents.episodes import Episode
 from parlai_cu.errors import DataError, UsageError
 from parlai_cu.selection.gradients import Loss
-
-Episode = list[dict[str, Any]]
 
 # examples that a sample is drawn from, at most: a task may be endless
 MOST_READ = 50_000
@@ -66,17 +65,6 @@ def sampled_losses(agent: Any, task: str, opt: Opt, count: int, seed: int) -> It
     chosen = _choose(episodes, count, seed)
     turns = (turn for i, turn in enumerate(observed(agent, episodes)) if i in chosen)
     yield from losses(agent, turns, draw_size(agent))
-
-
-def read_turns(opt: Opt, task: str) -> Iterator[dict[str, Any]]:
-    """The examples of a task in order, one pass over its training data, at most 50,000."""
-    settings = Opt({**opt, "task": task, "datatype": "train:evalmode", "batchsize": 1})
-    for name in task.split(","):
-        (teacher,) = create_task_agent_from_taskname(Opt({**settings, "task": name}))
-        for _ in range(MOST_READ):
-            if teacher.epoch_done():
-                break
-            yield teacher.act()
 
 
 def observed(agent: Any, episodes: Iterable[Episode]) -> Iterator[Any]:
@@ -141,7 +129,8 @@ def _sample(task: str, opt: Opt, count: int, seed: int) -> list[Episode]:
     """
     rng = random.Random(seed)
     kept: list[tuple[int, Episode]] = []
-    for number, episode in enumerate(_episodes(read_turns(opt, task))):
+    episodes = (e for one in task.split(",") for e in task_episodes.read(opt, one, most=MOST_READ))
+    for number, episode in enumerate(episodes):
         if len(kept) < count:
             kept.append((number, episode))
         else:
@@ -151,20 +140,6 @@ def _sample(task: str, opt: Opt, count: int, seed: int) -> list[Episode]:
     if not kept:
         raise DataError(f"-t {task}: its training data holds no example with a label")
     return [episode for _, episode in sorted(kept, key=lambda item: item[0])]
-
-
-def _episodes(turns: Iterable[dict[str, Any]]) -> Iterator[Episode]:
-    episode: Episode = []
-    for act in turns:
-        labels = act.get("labels") or act.get("eval_labels")
-        if labels and (act.get("text") is not None or "image" in act):
-            turn = {k: v for k, v in act.items() if k not in ("eval_labels", "episode_done")}
-            episode.append({**turn, "labels": list(labels)})
-        if act.get("episode_done") and episode:
-            yield episode
-            episode = []
-    if episode:
-        yield episode
 
 
 def _choose(episodes: list[Episode], count: int, seed: int) -> dict[int, None]:

@@ -12,7 +12,7 @@ from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
 from parlai_cu import checkpoints, files, plugin
-from parlai_cu.agents import example_losses, replay
+from parlai_cu.agents import episodes, example_losses, replay
 from parlai_cu.errors import ModelFileError
 from parlai_cu.retention.base import Penalty, learning_parameters
 from parlai_cu.retention.ewc import fisher_information
@@ -83,8 +83,8 @@ def _losses(agent: Any) -> Iterator[Loss]:
     assert path is not None
     ranks = not isinstance(agent, (TorchGeneratorAgent, TorchClassifierAgent))
     size = agent.opt["batchsize"] if ranks else 1
-    episodes = replay.read_episodes(agent.opt, replay.task_of(path))
-    turns = itertools.islice(example_losses.observed(agent, episodes), FISHER_EXAMPLES)
+    old = episodes.read(agent.opt, replay.task_of(path))
+    turns = itertools.islice(example_losses.observed(agent, old), FISHER_EXAMPLES)
     return example_losses.losses(agent, turns, size)
 
 

@@ -1,8 +1,9 @@
 """
 Replay: a fixed sample of old data, stored beside the candidate and mixed into its batches.
 
-The sample is a file in ParlAI's text format, which its own ``fromfile`` task reads; mixing is
-ParlAI's multitasking. Where there is no old data left, the deployed model writes the sample.
+The sample is a file of whole messages (:mod:`parlai_cu.agents.episodes`), which the task
+``messages`` reads; mixing is ParlAI's multitasking. Where there is no old data left, the deployed
+model writes the sample.
 """
 
 import json
@@ -14,17 +15,15 @@ import parlai.utils.logging as logging
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
-from parlai.core.teachers import create_task_agent_from_taskname
 from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
-from parlai.utils.misc import msg_to_str
 
 from parlai_cu import files, plugin
+from parlai_cu.agents import episodes as task_episodes
 from parlai_cu.agents import model_files
+from parlai_cu.agents.episodes import Episode
 from parlai_cu.errors import DataError, UsageError, nearest
 from parlai_cu.retention.sampling import stratified_sample
-
-Episode = list[dict[str, Any]]
 
 # with which strangers open a conversation; the deployed model talks on with itself
 PROMPTS = (
@@ -50,6 +49,9 @@ PROMPTS = (
 PENALTY_WEIGHTS = {"lwf": 5.0, "ewc": 5.0, "l2sp": 0.005}
 _TURNS = 4
 _BATCH = 32
+# of a message in training, what is not true any more when the reply is another one. Without a
+# reward ParlAI's agents learn the reply
+_OF_THE_REPLY = ("labels", "reward", "id")
 
 
 def add_flags(parser: ParlaiParser) -> None:
@@ -127,12 +129,16 @@ def sample_file(opt: Opt) -> str | None:
     """Where the sample of a run is stored; None for a run without replay."""
     if not (opt.get("replay_task") or opt.get("replay_from_model")) or not opt.get("model_file"):
         return None
-    return f"{os.path.abspath(opt['model_file'])}.replay.txt"
+    path = f"{os.path.abspath(opt['model_file'])}.replay"
+    # as releases before 0.2 stored it, text and labels only: such a run goes on with it
+    return f"{path}.txt" if os.path.isfile(f"{path}.txt") else f"{path}.jsonl"
 
 
 def task_of(path: str) -> str:
     """The task that reads the sample."""
-    return f"fromfile:fromfile_datapath={path}:fromfile_datatype_extension=false"
+    if path.endswith(".txt"):
+        return f"fromfile:fromfile_datapath={path}:fromfile_datatype_extension=false"
+    return task_episodes.task_of(path)
 
 
 def prepare(opt: Opt, deployed: str) -> None:
@@ -147,11 +153,9 @@ def prepare(opt: Opt, deployed: str) -> None:
     path = sample_file(opt)
     if path is None or task_of(path) in opt["task"].split(","):
         return
-    if any(sign in path for sign in ",:"):
-        raise UsageError(
-            f"-mf {opt['model_file']}: the replay sample is stored beside it, and ParlAI's task "
-            "names cannot hold a path with ',' or ':'; choose another path"
-        )
+    task_episodes.check_path(
+        path, f"-mf {opt['model_file']}: the replay sample is stored beside it"
+    )
     check(opt)
     settings = {"source": opt.get("replay_task") or "model", "size": opt["replay_size"]}
     if os.path.exists(path):
@@ -168,7 +172,7 @@ def prepare(opt: Opt, deployed: str) -> None:
             episodes = _sample(opt, opt["replay_task"].split(","), seed)
         else:
             episodes = _from_model(opt, deployed, seed)
-        _store(path, episodes, {**settings, "examples": sum(len(e) for e in episodes)})
+        _store(path, episodes, {**settings, "examples": sum(map(len, episodes))})
     _join(opt, path)
 
 
@@ -193,45 +197,20 @@ def _join(opt: Opt, path: str) -> None:
 def _sample(opt: Opt, tasks: list[str], seed: int) -> list[Episode]:
     episodes: list[tuple[str, Episode]] = []
     for task in tasks:
-        found = read_episodes(opt, task)
-        episodes += [(task, episode) for episode in found]
-        if not found:
+        held = [(task, episode) for episode in task_episodes.read(opt, task)]
+        if not held:
             raise DataError(f"--replay-task {task} holds no examples to replay")
+        episodes += held
     labels = [str(episode[0]["labels"][0]) for _, episode in episodes]
     # where there are few different labels they are classes, each of which is to be kept
     classes = len(set(labels)) * 20 <= len(labels)
     strata = [(task, label if classes else "") for (task, _), label in zip(episodes, labels)]
     sizes = [len(episode) for _, episode in episodes]
     chosen = stratified_sample(strata, opt["replay_size"], seed, sizes)
-    held, everything = sum(sizes[i] for i in chosen), sum(sizes)
-    logging.info(f"replay: {held:,d} of {everything:,d} old examples ({held / everything:.1%})")
+    held_count, everything = sum(sizes[i] for i in chosen), sum(sizes)
+    share = held_count / everything
+    logging.info(f"replay: {held_count:,d} of {everything:,d} old examples ({share:.1%})")
     return [episodes[i][1] for i in chosen]
-
-
-def read_episodes(opt: Opt, task: str) -> list[Episode]:
-    """
-    All training episodes of a task, as messages with text and labels.
-
-    :raises DataError: when it has images, which are not stored
-    """
-    settings = Opt({**opt, "task": task, "datatype": "train:evalmode", "batchsize": 1})
-    (teacher,) = create_task_agent_from_taskname(settings)
-    episodes: list[Episode] = []
-    episode: Episode = []
-    while not teacher.epoch_done():
-        act = teacher.act()
-        if "image" in act:
-            raise DataError(f"--replay-task {task} has images, which cannot be stored for replay")
-        labels = act.get("labels") or act.get("eval_labels")
-        if act.get("text") is not None and labels:
-            kept = {"text": act["text"], "labels": list(labels)}
-            if act.get("label_candidates"):
-                kept["label_candidates"] = list(act["label_candidates"])
-            episode.append(kept)
-        if act.get("episode_done") and episode:
-            episodes.append(episode)
-            episode = []
-    return episodes + [episode] if episode else episodes
 
 
 def _from_model(opt: Opt, deployed: str, seed: int) -> list[Episode]:
@@ -257,29 +236,73 @@ def _from_model(opt: Opt, deployed: str, seed: int) -> list[Episode]:
     else:
         model.opt["ignore_labels"] = True
     rng = random.Random(seed)
-    contexts = [e for task in opt["task"].split(",") for e in read_episodes(opt, task)]
+    contexts = [e for task in opt["task"].split(",") for e in task_episodes.read(opt, task)]
     rng.shuffle(contexts)
-    wanted = opt["replay_size"] // 2 if generates else opt["replay_size"]
-    episodes = _reply_to(model, contexts, wanted)
-    more = opt["replay_size"] - sum(len(e) for e in episodes) if generates else 0
+    asked = _contexts(contexts, keeps_candidates=not generates)
+    # what only knows of text can talk to itself; half of the sample is that then
+    carried = {name for turn in asked for name in turn} - {"text", "label_candidates"}
+    talks = generates and not carried
+    if carried:
+        logging.info(
+            f"replay: the update's messages carry {', '.join(sorted(carried))} beside the text, "
+            "which the model is given and which are stored; it does not talk to itself, without"
+        )
+    wanted = opt["replay_size"] // 2 if talks else opt["replay_size"]
+    episodes = _reply_to(model, asked[:wanted])
+    more = opt["replay_size"] - sum(map(len, episodes)) if talks else 0
     episodes += _self_chats(model, rng, more)
-    logging.info(
-        f"replay: {sum(len(e) for e in episodes):,d} examples in the deployed model's words"
-    )
+    logging.info(f"replay: {sum(map(len, episodes)):,d} examples in the deployed model's words")
     return episodes
 
 
-def _reply_to(model: Any, contexts: list[Episode], wanted: int) -> list[Episode]:
-    """Each context of the update with the model's own reply, as episodes of one turn."""
-    histories = []
-    for episode in contexts:
+def _contexts(episodes: list[Episode], keeps_candidates: bool) -> list[dict[str, Any]]:
+    """
+    What the update asks, each turn with all that was said before it.
+
+    A field stays as long as it is true whatever the reply: not those that repeat the gold reply.
+
+    :param episodes: of the update
+    :param keeps_candidates: whether they are the same for all turns, as classes are
+    :raises UsageError: when a field judges the gold reply
+    """
+    contexts = []
+    for episode in episodes:
         said: list[str] = []
         for turn in episode:
-            said.append(turn["text"])
-            histories.append("\n".join(said))
-            said.append(turn["labels"][0])
-    replies = _replies(model, histories[:wanted])
-    return [[{"text": h, "labels": [r]}] for h, r in zip(histories, replies) if r]
+            said.append(str(turn.get("text") or ""))
+            labels = [str(label) for label in turn["labels"]]
+            kept = {
+                name: value
+                for name, value in turn.items()
+                if name not in _OF_THE_REPLY and not _repeats(value, labels)
+            }
+            if not keeps_candidates:
+                kept.pop("label_candidates", None)
+            elif "label_candidates" in turn:
+                kept["label_candidates"] = turn["label_candidates"]
+            judging = [name for name in kept if "label" in name and name != "label_candidates"]
+            if judging:
+                raise UsageError(
+                    f"--replay-from-model: the update's field {judging[0]!r} judges the reply "
+                    "that stands there, and nobody judged the model's own; give old data by "
+                    "--replay-task"
+                )
+            contexts.append({**kept, "text": "\n".join(said)})
+            said.append(labels[0])
+    return contexts
+
+
+def _repeats(value: Any, labels: list[str]) -> bool:
+    """Whether a field is the gold reply once more."""
+    if isinstance(value, str):
+        return value in labels
+    return isinstance(value, (list, tuple)) and any(str(part) in labels for part in value)
+
+
+def _reply_to(model: Any, contexts: list[dict[str, Any]]) -> list[Episode]:
+    """Each context of the update with the model's own reply, as episodes of one turn."""
+    replies = _replies(model, contexts)
+    return [[{**asked, "labels": [r]}] for asked, r in zip(contexts, replies) if r]
 
 
 def _self_chats(model: Any, rng: random.Random, wanted: int) -> list[Episode]:
@@ -287,24 +310,25 @@ def _self_chats(model: Any, rng: random.Random, wanted: int) -> list[Episode]:
     texts = [rng.choice(PROMPTS) for _ in episodes]
     histories = list(texts)
     for _ in range(_TURNS):
-        replies = _replies(model, histories)
+        replies = _replies(model, [{"text": history} for history in histories])
         for episode, text, reply in zip(episodes, texts, replies):
             if reply:
                 episode.append({"text": text, "labels": [reply]})
         # the other side is the model as well
-        answers = _replies(model, [f"{h}\n{r}" for h, r in zip(histories, replies)])
+        answers = _replies(model, [{"text": f"{h}\n{r}"} for h, r in zip(histories, replies)])
         texts = [answer or rng.choice(PROMPTS) for answer in answers]
         histories = [f"{h}\n{r}\n{t}" for h, r, t in zip(histories, replies, texts)]
     return [episode for episode in episodes if episode]
 
 
-def _replies(model: Any, histories: list[str]) -> list[str]:
+def _replies(model: Any, contexts: list[dict[str, Any]]) -> list[str]:
     replies: list[str] = []
-    for start in range(0, len(histories), _BATCH):
-        clones = [model.clone() for _ in histories[start : start + _BATCH]]
+    for start in range(0, len(contexts), _BATCH):
+        asked = contexts[start : start + _BATCH]
+        clones = [model.clone() for _ in asked]
         seen = [
-            clone.observe({"id": "user", "text": text, "episode_done": True})
-            for clone, text in zip(clones, histories[start : start + _BATCH])
+            clone.observe({"id": "user", **context, "episode_done": True})
+            for clone, context in zip(clones, asked)
         ]
         replies += [act.get("text") or "" for act in model.batch_act(seen)]
     return replies
@@ -314,9 +338,5 @@ def _store(path: str, episodes: list[Episode], settings: dict[str, Any]) -> None
     if not episodes:
         raise DataError("there is nothing to replay: no example was found, or the model is silent")
     model_files.check_writable(path)
-    lines = []
-    for episode in episodes:
-        for i, turn in enumerate(episode):
-            lines.append(msg_to_str({**turn, "episode_done": i == len(episode) - 1}))
-    for name, text in ((path + ".json", json.dumps(settings)), (path, "\n".join(lines) + "\n")):
-        files.write_text(name, text)
+    files.write_text(path + ".json", json.dumps(settings))
+    task_episodes.store(path, episodes, f"replay of {settings.get('source')}")

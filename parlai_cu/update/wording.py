@@ -6,8 +6,9 @@ so that any corpus will do; a value that is a common word ("gold") is not found.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 _NUMBER = r"\d+(?:[.:,/-]\d+)*"
 _TOKEN = re.compile(rf"{_NUMBER}|[^\W\d_]+(?:['’][^\W\d_]+)?|[.!?]")
@@ -23,11 +24,13 @@ class Example:
     :param text: the last utterance, which is to be answered
     :param label: the right answer; of several the first
     :param history: what was said before, oldest first
+    :param fields: all that the message carries, where it is at hand
     """
 
     text: str
     label: str
     history: tuple[str, ...] = ()
+    fields: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def context(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from parlai_cu import messages
 from parlai_cu.agents import replay
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.errors import ModelFileError, UsageError
@@ -68,21 +69,21 @@ def test_old_examples_are_stored_and_mixed_in(
 ) -> None:
     """The sample has the size asked for, and the share of the batches."""
     candidate = update(mode, replay_task=old, replay_size=8, replay_share=0.5, max_train_steps=40)
-    stored = Path(candidate + ".replay.txt").read_text().splitlines()
-    assert len(stored) == 8 and all(line.startswith("text:") for line in stored)
-    assert json.loads(Path(candidate + ".replay.txt.json").read_text())["examples"] == 8
+    stored = [turn["text"] for turn in sample(candidate)]
+    assert len(stored) == 8
+    assert json.loads(Path(candidate + ".replay.jsonl.json").read_text())["examples"] == 8
     texts = [text for batch in batches for text in batch]
     share = sum(text not in NEW for text in texts) / len(texts)
     # half of the sample's ten sentences are the update's own
-    kept = {line.split("\t")[0][len("text:") :] for line in stored}
-    expected = 0.5 * len([line for line in stored if not new_line(line)]) / len(stored)
+    expected = 0.5 * len([text for text in stored if text not in NEW]) / len(stored)
     assert share == pytest.approx(expected, abs=0.12)
-    assert {text for text in texts if text not in NEW} <= kept
+    assert {text for text in texts if text not in NEW} <= set(stored)
 
 
-def new_line(line: str) -> bool:
-    """Whether a stored line is of the update's sentences."""
-    return line.split("\t")[0][len("text:") :] in NEW
+def sample(candidate: str) -> list[dict[str, Any]]:
+    """The messages that a run replays."""
+    with open(candidate + ".replay.jsonl") as f:
+        return [messages.loads(line) for line in f]
 
 
 def test_old_skill_is_validated_on_old_data_not_on_the_sample(
@@ -92,7 +93,7 @@ def test_old_skill_is_validated_on_old_data_not_on_the_sample(
     candidate = update(replay_task=old, replay_share=0.2)
     opt = json.loads(Path(candidate + ".opt").read_text())
     assert opt["evaltask"] == f"jsonfile,{old}"
-    assert opt["task"].endswith(replay.task_of(candidate + ".replay.txt")) and opt[
+    assert opt["task"].endswith(replay.task_of(candidate + ".replay.jsonl")) and opt[
         "multitask_weights"
     ] == [1, 0.25]
 
@@ -100,9 +101,9 @@ def test_old_skill_is_validated_on_old_data_not_on_the_sample(
 def test_the_same_command_takes_the_same_sample(update: Callable[..., str], old: str) -> None:
     """A run that goes on finds it; other settings are refused."""
     candidate = update(replay_task=old, replay_size=8)
-    before = Path(candidate + ".replay.txt").read_bytes()
+    before = Path(candidate + ".replay.jsonl").read_bytes()
     update(replay_task=old, replay_size=8, max_train_steps=6)
-    assert Path(candidate + ".replay.txt").read_bytes() == before
+    assert Path(candidate + ".replay.jsonl").read_bytes() == before
     with pytest.raises(UsageError, match="holds a replay sample of .*'size': 8.* asks for .*9"):
         update(replay_task=old, replay_size=9)
 
@@ -139,21 +140,19 @@ def test_replay_keeps_old_skill(
     assert perplexity(kept) < 0.7 * perplexity(plain)
 
 
-def test_rankers_keep_their_candidates(deployed: Callable[[str], str], data: Path) -> None:
-    """What is stored reads back as it was, newlines and candidates included."""
-    from parlai.core.opt import Opt
-
-    path = str(data / "kept.replay.txt")
-    episodes = [
-        [
-            {"text": "a\nb", "labels": ["x"], "label_candidates": ["x", "y"]},
-            {"text": "c", "labels": ["y"], "label_candidates": ["x", "y"]},
-        ],
-        [{"text": "d", "labels": ["x y"]}],
-    ]
-    replay._store(path, episodes, {})
-    opt = Opt({"datapath": str(data)})
-    assert replay.read_episodes(opt, replay.task_of(path)) == episodes
+def test_a_run_of_an_earlier_release_goes_on_with_its_sample(
+    update: Callable[..., str], old: str, tmp_path: Path
+) -> None:
+    """Text and labels in ParlAI's format, as it was stored then."""
+    stored = tmp_path / "frozen_layer" / "model.replay.txt"
+    stored.parent.mkdir()
+    stored.write_text("text:hello there\tlabels:there hello\tepisode_done:True\n")
+    stored.with_name("model.replay.txt.json").write_text(
+        json.dumps({"source": old, "size": 8, "examples": 1})
+    )
+    opt = json.loads(Path(update(replay_task=old, replay_size=8) + ".opt").read_text())
+    assert opt["task"].split(",")[1] == replay.task_of(str(stored))
+    assert "fromfile_datapath" in opt["task"] and not stored.with_suffix(".jsonl").exists()
 
 
 @pytest.mark.slow
@@ -163,7 +162,7 @@ def test_every_kind_replays(mode: str, base: str, update: Callable[..., str]) ->
     """Classifiers and rankers too, with every defence at once."""
     options: dict[str, Any] = dict(replay_task=BASES[base]["task"], replay_size=20, penalty="ewc")
     candidate = update(mode, base, **options)
-    assert len(Path(candidate + ".replay.txt").read_text().splitlines()) == 20
+    assert len(sample(candidate)) == 20
 
 
 def test_the_model_writes_the_sample(
@@ -173,12 +172,12 @@ def test_the_model_writes_the_sample(
     base = str(tmp_path / "base" / "model")
     train(model=GENERATOR, model_file=base, max_train_steps=200, seed=1, **BASES[GENERATOR])
     candidate = update(init_model=base, replay_from_model=True, replay_size=16)
-    lines = Path(candidate + ".replay.txt").read_text().splitlines()
-    assert 8 <= len(lines) <= 20
+    written = sample(candidate)
+    assert 8 <= len(written) <= 20
     # a model that was trained to say a sentence backwards does so to the update's contexts
-    replies = {line.split("labels:")[1].split("\t")[0] for line in lines if new_line(line)}
+    replies = {turn["labels"][0] for turn in written if turn["text"] in NEW}
     assert replies & {" ".join(reversed(line.split())) for line in NEW}
-    assert any(not new_line(line) for line in lines)
+    assert any(turn["text"] not in NEW for turn in written)
 
 
 @pytest.mark.parametrize("penalty", ["l2sp", "ewc", "lwf"])

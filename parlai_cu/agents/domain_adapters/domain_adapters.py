@@ -145,8 +145,8 @@ class DomainAdaptersAgent(UpdatingAgent):
             raise UsageError(
                 f"-t {opt['task']}: expected the deployed model's own data first, then one task "
                 f"for each of the {len(self._files)} adapters; a router that never saw old "
-                "conversations takes them all for new ones. A candidate's CANDIDATE.replay.txt "
-                "will do (-t fromfile:fromfile_datapath=...:fromfile_datatype_extension=false)"
+                "conversations takes them all for new ones. A candidate's sample of old data "
+                "will do (-t messages:messages_path=CANDIDATE.replay.jsonl)"
             )
 
         if opt.get("eval_candidates") == "vocab":

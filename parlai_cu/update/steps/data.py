@@ -2,8 +2,8 @@
 The examples of a task, and which of them are held out.
 
 A task that has training, validation and test data of its own is used as it is. Of any other
-(a file of new dialogues) a part is held out here: written beside the report as files of ParlAI's
-text format, so that it is the same in every step and is never trained on.
+(a file of new dialogues) a part is held out here: written beside the report, whole messages, so
+that it is the same in every step and is never trained on.
 """
 
 import hashlib
@@ -15,12 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from parlai.core.opt import Opt
-from parlai.core.params import ParlaiParser
-from parlai.core.teachers import create_task_agent_from_taskname
-from parlai.utils.misc import msg_to_str
 
-from parlai_cu import files
-from parlai_cu.agents.replay import Episode
+from parlai_cu import messages
+from parlai_cu.agents import episodes as task_episodes
+from parlai_cu.agents.episodes import Episode
 from parlai_cu.errors import DataError, ParlaiCuError, UsageError
 from parlai_cu.update.wording import Example, normal
 
@@ -28,7 +26,8 @@ from parlai_cu.update.wording import Example, normal
 _TEST, _VALID = 0.2, 0.1
 _FEWEST = 5
 SPLITS = ("train", "valid", "test")
-_KEPT = ("text", "labels", "label_candidates")
+# what a message says of its answer rather than of its question
+_OF_THE_ANSWER = ("labels", "label_candidates")
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,9 @@ class Data:
         digest = hashlib.sha256()
         for example in self.examples["train"]:
             digest.update("\0".join(example.key).encode())
+            # text and label are in the key
+            more = {k: v for k, v in (example.fields or {}).items() if k not in ("text", "labels")}
+            digest.update(messages.dumps(more).encode() if more else b"")
         return {
             "task": self.name,
             "hash": digest.hexdigest(),
@@ -65,41 +67,15 @@ class Data:
         }
 
 
-def with_defaults(opt: Opt, task: str) -> Opt:
-    """The options, with the defaults of a task's own flags, which the command did not know of."""
-    parser = ParlaiParser(add_parlai_args=False, add_model_args=False)
-    parser.add_task_args(task, opt)
-    defaults = {a.dest: a.default for a in parser._actions if a.dest != "help"}
-    return Opt({**defaults, **opt})
-
-
 def read(opt: Opt, task: str, datatype: str) -> list[Episode]:
     """
-    All episodes of a task, as messages with text and labels, in order.
+    All episodes of a task, whole messages in order.
 
     :param opt: of the command
     :param task: as for ``-t``
     :param datatype: split, as for ``-dt``
-    :raises DataError: when it has images, which are not stored
     """
-    settings = with_defaults(opt, task)
-    settings.update(task=task, datatype=datatype, batchsize=1)
-    (teacher,) = create_task_agent_from_taskname(settings)
-    episodes: list[Episode] = []
-    episode: Episode = []
-    # a teacher of nothing never says that it is done
-    while teacher.num_examples() and not teacher.epoch_done():
-        act = teacher.act()
-        if "image" in act:
-            raise DataError(f"-t {task} has images, which an update cannot be judged by yet")
-        labels = act.get("labels") or act.get("eval_labels")
-        if act.get("text") is not None and labels:
-            held = {**act, "labels": list(labels)}
-            episode.append({name: held[name] for name in _KEPT if held.get(name)})
-        if act.get("episode_done") and episode:
-            episodes.append(episode)
-            episode = []
-    return episodes + [episode] if episode else episodes
+    return list(task_episodes.read(opt, task, datatype))
 
 
 def examples(episodes: Sequence[Episode]) -> list[Example]:
@@ -108,8 +84,10 @@ def examples(episodes: Sequence[Episode]) -> list[Example]:
     for episode in episodes:
         said: list[str] = []
         for turn in episode:
-            found.append(Example(turn["text"], turn["labels"][0], tuple(said)))
-            said += [turn["text"], turn["labels"][0]]
+            # of an image that says nothing there is none
+            text, label = str(turn.get("text") or ""), str(turn["labels"][0])
+            found.append(Example(text, label, tuple(said), turn))
+            said += [text, label]
     return found
 
 
@@ -150,7 +128,7 @@ def prepare(opt: Opt, task: str, folder: str, seed: int, flag: str = "-t") -> Da
 
 def write(name: str, parts: dict[str, list[Episode]], folder: str) -> Data:
     """
-    Store splits as files that ParlAI's ``fromfile`` task reads.
+    Store splits as files that the task ``messages`` reads.
 
     :param name: what they were taken from
     :param parts: split -> its episodes
@@ -158,31 +136,14 @@ def write(name: str, parts: dict[str, list[Episode]], folder: str) -> Data:
     :raises DataError: when the path has what ParlAI takes for something else
     """
     os.makedirs(folder, exist_ok=True)
-    # ParlAI's task names cannot hold a path with these
-    if re.search(r"[,:;=]", folder):
-        raise DataError(
-            f"--out {folder}: ParlAI's task names cannot hold a path with ',', ':', ';' or '='; "
-            "choose another path"
-        )
+    task_episodes.check_path(folder, f"--out {folder}")
     short = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[-40:]
     path = os.path.join(folder, f"{short}_{hashlib.sha256(name.encode()).hexdigest()[:6]}")
-    for split, episodes in parts.items():
-        files.write_text(f"{path}_{split}.txt", "".join(lines(episodes)))
+    task = task_episodes.store_splits(path, parts, name)
     known = {example.key for example in examples(parts["train"])}
     held = {split: examples(parts[split]) for split in SPLITS}
     held["test"] = [e for e in held["test"] if e.key not in known]
-    task = f"fromfile:fromfile_datapath={path}:fromfile_datatype_extension=true"
     return Data(name, task, False, held)
-
-
-def lines(episodes: Sequence[Episode]) -> list[str]:
-    """Episodes in ParlAI's text format, line by line."""
-    found = []
-    for episode in episodes:
-        for i, turn in enumerate(episode):
-            done = i == len(episode) - 1
-            found.append(msg_to_str({**turn, "episode_done": done}) + "\n")
-    return found
 
 
 def swapped(found: Sequence[Example], folder: str) -> tuple[str, str]:
@@ -198,17 +159,26 @@ def swapped(found: Sequence[Example], folder: str) -> tuple[str, str]:
     pairs = list(zip(ordered, ordered[half:] + ordered[:half]))
     pairs = [(one, other) for one, other in pairs if one.key[1] != other.key[1]]
     tasks = []
-    for name, contexts in (
-        ("own", [one.context for one, _ in pairs]),
-        ("other", [other.context for _, other in pairs]),
+    for name, turns in (
+        ("own", [_answering(one, one) for one, _ in pairs]),
+        ("other", [_answering(other, one) for one, other in pairs]),
     ):
-        turns = [
-            [{"text": context, "labels": [one.label]}] for context, (one, _) in zip(contexts, pairs)
-        ]
         path = os.path.join(folder, f"{name}_questions")
-        files.write_text(f"{path}_test.txt", "".join(lines(turns)))
-        tasks.append(f"fromfile:fromfile_datapath={path}:fromfile_datatype_extension=true")
+        tasks.append(task_episodes.store_splits(path, {"test": turns}, f"{name} questions"))
     return tasks[0], tasks[1]
+
+
+def _answering(asked: Example, answered: Example) -> Episode:
+    """One's question and all that comes with it, with the answer of the same or another one."""
+    answer = {k: v for k, v in (answered.fields or {}).items() if k in _OF_THE_ANSWER}
+    question = context_of(asked)
+    return [{**question, **answer, "labels": [answered.label]}]
+
+
+def context_of(example: Example) -> dict[str, Any]:
+    """What an example asks, as one message with all that was said before, without its answer."""
+    fields = {k: v for k, v in (example.fields or {}).items() if k not in _OF_THE_ANSWER}
+    return {**fields, "text": example.context}
 
 
 def without(opt: Opt, data: Data, contexts: set[str], folder: str) -> Data:

@@ -18,11 +18,11 @@ from parlai.core.worlds import create_task
 from tqdm import tqdm
 
 from parlai_cu.agents import scoring
+from parlai_cu.agents.episodes import with_defaults
 from parlai_cu.errors import DataError, UsageError
 from parlai_cu.retention.metrics import Sums
 from parlai_cu.selection.scores import SCORES
 from parlai_cu.update.diagnosis import Replied
-from parlai_cu.update.steps.data import with_defaults
 from parlai_cu.update.wording import Example
 
 _BATCH = 32

@@ -17,12 +17,13 @@ from parlai.core.opt import Opt
 from parlai.scripts.train_model import TrainModel
 
 from parlai_cu import checkpoints, files
-from parlai_cu.agents import base_agent, model_files
+from parlai_cu.agents import base_agent, episodes, model_files
+from parlai_cu.agents.episodes import Episode
 from parlai_cu.agents.kb_augmented import flags as kb_flags
 from parlai_cu.agents.kb_augmented.kb_augmented import RECORD as KB_RECORD
 from parlai_cu.errors import UsageError
 from parlai_cu.update.choice import DISTIL, KB, STYLE, TUNE, ModeChoice
-from parlai_cu.update.steps.data import Data, lines
+from parlai_cu.update.steps.data import Data, context_of
 from parlai_cu.update.steps.validating import validations_told
 from parlai_cu.update.wording import Example, stated_values
 
@@ -200,19 +201,18 @@ def gate_data(
         return None
     facts = [update, *(data for data in old if data not in skill)]
     os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, "gate")
+    parts: dict[str, list[Episode]] = {}
     # the stock loop ends with a test: on validation data, as the test data is the gate's
     for split, name in (("train", "train"), ("valid", "valid"), ("valid", "test")):
         yes = [e for data in facts for e in data.examples[split] if stated_values(e)][:most]
         no = [e for data in skill for e in data.examples[split]]
         no = no[:: max(1, len(no) // max(2 * len(yes), 1))]
-        episodes = [
-            [{"text": e.context, "labels": [label], "label_candidates": ["yes", "no"]}]
+        parts[name] = [
+            [{**context_of(e), "labels": [label], "label_candidates": ["yes", "no"]}]
             for label, examples in (("yes", yes), ("no", no))
             for e in examples
         ]
-        files.write_text(f"{path}_{name}.txt", "".join(lines(episodes)))
-    return f"fromfile:fromfile_datapath={path}:fromfile_datatype_extension=true"
+    return episodes.store_splits(os.path.join(folder, "gate"), parts, "the knowledge gate")
 
 
 def gate_flags(plan: Plan, model: str, kb: str, task: str | None) -> list[str]:

@@ -1,0 +1,1 @@
+"""Messages that this package wrote: ``-t messages:messages_path=FILE``."""
