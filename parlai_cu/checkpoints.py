@@ -154,8 +154,20 @@ def translate_errors(path: str) -> Iterator[None]:
         found = _OBJECT.search(str(error))
         if found is not None:
             raise _untrusted(path, f"it holds Python objects ({found.group(1)})") from error
+        if "size mismatch" in str(error) or "loading state_dict" in str(error):
+            # the file was read: it is its tensors that are of another model
+            raise ModelFileError(
+                f"{path} does not fit the options or the dictionary that it was loaded with: "
+                f"{_first_misfit(str(error))}"
+            ) from error
         why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}"
         raise damaged(path, why) from error
+
+
+def _first_misfit(error: str) -> str:
+    lines = [line.strip() for line in error.splitlines() if line.strip()]
+    told = [line for line in lines if "size mismatch" in line or "key(s)" in line]
+    return (told or lines)[0]
 
 
 def damaged(path: str, why: str) -> ModelFileError:

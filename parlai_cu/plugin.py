@@ -130,5 +130,6 @@ REPAIRS = {
     "train_loop": ("parlai.scripts.train_model",),
     "opt_copies": ("parlai.core.opt",),
     "inherited_options": ("parlai.core.agents",),
+    "fp16_padding": ("parlai.core.agents",),
     "eval_retention": ("parlai.scripts.eval_model",),
 }

@@ -6,6 +6,7 @@ What every agent of ours that trains has in common: interruption, divergence, wh
 """
 
 import contextlib
+import os
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,6 +23,7 @@ from parlai_cu import checkpoints, plugin
 from parlai_cu.agents import base_agent, model_files, replay
 from parlai_cu.agents.batches import ScoreRecorder
 from parlai_cu.agents.penalties import make_penalty
+from parlai_cu.compat.fp16_padding import is_padded, padding_as
 from parlai_cu.errors import DivergedError, ModelFileError, UsageError
 
 
@@ -53,7 +55,12 @@ class UpdatingAgent(Agent):
         self.recorder: ScoreRecorder | None = None
         self.batch: Any = None
         self.candidates_scored: Any = None
-        super().__init__(opt, shared)
+        with padding_as(self.starts_from(opt) if shared is None else None):
+            super().__init__(opt, shared)
+
+    def starts_from(self, opt: Opt) -> Opt | None:
+        """The options of the model whose dictionary this one has; None where it is its own."""
+        return None
 
     def watches_scores(self) -> bool:
         """Whether :meth:`whole_loss` needs the scores of each batch."""
@@ -151,6 +158,17 @@ class UpdatingAgent(Agent):
             return
         with model_files.written_whole(path) as staged:
             super().save(staged)
+            if os.path.isfile(f"{staged}.opt"):
+                self.file_opt().save(f"{staged}.opt")
+
+    def file_opt(self) -> Opt:
+        """The options as they are written beside the weights."""
+        own = Opt(self.opt)
+        if own.get("fp16") and not own.get("force_fp16_tokens"):
+            source = self.starts_from(own)
+            # by "fp16" ParlAI would pad the dictionary of a model that has no padding
+            own["fp16"] = source is None or is_padded(source)
+        return own
 
     def is_resumed_from(self, path: str | None) -> bool:
         """Whether a file is this run's own model or checkpoint, not another one to start from."""

@@ -30,6 +30,7 @@ from parlai_cu.agents.soft_label_loss import CachedRows, SoftRows, load_divergen
 from parlai_cu.agents.teacher import Teacher, kind_of
 from parlai_cu.agents.token_loss import can_skip_padding, token_loss
 from parlai_cu.agents.updating_agent import UpdatingAgent
+from parlai_cu.compat.fp16_padding import is_padded
 from parlai_cu.distillation.soft_labels import SoftLabelLoss
 from parlai_cu.distillation.student_init import copy_layers
 from parlai_cu.errors import UsageError
@@ -74,6 +75,12 @@ class DistillStudentAgent(UpdatingAgent):
 
     # -- before the work ---------------------------------------------------------------------
 
+    def starts_from(self, opt: Opt) -> Opt | None:
+        """The teacher's options: its dictionary is the student's."""
+        if not self.teachers or opt.get("distill_across_vocabularies"):
+            return None
+        return self.teachers[0].opt
+
     def _check_before_work(self, opt: Opt) -> None:
         if not opt.get("teacher_model"):
             raise UsageError(_NO_BASE)
@@ -108,6 +115,8 @@ class DistillStudentAgent(UpdatingAgent):
         self._soft_loss = SoftLabelLoss(divergence, opt["distill_temperature"])
         self._soft_label_loss: list[SoftRows] = []
         flags.resolve_student(opt)
+        if is_padded(self.teachers[0].opt) and not opt.get("distill_across_vocabularies"):
+            opt["force_fp16_tokens"] = True
         self._is_new = not any(
             os.path.isfile(path)
             for path in (opt.get("model_file"), opt.get("init_model"))
@@ -401,9 +410,8 @@ class DistillStudentAgent(UpdatingAgent):
             rows.flush()
         path = path or self.opt.get("model_file")
         self._saves_checkpoint = bool(path) and str(path).endswith(".checkpoint")
-        ours = self.opt
-        self.opt = flags.plain_opt(ours)
-        try:
-            super().save(path)
-        finally:
-            self.opt = ours
+        super().save(path)
+
+    def file_opt(self) -> Opt:
+        """The student's options as a ParlAI without us wants them."""
+        return flags.plain_opt(super().file_opt())

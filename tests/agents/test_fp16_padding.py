@@ -1,0 +1,70 @@
+"""--fp16 over models whose dictionary is no multiple of 8, with and without ParlAI's padding."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parlai.core.agents import create_agent_from_model_file
+from parlai.core.opt import Opt
+
+from tests.conftest import TINY_TRANSFORMER, states
+
+
+@pytest.fixture
+def base(train: Callable[..., Any], tmp_path: Path) -> Callable[[bool], str]:
+    """``base(fp16)``: a deployed model, trained with that flag."""
+
+    def make(fp16: bool) -> str:
+        path = str(tmp_path / f"base{fp16}" / "model")
+        train(model="transformer/generator", model_file=path, fp16=fp16, **TINY_TRANSFORMER)
+        rows = len(states(path)["model"]["embeddings.weight"])
+        assert (rows % 8 == 0) == fp16  # or the data does not show the fault
+        return path
+
+    return make
+
+
+def rows(model_file: str) -> int:
+    """How many tokens a model has."""
+    return len(states(model_file)["model"]["embeddings.weight"])
+
+
+@pytest.mark.parametrize("of_run", [False, True], ids=["fp32_run", "fp16_run"])
+@pytest.mark.parametrize("of_base", [False, True], ids=["fp32_base", "fp16_base"])
+def test_padding_follows_the_deployed_model(
+    of_base: bool,
+    of_run: bool,
+    base: Callable[[bool], str],
+    train: Callable[..., Any],
+    both: str,
+    tmp_path: Path,
+) -> None:
+    """frozen_layer with lwf, and distill_student; what comes out loads with either flag."""
+    path, candidate, student = base(of_base), str(tmp_path / "c" / "m"), str(tmp_path / "s" / "m")
+    options: dict[str, Any] = dict(fp16=of_run, max_train_steps=2)
+    train(
+        model="frozen_layer",
+        init_model=path,
+        model_file=candidate,
+        penalty="lwf",
+        tune="decoder",
+        **options,
+    )
+    train(
+        model="distill_student",
+        teacher_model=path,
+        model_file=student,
+        task=both,
+        n_layers=1,
+        **options,
+    )
+    for made in (candidate, student):
+        assert rows(made) == rows(path)
+        for fp16 in (False, True):
+            agent = create_agent_from_model_file(made, {"no_cuda": True, "fp16": fp16})
+            assert isinstance(agent.respond("open the door"), str)
+        # a ParlAI without us pads by what the file says
+        plain = Opt.load(f"{made}.opt")
+        padded = bool(plain.get("fp16") or plain.get("force_fp16_tokens"))
+        assert padded == of_base
