@@ -109,6 +109,7 @@ REPAIRS = {
     "websocket_service": ("parlai.chat_service.services.websocket.websocket_manager",),
     "chat_logging": ("parlai.chat_service.utils.logging",),
     "chat_timeouts": ("parlai.chat_service.utils.timeout",),
+    "messenger_models": ("parlai.chat_service.services.messenger.messenger_manager",),
     "chatbot_prints": ("parlai.chat_service.tasks.chatbot.worlds",),
     "websocket_callbacks": ("websocket",),
     "misspelt_names": (
@@ -124,6 +125,7 @@ REPAIRS = {
         "parlai.core.teachers",
         "parlai.scripts.eval_model",
     ),
+    "ranker_candidates": ("parlai.core.torch_ranker_agent",),
     "gpt2_cache": ("parlai.agents.hugging_face.gpt2",),
     "gpt2_buffers": ("parlai.agents.hugging_face.gpt2",),
     "distributed_cpu": ("parlai.utils.distributed", "parlai.utils.fsdp"),

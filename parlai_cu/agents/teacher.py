@@ -121,6 +121,7 @@ class Teacher:
             **self._overrides,
             "datatype": "valid",
             "interactive_mode": False,
+            "skip_generation": False,
             "model_parallel": False,
             "model": self.agent_name,
         }

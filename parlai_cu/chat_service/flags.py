@@ -81,6 +81,23 @@ def add(parser: Any) -> None:
                 group.add_argument(flag, type=kind, default=default, help=words)
 
 
+def service_parser() -> Any:
+    """All flags of ``parlai serve``."""
+    from parlai.core.params import ParlaiParser
+
+    parser = ParlaiParser(
+        add_parlai_args=False,
+        add_model_args=False,
+        description="Serve a model to many users: websocket, HTTP and a browser page",
+    )
+    parser.add_parlai_data_path()
+    add_stock = ParlaiParser.add_websockets_args
+    add_stock(parser)
+    if not hasattr(add_stock, "with_serving"):
+        add(parser)
+    return parser
+
+
 def value(opt: Mapping[str, Any], name: str) -> Any:
     """
     A flag's value: as given, else the default. Secrets are read by :func:`secret`.

@@ -8,6 +8,7 @@ configurations, worlds and the other services built on it (terminal, browser) wo
 
 import asyncio
 import copy
+import functools
 import signal
 import threading
 from collections.abc import Callable
@@ -17,7 +18,8 @@ import parlai.chat_service.utils.misc as utils
 from parlai.chat_service.core.chat_service_manager import AgentState, ChatServiceManager
 from parlai.core.agents import add_datapath_and_model_args, create_agent
 
-from parlai_cu.chat_service import flags
+from parlai_cu.agents import speaking
+from parlai_cu.chat_service import flags, yaml_settings
 from parlai_cu.chat_service.agent import ServedAgent
 from parlai_cu.chat_service.model import SharedModels, shared_with_worlds
 from parlai_cu.chat_service.session_lifecycle import SessionLifecycle
@@ -66,6 +68,8 @@ class ServiceManager(ChatServiceManager):
         self._loop_thread: int | None = None
         self._stop_asked: asyncio.Event | None = None
         self._initialized: asyncio.Future[Any] | None = None
+        written = opt["config"].get("world_opt") or {}
+        yaml_settings.check(written, flags.service_parser(), "config.yml: opt")
         self.settings = flags.settings(opt)
         self.port = self.settings.port
         self._parse_config(opt)
@@ -89,6 +93,10 @@ class ServiceManager(ChatServiceManager):
         self.onboard_map = {task: config.onboarding_name for task, config in configs}
         self.taskworld_map = {task: config.task_name for task, config in configs}
         self._check_worlds()
+        # what a world would say of its settings when it sets itself up, before models are loaded
+        check_settings = getattr(self.world_module, "check_settings", None)
+        if check_settings is not None:
+            check_settings(opt)
         self.parse_additional_args(opt)
 
     def _check_worlds(self) -> None:
@@ -156,17 +164,15 @@ class ServiceManager(ChatServiceManager):
         if not (self.opt.get("models") and self.should_load_model):
             return
         threads = int(flags.value(self.opt, "torch_threads"))
-        for name, model_opt in self.opt["models"].items():
-            if isinstance(model_opt.get("override"), list):
-                # ParlAI's own example configurations write it so
-                model_opt["override"] = model_opt["override"][0]
-            if self.opt.get("datapath"):
-                model_opt.setdefault("datapath", self.opt["datapath"])
-            root = self.batcher.call(lambda given=model_opt: _load(given, threads))
+        for name, given in self.opt["models"].items():
+            model_opt = yaml_settings.model_options(name, given, self.opt.get("datapath"))
+            root = self.batcher.call(functools.partial(_load, model_opt, threads))
+            self.batcher.call(
+                functools.partial(speaking.probe, root, f"config.yml: models: {name}")
+            )
             self.models[name] = root
             shared[name] = shared_with_worlds(root, self.batcher, self.metrics.failure)
-            override = model_opt.get("override", {})
-            self.runner_opt["model_info"][name] = {"override": override}
+            self.runner_opt["model_info"][name] = {"override": model_opt["override"]}
 
     # -- running -----------------------------------------------------------------------------
 
@@ -182,12 +188,15 @@ class ServiceManager(ChatServiceManager):
             loop.add_signal_handler(number, stop.set)
         scheme = "wss" if address.startswith("https") else "ws"
         tail = address.partition("://")[2]
-        print(f"Ready: {address} (websocket {scheme}://{tail}/websocket)", flush=True)
         initialized = self._initialized
         assert initialized is not None
         # a world module that cannot set itself up ends the service, with its error
         initialized.add_done_callback(lambda done: stop.set() if done.exception() else None)
-        await stop.wait()
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait((initialized, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if self.ready():
+            print(f"Ready: {address} (websocket {scheme}://{tail}/websocket)", flush=True)
+        await stopping
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)  # a second one ends it at once
         print("Stopping: turns under way are answered", flush=True)

@@ -38,6 +38,13 @@ _stores: dict[tuple[str, float], TranscriptStore] = {}
 _logs: dict[str, FeedbackLog] = {}
 
 
+def check_settings(opt: Opt) -> None:
+    """Called by the service before it loads models: what ``opt: chat:`` says is looked at."""
+    settings = PolicySettings.read(opt.get("chat"))
+    if opt.get("models"):
+        model_name(opt, settings)
+
+
 def module_initialize(opt: Opt, manager: Any) -> None:
     """
     Called once by the service (``manager``): what is wrong with the settings is said at the start.

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from parlai_cu.errors import KnowledgeError
+from parlai_cu.errors import KnowledgeError, ParlaiCuError
 from parlai_cu.knowledge.backends.base import ReadOnly
 from parlai_cu.types import Evidence, Turn
 
@@ -112,7 +112,7 @@ class CachedSource(ReadOnly):
             self.breaker.failed()
             self.count("failures", 1)
             # of the network and our own errors the words; others may quote what a user wrote
-            told = isinstance(error, (KnowledgeError, OSError))
+            told = isinstance(error, (ParlaiCuError, OSError))
             raise KnowledgeError(
                 f"{self.name}: {error if told else type(error).__name__}"
             ) from error

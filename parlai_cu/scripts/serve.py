@@ -25,17 +25,7 @@ class Serve(ParlaiScript):
         """ParlAI's flags for websockets, and ours."""
         from parlai_cu.chat_service import flags
 
-        parser = ParlaiParser(
-            add_parlai_args=False,
-            add_model_args=False,
-            description="Serve a model to many users: websocket, HTTP and a browser page",
-        )
-        parser.add_parlai_data_path()
-        add = ParlaiParser.add_websockets_args
-        add(parser)
-        if not hasattr(add, "with_serving"):
-            flags.add(parser)
-        return parser
+        return flags.service_parser()
 
     def run(self) -> Any:
         """

@@ -32,6 +32,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from parlai_cu import user_cache
 from parlai_cu.errors import VersionsError, nearest
 from parlai_cu.types import Verdict
 from parlai_cu.versions import channels, checkout, records
@@ -43,7 +44,6 @@ from parlai_cu.versions.version_reader import (
     FOLDER,
     RECORD,
     Shelf,
-    cache_folder,
     number_of,
     refuse_pruned,
 )
@@ -89,7 +89,9 @@ class VersionStore:
                 f"this one reads {FORMAT}"
             )
         self.id: str = held["id"]
-        self._shelf = Shelf(self._storage, os.path.join(cache or cache_folder(), self.id))
+        self._shelf = Shelf(
+            self._storage, os.path.join(cache or user_cache.folder("versions"), self.id)
+        )
 
     def __repr__(self) -> str:
         """The directory."""

@@ -1,7 +1,6 @@
 """The versions of a store, as they stand there: found by name, read, checked by hash."""
 
 import json
-import os
 import re
 from typing import Any
 
@@ -139,9 +138,3 @@ def number_of(name: str) -> int:
     """The number in an id; 0 where it is none."""
     match = _ID.match(name)
     return int(match.group(1)) if match else 0
-
-
-def cache_folder() -> str:
-    """Where models are put together, for this user."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(base, "parlai_cu", "versions")

@@ -3,12 +3,11 @@
 import copy
 from typing import Any
 
-import torch
 from parlai.core.agents import create_agent
-from parlai.core.message import Message
 from parlai.core.opt import Opt
 from parlai.core.torch_agent import TorchAgent
 
+from parlai_cu.agents import speaking
 from parlai_cu.errors import ModelFileError
 from parlai_cu.versions.store import VersionStore
 
@@ -16,8 +15,6 @@ from parlai_cu.versions.store import VersionStore
 FLAGS = ("versions", "channel", "pin", "canary_share")
 # what a version brings itself
 _OWN = (*FLAGS, "model", "model_file", "init_model", "dict_file", "override")
-# what a new model is asked before it may serve
-PROBE = "hello"
 
 
 def load(store: VersionStore, version: str, opt: Opt, evaluates: bool = False) -> TorchAgent:
@@ -35,37 +32,13 @@ def load(store: VersionStore, version: str, opt: Opt, evaluates: bool = False) -
     override: dict[str, Any] = {
         k: v for k, v in (opt.get("override") or {}).items() if k not in _OWN
     }
+    if not evaluates:
+        override = speaking.overrides(override)
     # the version's own says "train", for which ParlAI would make an optimizer
     override["datatype"] = "valid" if "train" in opt.get("datatype", "train") else opt["datatype"]
-    if not evaluates:
-        # trained without validating replies, it is to reply now all the same
-        override.setdefault("skip_generation", False)
     settings.update(model_file=path, override=override)
     agent = create_agent(settings, requireModelExists=True)
     if not isinstance(agent, TorchAgent):
         raise ModelFileError(f"version {version} is a {type(agent).__name__}, not a TorchAgent")
-    probe(agent, version)
+    speaking.probe(agent, f"version {version}")
     return agent
-
-
-def probe(agent: TorchAgent, version: str) -> None:
-    """
-    Let a model answer once, in a conversation of its own.
-
-    :param agent: the model, loaded
-    :param version: its id, for messages
-    :raises ModelFileError: when it gives no text, or holds NaN or infinity
-    """
-    for name, tensor in agent.model.named_parameters():
-        if not torch.isfinite(tensor).all():
-            raise ModelFileError(f"version {version}: {name} holds what is no number")
-    trial = agent.clone()
-    turn = Message({"id": "probe", "text": PROBE, "episode_done": True})
-    if getattr(trial, "eval_candidates", None) == "inline":
-        turn["label_candidates"] = [PROBE, "thank you"]
-    trial.observe(turn)
-    reply = trial.act()
-    agent.reset_metrics()
-    text = reply.get("text")
-    if not isinstance(text, str):
-        raise ModelFileError(f"version {version}: asked {PROBE!r} it replied with {text!r}")

@@ -14,7 +14,7 @@ from parlai.core.message import Message
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
 from parlai_cu import checkpoints
-from parlai_cu.agents import model_files
+from parlai_cu.agents import model_files, speaking
 from parlai_cu.agents.kb_augmented.model_view import ModelView
 from parlai_cu.distillation.teacher_cache import file_sha256
 from parlai_cu.knowledge.cached_source import CachedSource
@@ -26,7 +26,7 @@ class DomainModel(CachedSource):
     A model that is only asked. Its score is the probability of a token of its reply, in the mean.
 
     :param uri: ``agent:`` and the model file
-    :raises ModelFileError: when there is no such model
+    :raises ModelFileError: when there is no such model, or it cannot speak
     """
 
     how_to_write = "parlai train_model -m frozen_layer --init-model on it"
@@ -37,14 +37,14 @@ class DomainModel(CachedSource):
         model_files.read_opt(self.path, "--kb agent:")
         # a model answers one at a time
         self._lock = threading.Lock()
+        # at once: what cannot answer is refused, not silent
+        self.agent = self._load()
 
-    @functools.cached_property
-    def agent(self) -> Any:
-        """The model, loaded when first asked."""
+    def _load(self) -> Any:
         with checkpoints.translate_errors(self.path):
-            return create_agent_from_model_file(
-                self.path, {"datatype": "valid", "interactive_mode": False}
-            )
+            agent = create_agent_from_model_file(self.path, speaking.overrides())
+        speaking.probe(agent, f"--kb {self.name}")
+        return agent
 
     def answer(self, turn: Turn) -> list[Evidence]:
         """Its one reply to the conversation; none where it is silent."""

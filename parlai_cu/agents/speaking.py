@@ -1,0 +1,62 @@
+"""
+A model that talks to people, whatever it was trained for.
+
+A model may have been trained without writing replies (``--skip-generation true``), or to choose
+among the labels of its batch. Whoever makes an agent that answers people gives it
+:func:`overrides`, and asks it once with :func:`probe` before anybody else does.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from parlai.core.message import Message
+from parlai.core.torch_agent import TorchAgent
+
+from parlai_cu.errors import ModelFileError, ParlaiCuError
+
+# what a new model is asked before it may serve
+PROBE = "hello"
+
+
+def overrides(given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """
+    What an agent's ``override`` has to say for it to answer people.
+
+    :param given: overrides of the user, which win
+    """
+    # in interactive mode generators write, rankers choose from a file or from their task's labels
+    speaking = {"interactive_mode": True, "skip_generation": False, "datatype": "valid"}
+    return {**speaking, **(given or {})}
+
+
+def probe(agent: Any, described: str) -> None:
+    """
+    Let a model answer once, in a conversation of its own. Agents without a model are not asked.
+
+    :param agent: the model, loaded
+    :param described: what to call it in messages
+    :raises ModelFileError: when it gives no text or fails, or holds NaN or infinity
+    """
+    if not isinstance(agent, TorchAgent):
+        return
+    for name, tensor in agent.model.named_parameters():
+        if not torch.isfinite(tensor).all():
+            raise ModelFileError(f"{described}: {name} holds what is no number")
+    trial = agent.clone()
+    turn = Message({"id": "probe", "text": PROBE, "episode_done": True})
+    if getattr(trial, "eval_candidates", None) == "inline":
+        turn["label_candidates"] = [PROBE, "thank you"]
+    try:
+        trial.observe(turn)
+        reply = trial.act()
+    except ParlaiCuError:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise ModelFileError(f"{described}: asked {PROBE!r} it failed: {why}") from error
+    agent.reset_metrics()
+    text = reply.get("text")
+    if not isinstance(text, str):
+        why = " (--skip-generation true)" if agent.opt.get("skip_generation") else ""
+        raise ModelFileError(f"{described}: asked {PROBE!r} it replied with {text!r}{why}")

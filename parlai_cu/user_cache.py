@@ -1,0 +1,61 @@
+"""Where this user's caches are: ``XDG_CACHE_HOME``, ``~/.cache``, else a temporary folder."""
+
+import functools
+import os
+import stat
+import sys
+import tempfile
+
+VARIABLE = "XDG_CACHE_HOME"
+
+
+def folder(*names: str) -> str:
+    """
+    A folder for what can be made anew; it need not be there yet.
+
+    :param names: what leads to it
+    """
+    return os.path.join(_base(os.environ.get(VARIABLE) or _home_cache()), "parlai_cu", *names)
+
+
+def _home_cache() -> str:
+    # where there is no HOME and no entry for the user, ~ stays as it is
+    home = os.path.expanduser("~")
+    return "" if home == "~" else os.path.join(home, ".cache")
+
+
+@functools.cache
+def _base(wanted: str) -> str:
+    if wanted and _writable(wanted):
+        return wanted
+    instead = _temporary()
+    sys.stderr.write(
+        f"parlai_cu: {wanted or 'a home folder'} cannot be written: caches are in {instead} until "
+        f"it is removed. Set {VARIABLE} to a folder that lasts\n"
+    )
+    return instead
+
+
+def _writable(path: str) -> bool:
+    """Whether the folder can be written, or be made."""
+    while not os.path.isdir(path):
+        if os.path.lexists(path):
+            return False
+        path = os.path.dirname(os.path.abspath(path))
+    return os.access(path, os.W_OK | os.X_OK)
+
+
+def _temporary() -> str:
+    """A folder of this user's; nobody else can have put something there."""
+    path = os.path.join(tempfile.gettempdir(), f"parlai_cu-{os.getuid()}")
+    try:
+        os.mkdir(path, 0o700)
+    except OSError:
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return tempfile.mkdtemp(prefix="parlai_cu-")
+        mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+        if not mine or found.st_mode & 0o077 or not os.access(path, os.W_OK | os.X_OK):
+            return tempfile.mkdtemp(prefix="parlai_cu-")
+    return path
