@@ -108,6 +108,7 @@ setup(
         "numpy",
         "iopath",
         "filelock",
+        "pydantic>=2",
         "safetensors",
         "requests",
         "Pillow",

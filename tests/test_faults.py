@@ -1,6 +1,7 @@
 """Every writer: killed at each of its writes, on a full disk, and its files damaged afterwards."""
 
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -25,8 +26,8 @@ from parlai_cu.serving.feedback import Feedback, FeedbackLog
 from parlai_cu.serving.transcript_store import StoredTurn, TranscriptStore
 from parlai_cu.tasks.telecom import build as telecom
 from parlai_cu.types import Fact, Turn
+from parlai_cu.update.step_cache import RESULT, Step, StepCache
 from parlai_cu.update.steps import vocab_extension, weight_interpolation
-from parlai_cu.update.steps.step_cache import StepCache
 from parlai_cu.versions.store import VersionStore
 from parlai_cu.zoo import shipped
 from tests.faults import Crash, ending_at, full_disk
@@ -88,11 +89,10 @@ def _scale(root: Path, n: int) -> None:
     start = str(root.parent / "start" / "model")
     if not Path(start).exists():
         write_model(Path(start))
-    if n == 1:
-        with files.whole(str(root / "model")) as aside:
-            shutil.copyfile(write_model(root.parent / "m", change(tiny_model(), by=1.0)), aside)
-    else:
-        weight_interpolation.put(start, str(root / "model"), 0.5)
+    trained = root.parent / "m"
+    if not trained.exists():
+        write_model(trained, change(tiny_model(), by=1.0))
+    weight_interpolation.put(start, str(trained), 1.0 / n, str(root / "model"))
 
 
 def _scaled(root: Path) -> int:
@@ -125,8 +125,8 @@ def _widen(root: Path, n: int) -> str:
             vocab_extension, "_loads", lambda agent, path, size: _is_wide(Path(path), size)
         )
         # one piece, then two
-        made = vocab_extension.widen(agent, str(start), ["new", "newer"][:n], str(root))
-    assert made.startswith(str(root))
+        made = str(root / f"model-{n:08d}")
+        assert vocab_extension.widen(agent, str(start), ["new", "newer"][:n], made)
     return made
 
 
@@ -262,6 +262,18 @@ def _built(root: Path) -> int:
     return found.pop() if found else 0
 
 
+def _remember(root: Path, n: int) -> None:
+    StepCache(str(root)).get(Step("count", int), {"n": n}, lambda place: n)
+
+
+def _remembered(root: Path) -> int:
+    """The greatest that is remembered; what was not finished is done anew."""
+    cache, step = StepCache(str(root)), Step[int]("count", int)
+    found = [n for n in (1, 2) if os.path.exists(os.path.join(cache.place(step, {"n": n}), RESULT))]
+    assert all(cache.get(step, {"n": n}, lambda place: -1) == n for n in found)
+    return max(found, default=0)
+
+
 WRITERS: dict[str, Writer] = {
     "model": Writer(_save_model, _saved_model),
     "part of the way": Writer(_scale, _scaled),
@@ -275,9 +287,7 @@ WRITERS: dict[str, Writer] = {
         lambda root, n: scoring.write_scores(str(root / "s.json"), n),  # type: ignore[arg-type]
         _text("s.json"),
     ),
-    "update_model": Writer(
-        lambda root, n: StepCache(str(root)).write("r.json", n), _text("r.json")
-    ),
+    "update_model": Writer(_remember, _remembered),
     "teacher cache": Writer(_teach, _taught, goes_on=True),
     "activation cache": Writer(_activate, _activated, goes_on=True),
     "chat log": Writer(_judge, _judged),
@@ -339,7 +349,9 @@ def test_a_full_disk(writer: Writer, tmp_path: Path) -> None:
             assert "too large" in str(told.value) or "could not write" in str(told.value)
     assert writer.read(root) == 1
     left = {str(path) for path in root.rglob("*")} - set(was)
-    assert not left or writer is WRITERS["activation cache"]
+    # of a step that is not done: its folder and its lock
+    steps = writer is WRITERS["update_model"] and not any(RESULT in path for path in left)
+    assert not left or steps or writer is WRITERS["activation cache"]
     writer.write(root, 2)
     assert writer.read(root) == 2
 

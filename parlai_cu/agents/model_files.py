@@ -119,3 +119,16 @@ def written_whole(model_file: str) -> Iterator[str]:
             files.sync_folder(folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def copy_beside(model_file: str, target: str) -> None:
+    """
+    Copy what a model has beside its weights and options: dictionary and fixed candidates.
+
+    :param model_file: of the model
+    :param target: of the copy; its folder is there
+    """
+    folder, name = os.path.split(os.path.abspath(model_file))
+    for entry in sorted(os.listdir(folder)):
+        if entry.startswith((f"{name}.dict", f"{name}.cands")):
+            shutil.copyfile(os.path.join(folder, entry), target + entry[len(name) :])

@@ -82,9 +82,7 @@ class UpdateModel(ParlaiScript):
         group.add_argument(
             "--training", help="more flags for parlai train_model, in quotes: '-lr 1e-4 -tstep 500'"
         )
-        group.add_argument(
-            "--out", help="folder of report and work (default: beside --versions, by the command)"
-        )
+        group.add_argument("--out", help="folder of the report (default: beside --versions)")
         group.add_argument("--no-cuda", action="store_true", help="use no GPU")
         group.add_argument("--gpu", type=int, default=-1, help="which GPU to use")
         group.add_argument("--seed", type=int, default=0, help="of splits and training")
@@ -105,9 +103,9 @@ class UpdateModel(ParlaiScript):
         except KeyboardInterrupt:
             sys.stderr.write("parlai_cu: stopped. The same command goes on from what is done\n")
             raise SystemExit(130) from None
-        if settings.promote and not found["promoted"]:
+        if settings.promote and not found.promoted:
             raise SystemExit(1)
-        return found
+        return found.plain()
 
 
 def settings_of(opt: Opt) -> Any:

@@ -1,7 +1,7 @@
 """The facts of an update: tried on a copy of the knowledge base, in force when it is promoted."""
 
+import glob
 import hashlib
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ from parlai_cu.errors import KnowledgeError, UsageError
 from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.types import Evidence, Fact, Turn
 from parlai_cu.update.diagnosis import Find
+from parlai_cu.update.step_cache import Step, StepCache
 from parlai_cu.update.wording import Example, stated_values, values
 
 _SQLITE = "sqlite:///"
@@ -82,51 +83,54 @@ def holder(uri: str) -> Callable[[Sequence[Example]], bool]:
     return holds
 
 
+FACTS: Step[str] = Step("facts", str)
+
+
 class CandidateFacts:
     """
     A knowledge base as it will be once the update is in force.
 
     :param uri: the one in service; may be missing yet
     :param facts: to be added; without any the one in service is used as it is
-    :param folder: where the copy stands
+    :param cache: of what was done, where the copy stands
     :raises UsageError: when facts are to be added to a base that is only read
     :raises KnowledgeError: when the base cannot be copied
     """
 
-    def __init__(self, uri: str, facts: Sequence[Fact], folder: str) -> None:
+    def __init__(self, uri: str, facts: Sequence[Fact], cache: StepCache) -> None:
         self.uri, self.facts = uri, list(facts)
         self.candidate_uri = uri
-        if self.facts:
-            if not uri.startswith(_SQLITE):
-                raise UsageError(
-                    f"--kb {uri} lacks facts of the update and is only read here: put them in "
-                    "where it is kept, or name a sqlite:///FILE"
-                )
-            self.path = os.path.abspath(uri[len(_SQLITE) :])
-            self.copy = os.path.join(folder, "facts.db")
-            self.candidate_uri = _SQLITE + self.copy
-            if not os.path.exists(self.copy + ".done"):
-                self._make()
-        base = open_knowledge_base(self.candidate_uri)
-        self.snapshot = base.snapshot_id()
-        base.close()
+        if not self.facts:
+            self.snapshot = snapshot_of(uri)
+            return
+        if not uri.startswith(_SQLITE):
+            raise UsageError(
+                f"--kb {uri} lacks facts of the update and is only read here: put them in "
+                "where it is kept, or name a sqlite:///FILE"
+            )
+        self.path = os.path.abspath(uri[len(_SQLITE) :])
+        served = snapshot_of(uri) if os.path.exists(self.path) else None
+        inputs = {
+            "uri": uri,
+            "served": served,
+            "facts": [[fact.id, fact.question, fact.text] for fact in self.facts],
+        }
+        self.copy = os.path.join(cache.place(FACTS, inputs), "facts.db")
+        self.candidate_uri = _SQLITE + self.copy
+        self.snapshot = cache.get(FACTS, inputs, lambda _: self._make())
 
-    def _make(self) -> None:
-        if os.path.exists(self.copy):
-            os.unlink(self.copy)
+    def _make(self) -> str:
+        for left in glob.glob(glob.escape(self.copy) + "*"):
+            os.unlink(left)
         if os.path.exists(self.path):
             _copy(self.path, self.copy)
         _add(self.candidate_uri, self.facts)
-        files.write_text(self.copy + ".done", self.candidate_uri)
+        return snapshot_of(self.candidate_uri)
 
-    def settle(self, model_file: str) -> None:
-        """Let a model that was gated on the copy name the base in service."""
-        path = model_file + ".opt"
-        with open(path, encoding="utf-8") as f:
-            opt = json.load(f)
-        opt["kb"] = self.uri if not self.facts else _SQLITE + self.path
-        opt.get("override", {}).pop("kb", None)
-        files.write_text(path, json.dumps(opt, indent=4))
+    @property
+    def settled_uri(self) -> str:
+        """The base in service, which a model that was gated on the copy is to ask."""
+        return self.uri if not self.facts else _SQLITE + self.path
 
     def publish(self) -> str:
         """
@@ -139,22 +143,22 @@ class CandidateFacts:
             changed it meanwhile
         :raises KnowledgeError: when the base cannot be copied
         """
-        if not self.facts:
-            return self._served()
-        if not os.path.exists(self.path):
+        if self.facts and not os.path.exists(self.path):
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             with files.whole(self.path) as aside:
                 _copy(self.copy, aside)
-        else:
-            _add(_SQLITE + self.path, self.facts)
-        return self._served()
+        elif self.facts:
+            _add(self.settled_uri, self.facts)
+        return snapshot_of(self.settled_uri)
 
-    def _served(self) -> str:
-        base = open_knowledge_base(_SQLITE + self.path if self.facts else self.uri)
-        try:
-            return base.snapshot_id()
-        finally:
-            base.close()
+
+def snapshot_of(uri: str) -> str:
+    """The state that a knowledge base is in."""
+    base = open_knowledge_base(uri)
+    try:
+        return str(base.snapshot_id())
+    finally:
+        base.close()
 
 
 def _add(uri: str, facts: Sequence[Fact]) -> None:

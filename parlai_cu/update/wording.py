@@ -8,7 +8,9 @@ so that any corpus will do; a value that is a common word ("gold") is not found.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 _NUMBER = r"\d+(?:[.:,/-]\d+)*"
 _TOKEN = re.compile(rf"{_NUMBER}|[^\W\d_]+(?:['’][^\W\d_]+)?|[.!?]")
@@ -30,7 +32,10 @@ class Example:
     text: str
     label: str
     history: tuple[str, ...] = ()
-    fields: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    # not remembered with the steps of an update: it may hold anything
+    fields: Annotated[Mapping[str, Any] | None, Field(exclude=True)] = field(
+        default=None, compare=False, repr=False
+    )
 
     @property
     def context(self) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from parlai_cu import files
 from parlai_cu.errors import DataError, UsageError, VersionsError
+from parlai_cu.update.step_cache import RESULT, StepCache
 from parlai_cu.versions.store import VersionStore
 
 SUBJECTS = "door window shop taxi table phone bill plan card chair lamp boat horse ring".split()
@@ -234,16 +236,16 @@ def test_an_interrupted_run_goes_on(
     from parlai_cu.update.steps.evaluation import EvaluatedModel
 
     measured: list[str] = []
-    stock = EvaluatedModel.measure
+    stock = EvaluatedModel._answer
 
-    def measure(self: Any, task: str, *args: Any, **kwargs: Any) -> Any:
+    def answer(self: Any, *args: Any) -> Any:
         measured.append(self.model_file)
-        return stock(self, task, *args, **kwargs)
+        return stock(self, *args)
 
     def interrupted(*words: str) -> None:
         raise SystemExit(130)
 
-    monkeypatch.setattr(EvaluatedModel, "measure", measure)
+    monkeypatch.setattr(EvaluatedModel, "_answer", answer)
     options = dict(retain_task=tasks["old"], mode="frozen_layer", training="-tstep 2 -vstep 2")
     with monkeypatch.context() as patch:
         patch.setattr(training.TrainModel, "main", interrupted)
@@ -252,8 +254,153 @@ def test_an_interrupted_run_goes_on(
     assert len(measured) == 4 and len(versions.list()) == 1
     found = update(versions, tasks["new"], **options)
     # update, retained, and the two sets that test whether answers follow from questions
-    assert [path.endswith("candidate/model") for path in measured[4:]] == [True] * 4
+    assert ["/training-" in path for path in measured[4:]] == [True] * 4
     assert found["version"] and len(versions.list()) == 2
+
+
+QUICK = "-tstep 2 -vstep 2"
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders of the steps that were done, rather than remembered."""
+    found: list[str] = []
+    stock = StepCache.get
+
+    def get(self: StepCache, step: Any, inputs: Any, compute: Any) -> Any:
+        def counted(folder: str) -> Any:
+            value = compute(folder)
+            found.append(Path(folder).name)
+            return value
+
+        return stock(self, step, inputs, counted)
+
+    monkeypatch.setattr(StepCache, "get", get)
+    return found
+
+
+def kinds(done: list[str]) -> list[str]:
+    """Of the steps that were done; empties the list."""
+    names = [name.rsplit("-", 1)[0] for name in done]
+    done.clear()
+    return names
+
+
+@pytest.mark.slow
+def test_what_was_done_is_remembered_by_what_went_in(
+    versions: VersionStore, tasks: dict[str, str], tmp_path: Path, done: list[str]
+) -> None:
+    """Nothing changed: nothing is done. A limit: the verdict. A line more: the training."""
+    file = tmp_path / "log.jsonl"
+    task = dialogues(file, VERBS, lambda v, s: f"then {s} {v} 42 please")
+    options: dict[str, Any] = dict(mode="frozen_layer", training=QUICK, gate_examples=20)
+    first = update(versions, task, **options)
+    assert {"diagnosis", "answers", "training", "verdict"} <= set(kinds(done))
+    again = update(versions, task, **options)
+    assert kinds(done) == [] and again["version"] == first["version"]
+    assert again["verdict"] == first["verdict"]
+    limited = update(versions, task, min_gain="ppl=0.0001", **options)
+    assert kinds(done) == ["verdict"] and limited["version"] != first["version"]
+    assert limited["verdict"]["checks"][0]["limit"] < first["verdict"]["checks"][0]["limit"]
+    # elsewhere the report alone
+    update(versions, task, out=str(tmp_path / "out"), **options)
+    assert kinds(done) == []
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".html"}
+    count = len(versions.list())
+    # the same command; its file has grown
+    more = tmp_path / "more.jsonl"
+    dialogues(more, ["lend"], lambda v, s: f"then {s} {v} 43 please")
+    file.write_text(file.read_text() + more.read_text().splitlines()[0] + "\n")
+    grown = update(versions, task, **options)
+    assert {"training", "verdict"} <= set(kinds(done)) and len(versions.list()) == count + 1
+    held = versions.get(grown["version"]).data
+    assert held["hash"] != versions.get(first["version"]).data["hash"]
+    assert grown["training"][0]["command"] != first["training"][0]["command"]
+
+
+@pytest.mark.slow
+def test_another_users_data_behind_the_same_path(
+    versions: VersionStore, tmp_path: Path, done: list[str]
+) -> None:
+    """As many lines, as long: it is another update, and the first one's is still there."""
+    options: dict[str, Any] = dict(mode="frozen_layer", training=QUICK, gate_examples=20)
+    path = tmp_path / "new.jsonl"
+    task = dialogues(path, VERBS, lambda v, s: f"then {s} {v} 42 please")
+    mine = update(versions, task, **options)
+    kinds(done)
+    dialogues(path, VERBS, lambda v, s: f"then {s} {v} 43 please")
+    yours = update(versions, task, **options)
+    assert "training" in kinds(done) and yours["version"] != mine["version"]
+    assert yours["data"][0]["content"] != mine["data"][0]["content"]
+    dialogues(path, VERBS, lambda v, s: f"then {s} {v} 42 please")
+    assert update(versions, task, **options)["version"] == mine["version"]
+    assert kinds(done) == []
+
+
+@pytest.mark.slow
+def test_interrupted_anywhere_it_goes_on(
+    versions: VersionStore, tasks: dict[str, str], monkeypatch: pytest.MonkeyPatch, done: list[str]
+) -> None:
+    """Stopped after each of its steps in turn; none is done twice, and the verdict is the same."""
+    stock = files.write_text
+    stops = [True]
+
+    def write_text(path: str, text: str) -> None:
+        stock(path, text)
+        if path.endswith(RESULT) and stops:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "write_text", write_text)
+    options: dict[str, Any] = dict(
+        retain_task=tasks["old"], mode="frozen_layer", training=QUICK, gate_examples=20
+    )
+    rounds = 0
+    while stops:
+        count = len(done)
+        with pytest.raises(SystemExit, match="130"):
+            update(versions, tasks["new"], **options)
+        rounds += 1
+        assert len(done) == count + 1
+        if done[-1].startswith("verdict"):
+            stops.clear()
+    assert rounds > 5 and len(versions.list()) == 1
+    found = update(versions, tasks["new"], **options)
+    assert len(done) == len(set(done)) and found["version"] in {v.id for v in versions.list()}
+
+
+@pytest.mark.slow
+def test_two_updates_at_once(
+    versions: VersionStore, tasks: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One runs from beginning to end while the other trains: each has its own candidate."""
+    from parlai_cu.update.steps import training
+
+    options: dict[str, Any] = dict(mode="frozen_layer", training=QUICK, retain_task=tasks["old"])
+    path = tmp_path / "new.jsonl"
+    task = dialogues(path, VERBS, lambda v, s: f"so {s} {v} 44 please")
+    stock = training.TrainModel.main
+    others: list[Any] = []
+
+    def main(*words: str) -> Any:
+        if not others:
+            others.append(None)
+            # the same command of somebody else, whose file is another one
+            dialogues(path, VERBS, lambda v, s: f"so {s} {v} 45 please")
+            others.append(update(versions, task, **options))
+        return stock(*words)
+
+    monkeypatch.setattr(training.TrainModel, "main", main)
+    one = update(versions, task, **options)
+    other = others[1]
+    ids = {one["version"], other["version"]}
+    assert len(ids) == 2 and ids < {version.id for version in versions.list()}
+    for found, value in ((one, "44"), (other, "45")):
+        assert all(value in row["label"] for row in found["replies"] if row["task"] == path.name)
+        assert versions.get(found["version"]).data["hash"] == found["data"][0]["content"]
+    # both are for v1: once one is live the other has been overtaken
+    versions.promote(one["version"], force=True)
+    with pytest.raises(VersionsError, match="meanwhile|expected|live"):
+        versions.promote(other["version"], force=True, expected=one["live"])
 
 
 def test_ctrl_c_outside_of_training_is_one_line(

@@ -1,12 +1,12 @@
 """The candidate beside the model in service: what the gate tests, measured on both."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 from parlai_cu.types import Verdict
 from parlai_cu.update import gate, safety
 from parlai_cu.update.choice import KB, ModeChoice
 from parlai_cu.update.diagnosis import Diagnosis
+from parlai_cu.update.step_cache import Step
 from parlai_cu.update.steps.data import Data, swapped
 from parlai_cu.update.steps.evaluation import (
     EvaluatedModel,
@@ -24,6 +24,9 @@ _TRIED_ON = 200
 _OF_THE_LIMIT = 0.5
 # metrics of generators that need no reply
 _WITHOUT_REPLIES = ("ppl", "loss", "token_acc")
+
+MOST_LATENCIES = 20
+LATENCIES: Step[list[list[float]]] = Step("latencies", list[list[float]])
 
 # name of a task -> metric -> how much may be lost, or must be gained
 Limits = dict[str, dict[str, float]]
@@ -44,10 +47,7 @@ def held_out(work: UpdateContext, model: EvaluatedModel, name: str) -> Answers:
 
 def _held_out(work: UpdateContext, model: EvaluatedModel, name: str, data: Data) -> list[Measured]:
     say(f"{name} model on held-out {data.short}")
-    found = work.kept.measured(
-        f"{name}-{_short_name(data)}-test",
-        lambda: model.measure(data.task, "test", work.settings.examples),
-    )
+    found = model.measure(data, "test", work.settings.examples)
     wanted = {example.key for example in data.examples["test"]}
     return [m for m in found if m.example.key in wanted]
 
@@ -139,14 +139,14 @@ def _of_safety(
 ) -> list[gate.Check]:
     model, settings = work.model, work.settings
     checks = list(safety.check_replies(pairs))
-    times = work.kept.plain(
-        "latencies",
-        lambda: side_by_side(
-            model, candidate, [pair.context for pair in pairs], [pair.label for pair in pairs]
-        ),
+    said = [[pair.context, pair.label] for pair in pairs[:MOST_LATENCIES]]
+    times = work.cache.get(
+        LATENCIES,
+        {"live": model.content, "candidate": candidate.content, "said": said},
+        lambda _: side_by_side(model, candidate, [one for one, _ in said], [o for _, o in said]),
     )
     checks.append(safety.check_latency(times[0], times[1], settings.max_slower))
-    checks.append(safety.check_size(model.size(), candidate.size(), safety.MAX_LARGER))
+    checks.append(safety.check_size(model.traits.size, candidate.traits.size, safety.MAX_LARGER))
     for name, check in zip(settings.checks, work.user_checks):
         checks.append(safety.run_user_check(name, check, pairs))
     return checks
@@ -154,16 +154,9 @@ def _of_safety(
 
 def _dependence(work: UpdateContext, candidate: EvaluatedModel) -> gate.Check:
     found = work.update.examples["test"][: work.settings.examples]
-    tasks = swapped(found, work.data_folder)
     losses = [
-        sums(
-            work.kept.measured(
-                f"candidate-{name}-questions",
-                lambda task=task: candidate.measure(task, "test", len(found), replies=False),
-            ),
-            "loss",
-        )
-        for name, task in zip(("own", "other"), tasks)
+        sums(candidate.measure(data, "test", len(found), replies=False), "loss")
+        for data in swapped(found, work.cache.data_folder)
     ]
     return gate.check_dependence(*gate.paired(*losses), work.settings.limits)
 
@@ -171,7 +164,6 @@ def _dependence(work: UpdateContext, candidate: EvaluatedModel) -> gate.Check:
 def on_validation(
     work: UpdateContext,
     candidate: EvaluatedModel,
-    part: float,
     data: Data,
     limits: Mapping[str, float],
 ) -> list[gate.Check]:
@@ -182,18 +174,13 @@ def on_validation(
 
     :param work: what all steps work with
     :param candidate: the model
-    :param part: how much of what was learnt the candidate has
     :param data: the retained task
     :param limits: of the task
     """
     told = work.model.generates and any(name not in _WITHOUT_REPLIES for name in limits)
     count = min(work.settings.examples, _TRIED_ON)
     before, after = (
-        work.kept.measured(
-            f"{name}-{_short_name(data)}-valid",
-            lambda model=model: model.measure(data.task, "valid", count, replies=told),
-        )
-        for name, model in (("live", work.model), (f"candidate-{part:g}", candidate))
+        model.measure(data, "valid", count, replies=told) for model in (work.model, candidate)
     )
     return [
         gate.check_retained(
@@ -205,8 +192,3 @@ def on_validation(
         )
         for metric, most in limits.items()
     ]
-
-
-def _short_name(data: Data) -> str:
-    """Of its files."""
-    return hashlib.sha256(data.name.encode()).hexdigest()[:6]

@@ -6,11 +6,13 @@ A task that has training, validation and test data of its own is used as it is. 
 that it is the same in every step and is never trained on.
 """
 
+import glob
 import hashlib
+import json
 import os
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,7 @@ from parlai_cu import messages
 from parlai_cu.agents import episodes as task_episodes
 from parlai_cu.agents.episodes import Episode
 from parlai_cu.errors import DataError, ParlaiCuError, UsageError
+from parlai_cu.update.step_cache import content_of
 from parlai_cu.update.wording import Example, normal
 
 # which part of a task without splits is held out
@@ -39,12 +42,14 @@ class Data:
     :param task: for ``-t``, with splits that do not overlap
     :param own_splits: whether those are the task's own
     :param examples: split -> its examples; of the test those that training does not hold
+    :param content: split -> fingerprint of all that the task serves of it
     """
 
     name: str
     task: str
     own_splits: bool
     examples: dict[str, list[Example]]
+    content: Mapping[str, str]
 
     @property
     def short(self) -> str:
@@ -52,17 +57,17 @@ class Data:
         found = re.search(r"datapath=([^:]*)", self.name)
         return os.path.basename(found.group(1).rstrip("/")) if found else self.name
 
-    def fingerprint(self) -> dict[str, Any]:
+    @property
+    def fingerprint(self) -> str:
+        """Of all its splits."""
+        held = json.dumps(sorted(self.content.items()))
+        return hashlib.sha256(held.encode()).hexdigest()
+
+    def record(self) -> dict[str, Any]:
         """What it was, for the record of a version."""
-        digest = hashlib.sha256()
-        for example in self.examples["train"]:
-            digest.update("\0".join(example.key).encode())
-            # text and label are in the key
-            more = {k: v for k, v in (example.fields or {}).items() if k not in ("text", "labels")}
-            digest.update(messages.dumps(more).encode() if more else b"")
         return {
             "task": self.name,
-            "hash": digest.hexdigest(),
+            "hash": self.fingerprint,
             "examples": len(self.examples["train"]),
         }
 
@@ -76,6 +81,31 @@ def read(opt: Opt, task: str, datatype: str) -> list[Episode]:
     :param datatype: split, as for ``-dt``
     """
     return list(task_episodes.read(opt, task, datatype))
+
+
+def content_of_episodes(episodes: Sequence[Episode]) -> str:
+    """A fingerprint of messages with all their fields."""
+    return hashlib.sha256("".join(messages.lines(episodes, {})).encode()).hexdigest()
+
+
+def files_named(words: Sequence[str]) -> dict[str, str]:
+    """
+    The files that the words of a command name, by their path or its beginning, with fingerprints.
+
+    :param words: flags and values; a task may name a file among its own options
+    """
+    found = {}
+    for word in words:
+        for part in re.split(r"[=:,;]", word):
+            if os.sep not in part and not os.path.exists(part):
+                continue
+            paths = [part] if os.path.isfile(part) else glob.glob(glob.escape(part) + "*")
+            for path in paths:
+                inside = os.path.join(glob.escape(path), "**")
+                for name in glob.glob(inside, recursive=True) if os.path.isdir(path) else [path]:
+                    if os.path.isfile(name):
+                        found[name] = content_of(name)
+    return found
 
 
 def examples(episodes: Sequence[Episode]) -> list[Example]:
@@ -119,10 +149,9 @@ def prepare(opt: Opt, task: str, folder: str, seed: int, flag: str = "-t") -> Da
     known = {example.key for example in examples(parts["train"])}
     for split in ("valid", "test"):
         parts[split] = _own(opt, task, split, known)
-    if all(parts[split] for split in SPLITS):
-        held = {split: examples(parts[split]) for split in SPLITS}
-        held["test"] = [e for e in held["test"] if e.key not in known]
-        return Data(task, task, True, held)
+    if all(parts.values()):
+        content = {split: content_of_episodes(parts[split]) for split in SPLITS}
+        return Data(task, task, True, _held(parts), content)
     return write(task, _split(parts, seed, f"{flag} {task}"), folder)
 
 
@@ -136,36 +165,42 @@ def write(name: str, parts: dict[str, list[Episode]], folder: str) -> Data:
     :raises DataError: when the path has what ParlAI takes for something else
     """
     os.makedirs(folder, exist_ok=True)
-    task_episodes.check_path(folder, f"--out {folder}")
+    task_episodes.check_path(folder, f"--versions in {os.path.dirname(folder)}")
+    parts = {split: parts.get(split, []) for split in SPLITS}
+    content = {split: content_of_episodes(episodes) for split, episodes in parts.items()}
     short = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[-40:]
-    path = os.path.join(folder, f"{short}_{hashlib.sha256(name.encode()).hexdigest()[:6]}")
-    task = task_episodes.store_splits(path, parts, name)
-    known = {example.key for example in examples(parts["train"])}
-    held = {split: examples(parts[split]) for split in SPLITS}
+    # named by what they hold: what is behind a task's name may change
+    key = hashlib.sha256(json.dumps([name, content]).encode()).hexdigest()[:12]
+    task = task_episodes.store_splits(os.path.join(folder, f"{short}_{key}"), parts, name)
+    return Data(name, task, False, _held(parts), content)
+
+
+def _held(parts: Mapping[str, list[Episode]]) -> dict[str, list[Example]]:
+    """The examples of each split; of the test those that training does not hold."""
+    held = {split: examples(parts.get(split, [])) for split in SPLITS}
+    known = {example.key for example in held["train"]}
     held["test"] = [e for e in held["test"] if e.key not in known]
-    return Data(name, task, False, held)
+    return held
 
 
-def swapped(found: Sequence[Example], folder: str) -> tuple[str, str]:
+def swapped(found: Sequence[Example], folder: str) -> tuple[Data, Data]:
     """
     Two tasks of the same answers: to their own questions, and to those of other answers.
 
     :param found: examples
     :param folder: where the files go
     """
-    os.makedirs(folder, exist_ok=True)
     ordered = sorted(found, key=lambda e: (e.label, e.context))
     half = len(ordered) // 2
     pairs = list(zip(ordered, ordered[half:] + ordered[:half]))
     pairs = [(one, other) for one, other in pairs if one.key[1] != other.key[1]]
-    tasks = []
+    made = []
     for name, turns in (
-        ("own", [_answering(one, one) for one, _ in pairs]),
-        ("other", [_answering(other, one) for one, other in pairs]),
+        ("own questions", [_answering(one, one) for one, _ in pairs]),
+        ("other questions", [_answering(other, one) for one, other in pairs]),
     ):
-        path = os.path.join(folder, f"{name}_questions")
-        tasks.append(task_episodes.store_splits(path, {"test": turns}, f"{name} questions"))
-    return tasks[0], tasks[1]
+        made.append(write(name, {"test": turns}, folder))
+    return made[0], made[1]
 
 
 def _answering(asked: Example, answered: Example) -> Episode:
@@ -206,12 +241,12 @@ def without(opt: Opt, data: Data, contexts: set[str], folder: str) -> Data:
 def _own(opt: Opt, task: str, split: str, known: set[tuple[str, str]]) -> list[Episode]:
     """A task's own held-out episodes; none where it has none that training does not hold."""
     try:
-        episodes = read(opt, task, split)
+        found = read(opt, task, split)
     except Exception:
         # no such split: a file is missing, or empty
         return []
-    new = any(example.key not in known for example in examples(episodes))
-    return episodes if new else []
+    new = any(example.key not in known for example in examples(found))
+    return found if new else []
 
 
 def _split(parts: dict[str, list[Episode]], seed: int, where: str) -> dict[str, list[Episode]]:

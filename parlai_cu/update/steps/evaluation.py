@@ -1,8 +1,9 @@
 """What a model says to a task's examples, and each metric example by example."""
 
 import contextlib
+import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -23,6 +24,8 @@ from parlai_cu.errors import DataError, UsageError
 from parlai_cu.retention.metrics import Sums
 from parlai_cu.selection.scores import SCORES
 from parlai_cu.update.diagnosis import Replied
+from parlai_cu.update.step_cache import Step, StepCache
+from parlai_cu.update.steps.data import Data
 from parlai_cu.update.wording import Example
 
 _BATCH = 32
@@ -52,52 +55,91 @@ class Measured:
         return Replied(self.example, self.reply or None, *loss)
 
 
+@dataclass(frozen=True)
+class ModelTraits:
+    """
+    What the steps need to know of a model.
+
+    :param generates: it writes its replies, rather than to choose them
+    :param has_knowledge: it answers with a knowledge base
+    :param width: numbers that stand for one token (elements of its hidden states)
+    :param size: bytes of all parameters and buffers
+    """
+
+    generates: bool
+    has_knowledge: bool
+    width: int
+    size: int
+
+
+ANSWERS: Step[list[Measured]] = Step("answers", list[Measured])
+TRAITS: Step[ModelTraits] = Step("traits", ModelTraits)
+
+
 class EvaluatedModel:
     """
-    A model that is measured.
+    A model that is measured; it is loaded only where something is not remembered.
 
     :param opt: of the command: where data lies, which device
     :param model_file: of a ParlAI model
+    :param content: fingerprint of it, and of the state of a knowledge base that it asks
+    :param cache: of what was measured
     :param kb: another knowledge base than it names
     """
 
-    def __init__(self, opt: Opt, model_file: str, kb: str | None = None) -> None:
-        self.opt = opt
+    def __init__(
+        self, opt: Opt, model_file: str, content: str, cache: StepCache, kb: str | None = None
+    ) -> None:
+        self.opt, self.model_file, self.content, self.cache = opt, model_file, content, cache
+        self.kb = kb
+
+    @functools.cached_property
+    def agent(self) -> Any:
+        """The model, loaded."""
         overrides = {
-            name: opt[name] for name in ("datapath", "no_cuda", "gpu") if opt.get(name) is not None
+            name: self.opt[name]
+            for name in ("datapath", "no_cuda", "gpu")
+            if self.opt.get(name) is not None
         }
-        self.model_file = model_file
         overrides.update(datatype="valid", interactive_mode=False, batchsize=_BATCH)
-        overrides.update({"kb": kb} if kb else {})
-        self.agent = create_agent_from_model_file(model_file, overrides)
-        self.replies(False)
+        overrides.update({"kb": self.kb} if self.kb else {})
+        agent = create_agent_from_model_file(self.model_file, overrides)
+        _want_replies(agent, False)
+        return agent
+
+    @functools.cached_property
+    def traits(self) -> ModelTraits:
+        """What the steps need to know of it."""
+        return self.cache.get(TRAITS, {"model": self.content}, lambda _: _traits(self.agent))
 
     @property
     def generates(self) -> bool:
         """Whether it writes its replies, rather than to choose them."""
-        return isinstance(self.agent, TorchGeneratorAgent)
+        return self.traits.generates
 
-    @property
-    def has_knowledge(self) -> bool:
-        """Whether it answers with a knowledge base."""
-        return bool(self.agent.opt.get("kb"))
-
-    def replies(self, wanted: bool) -> None:
-        """Whether replies are ``wanted`` of a generator while it is measured."""
-        if self.generates:
-            self.agent.skip_generation = not wanted
-            self.agent.opt["skip_generation"] = not wanted
-
-    def measure(self, task: str, datatype: str, limit: int, replies: bool = True) -> list[Measured]:
+    def measure(self, data: Data, split: str, limit: int, replies: bool = True) -> list[Measured]:
         """
         Answer the examples of a task, from the first on.
 
-        :param task: as for ``-t``
-        :param datatype: split, as for ``-dt``
+        :param data: the task
+        :param split: of it
         :param limit: how many examples at most
         :param replies: generators: also write replies, which takes most of the time
         """
-        self.replies(replies)
+        inputs = {
+            "model": self.content,
+            "data": data.content[split],
+            "task": data.task,
+            "examples": limit,
+            "replies": replies or not self.generates,
+        }
+        datatype = "train:evalmode" if split == "train" else split
+        return self.cache.get(
+            ANSWERS, inputs, lambda _: self._answer(data.task, datatype, limit, replies)
+        )
+
+    def _answer(self, task: str, datatype: str, limit: int, replies: bool) -> list[Measured]:
+        _want_replies(self.agent, replies)
         options = with_defaults(Opt({**self.opt, **self.agent.opt}), task)
         options.update(task=task, datatype=datatype, batchsize=_BATCH, dynamic_batching=None)
         options["datapath"] = self.opt["datapath"]
@@ -118,7 +160,7 @@ class EvaluatedModel:
         :param contexts: what is said to it
         :param candidates: replies that a ranker may choose from
         """
-        self.replies(True)
+        _want_replies(self.agent, True)
         for context in contexts:
             said: dict[str, Any] = {"id": "user", "text": context, "episode_done": True}
             if not self.generates:
@@ -128,18 +170,6 @@ class EvaluatedModel:
             self.agent.observe(said)
             self.agent.act()
             yield time.monotonic() - started
-
-    def size(self) -> int:
-        """Bytes of all parameters and buffers."""
-        tensors = {t.data_ptr(): t for t in self.agent.model.state_dict().values()}
-        return sum(t.numel() * t.element_size() for t in tensors.values())
-
-    def width(self) -> int:
-        """Of its hidden states."""
-        for name in ("embedding_size", "embeddingsize", "hiddensize"):
-            if (self.agent.opt.get(name) or 0) > 0:
-                return int(self.agent.opt[name])
-        return 1024
 
     def gradient_cosine(self, update: str, old: str, examples: int) -> float | None:
         """
@@ -207,6 +237,30 @@ def metrics_of(measured: Sequence[Measured]) -> list[str]:
     """The metrics that can be compared."""
     names = {name for m in measured for name in m.sums}
     return sorted(name for name in names - _COUNTS if not name.startswith("gpu"))
+
+
+def _traits(agent: Any) -> ModelTraits:
+    tensors = {t.data_ptr(): t for t in agent.model.state_dict().values()}
+    return ModelTraits(
+        generates=isinstance(agent, TorchGeneratorAgent),
+        has_knowledge=bool(agent.opt.get("kb")),
+        width=_width(agent.opt),
+        size=sum(t.numel() * t.element_size() for t in tensors.values()),
+    )
+
+
+def _width(opt: Mapping[str, Any]) -> int:
+    for name in ("embedding_size", "embeddingsize", "hiddensize"):
+        if (opt.get(name) or 0) > 0:
+            return int(opt[name])
+    return 1024
+
+
+def _want_replies(agent: Any, wanted: bool) -> None:
+    """Whether replies are wanted of a generator while it is measured."""
+    if isinstance(agent, TorchGeneratorAgent):
+        agent.skip_generation = not wanted
+        agent.opt["skip_generation"] = not wanted
 
 
 def _states(agent: Any, encoder: torch.nn.Module, texts: Sequence[str]) -> np.ndarray:

@@ -2,20 +2,54 @@
 
 import dataclasses
 import os
-from typing import Any
 
 from parlai_cu.update import gate, knowledge
 from parlai_cu.update.choice import KB, ModeChoice
 from parlai_cu.update.diagnosis import Diagnosis
+from parlai_cu.update.step_cache import Step, StepCache, content_of
 from parlai_cu.update.steps import comparison, training, vocab_extension, weight_interpolation
 from parlai_cu.update.steps.data import Data, without
 from parlai_cu.update.steps.evaluation import EvaluatedModel, metrics_of
 from parlai_cu.update.steps.reporting import say
-from parlai_cu.update.steps.settings import UpdateContext
+from parlai_cu.update.steps.settings import LOOKED_AT, UpdateContext
+from parlai_cu.update.update_report import TrainingRun
 from parlai_cu.update.wording import contradictions, normal
 
 # share of answers with pieces that the dictionary lacks, from which on it is given them
 _LACKING = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class Learnt:
+    """
+    The candidate.
+
+    :param model: its file
+    :param runs: each training: its command, its curves, and how much of it was kept
+    """
+
+    model: training.ModelFile
+    runs: list[TrainingRun]
+
+
+@dataclasses.dataclass(frozen=True)
+class Widened:
+    """
+    The live model with more pieces in its dictionary.
+
+    :param content: fingerprint; None of a model that cannot be given any
+    :param pieces: how many it lacks
+    :param tune: the tensors with a row for each piece, which are to learn
+    """
+
+    content: str | None
+    pieces: int
+    tune: tuple[str, ...]
+
+
+WIDENED: Step[Widened] = Step("widened", Widened)
+PART: Step[float] = Step("part", float)
+PART_OF: Step[str] = Step("part-of", str)
 
 
 def learn(
@@ -24,7 +58,7 @@ def learn(
     diagnosis: Diagnosis,
     facts: knowledge.CandidateFacts | None,
     limits: comparison.Limits,
-) -> list[dict[str, Any]]:
+) -> Learnt:
     """
     Make the candidate in the way that was chosen.
 
@@ -33,95 +67,129 @@ def learn(
     :param diagnosis: of the update
     :param facts: for a knowledge base beside it
     :param limits: of the gate
-    :return: each training: its command, its curves, and how much of it was kept
     """
     options = training.run_options(work.opt)
-    last = work.model_file("candidate")
-    skill = last if facts is None else work.model_file("skill")
-    start = work.live_file
-    if choice.mode != KB and (diagnosis.unwritable or 0.0) >= _LACKING:
-        start = _widened(work)
-    if start != work.live_file and choice.tune is not None:
-        choice = _with_pieces(choice, choice.tune, work.model)
+    live = training.ModelFile(work.model.model_file, work.model.content)
     plan = training.Plan(
         choice=choice,
-        live=start,
-        candidate=skill,
+        live=live,
         update=work.update,
         old=_replayed(work),
-        width=work.model.width(),
+        width=work.model.traits.width,
         metric="ppl" if work.model.generates else _choosing_metric(work),
         generates=work.model.generates,
         seed=work.settings.seed,
         more=work.settings.training,
     )
-    trained: list[dict[str, Any]] = []
+    runs: list[TrainingRun] = []
+    below = live
     if choice.mode != KB:
-        trained.append(training.train(plan, options))
-        trained[0]["part"] = _part(plan, work, limits)
-    if facts is None and work.model.has_knowledge:
-        training.keep_knowledge(work.live_file, last)
+        if (diagnosis.unwritable or 0.0) >= _LACKING:
+            plan = _widened(plan, work)
+        trained, run = training.train(plan, options, work.cache)
+        part = _part(plan, trained, work, limits)
+        runs.append(dataclasses.replace(run, part=part))
+        below = _part_of(plan, trained, part, work.cache)
+    if facts is None and work.model.traits.has_knowledge:
+        below = training.keep_knowledge(live, below, work.cache)
     if facts is not None:
-        below = work.live_file if choice.mode == KB else skill
-        task = training.gate_data(
-            work.update, work.old, work.data_folder, knowledge.holder(facts.candidate_uri)
+        base = facts.candidate_uri
+        data = training.gate_data(
+            work.update, work.old, work.cache.data_folder, knowledge.holder(base)
         )
-        behind = dataclasses.replace(plan, candidate=last)
-        trained.append(training.with_knowledge(behind, below, facts.candidate_uri, task, options))
-    return trained
+        below, run = training.with_knowledge(
+            plan, below, (base, facts.snapshot), data, options, work.cache
+        )
+        runs.append(run)
+    return Learnt(below, runs)
 
 
-def _widened(work: UpdateContext) -> str:
-    """The live model, or the same with what its dictionary lacks to spell the update."""
-    agent = work.model.agent
-    pieces = vocab_extension.missing_pieces(agent.dict, work.update.examples["train"])
-    found = vocab_extension.widen(
-        agent, work.live_file, pieces, os.path.join(work.kept.folder, "widened")
+def _widened(plan: training.Plan, work: UpdateContext) -> training.Plan:
+    """The same from a model that has what the live one's dictionary lacks, where that can be."""
+    inputs = {"model": plan.live.content, "update": work.update.content["train"]}
+    path = os.path.join(work.cache.place(WIDENED, inputs), training.MODEL)
+
+    def widen(folder: str) -> Widened:
+        agent = work.model.agent
+        pieces = vocab_extension.missing_pieces(agent.dict, work.update.examples["train"])
+        if not vocab_extension.widen(agent, plan.live.path, pieces, path):
+            return Widened(None, len(pieces), ())
+        rows = vocab_extension.of_pieces(agent.model.state_dict(), len(agent.dict))
+        # tied ones by one of their names
+        names = {t.data_ptr(): name for name, t in reversed(list(rows.items()))}
+        return Widened(content_of(path, f"{path}.opt"), len(pieces), tuple(names.values()))
+
+    found = work.cache.get(WIDENED, inputs, widen)
+    if found.content is None:
+        say(f"the dictionary lacks {found.pieces} pieces, and this model cannot be given them")
+        return plan
+    say(f"{found.pieces} pieces that the dictionary lacks are added to it")
+    # new pieces are to be learnt, whatever else is
+    tune = None if plan.choice.tune is None else ",".join([plan.choice.tune, *found.tune])
+    return dataclasses.replace(
+        plan,
+        live=training.ModelFile(path, found.content),
+        choice=dataclasses.replace(plan.choice, tune=tune),
     )
-    if found == work.live_file:
-        say(f"the dictionary lacks {len(pieces)} pieces, and this model cannot be given them")
-    else:
-        say(f"{len(pieces)} pieces that the dictionary lacks are added to it")
-    return found
 
 
-def _with_pieces(choice: ModeChoice, tune: str, model: EvaluatedModel) -> ModeChoice:
-    """New pieces are to be learnt, whatever else is."""
-    rows = vocab_extension.of_pieces(model.agent.model.state_dict(), len(model.agent.dict))
-    # tied ones by one of their names
-    names = {t.data_ptr(): name for name, t in reversed(list(rows.items()))}
-    return dataclasses.replace(choice, tune=",".join([tune, *names.values()]))
-
-
-def _part(plan: training.Plan, work: UpdateContext, limits: comparison.Limits) -> float:
+def _part(
+    plan: training.Plan,
+    trained: training.ModelFile,
+    work: UpdateContext,
+    limits: comparison.Limits,
+) -> float:
     """How much of what was learnt is kept: as much as the old skill bears, on validation."""
     judged = [data for data in work.old if len(data.examples["valid"]) >= gate.MIN_EXAMPLES]
     if not judged:
         return 1.0
 
-    def chosen() -> float:
+    def chosen(folder: str) -> float:
         for part in weight_interpolation.PARTS:
-            weight_interpolation.put(plan.live, plan.candidate, part)
-            candidate = EvaluatedModel(work.opt, plan.candidate)
+            made = _part_of(plan, trained, part, work.cache)
+            candidate = EvaluatedModel(work.opt, made.path, made.content, work.cache)
             checks = [
                 check
                 for data in judged
-                for check in comparison.on_validation(
-                    work, candidate, part, data, limits[data.name]
-                )
+                for check in comparison.on_validation(work, candidate, data, limits[data.name])
             ]
             lost = [check for check in checks if check.result != gate.PASS]
             if not lost:
                 break
             say(f"{part:.0%} of what was learnt, on validation data: {lost[0].reason}")
-        say(f"the candidate has {part:.0%} of what was learnt")
         return part
 
-    return float(work.kept.plain("part", chosen))
+    inputs = {
+        "live": plan.live.content,
+        "trained": trained.content,
+        "retained": [[data.name, data.content["valid"], limits[data.name]] for data in judged],
+        "examples": work.settings.examples,
+        "confidence": work.settings.limits.confidence,
+        "fewest": work.settings.limits.min_examples,
+    }
+    part = work.cache.get(PART, inputs, chosen)
+    say(f"the candidate has {part:.0%} of what was learnt")
+    return part
+
+
+def _part_of(
+    plan: training.Plan, trained: training.ModelFile, part: float, cache: StepCache
+) -> training.ModelFile:
+    """The model that is part of the way; all of it is what was trained."""
+    if part == 1.0:
+        return trained
+    inputs = {"start": plan.live.content, "trained": trained.content, "part": part}
+    path = os.path.join(cache.place(PART_OF, inputs), training.MODEL)
+
+    def put(folder: str) -> str:
+        weight_interpolation.put(plan.live.path, trained.path, part, path)
+        return content_of(path, f"{path}.opt")
+
+    return training.ModelFile(path, cache.get(PART_OF, inputs, put))
 
 
 def _choosing_metric(work: UpdateContext) -> str:
-    found = metrics_of(work.kept.measured("live-update-train", list))
+    found = metrics_of(work.model.measure(work.update, "train", LOOKED_AT))
     return next(name for name in gate.PREFERRED if name in found)
 
 
@@ -133,6 +201,6 @@ def _replayed(work: UpdateContext) -> list[Data]:
         contexts = {normal(pair[0].context) for pair in wrong}
         if contexts:
             say(f"{len(contexts)} old questions of {data.short} are put right: not replayed")
-            data = without(work.opt, data, contexts, work.data_folder)
+            data = without(work.opt, data, contexts, work.cache.data_folder)
         kept.append(data)
     return kept

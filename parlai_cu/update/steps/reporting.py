@@ -1,15 +1,13 @@
 """What an update tells: on the terminal as it goes on, in its report when it is done."""
 
-import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
-from parlai_cu.types import Verdict
 from parlai_cu.update import report
 from parlai_cu.update.choice import ModeChoice
 from parlai_cu.update.diagnosis import Diagnosis
 from parlai_cu.update.steps.data import Data
 from parlai_cu.update.steps.settings import UpdateContext
+from parlai_cu.update.update_report import UpdateReport
 
 # contradictory pairs
 _LISTED = 10
@@ -22,7 +20,7 @@ def say(text: str) -> None:
 
 def choice_made(
     work: UpdateContext, live: str, diagnosis: Diagnosis, choice: ModeChoice
-) -> dict[str, Any]:
+) -> UpdateReport:
     """
     Say what was diagnosed and chosen; the beginning of the report.
 
@@ -32,46 +30,31 @@ def choice_made(
     :param choice: how it is learnt
     """
     say(report.choice_text(choice, diagnosis, _LISTED))
-    return {
-        "task": work.settings.task,
-        "retained": list(work.settings.retained),
-        "live": live,
-        "seed": work.settings.seed,
-        "data": [_data(data) for data in work.tasks],
-        "diagnosis": report.plain(diagnosis, _LISTED),
-        "choice": dataclasses.asdict(choice),
-        "training": [],
-        "replies": [],
-        "version": None,
-        "promoted": False,
-    }
+    return UpdateReport(
+        task=work.settings.task,
+        retained=list(work.settings.retained),
+        live=live,
+        seed=work.settings.seed,
+        data=[_data(data) for data in work.tasks],
+        diagnosis=report.plain(diagnosis, _LISTED),
+        choice=choice,
+        confidence=work.settings.limits.confidence,
+    )
 
 
-def verdict(
-    work: UpdateContext, about: dict[str, Any], found: Verdict, seconds: Mapping[str, float]
-) -> dict[str, Any]:
-    """
-    Say what came of it, and write the report.
-
-    :param work: what all steps work with
-    :param about: the report without its end
-    :param found: what the gate decided
-    :param seconds: that each step took
-    :return: the report
-    """
-    about = {
-        **about,
-        "verdict": dataclasses.asdict(found),
-        "confidence": work.settings.limits.confidence,
-        "seconds": {name: round(value, 1) for name, value in seconds.items()},
-    }
-    work.kept.write("report.json", about)
-    path = work.kept.write_text("report.html", report.html(about))
-    say(report.verdict_text(about))
+def written(folder: str, about: UpdateReport) -> UpdateReport:
+    """Say what came of an update, and write its report into a folder; the report."""
+    path = about.write(folder)
+    say(report.verdict_text(about.plain()))
     say(f"report: {path}")
     return about
 
 
 def _data(data: Data) -> dict[str, Any]:
     count = {split: len(examples) for split, examples in data.examples.items()}
-    return {"name": data.name, "own_splits": data.own_splits, **count}
+    return {
+        "name": data.name,
+        "own_splits": data.own_splits,
+        "content": data.fingerprint,
+        **count,
+    }

@@ -1,5 +1,9 @@
-"""The life of an update, step by step; what is done is kept beside the report, and not repeated."""
+"""The life of an update, step by step; what is done is remembered by what went in."""
 
+import dataclasses
+import hashlib
+import inspect
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -8,27 +12,46 @@ from typing import Any
 from parlai.core.opt import Opt
 from parlai.utils.io import PathManager
 
+from parlai_cu import files
 from parlai_cu.agents import model_files
 from parlai_cu.errors import DataError, UsageError
 from parlai_cu.types import NOT_ENOUGH_DATA, Verdict
 from parlai_cu.update import knowledge, report, safety
 from parlai_cu.update.choice import KB, NOTHING, ModeChoice, check_mode, choose
 from parlai_cu.update.diagnosis import Diagnosis, diagnose, leaked
-from parlai_cu.update.steps import comparison, learning, reporting, vocab_extension
+from parlai_cu.update.step_cache import Step, StepCache, content_of, key_of
+from parlai_cu.update.steps import comparison, learning, reporting, training, vocab_extension
 from parlai_cu.update.steps.data import Data, prepare
-from parlai_cu.update.steps.evaluation import EvaluatedModel, Measured
+from parlai_cu.update.steps.evaluation import EvaluatedModel
 from parlai_cu.update.steps.reporting import say
-from parlai_cu.update.steps.settings import UpdateContext, UpdateSettings
-from parlai_cu.update.steps.step_cache import StepCache
+from parlai_cu.update.steps.settings import LOOKED_AT, UpdateContext, UpdateSettings
 from parlai_cu.update.two_sample import tf_idf
+from parlai_cu.update.update_report import UpdateReport
 from parlai_cu.versions.facts import snapshot_now
 from parlai_cu.versions.store import VersionStore
 
-# of update and old data, to look at before anything is learnt
-_LOOKED_AT = 200
+# of update and old data, whose gradients are compared
 _GRADIENTS = 64
 # replies in the report
 _SHOWN = 20
+_STEPS = "steps"
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """
+    What the gate made of a candidate.
+
+    :param verdict: with all checks
+    :param replies: before and after, those that changed most first
+    """
+
+    verdict: Verdict
+    replies: list[dict[str, Any]]
+
+
+DIAGNOSIS: Step[Diagnosis] = Step("diagnosis", Diagnosis)
+VERDICT: Step[Judged] = Step("verdict", Judged)
 
 
 class Update:
@@ -55,53 +78,70 @@ class Update:
         self.live = live
         self.live_file = self.store.model_file(live)
         self.seconds: dict[str, float] = {}
-        self.kept = StepCache(settings.folder(live))
+        self.cache = StepCache(os.path.join(settings.updates_folder, _STEPS), say)
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> UpdateReport:
         """
         Do all of it; the report.
 
         :raises DataError: when the update holds test data of what is to be retained, or nothing
         """
         settings = self.settings
-        say(f"{settings.task} for {self.live}; report and work in {self.kept.folder}")
+        say(f"{settings.task} for {self.live}")
         update, old = self._timed("reading", self._read)
-        model = EvaluatedModel(self.opt, self.live_file)
-        work = UpdateContext(
-            settings, self.opt, self.user_checks, self.kept, self.live_file, model, update, old
-        )
+        model = EvaluatedModel(self.opt, self.live_file, self._live_content(), self.cache)
+        work = UpdateContext(settings, self.opt, self.user_checks, self.cache, model, update, old)
+        folder = settings.report_folder(self.live, key_of(VERDICT, _read_by(work)))
+        with files.translate_errors(folder):
+            os.makedirs(folder, exist_ok=True)
         diagnosis = self._timed("diagnosis", lambda: self._diagnose(work))
         choice = choose(diagnosis, settings.mode, settings.kb is not None)
         about = reporting.choice_made(work, self.live, diagnosis, choice)
         if choice.mode == NOTHING or settings.dry_run:
             verdict = Verdict(NOT_ENOUGH_DATA, ("nothing was trained: " + choice.reason,))
-            return reporting.verdict(work, about, verdict, self.seconds)
-        answers = comparison.held_out(work, model, "live")
+            about = dataclasses.replace(about, verdict=verdict, seconds=self.seconds)
+            return reporting.written(folder, about)
         # before the training: what cannot be gated is not worth it
+        answers = comparison.held_out(work, model, "live")
         limits = comparison.limits_of(work, answers, choice)
         facts = self._knowledge(work, choice, diagnosis)
-        about["training"] = self._timed(
+        learnt = self._timed(
             "training", lambda: learning.learn(work, choice, diagnosis, facts, limits)
         )
-        candidate = EvaluatedModel(
-            self.opt, work.model_file("candidate"), facts.candidate_uri if facts else None
-        )
-        verdict, pairs = self._timed(
+        judged = self._timed(
             "gate",
-            lambda: comparison.judge(work, candidate, answers, limits, choice, diagnosis),
+            lambda: self._judge(work, learnt.model, facts, answers, limits, choice, diagnosis),
         )
-        about["replies"] = report.most_changed(pairs, _SHOWN)
-        about["metrics"] = [dict(check) for check in verdict.checks]
+        made = learnt.model
         if facts is not None:
-            facts.settle(work.model_file("candidate"))
-        about["version"] = self._keep(work, verdict, choice, facts)
-        if verdict.accepted and settings.promote:
-            about["promoted"] = self._promote(about["version"], facts)
-        return reporting.verdict(work, about, verdict, self.seconds)
+            made = training.settle(made, facts.settled_uri, self.cache)
+        version = self._add(work, made, judged.verdict, choice, facts, folder)
+        promoted = judged.verdict.accepted and settings.promote
+        if promoted:
+            self._promote(version, facts)
+        self.cache.tidy()
+        return reporting.written(
+            folder,
+            dataclasses.replace(
+                about,
+                training=learnt.runs,
+                replies=judged.replies,
+                version=version,
+                promoted=promoted,
+                verdict=judged.verdict,
+                seconds=self.seconds,
+            ),
+        )
+
+    def _live_content(self) -> str:
+        """Weights, settings and dictionary of the live version, and the state of its facts."""
+        version = self.store.get(self.live)
+        held = sorted((name, file.sha256) for name, file in version.files.items())
+        told = [version.content, held, snapshot_now(self.store, self.live)]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def _read(self) -> tuple[Data, list[Data]]:
-        folder = os.path.join(self.kept.folder, "data")
-        seed = self.settings.seed
+        folder, seed = self.cache.data_folder, self.settings.seed
         update = prepare(self.opt, self.settings.task, folder, seed)
         old = [prepare(self.opt, t, folder, seed, "--retain-task") for t in self.settings.retained]
         self._refuse_leak(update, old)
@@ -119,23 +159,18 @@ class Update:
                 )
 
     def _diagnose(self, work: UpdateContext) -> Diagnosis:
+        kb = self.settings.kb
+        inputs = {**_read_by(work), "kb": kb and [kb, knowledge.snapshot_of(kb)]}
+        return self.cache.get(DIAGNOSIS, inputs, lambda _: self._look(work))
+
+    def _look(self, work: UpdateContext) -> Diagnosis:
         model, update, old = work.model, work.update, work.old
-        replied = self.kept.measured(
-            "live-update-train",
-            lambda: model.measure(update.task, "train:evalmode", _LOOKED_AT),
-        )
-        known: list[Measured] = []
-        for i, data in enumerate(old):
-            known += self.kept.measured(
-                f"live-old{i}-train",
-                lambda data=data: model.measure(data.task, "train:evalmode", _LOOKED_AT),
-            )
+        replied = model.measure(update, "train", LOOKED_AT)
+        known = [m for data in old for m in model.measure(data, "train", LOOKED_AT)]
         cosine = None
         if old:
             tasks = ",".join(data.task for data in old)
-            cosine = self.kept.plain(
-                "gradients", lambda: model.gradient_cosine(update.task, tasks, _GRADIENTS)
-            )
+            cosine = model.gradient_cosine(update.task, tasks, _GRADIENTS)
         return diagnose(
             update.examples["train"],
             [m.replied for m in replied],
@@ -160,34 +195,69 @@ class Update:
         uri = self.settings.kb or served or knowledge.default_uri(self.settings.versions)
         held = diagnosis.in_kb is not None and diagnosis.in_kb >= 0.9
         facts = [] if held else knowledge.facts_of(work.update.examples["train"])
-        return knowledge.CandidateFacts(uri, facts, self.kept.folder)
+        return knowledge.CandidateFacts(uri, facts, self.cache)
 
-    def _keep(
+    def _judge(
         self,
         work: UpdateContext,
+        made: training.ModelFile,
+        facts: knowledge.CandidateFacts | None,
+        answers: comparison.Answers,
+        limits: comparison.Limits,
+        choice: ModeChoice,
+        diagnosis: Diagnosis,
+    ) -> Judged:
+        settings = self.settings
+        inputs = {
+            **_read_by(work),
+            "candidate": made.content,
+            "mode": choice.mode,
+            "limits": limits,
+            "gate": dataclasses.asdict(settings.limits),
+            "examples": settings.examples,
+            "slower": settings.max_slower,
+            "checks": [[n, _source(c)] for n, c in zip(settings.checks, self.user_checks)],
+            "contradictions": len(diagnosis.contradictions),
+        }
+
+        def judge(folder: str) -> Judged:
+            kb = facts.candidate_uri if facts else None
+            candidate = EvaluatedModel(self.opt, made.path, made.content, self.cache, kb)
+            verdict, pairs = comparison.judge(work, candidate, answers, limits, choice, diagnosis)
+            return Judged(verdict, report.most_changed(pairs, _SHOWN))
+
+        return self.cache.get(VERDICT, inputs, judge)
+
+    def _add(
+        self,
+        work: UpdateContext,
+        made: training.ModelFile,
         verdict: Verdict,
         choice: ModeChoice,
         facts: knowledge.CandidateFacts | None,
+        folder: str,
     ) -> str:
         """Put the candidate among the versions, whatever the verdict; its id."""
-        known = self.kept.read("version.json")
-        if known is not None and known["decision"] == verdict.decision:
-            return str(known["id"])
-        version = self.store.add(
-            work.model_file("candidate"),
-            mode=choice.mode,
-            parent=self.live,
-            metrics={row["name"]: row.get("candidate") for row in verdict.checks},
-            verdict=verdict,
-            data=work.update.fingerprint(),
-            seed=self.settings.seed,
-            kb_snapshot=facts.snapshot if facts else snapshot_now(self.store, self.live),
-            note=f"report: {os.path.join(self.kept.folder, 'report.html')}",
-        )
-        self.kept.write("version.json", {"id": version.id, "decision": verdict.decision})
-        return version.id
+        told = [work.update.fingerprint, made.content, self.live, dataclasses.asdict(verdict)]
+        key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+        with self.cache.locked(f"version-{key}"):
+            # the versions themselves are the memory: one that was pruned is added again
+            for known in self.store.list():
+                if known.data.get("update") == key:
+                    return known.id
+            return self.store.add(
+                made.path,
+                mode=choice.mode,
+                parent=self.live,
+                metrics={row["name"]: row.get("candidate") for row in verdict.checks},
+                verdict=verdict,
+                data={**work.update.record(), "update": key},
+                seed=self.settings.seed,
+                kb_snapshot=facts.snapshot if facts else snapshot_now(self.store, self.live),
+                note=f"report: {os.path.join(folder, 'report.html')}",
+            ).id
 
-    def _promote(self, version: str, facts: knowledge.CandidateFacts | None) -> bool:
+    def _promote(self, version: str, facts: knowledge.CandidateFacts | None) -> None:
         now = self.store.channel(self.settings.channel)
         # somebody else's version went live meanwhile: promote() says so, and no fact is published
         snapshot = None
@@ -201,11 +271,29 @@ class Update:
                 why=self.settings.task,
                 kb_snapshot=snapshot or snapshot_now(self.store, version),
             )
-        return True
 
     def _timed(self, name: str, work: Callable[[], Any]) -> Any:
         say(f"-- {name}")
         started = time.monotonic()
         found = work()
-        self.seconds[name] = time.monotonic() - started
+        self.seconds[name] = round(time.monotonic() - started, 1)
         return found
+
+
+def _read_by(work: UpdateContext) -> dict[str, Any]:
+    """What every step of an update reads: the live model and all data."""
+    return {
+        "live": work.model.content,
+        "update": [work.update.task, work.update.fingerprint],
+        "retained": [[data.name, data.fingerprint] for data in work.old],
+        "seed": work.settings.seed,
+    }
+
+
+def _source(check: Callable) -> str | None:
+    """Fingerprint of the file that a user's check stands in."""
+    try:
+        path = inspect.getsourcefile(inspect.unwrap(check))
+    except TypeError:
+        return None
+    return content_of(path) if path and os.path.isfile(path) else None

@@ -11,9 +11,12 @@ from typing import Any
 from parlai.core.opt import Opt
 
 from parlai_cu.update import gate, safety
+from parlai_cu.update.step_cache import StepCache
 from parlai_cu.update.steps.data import Data
 from parlai_cu.update.steps.evaluation import EvaluatedModel
-from parlai_cu.update.steps.step_cache import StepCache
+
+# examples of update and of old data, to look at before anything is learnt
+LOOKED_AT = 200
 
 UserCheck = Callable[[Sequence[safety.Pair]], Any]
 
@@ -34,7 +37,7 @@ class UpdateSettings:
     :param promote: go live when accepted
     :param channel: which channel is updated
     :param training: more flags for ``parlai train_model``
-    :param out: folder of the report and of what is kept on the way
+    :param out: folder of the report
     :param seed: of splits and training
     :param max_slower: allowed ratio of the latencies: times as many seconds a reply
     :param dry_run: end after diagnosis and choice
@@ -56,18 +59,24 @@ class UpdateSettings:
     max_slower: float = safety.MAX_SLOWER
     dry_run: bool = False
 
-    def key(self, live: str) -> str:
-        """What the work on a live version depends on: the same command finds its work again."""
-        told = [live, self.task, *self.retained, self.mode, self.kb, *self.training, self.seed]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
+    @property
+    def updates_folder(self) -> str:
+        """Of all updates of the directory: what they have done, and their reports."""
+        where = self.versions
+        return "updates" if "://" in where else os.path.abspath(where).rstrip("/") + ".updates"
 
-    def folder(self, live: str) -> str:
-        """Of the report, and of what is kept on the way; ``live``: the version in service."""
+    def report_folder(self, live: str, content: str) -> str:
+        """
+        Of the report.
+
+        :param live: id of the version in service
+        :param content: fingerprint of the data
+        """
         if self.out:
             return os.path.abspath(self.out)
-        where = self.versions
-        where = "updates" if "://" in where else os.path.abspath(where).rstrip("/") + ".updates"
-        return os.path.join(where, f"{live.split('-')[0]}-{self.key(live)}")
+        told = [live, self.task, *self.retained, self.mode, self.kb, *self.training, self.seed]
+        key = hashlib.sha256(json.dumps([*told, content]).encode()).hexdigest()[:8]
+        return os.path.join(self.updates_folder, f"{live.split('-')[0]}-{key}")
 
 
 @dataclass(frozen=True)
@@ -78,9 +87,8 @@ class UpdateContext:
     :param settings: of the command
     :param opt: where data lies and which device, as ParlAI read it
     :param user_checks: those that the settings name
-    :param kept: what was found out so far, in the folder of the report
-    :param live_file: file of the model in service
-    :param model: that model
+    :param cache: what was done so far
+    :param model: the one in service
     :param update: the update's data
     :param old: the retained tasks; may be none
     """
@@ -88,8 +96,7 @@ class UpdateContext:
     settings: UpdateSettings
     opt: Opt
     user_checks: Sequence[UserCheck]
-    kept: StepCache
-    live_file: str
+    cache: StepCache
     model: EvaluatedModel
     update: Data
     old: Sequence[Data]
@@ -98,12 +105,3 @@ class UpdateContext:
     def tasks(self) -> tuple[Data, ...]:
         """The update, then what is retained."""
         return (self.update, *self.old)
-
-    @property
-    def data_folder(self) -> str:
-        """Where examples are written."""
-        return os.path.join(self.kept.folder, "data")
-
-    def model_file(self, name: str) -> str:
-        """Where a model that the update makes is put: ``candidate``, or one on the way to it."""
-        return os.path.join(self.kept.folder, name, "model")

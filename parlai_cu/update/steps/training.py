@@ -1,30 +1,34 @@
 """
 The candidate, trained by the stock ``parlai train_model``: its flags, its run, its curves.
 
-Interrupted, the same command goes on from the last checkpoint; finished, it is not repeated.
+Interrupted, the same training goes on from the last checkpoint; finished, it is not repeated.
 """
 
+import glob
 import json
 import math
 import os
 import shlex
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from parlai.core.opt import Opt
 from parlai.scripts.train_model import TrainModel
 
-from parlai_cu import checkpoints, files
-from parlai_cu.agents import base_agent, episodes, model_files
+from parlai_cu import checkpoints
+from parlai_cu.agents import base_agent, model_files
 from parlai_cu.agents.episodes import Episode
 from parlai_cu.agents.kb_augmented import flags as kb_flags
 from parlai_cu.agents.kb_augmented.kb_augmented import RECORD as KB_RECORD
 from parlai_cu.errors import UsageError
 from parlai_cu.update.choice import DISTIL, KB, STYLE, TUNE, ModeChoice
-from parlai_cu.update.steps.data import Data, context_of
+from parlai_cu.update.step_cache import Step, StepCache, content_of
+from parlai_cu.update.steps.data import Data, context_of, files_named, write
+from parlai_cu.update.steps.reporting import say
 from parlai_cu.update.steps.validating import validations_told
+from parlai_cu.update.update_report import TrainingRun
 from parlai_cu.update.wording import Example, stated_values
 
 BATCH = 32
@@ -39,7 +43,37 @@ REPLAY_SHARE, REPLAY_SIZE = 0.5, 1000
 SOFT_SHARE = 0.83
 # of a change of style what is old is the old style: enough of it to keep the content
 STYLE_REPLAY_SHARE = 0.25
-_DONE = ".done"
+# where a model stands in a step's folder
+MODEL = "model"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """
+    A model on the way to the candidate.
+
+    :param path: of its weights
+    :param content: fingerprint of it, and of the state of a knowledge base that it asks
+    """
+
+    path: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """
+    What is remembered of a training.
+
+    :param content: fingerprint of the model
+    :param run: its command and curves
+    """
+
+    content: str
+    run: TrainingRun
+
+
+TRAINING: Step[Trained] = Step("training", Trained)
 
 
 @dataclass(frozen=True)
@@ -48,8 +82,7 @@ class Plan:
     What is to be trained.
 
     :param choice: the mode and the selection
-    :param live: the live model's file
-    :param candidate: ``-mf`` of the candidate
+    :param live: the model that training begins from
     :param update: the update's data
     :param old: the retained tasks, to be replayed; may be none
     :param width: numbers that stand for one token in the live model (elements of its hidden states)
@@ -60,8 +93,7 @@ class Plan:
     """
 
     choice: ModeChoice
-    live: str
-    candidate: str
+    live: ModelFile
     update: Data
     old: Sequence[Data]
     width: int
@@ -72,7 +104,7 @@ class Plan:
 
 
 def flags(plan: Plan) -> list[str]:
-    """The words after ``parlai train_model``."""
+    """The words after ``parlai train_model``, but for ``-mf``."""
     share = _replay_share(plan)
     count = len(plan.update.examples["train"])
     seen = min(max(_EPOCHS * count, _FEWEST_SEEN), _MOST_SEEN)
@@ -80,9 +112,9 @@ def flags(plan: Plan) -> list[str]:
     # a width of 160 wants 5e-4, of 256 about 3e-4, of 1024 less than 1e-4
     rate = min(5e-4, 0.08 / plan.width)
     if TUNE in plan.choice.mode:
-        words = ["-m", TUNE, "--init-model", plan.live, "--tune", plan.choice.tune or "*"]
+        words = ["-m", TUNE, "--init-model", plan.live.path, "--tune", plan.choice.tune or "*"]
     else:
-        words = ["-m", DISTIL, "--teacher-model", plan.live]
+        words = ["-m", DISTIL, "--teacher-model", plan.live.path]
     words += ["-t", plan.update.task, *_defence(plan, share)]
     best = "min" if plan.metric in ("ppl", "loss", "mean_loss", "rank") else "max"
     tasks = ",".join([plan.update.task, *(data.task for data in plan.old)])
@@ -93,35 +125,47 @@ def flags(plan: Plan) -> list[str]:
     words += ["--short-final-eval", "true", "--seed", str(plan.seed)]
     if plan.generates:
         words += ["--skip-generation", "true"]
-    return [*words, *plan.more, "-mf", plan.candidate]
+    return [*words, *plan.more]
 
 
-def train(plan: Plan, options: list[str]) -> dict[str, Any]:
+def train(plan: Plan, options: list[str], cache: StepCache) -> tuple[ModelFile, TrainingRun]:
     """
-    Run it, or go on with it; what it came to.
+    Run it, or go on with it; the model, and what it came to.
 
     :param plan: what and how
     :param options: of the command: where data lies, which device
-    :return: the command and its learning curves
+    :param cache: of what was done
     """
+    read = {data.task: data.fingerprint for data in (plan.update, *plan.old)}
+    read |= files_named(plan.more)
     tasks = [data.short for data in (plan.update, *plan.old)]
-    return _run(flags(plan), plan.candidate, options, tasks)
+    return _run(flags(plan), {"live": plan.live.content, **read}, options, tasks, cache)
 
 
 def _run(
-    words: list[str], candidate: str, options: list[str], tasks: Sequence[str]
-) -> dict[str, Any]:
-    command = f"parlai train_model {shlex.join(words)}"
-    done = candidate + _DONE
-    if not os.path.exists(done):
-        print(f"$ {command}", flush=True)
+    words: list[str],
+    read: Mapping[str, str],
+    options: list[str],
+    tasks: Sequence[str],
+    cache: StepCache,
+) -> tuple[ModelFile, TrainingRun]:
+    inputs = {"command": words, "read": dict(read)}
+    path = os.path.join(cache.place(TRAINING, inputs), MODEL)
+
+    def run(folder: str) -> Trained:
+        command = f"parlai train_model {shlex.join([*words, '-mf', path])}"
+        say(f"$ {command}")
         with validations_told(tasks):
-            TrainModel.main(*words, *options)
-        files.write_text(done, shlex.join(words))
-    return {"command": command, **curves(candidate)}
+            TrainModel.main(*words, "-mf", path, *options)
+        for left in glob.glob(glob.escape(path) + ".checkpoint*"):
+            os.unlink(left)
+        return Trained(content_of(path, f"{path}.opt"), TrainingRun(command, **curves(path)))
+
+    found = cache.get(TRAINING, inputs, run)
+    return ModelFile(path, found.content), found.run
 
 
-def curves(model_file: str) -> dict[str, Any]:
+def curves(model_file: str) -> dict[str, list[dict[str, float]]]:
     """
     Loss in training and metrics of validation, step by step.
 
@@ -182,7 +226,7 @@ def gate_data(
     folder: str,
     holds: Callable[[Sequence[Example]], bool],
     most: int = 1500,
-) -> str | None:
+) -> Data:
     """
     A task that teaches the knowledge gate: is this a turn for the facts?
 
@@ -194,13 +238,12 @@ def gate_data(
     :param folder: where files go
     :param holds: whether questions are entries of the base
     :param most: how many examples that are a yes, of each split
-    :return: the task, or None without any retained data
+    :raises UsageError: without retained turns
     """
     skill = [data for data in old if not holds(data.examples["train"])]
     if not skill:
-        return None
+        raise UsageError(f"--mode {KB}: the gate learns from retained turns; give --retain-task")
     facts = [update, *(data for data in old if data not in skill)]
-    os.makedirs(folder, exist_ok=True)
     parts: dict[str, list[Episode]] = {}
     # the stock loop ends with a test: on validation data, as the test data is the gate's
     for split, name in (("train", "train"), ("valid", "valid"), ("valid", "test")):
@@ -212,61 +255,108 @@ def gate_data(
             for label, examples in (("yes", yes), ("no", no))
             for e in examples
         ]
-    return episodes.store_splits(os.path.join(folder, "gate"), parts, "the knowledge gate")
+    return write("knowledge gate", parts, folder)
 
 
-def gate_flags(plan: Plan, model: str, kb: str, task: str | None) -> list[str]:
+def gate_flags(plan: Plan, model: str, kb: str, task: str) -> list[str]:
     """
-    The words after ``parlai train_model`` that teach the gate on top of a model.
+    The words after ``parlai train_model`` that teach the gate on top of a model, but for ``-mf``.
 
     :param plan: what is trained
     :param model: that the gate is put on top of
     :param kb: URI of the base
     :param task: of :func:`gate_data`
-    :raises UsageError: without retained turns
     """
-    if task is None:
-        raise UsageError(f"--mode {KB}: the gate learns from retained turns; give --retain-task")
     words = ["-m", KB, "--init-model", model, "--kb", kb, "--kb-gate", "classifier"]
     words += ["--kb-gate-threshold", "auto", "-t", task, "-eps", "4", "-veps", "1"]
     words += ["-vmt", "accuracy", "-vmm", "max", "-bs", "32", "--short-final-eval", "true"]
-    return [*words, "--seed", str(plan.seed), "-mf", plan.candidate]
+    return [*words, "--seed", str(plan.seed)]
 
 
 def with_knowledge(
-    plan: Plan, model: str, kb: str, task: str | None, options: list[str]
-) -> dict[str, Any]:
+    plan: Plan,
+    model: ModelFile,
+    kb: tuple[str, str],
+    data: Data,
+    options: list[str],
+    cache: StepCache,
+) -> tuple[ModelFile, TrainingRun]:
     """
     Put a knowledge base beside a model, behind a gate that learns when to ask it.
 
     :param plan: what is trained
     :param model: the live model, or a candidate that learnt the update
-    :param kb: URI of the base with the update's facts
-    :param task: of :func:`gate_data`
+    :param kb: URI and state of the base with the update's facts
+    :param data: of :func:`gate_data`
     :param options: of the command: where data lies, which device
+    :param cache: of what was done
     """
-    return _run(gate_flags(plan, model, kb, task), plan.candidate, options, ["knowledge gate"])
+    uri, state = kb
+    read = {"model": model.content, "kb": state, data.task: data.fingerprint}
+    words = gate_flags(plan, model.path, uri, data.task)
+    found, run = _run(words, read, options, ["knowledge gate"], cache)
+    return ModelFile(found.path, f"{found.content} {state}"), run
 
 
-def keep_knowledge(live: str, candidate: str) -> None:
+KNOWLEDGE_KEPT: Step[str] = Step("knowledge-kept", str)
+
+
+def keep_knowledge(live: ModelFile, trained: ModelFile, cache: StepCache) -> ModelFile:
     """
-    Let a candidate answer with the knowledge base of the live model, behind its gate.
+    A candidate that answers with the knowledge base of the live model, behind its gate.
 
     Only the weights below were trained; the knowledge base, its gate and its flags are taken over.
 
-    :param live: file of the model in service, a ``kb_augmented``
-    :param candidate: file of the candidate; becomes a ``kb_augmented`` as well
+    :param live: the model in service, a ``kb_augmented``
+    :param trained: what was trained
+    :param cache: of what was done
     """
-    states, above = (checkpoints.load(path) for path in (candidate, live))
-    opt, live_opt = Opt.load(f"{candidate}.opt"), Opt.load(f"{live}.opt")
-    ours = base_agent.names_added(kb_flags.add)
-    opt.update({name: live_opt[name] for name in ours if name in live_opt})
-    opt.update(model=live_opt["model"], base_agent=live_opt["base_agent"])
-    if KB_RECORD in above:
-        states[KB_RECORD] = {**above[KB_RECORD], "resume_point": None}
-    with model_files.written_whole(candidate) as staged:
-        opt.save(f"{staged}.opt")
-        torch.save(states, staged)
+    inputs = {"live": live.content, "trained": trained.content}
+    path = os.path.join(cache.place(KNOWLEDGE_KEPT, inputs), MODEL)
+
+    def put(folder: str) -> str:
+        states, above = (checkpoints.load(model.path) for model in (trained, live))
+        opt, live_opt = Opt.load(f"{trained.path}.opt"), Opt.load(f"{live.path}.opt")
+        ours = base_agent.names_added(kb_flags.add)
+        opt.update({name: live_opt[name] for name in ours if name in live_opt})
+        opt.update(model=live_opt["model"], base_agent=live_opt["base_agent"])
+        opt["dict_file"] = f"{path}.dict"
+        if KB_RECORD in above:
+            states[KB_RECORD] = {**above[KB_RECORD], "resume_point": None}
+        with model_files.written_whole(path) as staged:
+            model_files.copy_beside(trained.path, staged)
+            opt.save(f"{staged}.opt")
+            torch.save(states, staged)
+        return content_of(path, f"{path}.opt")
+
+    return ModelFile(path, cache.get(KNOWLEDGE_KEPT, inputs, put))
+
+
+SETTLED: Step[str] = Step("settled", str)
+
+
+def settle(model: ModelFile, uri: str, cache: StepCache) -> ModelFile:
+    """
+    A model that was gated on a copy of a knowledge base, naming the one in service.
+
+    :param model: the candidate
+    :param uri: of the knowledge base in service
+    :param cache: of what was done
+    """
+    inputs = {"model": model.content, "kb": uri}
+    path = os.path.join(cache.place(SETTLED, inputs), MODEL)
+
+    def put(folder: str) -> str:
+        opt = Opt.load(f"{model.path}.opt")
+        opt.update(kb=uri, dict_file=f"{path}.dict")
+        opt.get("override", {}).pop("kb", None)
+        with model_files.written_whole(path) as staged:
+            model_files.copy_beside(model.path, staged)
+            opt.save(f"{staged}.opt")
+            shutil.copyfile(model.path, staged)
+        return content_of(path, f"{path}.opt")
+
+    return ModelFile(path, cache.get(SETTLED, inputs, put))
 
 
 def run_options(opt: Opt) -> list[str]:

@@ -6,9 +6,7 @@ copy of the unknown one, which it was until then: on anything that was said so f
 answers as before.
 """
 
-import hashlib
 import os
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -62,39 +60,34 @@ def _spells_by_pieces(dictionary: Any) -> bool:
     )
 
 
-def widen(agent: Any, model_file: str, pieces: Sequence[str], folder: str) -> str:
+def widen(agent: Any, model_file: str, pieces: Sequence[str], target: str) -> bool:
     """
-    The same model with more pieces in its dictionary; the old ones keep their numbers.
+    Write the same model with more pieces in its dictionary; the old ones keep their numbers.
 
     :param agent: the model, loaded
     :param model_file: its file, which is only read
     :param pieces: of :func:`missing_pieces`
-    :param folder: where the wider model is put
-    :return: its file; the given one where the model cannot be widened
+    :param target: file of the wider model
+    :return: whether the model can be widened
     """
     if not pieces:
-        return model_file
+        return False
     more = "".join(f"{escape(piece)}\t1\n" for piece in pieces)
-    # by what was added: a dictionary of other pieces is never taken for this one's
-    target = os.path.join(folder, f"model-{hashlib.sha256(more.encode()).hexdigest()[:8]}")
     size, unknown = len(agent.dict), agent.dict[agent.dict.unk_token]
-    if not os.path.exists(target):
-        states = checkpoints.load(model_file)
-        wider = _wider(states.get("model") or {}, size, unknown, len(pieces))
-        if wider is None:
-            return model_file
-        os.makedirs(folder, exist_ok=True)
-        with model_files.written_whole(target) as staged:
-            for ending in (".dict", ".dict.codecs", ".dict.opt"):
-                if os.path.exists(f"{model_file}{ending}"):
-                    shutil.copyfile(f"{model_file}{ending}", f"{staged}{ending}")
-            with open(f"{staged}.dict", "a", encoding="utf-8") as f:
-                f.write(more)
-            opt = Opt.load(f"{model_file}.opt")
-            opt["dict_file"] = f"{target}.dict"
-            opt.save(f"{staged}.opt")
-            torch.save({**states, "model": wider}, staged)
-    return target if _loads(agent, target, size + len(pieces)) else model_file
+    states = checkpoints.load(model_file)
+    wider = _wider(states.get("model") or {}, size, unknown, len(pieces))
+    if wider is None:
+        return False
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with model_files.written_whole(target) as staged:
+        model_files.copy_beside(model_file, staged)
+        with open(f"{staged}.dict", "a", encoding="utf-8") as f:
+            f.write(more)
+        opt = Opt.load(f"{model_file}.opt")
+        opt["dict_file"] = f"{target}.dict"
+        opt.save(f"{staged}.opt")
+        torch.save({**states, "model": wider}, staged)
+    return _loads(agent, target, size + len(pieces))
 
 
 def of_pieces(states: dict[str, Any], size: int) -> dict[str, torch.Tensor]:

@@ -6,39 +6,37 @@ that began as one keep most of what was learnt and of what was known. On an upda
 Schema-Guided Dialogue three quarters of the way kept 88 % of the gain at 39 % of the forgetting.
 """
 
-import os
-import shutil
 from typing import Any
 
 import torch
+from parlai.core.opt import Opt
 
-from parlai_cu import checkpoints, files
+from parlai_cu import checkpoints
+from parlai_cu.agents import model_files
 
 # how much of what was learnt; the first that keeps the old skill is taken
 PARTS = (1.0, 0.75, 0.5)
-_WHOLE = ".whole"
 
 
-def put(start: str, candidate: str, part: float) -> None:
+def put(start: str, trained: str, part: float, target: str) -> None:
     """
-    Let a candidate go part of the way from where its training began.
-
-    What was trained is kept beside it, so that another part can be put in its place.
+    Write the model that is part of the way from where a training began to where it ended.
 
     :param start: file of the model that training began from
-    :param candidate: file of the candidate, whose weights are written
+    :param trained: file of the model that was trained
     :param part: from 0, the start, to 1, all that was learnt
+    :param target: file of the model that is written
     """
-    whole = candidate + _WHOLE
-    if not os.path.exists(whole):
-        if part == 1.0:
-            return  # nothing was taken from it yet
-        with files.whole(whole) as aside:
-            shutil.copyfile(candidate, aside)
-    trained = checkpoints.load(whole)
-    trained["model"] = between(checkpoints.load(start)["model"], trained["model"], part)
-    with files.whole(candidate) as aside:
-        torch.save(trained, aside)
+    states = checkpoints.load(trained)
+    if part != 1.0:
+        states["model"] = between(checkpoints.load(start)["model"], states["model"], part)
+    opt = Opt.load(f"{trained}.opt")
+    with model_files.written_whole(target) as staged:
+        model_files.copy_beside(trained, staged)
+        opt["dict_file"] = f"{target}.dict"
+        opt.get("override", {}).pop("dict_file", None)
+        opt.save(f"{staged}.opt")
+        torch.save(states, staged)
 
 
 def between(start: dict[str, Any], trained: dict[str, Any], part: float) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def test_the_same_seed_splits_the_same(opt: Opt, tmp_path: Path) -> None:
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
     )
     assert one.examples == two.examples != other.examples
-    assert one.fingerprint() == two.fingerprint() != other.fingerprint()
+    assert one.fingerprint == two.fingerprint != other.fingerprint
 
 
 def test_splits_of_its_own_are_kept(opt: Opt, tmp_path: Path) -> None:
@@ -69,8 +69,8 @@ def test_answers_after_other_questions(opt: Opt, tmp_path: Path) -> None:
     """The same answers in the same order, each after the question of a different answer."""
     found = [Example(f"q{i}?", f"a{i % 3}", ("before",)) for i in range(9)]
     own, other = (
-        task_data.examples(task_data.read(opt, task, "test"))
-        for task in task_data.swapped(found, str(tmp_path / "not" / "there"))
+        task_data.examples(task_data.read(opt, data.task, "test"))
+        for data in task_data.swapped(found, str(tmp_path / "not" / "there"))
     )
     assert [e.label for e in own] == [e.label for e in other] and len(own) > 4
     right = {f"before\n{e.text}": e.label for e in found}
@@ -115,3 +115,37 @@ def test_a_path_that_task_names_cannot_hold(opt: Opt, tmp_path: Path) -> None:
     task = write(tmp_path / "new.jsonl", [f"line {i}" for i in range(9)])
     with pytest.raises(DataError, match="cannot hold a path"):
         task_data.prepare(opt, task, str(tmp_path / "a:b"), seed=0)
+
+
+def served(opt: Opt, task: str) -> str:
+    """The fingerprint of a task's training data."""
+    return task_data.content_of_episodes(task_data.read(opt, task, "train:evalmode"))
+
+
+def test_the_fingerprint_is_of_what_is_served(opt: Opt, tmp_path: Path) -> None:
+    """A line more, another answer, another field: another fingerprint; another name: the same."""
+    lines = [f"line {i}" for i in range(40)]
+    task = write(tmp_path / "new.jsonl", lines)
+    first = served(opt, task)
+    other = write(tmp_path / "other.jsonl", lines)
+    assert served(opt, other) == first
+    write(tmp_path / "new.jsonl", [*lines, "one more"])
+    assert served(opt, task) != first
+    changed = (tmp_path / "other.jsonl").read_text().replace("re: line 39", "re: line 40")
+    (tmp_path / "other.jsonl").write_text(changed)
+    assert served(opt, other) != first
+
+
+def test_files_of_a_command_are_read(tmp_path: Path) -> None:
+    """As a value, inside a task, by the beginning of their names, in a folder."""
+    for name in ("a.json", "b_train.jsonl", "c/d"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    words = ["--init-opt", f"{tmp_path}/a.json", "-lr", "1e-4", "--note", "and/or"]
+    words.append(f"jsonfile:jsonfile_datapath={tmp_path}/b:jsonfile_datatype_extension=true")
+    found = task_data.files_named([*words, f"{tmp_path}/c"])
+    assert sorted(found) == [str(tmp_path / name) for name in ("a.json", "b_train.jsonl", "c/d")]
+    (tmp_path / "c" / "d").write_text("another")
+    assert task_data.files_named([f"{tmp_path}/c"]) != {
+        name: content for name, content in found.items() if name.endswith("d")
+    }

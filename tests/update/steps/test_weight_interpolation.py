@@ -14,8 +14,10 @@ def test_part_of_what_was_learnt(tmp_path: Path) -> None:
     candidate = write_model(tmp_path / "c" / "model", change(tiny_model(), by=0.5), epochs=3)
     before, whole = loaded(start)["model"], loaded(candidate)
     for part in (0.75, 0.5, 1.0, 0.0):
-        weight_interpolation.put(start, candidate, part)
-        found = loaded(candidate)
+        (tmp_path / f"{part}").mkdir()
+        target = str(tmp_path / f"{part}" / "model")
+        weight_interpolation.put(start, candidate, part, target)
+        found = loaded(target)
         assert found["epochs"] == 3 and list(found["model"]) == list(whole["model"])
         for name, tensor in found["model"].items():
             if name == "layers.3.weight":
@@ -23,8 +25,9 @@ def test_part_of_what_was_learnt(tmp_path: Path) -> None:
                 assert torch.isclose(moved, torch.tensor(0.5 * part), atol=1e-6)
             else:
                 assert torch.equal(tensor, before[name])
-    weight_interpolation.put(start, candidate, 1.0)
-    after = loaded(candidate)["model"]
+    after = loaded(str(tmp_path / "1.0" / "model"))["model"]
+    assert all(torch.equal(tensor, whole["model"][name]) for name, tensor in after.items())
+    after = loaded(candidate)["model"]  # what was trained is as it was
     assert all(torch.equal(tensor, whole["model"][name]) for name, tensor in after.items())
 
 
@@ -36,10 +39,11 @@ def test_tied_tensors_stay_one(tmp_path: Path) -> None:
         model.embedding.weight += 1.0  # type: ignore[operator,union-attr]
     candidate = write_model(tmp_path / "c" / "model", model)
     size = Path(candidate).stat().st_size
-    weight_interpolation.put(start, candidate, 0.5)
-    found = loaded(candidate)["model"]
+    target = str(tmp_path / "half")
+    weight_interpolation.put(start, candidate, 0.5, target)
+    found = loaded(target)["model"]
     assert found["embedding.weight"].data_ptr() == found["head.weight"].data_ptr()
-    assert Path(candidate).stat().st_size < size + 2000
+    assert Path(target).stat().st_size < size + 2000
 
 
 def test_what_cannot_be_between_is_what_was_trained() -> None:
