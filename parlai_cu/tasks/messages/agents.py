@@ -36,7 +36,8 @@ class MessagesTeacher(FixedDialogTeacher):
 
     def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
         super().__init__(Opt({**opt, "mutators": None}), shared)
-        self.id = opt["task"]
+        # by its file: tasks of one id share their metrics
+        self.id = "/".join(str(opt.get("messages_path") or opt["task"]).split(os.sep)[-2:])
         if shared:
             self.episodes: list[list[Message]] = shared["episodes"]
         else:
