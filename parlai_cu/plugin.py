@@ -125,6 +125,7 @@ REPAIRS = {
         "parlai.core.teachers",
         "parlai.scripts.eval_model",
     ),
+    "stream_lengths": ("parlai.core.teachers",),
     "ranker_candidates": ("parlai.core.torch_ranker_agent",),
     "gpt2_cache": ("parlai.agents.hugging_face.gpt2",),
     "gpt2_buffers": ("parlai.agents.hugging_face.gpt2",),

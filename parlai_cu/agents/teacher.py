@@ -109,7 +109,9 @@ class Teacher:
     def agent(self) -> TorchAgent:
         """The agent, loaded when first asked for, in evaluation mode."""
         stat = os.stat(self.model_file)
-        key = (os.path.realpath(self.model_file), stat.st_mtime_ns, str(self._overrides))
+        # by all that a write changes: the time of the last one can be set
+        written = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        key = (os.path.realpath(self.model_file), written, str(self._overrides))
         agent = _LOADED.get(key)
         if agent is None:
             agent = self._load()

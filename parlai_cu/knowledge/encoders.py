@@ -5,6 +5,7 @@ What makes the vectors is a model of sentence-transformers, named as there: a fo
 """
 
 import functools
+import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -27,6 +28,31 @@ class Encoder(Protocol):
         :return: array of float32, [texts, size], each row of length 1
         """
         ...
+
+
+# what is asked of an encoder to know it again; numbers of two machines differ by less than that
+_KNOWN_BY = "What is it about?"
+_NOISE = 0.01
+
+
+def signature(encoder: Encoder) -> str:
+    """What an encoder makes of one text: it is known by that, not by its name."""
+    (vector,) = encoder.encode([_KNOWN_BY])
+    return json.dumps([round(float(number), 4) for number in vector])
+
+
+def made_with(encoder: Encoder, kept: str) -> bool:
+    """
+    Whether vectors were made by this encoder.
+
+    :param encoder: as it is now
+    :param kept: the :func:`signature` of what made them; empty where none was kept
+    """
+    if not kept:
+        return True
+    (vector,) = encoder.encode([_KNOWN_BY])
+    before = numpy.asarray(json.loads(kept), dtype=numpy.float32)
+    return before.shape == vector.shape and bool(numpy.abs(before - vector).max() < _NOISE)
 
 
 @functools.lru_cache(maxsize=2)

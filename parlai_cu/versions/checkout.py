@@ -14,13 +14,15 @@ from parlai_cu import checkpoints, files
 from parlai_cu.errors import VersionsError
 from parlai_cu.versions import tensors
 from parlai_cu.versions.records import Version
-from parlai_cu.versions.storage import Storage, translate_errors
+from parlai_cu.versions.storage import Storage, file_hash, translate_errors
 
 MODEL, DELTA, CONTENTS = "model", "delta.safetensors", "contents.json"
 # deltas upon deltas; then a full model follows
 MAX_DEPTH = 10
-# what the cache remembers of its files
+# what the cache remembers of its files: their hashes
 _SEEN = "seen.json"
+# device and inode -> (what a write changes, hash) of files that this process read
+_hashed: dict[tuple[int, int], tuple[Any, str]] = {}
 
 Part = Callable[[Version, str], str]
 Find = Callable[[str], Version]
@@ -130,7 +132,7 @@ def _fill(folder: str, version: Version, part: Part, find: Find) -> None:
             shutil.copyfile(source, target)
     else:
         _apply(version, target, part, find)
-    seen = {name: _stamp(os.path.join(folder, name)) for name in os.listdir(folder)}
+    seen = {name: _hash(os.path.join(folder, name)) for name in os.listdir(folder)}
     write_json(os.path.join(folder, _SEEN), seen)
 
 
@@ -152,17 +154,26 @@ def _compare(version: Version, held: dict[str, torch.Tensor], frame: Any) -> Non
 
 
 def _is_whole(folder: str) -> bool:
-    """Whether the cache has the version, with no file changed since it was put there."""
+    """
+    Whether the cache has the version, each file with the hash it was put there with.
+
+    A file that was read once in this process and not written since is not read again.
+    """
     try:
         with open(os.path.join(folder, _SEEN)) as f:
             seen = json.load(f)
         return bool(seen) and all(
-            _stamp(os.path.join(folder, name)) == stamp for name, stamp in seen.items()
+            _hash(os.path.join(folder, name)) == expected for name, expected in seen.items()
         )
     except (OSError, ValueError):
         return False
 
 
-def _stamp(path: str) -> Any:
+def _hash(path: str) -> str:
     status = os.stat(path)
-    return [status.st_size, status.st_mtime_ns]
+    file = (status.st_dev, status.st_ino)
+    # the last is the time of any change, which nobody can set
+    stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    if file not in _hashed or _hashed[file][0] != stamp:
+        _hashed[file] = stamp, file_hash(path)
+    return _hashed[file][1]

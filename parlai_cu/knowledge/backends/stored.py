@@ -31,7 +31,7 @@ from parlai_cu.knowledge.backends.store import (
     row_of,
     said_of,
 )
-from parlai_cu.knowledge.encoders import Encoder, load_encoder
+from parlai_cu.knowledge.encoders import Encoder, load_encoder, made_with, signature
 from parlai_cu.knowledge.fusion import reciprocal_ranks
 from parlai_cu.knowledge.question import Question, ask
 from parlai_cu.knowledge.words import stem
@@ -68,7 +68,8 @@ class StoredFacts:
         self._lock = threading.RLock()
         # made by the variant when first needed, and again after it was let go of
         self._connection: Any = None
-        # encoders that could not be loaded were told of
+        # encoders that are those that made the vectors; those that cannot be used were told of
+        self._known: set[str] = set()
         self._told: set = set()
         # names of things, up to a change of a database
         self._aliases, self._named_until = Aliases(), ("", 0)
@@ -184,11 +185,25 @@ class StoredFacts:
         if not name or name in self._told:
             return None
         try:
-            return load_encoder(name)
+            encoder = load_encoder(name)
+            if not self._made_with(encoder, state):
+                raise KnowledgeError(
+                    f"--kb-encoder {name} is another one than made the vectors: run parlai "
+                    "knowledge_base encode again"
+                )
+            return encoder
         except KnowledgeError as error:
             self._told.add(name)
             _logger.warning("%s: facts are found by their words alone: %s", self.name, error)
             return None
+
+    def _made_with(self, encoder: Encoder, state: Mapping[str, str]) -> bool:
+        """Whether this encoder made the vectors; asked once of each."""
+        if encoder.name not in self._known:
+            if not made_with(encoder, state.get("encoder_signature", "")):
+                return False
+            self._known.add(encoder.name)
+        return True
 
     def get(self, fact_id: str) -> Evidence | None:
         """The fact of that id, valid today or not; None if there is none."""
@@ -359,11 +374,16 @@ class StoredFacts:
         """
         encoder = load_encoder(name) if name else None
         with self._writable() as store:
-            if state_of(store).get("encoder", "") != name:
-                store.execute("DELETE FROM state WHERE name = 'encoder'")
-                store.make_vectors(len(encoder.encode(["size"])[0]) if encoder else 0)
-                if encoder:
-                    store.execute("INSERT INTO state VALUES ('encoder', ?)", (name,))
+            state = state_of(store)
+            same = state.get("encoder", "") == name
+            if not same or (encoder and not self._made_with(encoder, state)):
+                store.execute("DELETE FROM state WHERE name IN ('encoder', 'encoder_signature')")
+                known = signature(encoder) if encoder else "[]"
+                store.make_vectors(len(json.loads(known)))
+                for what, value in (("encoder", name), ("encoder_signature", known)):
+                    if encoder:
+                        store.execute("INSERT INTO state VALUES (?, ?)", (what, value))
+                self._known = {name}
         while encoder:
             with self._writable() as store:
                 rows = store.execute(
@@ -385,8 +405,13 @@ class StoredFacts:
     @contextlib.contextmanager
     def _writing(self, action: str) -> Iterator["Change"]:
         with self._writable() as store:
-            name = state_of(store).get("encoder", "")
-            change = Change(store, action, load_encoder(name) if name else None)
+            state = state_of(store)
+            encoder = load_encoder(state["encoder"]) if state.get("encoder") else None
+            if encoder and not self._made_with(encoder, state):
+                encoder = (
+                    None  # those of one text made by two say nothing: until they are made anew
+                )
+            change = Change(store, action, encoder)
             yield change
             change.finish()
 

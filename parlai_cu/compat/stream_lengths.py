@@ -1,0 +1,69 @@
+"""
+ParlAI counts a stream's examples once, whatever stands in its file by now.
+
+Seen with ParlAI 1.7.2 and ``-dt train:stream``: the count stands in ``data.jsonl.lengths`` beside
+the data; lines that are added later do not count, so that epochs end too early or too late. Beside
+data that cannot be written the command ends with PermissionError.
+Goes when: never; ParlAI is archived.
+
+Beside the count stands of what it is (``.lengths.of``); another one is counted anew.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+from typing import Any
+
+
+def needed() -> str | None:
+    """Why the repair is active."""
+    return "ParlAI keeps the length of a stream by the file's name"
+
+
+def after(module: Any) -> None:
+    """Count anew what has changed (parlai.core.teachers)."""
+    stock = module.StreamDialogData.load_length
+
+    @functools.wraps(stock)
+    def load_length(self: Any) -> tuple[int, int]:
+        files = self.datafile if isinstance(self.datafile, tuple) else (self.datafile,)
+        kept = self.length_datafile or f"{files[0]}.lengths"
+        if not all(isinstance(path, str) and os.path.isfile(path) for path in files):
+            return tuple(stock(self))  # type: ignore[return-value]
+        content = _digest(files)
+        if os.path.exists(kept) and _read(f"{kept}.of") != content:
+            with contextlib.suppress(OSError):
+                os.unlink(kept)
+        if not os.access(os.path.dirname(os.path.abspath(kept)), os.W_OK):
+            return _count(self)
+        try:
+            counted = stock(self)
+            with open(f"{kept}.of", "w", encoding="ascii") as f:
+                f.write(content)
+        except OSError:
+            return _count(self)
+        return int(counted[0]), int(counted[1])
+
+    module.StreamDialogData.load_length = load_length
+
+
+def _count(stream: Any) -> tuple[int, int]:
+    episodes = [len(each) for each in stream._read_episode(stream.data_loader(stream.datafile))]
+    return len(episodes), sum(episodes)
+
+
+def _digest(files: tuple[str, ...]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        with open(path, "rb") as f:
+            digest.update(hashlib.file_digest(f, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as f:
+            return f.read()
+    except (OSError, ValueError):
+        return ""
