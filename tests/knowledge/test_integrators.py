@@ -110,7 +110,8 @@ def test_facts_as_models_are_trained_to_read_them() -> None:
     )
     assert prompt.written(FACTS, "fields") == ("", "", "")
     assert prompt.fields(FACTS) == {
-        "knowledge": "Lion __knowledge__ Parking is free.\n __knowledge__ Parking is at the back.",
+        "knowledge": "Lion __knowledge__ Parking is free.\n"
+        " __knowledge__ Parking is at the back.\n",
         "checked_sentence": "Parking is free.",
         "title": "Lion",
     }
@@ -123,7 +124,7 @@ def test_facts_as_models_are_trained_to_read_them() -> None:
         ("transformer/generator", {}, True, "marked"),
         ("transformer/generator", {"prepend_gold_knowledge": True}, False, "marked"),
         ("projects:wizard_of_wikipedia:generator/end2end", {}, True, "fields"),
-        ("projects.wizard_of_wikipedia.generator.agents:TwoStageAgent", {}, True, "marked"),
+        ("projects.wizard_of_wikipedia.generator.agents:TwoStageAgent", {}, True, "fields"),
     ],
 )
 def test_the_format_that_fits(agent: str, settings: Any, markers: bool, expected: str) -> None:

@@ -299,7 +299,8 @@ def _not_vectorizing(agent: Any) -> Iterator[None]:
 
     ParlAI puts the whole history into each: that of n turns would take n times as long as the last.
     """
-    if type(agent).observe is not TorchAgent.observe:
+    classes = (c for c in type(agent).__mro__ if not c.__module__.startswith("parlai_cu."))
+    if next(c for c in classes if "observe" in vars(c)) is not TorchAgent:
         # it may want them for something else
         yield
         return

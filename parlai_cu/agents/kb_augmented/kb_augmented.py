@@ -26,6 +26,7 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.torch_agent import Batch
 from parlai.core.torch_ranker_agent import TorchRankerAgent
+from parlai.utils.misc import warn_once
 
 from parlai_cu import checkpoints
 from parlai_cu.agents import deployed_model, model_files, updating_agent
@@ -36,6 +37,7 @@ from parlai_cu.agents.kb_augmented.gate_training import NEEDED, NOT_NEEDED, Gate
 from parlai_cu.agents.kb_augmented.label_linking import MeantFacts
 from parlai_cu.agents.kb_augmented.model_view import ModelView
 from parlai_cu.agents.kb_augmented.rank_judging import FIRST, RankJudging
+from parlai_cu.agents.kb_augmented.shown_facts import FactReader
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.errors import KnowledgeError, UsageError
 from parlai_cu.knowledge.answer_fields import narrowed
@@ -54,7 +56,7 @@ _REMEMBERED = 400_000
 _NO_BASE = "-m kb_augmented needs --init-model MODEL (the deployed ParlAI model) or -mf MODEL"
 
 
-class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
+class KBAugmentedAgent(FactReader, FusingSearch, GateTraining, RankJudging, UpdatingAgent):
     """
     A deployed model's own agent, with facts outside its weights.
 
@@ -326,6 +328,7 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
             answers = self.ranker.answers(self._meant(turn), ranked[0])
             decision = dataclasses.replace(decision, query=answers)
             self.global_metrics.add("kb_abstained", AverageMetric(int(not answers)))
+        used: list[Evidence] = []
         if not decision.query:
             reply = view.message()
         else:
@@ -334,10 +337,30 @@ class KBAugmentedAgent(FusingSearch, GateTraining, RankJudging, UpdatingAgent):
             text = self.integrator.integrate(turn, best, view)
             reply = view.last if view.last is not None else self.empty_reply()
             reply.force_set("text", text)
-            reply["knowledge"] = [_provenance(evidence) for evidence in best]
+            used = self._used(best, text, view)
+            if used:
+                reply["knowledge"] = [_provenance(fact) for fact in used]
+            if len(used) < len(best):
+                unused = [_provenance(fact) for fact in best if fact not in used]
+                reply["knowledge_not_used"] = unused
         reply["kb_gate"] = dataclasses.asdict(decision)
-        self.global_metrics.add("kb_used", AverageMetric(int(decision.query)))
+        self.global_metrics.add("kb_used", AverageMetric(int(bool(used))))
         return reply
+
+    def _used(self, best: list[Evidence], text: str, view: ModelView) -> list[Evidence]:
+        """Those of the facts given to the integrator that had a part in the reply."""
+        if self.opt["kb_integrate"] == "rerank":
+            return [fact for fact in best if fact.text == text]
+        if view.shown is None:
+            return best
+        if not view.shown.read:
+            warn_once(
+                f"--kb-integrate {self.opt['kb_integrate']}: {self.opt['base_agent']} does not "
+                "read the facts that it is shown: they were not in the tensors of its call. Its "
+                "replies are its own, and say so (knowledge_not_used); what --kb-integrate answer "
+                "and append say need not be read"
+            )
+        return [fact for fact in best if fact in view.shown.read]
 
     def _meant(self, turn: Turn) -> Turn:
         """In the words of the knowledge base, where there are ``--kb-synonyms``."""

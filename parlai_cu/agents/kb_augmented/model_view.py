@@ -10,6 +10,7 @@ from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from parlai.core.torch_ranker_agent import TorchRankerAgent
 
 from parlai_cu.agents.kb_augmented.fusing import Fusing
+from parlai_cu.agents.kb_augmented.shown_facts import OBSERVED, SHOWN, ShownFacts
 from parlai_cu.errors import UsageError
 from parlai_cu.knowledge.integrators import prompt
 from parlai_cu.types import Evidence
@@ -29,6 +30,8 @@ class ModelView:
     def __init__(self, agent: Any, observation: Message, act: Any, alone: Any) -> None:
         self.agent, self.observation, self._act, self._alone = agent, observation, act, alone
         self.last: Message | None = None
+        # the facts that the last reply was to be made of, where the model was to read them
+        self.shown: ShownFacts | None = None
         self._own: Message | None = None
 
     def reply(self, knowledge: Sequence[Evidence] = ()) -> str:
@@ -39,8 +42,8 @@ class ModelView:
         """The whole act of the reply."""
         if not knowledge:
             if self._own is None:
-                self._own = self._act([self.observation])[0]
-            self.last = self._own
+                self._own = self._act([self._fresh()])[0]
+            self.last, self.shown = self._own, None
         else:
             self.last = self._act([self._with_knowledge(knowledge)])[0]
         return self.last
@@ -50,7 +53,7 @@ class ModelView:
         rows = [self._labelled(text) for text in told]
         self.agent.fusing = Fusing(self.agent, rows, told, shares, weight)
         try:
-            self.last = self._alone([self.observation])[0]
+            self.last = self._alone([self._fresh()])[0]
         finally:
             self.agent.fusing = None
         return str(self.last.get("text") or "")
@@ -112,6 +115,10 @@ class ModelView:
             batch = batch.to(0 if agent.opt["gpu"] == -1 else agent.opt["gpu"])
         return batch
 
+    def _fresh(self) -> Message:
+        """The observation; what an agent writes into it in one call is not there in the next."""
+        return Message({**self.observation})
+
     def _copy(self, **changes: Any) -> Message:
         kept: dict[str, Any] = {
             name: value
@@ -121,8 +128,13 @@ class ModelView:
         return Message({**kept, **changes})
 
     def _with_knowledge(self, knowledge: Sequence[Evidence]) -> Message:
-        """The turn with knowledge before its context; both are cut to what the model can read."""
-        agent, context = self.agent, self.observation["text_vec"]
+        """
+        The turn with knowledge in its fields and before its context.
+
+        Knowledge and context are cut to what the model can read.
+        """
+        agent, seen = self.agent, self.observation[OBSERVED].again(prompt.fields(knowledge))
+        context = seen["text_vec"]
         if not torch.is_tensor(context):
             context = torch.tensor(list(context), dtype=torch.long)
         begin, middle, end = prompt.written(knowledge, self._format())
@@ -134,13 +146,11 @@ class ModelView:
             middle_vec = middle_vec[: max(room, 0)]
             context = context[-(limit - len(begin_vec + middle_vec + end_vec)) :]
         told = torch.tensor(begin_vec + middle_vec + end_vec, dtype=torch.long).to(context)
-        seen = Message({**self.observation})
         seen.force_set("text_vec", torch.cat([told, context]))
-        text = str(self.observation.get("full_text", ""))
+        text = str(seen.get("full_text", ""))
         seen.force_set("full_text", f"{begin}{middle}{end}\n{text}" if middle else text)
-        # it is what the gate and the integrator made of it
-        for name, value in prompt.fields(knowledge).items():
-            seen.force_set(name, value)
+        self.shown = ShownFacts(knowledge, self._fresh())
+        seen.force_set(SHOWN, self.shown)
         return seen
 
     def _format(self) -> str:

@@ -49,7 +49,9 @@ def fields(evidence: Sequence[Evidence]) -> dict[str, str]:
     """What the message has of it, in Wizard of Wikipedia's conventions; the best fact is chosen."""
     lines: list[str] = [f"{fact.entity} {BEGIN} {fact.text}" for fact in evidence]
     best = evidence[0]
-    return {"knowledge": "\n".join(lines), "checked_sentence": best.text, "title": best.entity}
+    # each line ends, as in that task: its ranker takes what stands before the last end
+    known = "".join(f"{line}\n" for line in lines)
+    return {"knowledge": known, "checked_sentence": best.text, "title": best.entity}
 
 
 def format_for(agent: str, settings: dict[str, object], knows_markers: bool) -> str:
@@ -60,8 +62,7 @@ def format_for(agent: str, settings: dict[str, object], knows_markers: bool) -> 
     :param settings: its options
     :param knows_markers: whether ``__knowledge__`` is in its dictionary
     """
-    # TwoStageAgent puts the fields into its text itself, when it observes: too early for us
-    if "wizard_of_wikipedia" in agent and "two" not in agent.lower():
+    if "wizard_of_wikipedia" in agent:
         return "fields"
     if settings.get("prepend_gold_knowledge") or knows_markers:
         return "marked"
