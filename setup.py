@@ -126,6 +126,10 @@ setup(
         "subword-nmt",  # --dict-tokenizer bpe
         "greenlet",  # a chat service's worlds, without a thread each
         "prometheus_client",
+        # tables and texts of any kind: workbooks, delimiters, encodings
+        "python-calamine",
+        "clevercsv",
+        "charset-normalizer",
     ],
     extras_require={
         # ParlAI with all its own pins; without these two bounds it does not resolve or start
@@ -133,6 +137,8 @@ setup(
         "huggingface": ["transformers"],
         # --kb graph:, sparql+..., sql+..., postgresql://
         "knowledge": ["rdflib", "sqlalchemy>=1.4", "rapidfuzz", "psycopg[binary]"],
+        # -t FILE: Parquet and saved Hugging Face datasets
+        "parquet": ["pyarrow"],
         # parlai knowledge_base encode
         "dense": ["sentence-transformers"],
         # parlai score_parameters: its pictures

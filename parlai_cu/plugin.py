@@ -70,6 +70,27 @@ INTEGRATORS = {
     "template": "parlai_cu.knowledge.integrators.template:Template",
 }
 
+# `-t FILE`: formats of conversations, in the order in which they are tried (`--format NAME`)
+DATA_FORMATS = {
+    "parlai_json": "parlai_cu.data.readers.parlai_json:ParlAIJson",
+    "parlai_text": "parlai_cu.data.readers.parlai_text:ParlAIText",
+    "fbdialog": "parlai_cu.data.readers.fbdialog:FbDialog",
+    "preference": "parlai_cu.data.readers.preference:PreferencePairs",
+    "chatwoot": "parlai_cu.data.readers.chatwoot:Chatwoot",
+    "telegram": "parlai_cu.data.readers.telegram:Telegram",
+    "openai": "parlai_cu.data.readers.openai:OpenAIMessages",
+    "sharegpt": "parlai_cu.data.readers.sharegpt:ShareGPT",
+    "alpaca": "parlai_cu.data.readers.alpaca:Alpaca",
+    "zendesk": "parlai_cu.data.readers.zendesk:Zendesk",
+    "intercom": "parlai_cu.data.readers.intercom:Intercom",
+    "freshdesk": "parlai_cu.data.readers.freshdesk:Freshdesk",
+    "rasa": "parlai_cu.data.readers.rasa:Rasa",
+    "messages": "parlai_cu.data.readers.message_rows:MessageRows",
+    "questions": "parlai_cu.data.readers.rows:QuestionRows",
+    "whatsapp": "parlai_cu.data.readers.whatsapp:WhatsApp",
+    "script": "parlai_cu.data.readers.script:Script",
+}
+
 # `parlai NAME`: modules whose import runs @register_script
 SCRIPTS = (
     "parlai_cu.scripts.doctor",
@@ -120,6 +141,8 @@ REPAIRS = {
         "parlai.core.worlds",
         "parlai.scripts.train_model",
     ),
+    # after misspelt_names, whose errors it completes
+    "file_tasks": ("parlai.core.loader", "parlai.core.params"),
     "data_errors": (
         "parlai.utils.conversations",
         "parlai.core.teachers",

@@ -1,0 +1,1 @@
+"""Conversations from the files that people keep, and a critical look at them."""

@@ -1,0 +1,217 @@
+"""Which column of a table is what: by its name, else by what it holds."""
+
+import functools
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+from parlai_cu.data.base import ReadOptions
+from parlai_cu.data.column_names import ACCEPTED, NAMES, REFUSED, RIGHT, SPLITS, WRONG
+from parlai_cu.errors import DataError, UsageError, nearest
+
+ROLES = tuple(role for role in NAMES if role not in ("correction", "id"))
+_LOOKED_AT = 200
+# a column of texts holds so many words in the mean
+_TEXT_WORDS = 2.5
+_ASKS = re.compile(r"[?？؟]\s*$")
+# names of roles that only what stands in the cells confirms
+_EXACT, _END, _BEGIN, _WITHIN = 4.0, 3.5, 3.0, 2.0
+Cells = Mapping[str, Sequence[str]]
+
+
+def plain(name: str) -> str:
+    """A name in lower case, without accents and marks: ``Right_Answer`` is ``right answer``."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    folded = unicodedata.normalize("NFKC", spaced).casefold()
+    letters = unicodedata.normalize("NFD", folded)
+    bare = "".join(letter for letter in letters if unicodedata.category(letter) != "Mn")
+    return " ".join(re.sub(r"[\W_]+", " ", bare).split())
+
+
+def find_columns(cells: Cells, options: ReadOptions, where: str) -> dict[str, str]:
+    """
+    The columns of a table by role.
+
+    :param cells: column -> what it holds
+    :param options: what the user says of it
+    :param where: the file, for messages
+    :return: role -> column
+    :raises UsageError: when a column that was named is not there
+    """
+    given = _given(cells, options, where)
+    left = {name: held for name, held in cells.items() if name not in given.values()}
+    found = _by_name(left, set(given))
+    found.update(given)
+    if "text" not in found or "speaker" not in found:
+        _by_content(cells, found)
+    return {role: found[role] for role in ROLES if role in found}
+
+
+def require(found: Mapping[str, str], cells: Cells, where: str) -> None:
+    """
+    Refuse a table of which question and reply are not known.
+
+    :param found: role -> column
+    :param cells: column -> what it holds
+    :param where: the file, for messages
+    :raises DataError: which says how to name them
+    """
+    missing = [role for role in ("question", "reply") if role not in found]
+    if missing:
+        known = "".join(f"; {role} = {name!r}" for role, name in found.items())
+        columns = ", ".join(repr(name) for name in cells)
+        raise DataError(
+            f"{where}: no column that is the {' or the '.join(missing)}; columns: {columns}"
+            f"{known}. Say which: --columns question=NAME,reply=NAME"
+        )
+
+
+def _given(cells: Cells, options: ReadOptions, where: str) -> dict[str, str]:
+    by_plain = {plain(name): name for name in cells}
+    found = {}
+    for role, name in options.columns:
+        column = name if name in cells else by_plain.get(plain(name))
+        if role not in ROLES:
+            close = nearest(role, ROLES) or ROLES
+            raise UsageError(f"--columns {role}={name}: expected one of {', '.join(close)}")
+        if column is None:
+            close = nearest(name, cells) or list(cells)
+            raise UsageError(
+                f"--columns {role}={name}: {where} has no such column; nearest: {', '.join(close)}"
+            )
+        found[role] = column
+    return found
+
+
+def _by_name(cells: Cells, taken: set[str]) -> dict[str, str]:
+    scored = []
+    for order, (name, held) in enumerate(cells.items()):
+        for role, score in _roles(name).items():
+            if role in taken or not _confirmed(role, held):
+                continue
+            # a name alone ("agent", "customer") is a reply or a question only where it holds texts
+            if role in ("question", "reply") and not is_text(held):
+                score -= 2
+            scored.append((-score, order, role, name))
+    found: dict[str, str] = {}
+    used: set[str] = set()
+    for negative, _, role, name in sorted(scored):
+        if role not in found and name not in used and -negative > 1:
+            found[role] = name
+            used.add(name)
+    return _settled(found, cells, taken)
+
+
+def _settled(found: dict[str, str], cells: Cells, taken: set[str]) -> dict[str, str]:
+    """Of a reply and its correction the first was wrong."""
+    correction = found.pop("correction", None)
+    if correction and "reply" not in taken:
+        if "reply" in found and "wrong" not in found and "wrong" not in taken:
+            found["wrong"] = found.pop("reply")
+        found["reply"] = correction
+    found.pop("id", None)
+    return found
+
+
+def _roles(name: str) -> dict[str, float]:
+    wanted = plain(name)
+    scores: dict[str, float] = {}
+    for role, names in _names().items():
+        score = max((_fit(wanted, one) for one in names), default=0.0)
+        if score:
+            scores[role] = score
+    reply = max(scores.get("reply", 0.0), scores.get("correction", 0.0), scores.get("text", 0.0))
+    if reply or scores.get("wrong"):
+        if _has(wanted, WRONG):
+            scores["wrong"] = max(reply, scores.get("wrong", 0.0)) + 1
+            scores.pop("reply", None)
+            scores.pop("correction", None)
+        elif _has(wanted, RIGHT) and reply:
+            scores["correction"] = reply + 1
+            scores.pop("reply", None)
+    return scores
+
+
+@functools.lru_cache(maxsize=1)
+def _names() -> dict[str, list[str]]:
+    return {role: [plain(one) for one in names.split("|")] for role, names in NAMES.items()}
+
+
+def _fit(wanted: str, name: str) -> float:
+    if wanted == name:
+        return _EXACT
+    if not name.isascii() and _no_spaces(name):
+        return _END if wanted.endswith(name) else _WITHIN if name in wanted else 0.0
+    if wanted.endswith(f" {name}"):
+        return _END
+    if wanted.startswith(f"{name} "):
+        return _BEGIN
+    return _WITHIN if f" {name} " in wanted else 0.0
+
+
+def _has(wanted: str, beginnings: Sequence[str]) -> bool:
+    """Whether a word of a name begins so; in scripts without spaces, whether it stands anywhere."""
+    for one in beginnings:
+        begin = plain(one)
+        if any(_begins(word, begin) for word in wanted.split()):
+            return True
+        if _no_spaces(begin) and begin in wanted:
+            return True
+    return False
+
+
+def _begins(word: str, begin: str) -> bool:
+    # short ones are whole words, or endings make them something else ("now", "bon")
+    return word == begin or (word.startswith(begin) and len(begin) > 3 and len(word) < 14)
+
+
+def _no_spaces(name: str) -> bool:
+    return any("\u3040" <= letter <= "\u9fff" for letter in name)
+
+
+def _confirmed(role: str, held: Sequence[str]) -> bool:
+    values = {cell.strip().casefold() for cell in held[:_LOOKED_AT] if cell.strip()}
+    if role == "split":
+        return bool(values) and values <= set(SPLITS)
+    if role in ("accepted", "private", "public"):
+        return values <= ACCEPTED | REFUSED
+    if role == "speaker":
+        return all(len(value) <= 80 for value in values)
+    if role == "language":
+        return all(len(value) <= 20 for value in values)
+    return True
+
+
+def is_text(held: Sequence[str]) -> bool:
+    """
+    Whether cells hold what people say: some words, or writing without spaces.
+
+    :param held: the cells of a column
+    """
+    cells = [cell for cell in held[:_LOOKED_AT] if cell.strip()]
+    if not cells:
+        return False
+    words = sum(len(cell.split()) + sum(_no_spaces(c) for c in cell) / 2 for cell in cells)
+    letters = sum(any(letter.isalpha() for letter in cell) for cell in cells)
+    return words / len(cells) >= _TEXT_WORDS and 2 * letters > len(cells)
+
+
+def _by_content(cells: Cells, found: dict[str, str]) -> None:
+    """Fill in question and reply, where what the columns hold leaves no choice."""
+    free = [n for n, held in cells.items() if n not in found.values() and is_text(held)]
+    if "question" not in found and free and ("reply" in found or len(free) == 2):
+        if "reply" in found and len(free) > 1:
+            asking = [name for name in free if _asking(cells[name]) >= 0.5]
+            free = asking if len(asking) == 1 else []
+        if free:
+            found["question"] = max(
+                free, key=lambda name: (_asking(cells[name]), -free.index(name))
+            )
+            free = [name for name in free if name != found["question"]]
+    if "reply" not in found and "question" in found and len(free) == 1:
+        found["reply"] = free[0]
+
+
+def _asking(held: Sequence[str]) -> float:
+    cells = [cell for cell in held[:_LOOKED_AT] if cell.strip()]
+    return sum(bool(_ASKS.search(cell)) for cell in cells) / max(1, len(cells))

@@ -1,0 +1,108 @@
+"""
+Tables of messages, one a row: exports of help desks and chats.
+
+Rows of a ticket are put in order of their time and joined to turns. Agents' private notes and
+events (assigned, closed) are left out.
+"""
+
+from parlai_cu.data.base import CONTEXT, Conversation, Reading, ReadOptions, Utterance
+from parlai_cu.data.cleaning import without_markup
+from parlai_cu.data.column_names import ACCEPTED, REFUSED, SPLITS
+from parlai_cu.data.columns import find_columns
+from parlai_cu.data.pauses import by_pauses
+from parlai_cu.data.readers.rows import Row, cells_of, in_order, is_flat, rows_of
+from parlai_cu.data.source import Source
+from parlai_cu.data.speakers import role_of
+
+_NOTES = ("note", "internal", "private", "whisper")
+_EVENTS = ("activity", "event", "assignment", "close", "open", "snoozed", "log", "system", "status")
+# Chatwoot: 0 came from the customer, 1 from the service, 2 is an event
+_DIRECTIONS = {"0": "incoming", "1": "outgoing", "2": "activity", "3": "template"}
+_YES = ACCEPTED - {"x"}
+
+
+class MessageRows:
+    """Conversation, speaker, text, time; without a conversation long silences part them."""
+
+    title = "messages, one a row"
+
+    def recognises(self, source: Source) -> bool:
+        """Whether it is a table, or flat records, of speaker and text without a question."""
+        if source.table is None and not is_flat(source):
+            return False
+        found = find_columns(cells_of(source), ReadOptions(), source.name)
+        pair = "question" in found and "reply" in found
+        return "text" in found and _speaker(found) is not None and not pair
+
+    def read(self, source: Source, options: ReadOptions) -> Reading:
+        """All conversations."""
+        cells = cells_of(source)
+        columns = find_columns(cells, options, source.name)
+        shown = (
+            "conversation",
+            "speaker",
+            "text",
+            "time",
+            "private",
+            "public",
+            "language",
+            "split",
+        )
+        said_as = {"speaker": columns["type"], **columns} if "type" in columns else columns
+        reading = Reading(columns={role: said_as[role] for role in shown if role in said_as})
+        known = set(columns.values())
+        unused = [name for name in cells if name not in known]
+        if unused:
+            reading.notes.append("columns that are not used: " + ", ".join(map(repr, unused)))
+        rows = [row for row in rows_of(source) if _taken(row, columns, reading)]
+        groups: dict[str, list[Row]] = {}
+        for row in rows:
+            groups.setdefault(row[1].get(columns.get("conversation", ""), ""), []).append(row)
+        for name, group in groups.items():
+            ordered = in_order(group, columns.get("time"))
+            said = [_said(row, columns) for row in ordered]
+            if "conversation" not in columns:
+                reading.conversations += by_pauses(source.name, said)
+                continue
+            split = SPLITS.get(group[0][1].get(columns.get("split", ""), "").casefold())
+            language = group[0][1].get(columns.get("language", "")) or None
+            reading.conversations.append(Conversation(name, said, group[0][0], split, language))
+        return reading
+
+
+def _speaker(columns: dict[str, str]) -> str | None:
+    return columns.get("speaker") or columns.get("type")
+
+
+def _taken(row: Row, columns: dict[str, str], reading: Reading) -> bool:
+    number, cells = row
+    kind = _kind(cells.get(columns.get("type", ""), ""))
+    private = cells.get(columns.get("private", ""), "").casefold() in _YES
+    hidden = cells.get(columns.get("public", ""), "").casefold() in REFUSED
+    if private or hidden or any(word in kind for word in _NOTES):
+        reading.leave_out("private notes of agents", [number])
+    elif kind and any(kind.split()[0] == word for word in _EVENTS):
+        reading.leave_out("events, not messages", [number])
+    elif not cells.get(columns["text"]):
+        reading.leave_out("no text", [number])
+    else:
+        return True
+    return False
+
+
+def _kind(text: str) -> str:
+    return _DIRECTIONS.get(text, text.casefold().replace("_", " ").strip())
+
+
+def _said(row: Row, columns: dict[str, str]) -> Utterance:
+    number, cells = row
+    kind = _kind(cells.get(columns.get("type", ""), ""))
+    speaker = cells.get(columns.get("speaker", ""), "") or kind
+    speaker = _DIRECTIONS.get(speaker, speaker)
+    role = role_of(speaker)
+    if not role and role_of(kind):  # a person's name, and incoming or outgoing
+        speaker, role = kind, role_of(kind)
+    if speaker.casefold() in ("system", "context"):
+        role = CONTEXT
+    time = cells.get(columns.get("time", ""), "")
+    return Utterance(speaker, without_markup(cells[columns["text"]]), number, role, time=time)

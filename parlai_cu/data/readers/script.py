@@ -1,0 +1,92 @@
+"""Scripts: ``Speaker: text``, a line each; a blank line or a rule begins another conversation."""
+
+import re
+from collections import Counter
+
+from parlai_cu.data.base import Conversation, Reading, ReadOptions, Utterance
+from parlai_cu.data.cleaning import tidy
+from parlai_cu.data.source import Source
+from parlai_cu.data.speakers import role_of
+
+_LINE = re.compile(
+    r"(?:[-*>]\s+)?(?:\[?\(?(?P<time>\d{1,2}:\d{2}(?::\d{2})?(?:\s?[AaPp][Mm])?)\)?\]?\s*[-–]?\s*)?"
+    r"\**(?P<who>[^\W\d_](?:[^:\n*|]{0,38}[^\s:*|])?)\**\s*[:：]\**\s*(?P<text>.*)"
+)
+_RULE = re.compile(r"\s*(?:[-=*_#~]{3,}.*|#+ .*)")
+# more speakers than this are no speakers, but words before a colon
+_MOST_SPEAKERS = 12
+
+
+class Script:
+    """Also with times, dashes or stars around names; a line without a speaker goes on."""
+
+    title = "a script"
+
+    def recognises(self, source: Source) -> bool:
+        """Whether most lines name one of few speakers."""
+        if source.table is not None or source.given is not None:
+            return False
+        lines = [ln.strip() for ln in source.text[:40_000].split("\n") if ln.strip()][:200]
+        spoken = [found["who"] for ln in lines if (found := _LINE.fullmatch(ln))]
+        counts = Counter(spoken)
+        known = any(role_of(who) for who in counts)
+        again = sum(count for count in counts.values() if count > 1)
+        if len(counts) < 2 or len(counts) > _MOST_SPEAKERS or 2 * len(spoken) < len(lines):
+            return False
+        return known or 2 * again >= len(spoken)
+
+    def read(self, source: Source, options: ReadOptions) -> Reading:
+        """All conversations."""
+        reading = Reading()
+        speakers = _speakers(source.text)
+        said: list[Utterance] = []
+        blank = False
+
+        def end() -> None:
+            if said:
+                line = said[0].line
+                reading.conversations.append(Conversation(str(line), list(said), line))
+                said.clear()
+
+        parted = _parted_by_blanks(source.text, speakers)
+        for number, line in enumerate(source.text.split("\n"), 1):
+            text = tidy(line)
+            if not text or _RULE.fullmatch(text):
+                if (text or parted) and (text or not blank):
+                    end()
+                blank = not text
+                continue
+            blank = False
+            found = _LINE.fullmatch(text)
+            if found and found["who"] in speakers:
+                if found["text"]:
+                    who, time = found["who"], found["time"] or ""
+                    said.append(Utterance(who, found["text"], number, role_of(who), time=time))
+                else:
+                    said.append(Utterance(found["who"], "", number, role_of(found["who"])))
+            elif said:
+                last = said.pop()
+                joined = f"{last.text} {text}".strip()
+                said.append(Utterance(last.speaker, joined, last.line, last.role, time=last.time))
+            else:
+                reading.leave_out("said before anybody is named", [number])
+        end()
+        for conversation in reading.conversations:
+            mute = [one.line for one in conversation.utterances if not one.text]
+            reading.leave_out("a speaker who says nothing", mute)
+        return reading
+
+
+def _speakers(text: str) -> set[str]:
+    """Who speaks more than once, or is known by the name."""
+    found = (_LINE.fullmatch(tidy(line)) for line in text.split("\n"))
+    counts = Counter(one["who"] for one in found if one)
+    return {who for who, count in counts.items() if count > 1 or role_of(who)}
+
+
+def _parted_by_blanks(text: str, speakers: set[str]) -> bool:
+    """Whether blank lines part conversations: not where one stands after nearly every line."""
+    lines = [tidy(line) for line in text.strip().split("\n")]
+    spoken = sum(bool((m := _LINE.fullmatch(line)) and m["who"] in speakers) for line in lines)
+    blanks = sum(not line and bool(before) for before, line in zip(lines, lines[1:]))
+    return 2 * blanks < spoken

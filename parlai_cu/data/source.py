@@ -1,0 +1,259 @@
+"""
+A file as readers see it: its text, its records (JSON, tables), its YAML, each read once.
+
+A workbook is several sources, one a sheet; a folder is several, one a file.
+"""
+
+import functools
+import json
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from parlai_cu.errors import DataError
+from parlai_cu.tabular.parquet import parquet_records
+from parlai_cu.tabular.table import PARQUET, Table, ending, is_table, read_tables
+from parlai_cu.tabular.text_file import DecodedText, read_text
+
+_YAML = (".yml", ".yaml")
+# where exports keep their list of records
+_LISTS = (
+    "conversations tickets chats data messages examples rows records items payload results dialogs "
+    "dialogues"
+).split()
+Record = tuple[int, dict[str, Any]]
+
+
+@dataclass
+class Source:
+    """
+    A file, or a part of one.
+
+    :param path: of the file
+    :param part: name of the sheet, where a file has several
+    :param split: ``train``, ``valid`` or ``test``, where the file's name says so
+    :param table: where it is one
+    :param given: records that were read before
+    """
+
+    path: str
+    part: str = ""
+    split: str | None = None
+    table: Table | None = None
+    given: list[Record] | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        short = os.path.basename(self.path.rstrip("/"))
+        return f"{short}, sheet {self.part!r}" if self.part else short
+
+    @functools.cached_property
+    def decoded(self) -> DecodedText | None:
+        """Text and encoding; None of what is no text file."""
+        if self.table is not None or self.given is not None:
+            return None
+        return read_text(self.path)
+
+    @property
+    def text(self) -> str:
+        """The text; empty of what is no text file."""
+        return self.decoded.text if self.decoded else ""
+
+    @property
+    def encoding(self) -> str | None:
+        """As Python calls it; None of what is no text file."""
+        if self.table is not None:
+            return self.table.encoding
+        return self.decoded.encoding if self.decoded else None
+
+    @functools.cached_property
+    def _json(self) -> tuple[list[Record], list[tuple[int, str]]]:
+        if self.given is not None:
+            return self.given, []
+        if self.table is not None:
+            return list(self.table.records()), list(self.table.left_out)
+        return json_records(self.text)
+
+    @property
+    def records(self) -> list[Record]:
+        """Objects of JSON or rows of a table, each with its line; empty of anything else."""
+        return self._json[0]
+
+    @property
+    def broken(self) -> list[tuple[int, str]]:
+        """Lines of JSON, or rows, that could not be read, and why."""
+        return self._json[1]
+
+    @functools.cached_property
+    def yaml(self) -> Any:
+        """
+        What a YAML file holds; None of anything else.
+
+        :raises DataError: when it is broken
+        """
+        if ending(self.path) not in _YAML or self.table is not None:
+            return None
+        import yaml  # type: ignore[import-untyped]
+
+        try:
+            return yaml.load(self.text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f", line {mark.line + 1}" if mark else ""
+            problem = getattr(error, "problem", None) or error
+            raise DataError(f"{self.path}{line}: not YAML ({problem})") from error
+
+    def keys(self) -> set[str]:
+        """Names that half of the first records have, at least."""
+        first = [record for _, record in self.records[:50]]
+        names = {name for record in first for name in record}
+        return {n for n in names if 2 * sum(n in record for record in first) >= len(first)}
+
+
+def sources_of(path: str) -> list[Source]:
+    """
+    A file in its parts: a workbook in its sheets.
+
+    :raises DataError: when it cannot be read
+    """
+    if not is_table(path):
+        return [Source(path)]
+    if ending(path) in PARQUET:
+        _, records = parquet_records(path)
+        return [Source(path, given=list(enumerate(records, 1)))]
+    tables = read_tables(path)
+    if len(tables) == 1:
+        return [Source(path, table=tables[0])]
+    return [Source(path, part=table.name, table=table) for table in tables]
+
+
+def json_records(text: str) -> tuple[list[Record], list[tuple[int, str]]]:
+    """
+    The objects of a JSON text: a list, JSON Lines, or an object that holds a list of them.
+
+    :return: the objects, each with its line; lines that are none, and why
+    """
+    begin = text.lstrip()[:1]
+    if begin == "[":
+        return _of_list(text)
+    if begin != "{":
+        return [], []
+    records: list[Record] = []
+    broken: list[tuple[int, str]] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.strip()
+        if line:
+            try:
+                found = json.loads(line)
+            except ValueError as error:
+                broken.append((number, f"not JSON ({getattr(error, 'msg', error)})"))
+                continue
+            if isinstance(found, dict):
+                records.append((number, found))
+            else:
+                broken.append((number, "no JSON object"))
+    if broken and len(broken) > len(records):  # one object over several lines, or several such
+        objects = _objects(text)
+        if objects:
+            records, broken = objects, []
+    return _unpacked(records, text), broken
+
+
+def _of_list(text: str) -> tuple[list[Record], list[tuple[int, str]]]:
+    decoder = json.JSONDecoder()
+    records: list[Record] = []
+    broken: list[tuple[int, str]] = []
+    at, line, counted = text.index("[") + 1, 1, 0
+    while True:
+        while at < len(text) and text[at] in " \t\n,":
+            at += 1
+        if at >= len(text) or text[at] == "]":
+            return records, broken
+        line, counted = line + text.count("\n", counted, at), at
+        try:
+            found, at = decoder.raw_decode(text, at)
+        except ValueError as error:
+            message = getattr(error, "msg", error)
+            return records, [*broken, (line, f"not JSON ({message}), and all that follows")]
+        if isinstance(found, dict):
+            records.append((line, found))
+        else:
+            broken.append((line, "no JSON object"))
+
+
+def _objects(text: str) -> list[Record]:
+    """Objects one after the other, each over several lines; empty where there is anything else."""
+    decoder = json.JSONDecoder()
+    records: list[Record] = []
+    at = 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
+        line = text.count("\n", 0, at) + 1
+        try:
+            found, at = decoder.raw_decode(text, at)
+        except ValueError:
+            return []
+        if not isinstance(found, dict):
+            return []
+        records.append((line, found))
+    return records
+
+
+def _unpacked(records: list[Record], text: str) -> list[Record]:
+    """The list of records within the one object of an export."""
+    if len(records) == 1:
+        _, whole = records[0]
+        for name in _LISTS:
+            held = whole.get(name)
+            if isinstance(held, dict):
+                held = next((v for k, v in held.items() if k in ("list", "payload")), None)
+            if (
+                isinstance(held, list)
+                and _are_records(held)
+                and not _is_one_conversation(whole, name)
+            ):
+                return _located(held, name, text)
+    return records
+
+
+def _are_records(held: list[Any]) -> bool:
+    return bool(held) and all(isinstance(one, dict) for one in held)
+
+
+def _is_one_conversation(whole: dict[str, Any], name: str) -> bool:
+    """Whether the list is of the messages of the one record, not of records."""
+    first = whole[name][0] if isinstance(whole[name], list) else {}
+    return name in ("messages", "conversations") and not any(
+        isinstance(value, (list, dict)) and inner != "content" and value
+        for inner, value in first.items()
+        if inner in (*_LISTS, "comments", "conversation_parts", "dialog")
+    )
+
+
+def _located(held: list[Any], name: str, text: str) -> list[Record]:
+    return list(zip(lines_within(text, name, len(held)), held))
+
+
+def lines_within(text: str, name: str, count: int, first: int = 1) -> list[int]:
+    """
+    On which lines the elements of a list begin; where that cannot be seen, the line of the whole.
+
+    :param text: of the JSON file
+    :param name: the key of the list
+    :param count: how many elements it has
+    :param first: line on which the object that holds it begins
+    """
+    start = 0
+    for _ in range(first - 1):
+        start = text.find("\n", start) + 1
+    begin = re.compile(rf'"{name}"\s*:\s*(?:\{{[^\[{{]*)?\[').search(text, start)
+    if begin:
+        before = text.count("\n", 0, begin.end() - 1)
+        found, broken = _of_list(text[begin.end() - 1 :])
+        if len(found) == count and not broken:
+            return [line + before for line, _ in found]
+    return [first] * count

@@ -1,0 +1,1 @@
+"""Tables and texts as people keep them: encodings, delimiters, workbooks, headers."""

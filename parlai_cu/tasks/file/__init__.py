@@ -1,0 +1,1 @@
+"""Files of conversations, wherever a task can stand."""
