@@ -54,7 +54,7 @@ class Conversation:
 
 
 @dataclass(frozen=True)
-class Exchange:
+class TrainingTurn:
     """
     What a model hears and what it is to reply.
 
@@ -71,7 +71,7 @@ class Exchange:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedLine:
     """
     What was not taken.
 
@@ -97,7 +97,7 @@ class Reading:
     """
 
     conversations: list[Conversation] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[SkippedLine] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     columns: dict[str, str] = field(default_factory=dict)
     stock: str | None = None
@@ -110,7 +110,7 @@ class Reading:
         :param reason: why, in a few words
         :param lines: where it stands
         """
-        self.left_out += [LeftOut(reason, line) for line in lines]
+        self.left_out += [SkippedLine(reason, line) for line in lines]
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class ConversationReader(Protocol):
         """
 
 
-def exchanges(conversation: Conversation) -> Iterator[Exchange]:
+def exchanges(conversation: Conversation) -> Iterator[TrainingTurn]:
     """
     What there is to learn in a conversation.
 
@@ -164,11 +164,11 @@ def exchanges(conversation: Conversation) -> Iterator[Exchange]:
     said: list[Utterance] = []
     asked = False
 
-    def reply() -> Exchange | None:
+    def reply() -> TrainingTurn | None:
         text = " ".join(one.text for one in said)
         rejected = tuple(wrong for one in said for wrong in one.rejected)
         if asked and any(one.learnt for one in said):
-            found = Exchange("\n".join(heard), text, said[0].line, rejected)
+            found = TrainingTurn("\n".join(heard), text, said[0].line, rejected)
             heard.clear()
             return found
         heard.extend(one.text for one in said)

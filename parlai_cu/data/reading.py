@@ -11,9 +11,9 @@ from parlai_cu.data.base import (
     SERVICE,
     Conversation,
     ConversationReader,
-    Exchange,
     Reading,
     ReadOptions,
+    TrainingTurn,
     exchanges,
 )
 from parlai_cu.data.folders import sources_in
@@ -47,7 +47,7 @@ class ReadFile:
     service: str | None
     encoding: str | None
 
-    def exchanges(self) -> Iterator[tuple[Conversation, list[Exchange]]]:
+    def exchanges(self) -> Iterator[tuple[Conversation, list[TrainingTurn]]]:
         """The conversations in which there is something to learn."""
         for conversation in self.reading.conversations:
             held = list(exchanges(conversation))

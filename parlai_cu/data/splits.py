@@ -9,13 +9,13 @@ import hashlib
 import unicodedata
 from collections.abc import Sequence
 
-from parlai_cu.data.base import Exchange
+from parlai_cu.data.base import TrainingTurn
 
 # of a hundred conversations
 _TEST, _VALID = 20, 10
 
 
-def assign_splits(conversations: Sequence[Sequence[Exchange]]) -> list[str]:
+def assign_splits(conversations: Sequence[Sequence[TrainingTurn]]) -> list[str]:
     """``train``, ``valid`` or ``test`` for each conversation."""
     return [split_of([turn.text for turn in turns]) for turns in conversations]
 
