@@ -12,7 +12,7 @@ import torch
 
 from parlai_cu import checkpoints, files
 from parlai_cu.errors import VersionsError
-from parlai_cu.versions import tensors
+from parlai_cu.versions import outside_files, tensors
 from parlai_cu.versions.records import Version
 from parlai_cu.versions.storage import Storage, file_hash, translate_errors
 
@@ -67,6 +67,8 @@ def model_file(version: Version, cache: str, part: Part, find: Find) -> str:
         made = tempfile.mkdtemp(prefix=".making-", dir=cache)
         try:
             _fill(made, version, part, find)
+            outside_files.point_to(os.path.join(made, f"{MODEL}.opt"), made, folder, MODEL)
+            _remember(made)
             # another process may have been faster, or what is there was changed
             if not _is_whole(folder):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -102,10 +104,13 @@ def copy_model(source: str, target: str) -> None:
     """Copy a model from the cache (``source``) to a path (``target``), the weights last."""
     folder, name = os.path.split(os.path.abspath(target))
     os.makedirs(folder, exist_ok=True)
-    for entry in sorted(os.listdir(os.path.dirname(source)), reverse=True):
-        if entry.startswith(MODEL):
+    held = os.path.dirname(source)
+    for entry in sorted(os.listdir(held), reverse=True):
+        if entry.startswith(MODEL) and os.path.isfile(os.path.join(held, entry)):
             with files.whole(os.path.join(folder, name + entry[len(MODEL) :])) as aside:
-                shutil.copyfile(os.path.join(os.path.dirname(source), entry), aside)
+                shutil.copyfile(os.path.join(held, entry), aside)
+                if entry == f"{MODEL}.opt":
+                    outside_files.point_to(aside, held, folder, MODEL, renamed=name)
 
 
 def remove_stale(storage: Storage) -> None:
@@ -132,7 +137,11 @@ def _fill(folder: str, version: Version, part: Part, find: Find) -> None:
             shutil.copyfile(source, target)
     else:
         _apply(version, target, part, find)
-    seen = {name: _hash(os.path.join(folder, name)) for name in os.listdir(folder)}
+
+
+def _remember(folder: str) -> None:
+    names = [name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name))]
+    seen = {name: _hash(os.path.join(folder, name)) for name in names}
     write_json(os.path.join(folder, _SEEN), seen)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from parlai_cu import checkpoints, files
 from parlai_cu.errors import ModelFileError, near_file
-from parlai_cu.versions import checkout, tensors
+from parlai_cu.versions import checkout, outside_files, tensors
 from parlai_cu.versions.records import StoredFile
 from parlai_cu.versions.storage import file_hash, translate_errors
 
@@ -96,6 +96,7 @@ class ModelImporter:
         checkout.write_json(os.path.join(folder, checkout.CONTENTS), contents, indent=None)
         # paths of the machine that trained it; ParlAI looks beside the model where it has none
         opt = {**self.opt, "model_file": None, "dict_file": None, "init_model": None}
+        opt = outside_files.take_in(opt, self.model_file, folder, checkout.MODEL)
         checkout.write_json(os.path.join(folder, f"{checkout.MODEL}.opt"), opt)
         source, name = os.path.split(self.model_file)
         for entry in os.listdir(source or "."):

@@ -1,0 +1,130 @@
+"""
+Files that a model's options name: a version holds them, and is served from any place.
+
+A block list, candidates, classes, merges of a tokenizer: whatever a flag in the ``.opt`` names and
+the model reads when it is loaded. Missing ones are refused when a version is made, since a service
+would go on without them.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from parlai_cu import files
+from parlai_cu.errors import ModelFileError, near_file
+
+# in a version's options: flag -> the file's name in the version, or those of a folder
+HELD = "version_files"
+# what belongs to the run that made the model, or travels by itself
+_NOT_OF_SERVICE = re.compile(
+    r"(model_file|dict_file|init_model|init_opt|init_fairseq_model|load_from_pretrained_ranker"
+    r"|teacher_model|student_.*|dict_initpath|embedding_type|datapath|.*_datapath|datafile|outfile"
+    r"|output_conversion_path|parlai_home|world_logs|.*logdir|log.*|report.*|save.*|final_extra_opt"
+    r"|replay_.*|update_.*|teacher_cache|cache_frozen|tune|freeze|versions|kb|adapters?|task|model"
+    r"|base_agent|override|starttime|chatlog|dynamic_batching|image_mode|loglevel|.*_task)"
+)
+# of such a flag the value is a file's, also where that is missing
+_NAMES_A_FILE = re.compile(
+    r".*(_path|_filename|_file|_from_file|_vocab|_merge|_vecs|_synonyms|_encodings|_index)"
+)
+# values of such flags that are no file
+_WORDS = ("", "none", "reuse", "replace", "auto", "exact", "compressed")
+
+
+def take_in(opt: Mapping[str, Any], model_file: str, folder: str, stem: str) -> dict[str, Any]:
+    """
+    Copy what the options name into a version's folder.
+
+    :param opt: of the model
+    :param model_file: where it is: names may be relative to it, or stand beside it
+    :param folder: of the version
+    :param stem: what names there begin with
+    :return: the options, with the names of the copies
+    :raises ModelFileError: when a file that the model reads is missing
+    """
+    kept: dict[str, Any] = {k: v for k, v in opt.items() if k != HELD}
+    held: dict[str, Any] = {}
+    for flag, value in opt.items():
+        source = _source(flag, value, opt.get(HELD) or {}, model_file)
+        if source is None:
+            continue
+        files.step(f"copy {source}")
+        last = os.path.basename(value.rstrip("/"))
+        if flag in (opt.get(HELD) or {}):  # out of a version: it has the name already
+            last = last.partition(f".{flag}.")[2] or last
+        name = f"{stem}.{flag}.{_plain(last)}"
+        if os.path.isdir(source):
+            held[flag] = {}
+            for i, path in enumerate(_below(source)):
+                held[flag][path] = f"{name}.{i}"
+                shutil.copyfile(os.path.join(source, path), os.path.join(folder, f"{name}.{i}"))
+        else:
+            held[flag] = name
+            shutil.copyfile(source, os.path.join(folder, name))
+        kept[flag] = name
+    return {**kept, HELD: held} if held else kept
+
+
+def point_to(opt_file: str, copies: str, folder: str, stem: str, renamed: str = "") -> None:
+    """
+    Let options name the copies where they are going to be. The options are nobody else's yet.
+
+    :param opt_file: the options
+    :param copies: the folder in which the version's files are now
+    :param folder: where they are going to be
+    :param stem: what their names in the version begin with
+    :param renamed: what they begin with in that folder, where that is something else
+    """
+    with open(opt_file, encoding="utf-8") as f:
+        opt = json.load(f)
+    if not opt.get(HELD):
+        return
+    for flag, held in opt[HELD].items():
+        opt[flag] = os.path.join(
+            folder, (renamed or stem) + os.path.basename(opt[flag])[len(stem) :]
+        )
+        if isinstance(held, dict):
+            beside = os.path.join(os.path.dirname(opt_file), os.path.basename(opt[flag]))
+            for path, copy in held.items():
+                os.makedirs(os.path.dirname(os.path.join(beside, path)), exist_ok=True)
+                shutil.copyfile(os.path.join(copies, copy), os.path.join(beside, path))
+    with open(opt_file, "w", encoding="utf-8") as f:
+        json.dump(opt, f, indent=1)
+
+
+def _source(flag: str, value: Any, held: Mapping[str, Any], model_file: str) -> str | None:
+    """Where the file of a flag is; None where the flag names none."""
+    if not isinstance(value, str) or value in _WORDS or _NOT_OF_SERVICE.fullmatch(flag):
+        return None
+    if "://" in value or re.match(r"[a-z]+:", value) or len(value) > 4096 or "\n" in value:
+        return None
+    places = [value, os.path.join(os.path.dirname(model_file), value)]
+    if flag in held:  # an exported version that was moved
+        places.append(f"{model_file}.{flag}.{os.path.basename(value).partition(f'.{flag}.')[2]}")
+    is_path = os.sep in value or bool(_NAMES_A_FILE.fullmatch(flag))
+    for place in places if is_path else ():
+        if os.path.exists(place):
+            return place
+    if is_path and _NAMES_A_FILE.fullmatch(flag):
+        raise ModelFileError(
+            f"{model_file}.opt: --{flag.replace('_', '-')} {value}: there is no such "
+            f"file{near_file(value)}. The model reads it when it is loaded, and a version holds "
+            "all that it needs: put it back, or take the flag out of the .opt"
+        )
+    return None
+
+
+def _below(folder: str) -> list[str]:
+    found = [
+        os.path.relpath(os.path.join(here, name), folder)
+        for here, _, names in os.walk(folder)
+        for name in names
+    ]
+    return sorted(found)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name)[-80:]
