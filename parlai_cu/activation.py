@@ -7,7 +7,9 @@ interpreter start (a tenth of a millisecond; nothing is imported). The stub wait
 it
 
 * resolves our agents in ParlAI's registry, lazily;
-* adds our commands to ``parlai -h``;
+* imports of the commands only the one that was asked for, and adds ours
+  (:mod:`parlai_cu.host.command_line`);
+* puts off what ParlAI imports and hardly ever uses (:mod:`parlai_cu.host.late_imports`);
 * answers ``parlai.tasks.X`` and ``parlai.zoo.X`` with our packages of that name;
 * runs the repairs in :mod:`parlai_cu.compat`.
 
@@ -29,7 +31,6 @@ from parlai_cu import compat, plugin
 _WIRING = {
     "parlai": "_use_short_errors",
     "parlai.core.loader": "_register_agents",
-    "parlai.core.script": "_register_scripts",
 }
 
 
@@ -72,8 +73,8 @@ class _Finder:
     def __init__(self) -> None:
         self.aliases = {f"parlai.tasks.{name}": real for name, real in plugin.TASKS.items()}
         self.aliases.update({f"parlai.zoo.{name}": real for name, real in plugin.ZOO.items()})
-        self.watched = set(_WIRING)
-        for modules in plugin.REPAIRS.values():
+        self.watched = {*_WIRING, *plugin.LATE_IMPORTS}
+        for modules in (*plugin.REPAIRS.values(), *plugin.EXTENSIONS.values()):
             self.watched.update(modules)
         self._asking: set[tuple[int, str]] = set()  # thread and name
 
@@ -174,6 +175,10 @@ def _repairs_of(name: str) -> list[str]:
 
 def _before_import(name: str) -> list[Callable[[], None]]:
     cleanups = []
+    if name in plugin.LATE_IMPORTS:
+        from parlai_cu.host import late_imports
+
+        cleanups.append(late_imports.show(plugin.LATE_IMPORTS[name]))
     for repair in _repairs_of(name):
         try:
             cleanup = compat.before(repair, name)
@@ -202,6 +207,12 @@ def _after_import(module: Any, name: str) -> None:
             compat.after(repair, module)
         except Exception as error:
             warn_off(f"the repair {repair}", error)
+    for extension, modules in plugin.EXTENSIONS.items():
+        if name in modules:
+            try:
+                importlib.import_module(f"parlai_cu.host.{extension}").after(module)
+            except Exception as error:
+                warn_off(f"the extension {extension}", error)
     wiring = _WIRING.get(name)
     if wiring is not None:
         try:
@@ -242,19 +253,3 @@ class _LazyRegistry(dict[str, type]):
         module_name, class_name = self._targets[name].split(":")
         self[name] = getattr(importlib.import_module(module_name), class_name)
         return self[name]
-
-
-def _register_scripts(script: Any) -> None:
-    """Make ``parlai`` import our commands after its own."""
-    stock = script.setup_script_registry
-
-    def setup_script_registry() -> None:
-        stock()
-        for module_name in plugin.SCRIPTS:
-            try:
-                importlib.import_module(module_name)
-            except Exception as error:
-                warn_off(f"the command in {module_name}", error)
-
-    setup_script_registry.__doc__ = stock.__doc__
-    script.setup_script_registry = setup_script_registry

@@ -22,10 +22,8 @@ import numpy as np
 import torch
 
 from parlai_cu.errors import ModelFileError, ParlaiCuError, near_file
+from parlai_cu.trust import FLAG, trusted
 
-FLAG = "--trust-checkpoint"
-# how the word goes from the command line to where files are read, also in processes it starts
-_TRUSTED = "PARLAI_CU_TRUST_CHECKPOINT"
 # what torch says of an object that weights_only does not make, since 2.0
 _OBJECT = re.compile(
     r"(?:GLOBAL|[Uu]nsupported class|instantiate|call reduce for unrecognized function)"
@@ -52,23 +50,6 @@ def _allow_numbers() -> None:
 
 
 _allow_numbers()
-
-
-def trust(whether: bool) -> None:
-    """
-    Let files of this process and of those that it starts be unpickled, or no longer.
-
-    :param whether: what the user said of ``--trust-checkpoint``
-    """
-    if whether:
-        os.environ[_TRUSTED] = "1"
-    else:
-        os.environ.pop(_TRUSTED, None)
-
-
-def trusted() -> bool:
-    """Whether the user said ``--trust-checkpoint``."""
-    return os.environ.get(_TRUSTED) == "1"
 
 
 def load(path: str, mmap: bool = False) -> dict[str, Any]:

@@ -76,6 +76,7 @@ class DivergedError(ParlaiCuError):
 
 
 _stock_excepthook: Callable[..., Any] = sys.__excepthook__
+_short_interrupts = False
 
 
 def short_excepthook(kind: type, error: BaseException, traceback: Any) -> None:
@@ -86,6 +87,8 @@ def short_excepthook(kind: type, error: BaseException, traceback: Any) -> None:
     """
     if isinstance(error, ParlaiCuError) and not os.environ.get("PARLAI_CU_TRACEBACK"):
         sys.stderr.write(f"parlai_cu: {error}\n")
+    elif _short_interrupts and isinstance(error, KeyboardInterrupt):
+        sys.stderr.write("\nInterrupted\n")
     else:
         _stock_excepthook(kind, error, traceback)
 
@@ -96,6 +99,12 @@ def install_short_excepthook() -> None:
     if sys.excepthook is not short_excepthook:
         _stock_excepthook = sys.excepthook
         sys.excepthook = short_excepthook
+
+
+def one_line_interrupts() -> None:
+    """Let Ctrl-C end the commands of this process in one line; a library's callers see it whole."""
+    global _short_interrupts
+    _short_interrupts = not os.environ.get("PARLAI_CU_TRACEBACK")
 
 
 def require_parlai() -> None:

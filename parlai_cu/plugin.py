@@ -116,6 +116,26 @@ ZOO = {
     "telecom": "parlai_cu.zoo.telecom",
 }
 
+# Modules of ParlAI, and what they import at their top and hardly ever use: that is imported when
+# it is used (parlai_cu/host/late_imports.py).
+LATE_IMPORTS = {
+    "parlai.core.build_data": ("torch.multiprocessing",),
+    "parlai.core.torch_classifier_agent": ("sklearn.metrics",),
+    "parlai.utils.fsdp": (
+        "torch.distributed.fsdp",
+        "torch.distributed.fsdp.wrap",
+        "torch.distributed.fsdp.fully_sharded_data_parallel",
+    ),
+    "parlai.chat_service.services.messenger": ("joblib",),
+}
+
+# What we add to ParlAI itself, in parlai_cu/host/: the file's name, and the modules after whose
+# import its `after` is called.
+EXTENSIONS = {
+    "late_imports": ("parlai.utils.fsdp",),
+    "command_line": ("parlai.core.script",),
+}
+
 # Repairs of ParlAI and of what it imports, in parlai_cu/compat/: the file's name, and the
 # modules at whose import it looks whether it is needed.
 REPAIRS = {

@@ -9,12 +9,14 @@ configurations, worlds and the other services built on it (terminal, browser) wo
 import asyncio
 import copy
 import functools
+import logging
 import signal
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import parlai.chat_service.utils.misc as utils
+import parlai.utils.logging
 from parlai.chat_service.core.chat_service_manager import AgentState, ChatServiceManager
 from parlai.core.agents import add_datapath_and_model_args, create_agent
 
@@ -382,11 +384,33 @@ def _load(model_opt: dict[str, Any], threads: int) -> Any:
 
     if threads:
         torch.set_num_threads(threads)
+    _not_to_train(model_opt)
     # ParlAI fills in the agent's defaults only where the datapath is missing, too late for zoo:
     add_datapath_and_model_args(model_opt)
-    root = create_agent(model_opt)
+    logger = parlai.utils.logging.logger
+    logger.addFilter(_is_no_news)
+    try:
+        root = create_agent(model_opt)
+    finally:
+        logger.removeFilter(_is_no_news)
     _bound_context(root)
     return root
+
+
+def _not_to_train(model_opt: dict[str, Any]) -> None:
+    """
+    Let a model make no optimizer, as one does whose options are those of its training.
+
+    It would take the weights' memory twice, and brings torch's compiler with it.
+    """
+    override = model_opt.get("override") or {}
+    if model_opt.get("datatype") is None and "datatype" not in override:
+        model_opt["datatype"] = "valid"
+        model_opt["override"] = {**override, "datatype": "valid"}
+
+
+def _is_no_news(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith('Overriding opt["datatype"]')
 
 
 def _bound_context(root: Any) -> None:

@@ -17,6 +17,8 @@ import pickle
 from types import SimpleNamespace
 from typing import Any
 
+from parlai_cu.trust import trust
+
 # what an options file of ParlAI before 2019 consists of, beside plain values
 _OF_OPTIONS = {
     ("parlai.core.opt", "Opt"),
@@ -68,10 +70,8 @@ class _Trust(argparse.Action):
     """Counts where it is parsed, so that nothing but the command line can say it."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
-        from parlai_cu import checkpoints
-
         setattr(namespace, self.dest, values)
-        checkpoints.trust(bool(values))
+        trust(bool(values))
 
 
 def _add_the_flag(parser: Any) -> None:
@@ -84,11 +84,9 @@ def _add_the_flag(parser: Any) -> None:
 
     @functools.wraps(parse)
     def parse_args(self: Any, *args: Any, **kwargs: Any) -> Any:
-        from parlai_cu import checkpoints
-
         # what an earlier command of this process said is over
         if any(action.dest == "trust_checkpoint" for action in self._actions):
-            checkpoints.trust(False)
+            trust(False)
         return parse(self, *args, **kwargs)
 
     parser.add_model_args, parser.parse_args = add_model_args, parse_args

@@ -9,9 +9,10 @@ the figures.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
+if TYPE_CHECKING:  # what only looks at facts never waits for NumPy
+    import numpy as np
 
 # facts read of all rare words together; a word that would exceed it is a frequent one
 _RARE = 2000
@@ -47,6 +48,8 @@ def best(index: Lookup, worth: Mapping[str, float], documents: Mapping[str, int]
     :param worth: term -> what a fact gains by it
     :param documents: term -> number of facts it stands in; terms of no fact are missing
     """
+    import numpy as np
+
     rarest = sorted(documents, key=lambda term: (documents[term], term))
     read, rare = 0, []
     for term in rarest:
@@ -70,16 +73,20 @@ def best(index: Lookup, worth: Mapping[str, float], documents: Mapping[str, int]
     return [int(key) for key in keys[np.lexsort((keys, -sums))[:_MOST]]]
 
 
-def _summed(parts: Sequence[tuple[Any, float]]) -> tuple[np.ndarray, np.ndarray]:
+def _summed(parts: Sequence[tuple[Any, float]]) -> "tuple[np.ndarray, np.ndarray]":
     """Each key once, and what the terms it stands in are worth together."""
+    import numpy as np
+
     found = [np.asarray(keys, dtype=np.int64) for keys, _ in parts]
     keys, places = np.unique(np.concatenate(found), return_inverse=True)
     worth = np.repeat([gain for _, gain in parts], [len(some) for some in found])
     return keys, np.bincount(places.ravel(), weights=worth, minlength=len(keys))
 
 
-def _fifth(sums: np.ndarray) -> float:
+def _fifth(sums: "np.ndarray") -> float:
     """The fifth best; 0 where there are not so many."""
+    import numpy as np
+
     return float(np.sort(sums)[-_WANTED]) if len(sums) >= _WANTED else 0.0
 
 

@@ -9,8 +9,6 @@ import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy
-
 from parlai_cu.errors import KnowledgeError
 
 
@@ -82,6 +80,8 @@ class _SentenceTransformer:
         self.name, self._model = name, model
 
     def encode(self, texts: Sequence[str]) -> Any:
+        import numpy
+
         # half a character is nothing that a tokenizer can read
         whole = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         vectors = self._model.encode(whole, normalize_embeddings=True, show_progress_bar=False)

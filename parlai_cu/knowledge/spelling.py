@@ -1,10 +1,11 @@
 """The name that somebody meant who did not spell it right."""
 
+import functools
+import importlib
+import importlib.util
+import os
+import runpy
 from collections.abc import Iterable
-
-from sklearn.feature_extraction.text import (  # type: ignore[import-untyped]
-    ENGLISH_STOP_WORDS,
-)
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.words import STOP_WORDS
@@ -39,7 +40,7 @@ class Spelling:
                 'values that are spelt wrong need rapidfuzz: pip install "parlai-cu[knowledge]"'
             )
         self._known: set[str] = {word for text in words for word in text.split()}
-        self._known |= STOP_WORDS | ENGLISH_STOP_WORDS
+        self._known |= STOP_WORDS | _english_stop_words()
         # first letter, length -> names; what is compared must be few
         self._names: dict[tuple[str, int], dict[str, None]] = {}
         self.add(names)
@@ -69,6 +70,18 @@ class Spelling:
             return None
         name = str(found[0][0])
         return name if _word_by_word(said, name) else None
+
+
+@functools.cache
+def _english_stop_words() -> frozenset[str]:
+    """scikit-learn's list; its file alone, as the library brings SciPy and pandas with it."""
+    spec = importlib.util.find_spec("sklearn")
+    folder = (list(spec.submodule_search_locations or ()) if spec else [""])[0]
+    path = os.path.join(folder, "feature_extraction", "_stop_words.py")
+    if os.path.exists(path):
+        return frozenset(runpy.run_path(path)["ENGLISH_STOP_WORDS"])
+    public = importlib.import_module("sklearn.feature_extraction.text")
+    return frozenset(public.ENGLISH_STOP_WORDS)
 
 
 def _word_by_word(said: str, name: str) -> bool:

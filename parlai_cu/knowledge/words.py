@@ -1,10 +1,13 @@
 """Words as searches see them: without case, accents, endings, and what every sentence has."""
 
 import functools
+import importlib
+import importlib.util
 import re
+import sys
 import unicodedata
-
-from nltk.stem.snowball import SnowballStemmer  # type: ignore[import-untyped]
+from types import ModuleType
+from typing import Any
 
 _WORD = re.compile(r"[^\W_]+")
 # no word of more letters is kept whole: nobody types it, and an index must stay small
@@ -24,8 +27,31 @@ STOP_WORDS = frozenset(
 
 
 @functools.lru_cache(maxsize=1)
-def _stemmer() -> SnowballStemmer:
-    return SnowballStemmer("english")
+def _stemmer() -> Any:
+    return _without_the_rest_of_nltk()("english")
+
+
+def _without_the_rest_of_nltk() -> Any:
+    """
+    NLTK's SnowballStemmer, without all else that ``import nltk`` brings: SciPy, scikit-learn and
+    pandas, four seconds of them.
+
+    snowballstemmer would be a package of its own, but gives some words other stems than are kept
+    in indexes already.
+    """
+    spec = importlib.util.find_spec("nltk")
+    if "nltk" not in sys.modules and spec is not None:
+        bare, corpus = ModuleType("nltk"), ModuleType("nltk.corpus")
+        bare.__path__ = list(spec.submodule_search_locations or ())
+        corpus.stopwords = None  # type: ignore[attr-defined]  # only for a stemmer that leaves them out
+        sys.modules.update({"nltk": bare, "nltk.corpus": corpus})
+        try:
+            return importlib.import_module("nltk.stem.snowball").SnowballStemmer
+        finally:
+            # who imports nltk gets it whole
+            for name in [name for name in sys.modules if name.partition(".")[0] == "nltk"]:
+                del sys.modules[name]
+    return importlib.import_module("nltk.stem.snowball").SnowballStemmer
 
 
 @functools.lru_cache(maxsize=100_000)

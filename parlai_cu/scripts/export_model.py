@@ -9,12 +9,10 @@ result.
 import os
 import shutil
 
-import torch
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
-from parlai_cu import checkpoints
 from parlai_cu.compat.model_pickles import add_flag
 from parlai_cu.errors import ModelFileError, UsageError
 
@@ -34,6 +32,10 @@ def export_model(model_file: str, outfile: str) -> None:
     :raises ModelFileError: when the candidate is missing or not one of ours
     :raises UsageError: when ``outfile`` exists
     """
+    # late: a command is cheap to import
+    import torch
+
+    from parlai_cu import checkpoints
     from parlai_cu.agents import base_agent, model_files, replay
     from parlai_cu.agents.kb_augmented import flags
 

@@ -38,6 +38,9 @@ class Serve(ParlaiScript):
         if not self.opt.get("config_path"):
             raise UsageError("parlai serve needs --config-path CONFIG.yml (ParlAI's chat_service)")
         opt = read(self.opt, self.opt["config_path"])
+        # before anything heavy is imported: nobody is to wonder whether it starts
+        names = ", ".join(opt.get("models") or {}) or "no model"
+        print(f"Starting: {self.opt['config_path']} ({names})", flush=True)
         from parlai.chat_service.services.websocket.websocket_manager import WebsocketManager
 
         manager = WebsocketManager(opt)

@@ -6,15 +6,16 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-
-from parlai_cu import checkpoints, files
+from parlai_cu import files
 from parlai_cu.errors import VersionsError
-from parlai_cu.versions import outside_files, tensors
+from parlai_cu.versions import outside_files
 from parlai_cu.versions.records import Version
 from parlai_cu.versions.storage import Storage, file_hash, translate_errors
+
+if TYPE_CHECKING:  # what only looks at versions never waits for torch
+    import torch
 
 MODEL, DELTA, CONTENTS = "model", "delta.safetensors", "contents.json"
 # deltas upon deltas; then a full model follows
@@ -79,13 +80,16 @@ def model_file(version: Version, cache: str, part: Part, find: Find) -> str:
     return os.path.join(folder, MODEL)
 
 
-def read_tensors(version: Version, part: Part, find: Find) -> dict[str, torch.Tensor]:
+def read_tensors(version: Version, part: Part, find: Find) -> "dict[str, torch.Tensor]":
     """
     All tensors of a version, in their shapes, deltas applied; not yet compared with its content
     hash.
 
     :raises VersionsError: when a delta lacks a tensor
     """
+    from parlai_cu import checkpoints
+    from parlai_cu.versions import tensors
+
     if version.delta_of is None:
         return tensors.take_apart(checkpoints.load(part(version, MODEL), mmap=True)).tensors
     below = read_tensors(find(version.delta_of), part, find)
@@ -121,6 +125,9 @@ def remove_stale(storage: Storage) -> None:
 
 
 def _fill(folder: str, version: Version, part: Part, find: Find) -> None:
+    from parlai_cu import checkpoints
+    from parlai_cu.versions import tensors
+
     for name in version.files:
         if name.startswith(f"{MODEL}."):
             # copies: ParlAI writes .opt and .dict in place
@@ -146,6 +153,10 @@ def _remember(folder: str) -> None:
 
 
 def _apply(version: Version, target: str, part: Part, find: Find) -> None:
+    import torch
+
+    from parlai_cu.versions import tensors
+
     held = read_tensors(version, part, find)
     with open(part(version, CONTENTS)) as f:
         frame = json.load(f)["frame"]
@@ -153,7 +164,9 @@ def _apply(version: Version, target: str, part: Part, find: Find) -> None:
     torch.save(tensors.put_together(tensors.Contents(held, frame)), target)
 
 
-def _compare(version: Version, held: dict[str, torch.Tensor], frame: Any) -> None:
+def _compare(version: Version, held: "dict[str, torch.Tensor]", frame: Any) -> None:
+    from parlai_cu.versions import tensors
+
     found = tensors.content_hash(tensors.hashes(held), frame)
     if found != version.content:
         raise VersionsError(

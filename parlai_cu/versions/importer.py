@@ -10,6 +10,7 @@ import torch
 
 from parlai_cu import checkpoints, files
 from parlai_cu.errors import ModelFileError, near_file
+from parlai_cu.trust import trusted
 from parlai_cu.versions import checkout, outside_files, tensors
 from parlai_cu.versions.records import StoredFile
 from parlai_cu.versions.storage import file_hash, translate_errors
@@ -45,7 +46,7 @@ class ModelImporter:
         states = checkpoints.load(model_file, mmap=True)
         self.states = tensors.without_training(states)
         # what a user trusted is written anew, without objects: services read it later
-        self._as_it_is = not checkpoints.trusted() and all(
+        self._as_it_is = not trusted() and all(
             self.states.get(name) is value for name, value in states.items()
         )
         self.held = tensors.take_apart(self.states)

@@ -30,14 +30,12 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parlai_cu import user_cache
 from parlai_cu.errors import VersionsError, nearest
 from parlai_cu.types import Verdict
 from parlai_cu.versions import channels, checkout, records
-from parlai_cu.versions.diff import VersionDiff, compare
-from parlai_cu.versions.importer import ModelImporter
 from parlai_cu.versions.records import Promotion, Version
 from parlai_cu.versions.storage import Storage, translate_errors
 from parlai_cu.versions.version_reader import (
@@ -47,6 +45,9 @@ from parlai_cu.versions.version_reader import (
     number_of,
     refuse_pruned,
 )
+
+if TYPE_CHECKING:
+    from parlai_cu.versions.diff import VersionDiff
 
 FORMAT = 1
 STORE = "store.json"
@@ -136,6 +137,9 @@ class VersionStore:
         :raises ModelFileError: when the model cannot be read
         :raises VersionsError: when the parent is not there, or the directory cannot be written
         """
+        # late: it needs torch, and most of what is done with versions does not
+        from parlai_cu.versions.importer import ModelImporter
+
         above = self.get(parent) if parent is not None else None
         if delta and above is None:
             raise VersionsError("delta: a delta needs a parent to be against")
@@ -231,13 +235,15 @@ class VersionStore:
             held: dict[str, Any] = json.load(f)
         return held
 
-    def diff(self, one: str, other: str) -> VersionDiff:
+    def diff(self, one: str, other: str) -> "VersionDiff":
         """
         What is different in the ``other`` version from ``one``: blocks and by how much, settings,
         files.
 
         :raises VersionsError: when files are missing or were changed
         """
+        from parlai_cu.versions.diff import compare
+
         return compare(self._shelf, self.get(one), self.get(other))
 
     def export(self, version: str, model_file: str) -> None:

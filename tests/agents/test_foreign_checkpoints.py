@@ -22,6 +22,7 @@ from parlai_cu.errors import ModelFileError, ParlaiCuError
 from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.scripts.export_model import ExportModel
 from parlai_cu.scripts.versions import VersionsScript
+from parlai_cu.trust import trusted
 from tests.conftest import states
 
 GENERATOR = "transformer/generator"
@@ -162,7 +163,7 @@ def test_a_trusted_model_is_kept_without_its_objects(
     with monkeypatch.context() as clean:
         clean.setattr(os, "environ", dict(os.environ))
         VersionsScript.main(*words, "--trust-checkpoint")
-    assert not checkpoints.trusted()
+    assert not trusted()
     (kept,) = Path(store).rglob("model")
     assert "optimizer" not in checkpoints.load(str(kept))
 

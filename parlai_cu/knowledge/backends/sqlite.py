@@ -6,13 +6,10 @@ and a query sees one state of all.
 """
 
 import contextlib
-import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-import numpy
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.backends import sqlite_file
@@ -35,7 +32,7 @@ class SQLiteFacts(StoredFacts):
         super().__init__(uri, writable)
         self.path = sqlite_file.path_of(uri)
         self._opened: Any = None
-        self._vectors = _Vectors()
+        self._vectors: list[Any] = []
         with self._reading():
             pass
 
@@ -94,7 +91,7 @@ class SQLiteFacts(StoredFacts):
         seen = None if now is None else (now.st_dev, now.st_ino)
         if self._connection is None or seen != self._opened:
             self.close()
-            self._vectors = _Vectors()
+            self._vectors = []
             self._connection = sqlite_file.connect(self.path, self.name, self.writable)
             found = os.stat(self.path)
             self._opened = (found.st_dev, found.st_ino)
@@ -104,7 +101,7 @@ class SQLiteFacts(StoredFacts):
 class _File:
     """A transaction; see :class:`~parlai_cu.knowledge.backends.store.Store`."""
 
-    def __init__(self, db: sqlite3.Connection, vectors: "_Vectors") -> None:
+    def __init__(self, db: sqlite3.Connection, vectors: list[Any]) -> None:
         self._db, self._vectors = db, vectors
         self.execute = db.execute
 
@@ -146,6 +143,8 @@ class _File:
             "LIMIT ?)",
             (" AND ".join(parts), limit),
         ).fetchone()[0]
+        import numpy
+
         if not found:
             return numpy.empty(0, dtype=numpy.int64)
         return numpy.fromstring(found, dtype=numpy.int64, sep=",")
@@ -158,44 +157,9 @@ class _File:
         self._db.executemany("INSERT INTO vectors (key, vector) VALUES (?, ?)", rows)
 
     def nearest(self, vector: Any, count: int) -> list[tuple[int, float]]:
-        return self._vectors.nearest(self._db, vector, count)
+        from parlai_cu.knowledge.backends.sqlite_vectors import Vectors
 
-
-class _Vectors:
-    """All vectors in memory, as many as there are; a change reads only what is new."""
-
-    def __init__(self) -> None:
-        # a vector is never changed, only put in under a new number or taken out
-        self._numbers = numpy.zeros(0, dtype=numpy.int64)
-        self._keys = numpy.zeros(0, dtype=numpy.int64)
-        self._matrix: Any = None
-        self._version: Any = None
-
-    def nearest(self, db: sqlite3.Connection, vector: Any, count: int) -> list[tuple[int, float]]:
-        self._update(db)
-        if not len(self._keys):
-            return []
-        cosines = self._matrix @ vector.astype(numpy.float32)
-        best = numpy.argsort(-cosines, kind="stable")[:count]
-        return [(int(self._keys[i]), float(cosines[i])) for i in best]
-
-    def _update(self, db: sqlite3.Connection) -> None:
-        # of others' commits, and of this connection's own changes
-        version = (db.execute("PRAGMA data_version").fetchone()[0], db.total_changes)
-        if version == self._version:
-            return
-        self._version = version
-        found = db.execute("SELECT group_concat(number) FROM vectors").fetchone()[0]
-        numbers = numpy.array(json.loads(f"[{found or ''}]"), dtype=numpy.int64)
-        kept = numpy.isin(self._numbers, numbers)
-        newest = int(self._numbers.max()) if len(self._numbers) else 0
-        rows = db.execute(
-            "SELECT number, key, vector FROM vectors WHERE number > ? ORDER BY number", (newest,)
-        ).fetchall()
-        new = [numpy.frombuffer(row["vector"], dtype="<f4") for row in rows]
-        parts = [self._matrix[kept]] if self._matrix is not None and kept.any() else []
-        self._matrix = numpy.vstack([*parts, *new]) if parts or new else None
-        more = numpy.array([[row["number"], row["key"]] for row in rows], dtype=numpy.int64)
-        more = more.reshape(-1, 2)
-        self._numbers = numpy.concatenate([self._numbers[kept], more[:, 0]])
-        self._keys = numpy.concatenate([self._keys[kept], more[:, 1]])
+        if not self._vectors:
+            self._vectors.append(Vectors())
+        near: list[tuple[int, float]] = self._vectors[0].nearest(self._db, vector, count)
+        return near
