@@ -35,6 +35,8 @@ _NOISE = 0.01
 
 def signature(encoder: Encoder) -> str:
     """What an encoder makes of one text: it is known by that, not by its name."""
+    import numpy
+
     (vector,) = encoder.encode([_KNOWN_BY])
     return json.dumps([round(float(number), 4) for number in vector])
 
@@ -48,6 +50,8 @@ def made_with(encoder: Encoder, kept: str) -> bool:
     """
     if not kept:
         return True
+    import numpy
+
     (vector,) = encoder.encode([_KNOWN_BY])
     before = numpy.asarray(json.loads(kept), dtype=numpy.float32)
     return before.shape == vector.shape and bool(numpy.abs(before - vector).max() < _NOISE)
