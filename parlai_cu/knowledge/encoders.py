@@ -35,8 +35,6 @@ _NOISE = 0.01
 
 def signature(encoder: Encoder) -> str:
     """What an encoder makes of one text: it is known by that, not by its name."""
-    import numpy
-
     (vector,) = encoder.encode([_KNOWN_BY])
     return json.dumps([round(float(number), 4) for number in vector])
 
