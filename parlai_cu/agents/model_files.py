@@ -15,6 +15,7 @@ from parlai.core.opt import Opt
 
 from parlai_cu import files
 from parlai_cu.errors import ModelFileError, SaveError, near_file
+from parlai_cu.versions import beside
 
 
 def read_opt(model_file: str, flag: str) -> Opt:
@@ -121,14 +122,30 @@ def written_whole(model_file: str) -> Iterator[str]:
             shutil.rmtree(staging, ignore_errors=True)
 
 
+def bring_along(deployed: str | None, opt: Opt) -> None:
+    """
+    Give a candidate the files of an agent's own that stand beside the model it is made from.
+
+    Not those that ParlAI makes anew: dictionary and candidates.
+
+    :param deployed: file of that model, if there is one
+    :param opt: of the run
+    """
+    target = opt["model_file"]
+    if not deployed or not os.path.isfile(deployed) or same_file(deployed, target):
+        return
+    for end in beside.look(deployed).kept:
+        if not end.startswith((".dict", ".cands")) and not os.path.exists(target + end):
+            with files.whole(target + end) as aside:
+                shutil.copyfile(deployed + end, aside)
+
+
 def copy_beside(model_file: str, target: str) -> None:
     """
-    Copy what a model has beside its weights and options: dictionary and fixed candidates.
+    Copy what a model has beside its weights and options: dictionary, fixed candidates, any other.
 
     :param model_file: of the model
     :param target: of the copy; its folder is there
     """
-    folder, name = os.path.split(os.path.abspath(model_file))
-    for entry in sorted(os.listdir(folder)):
-        if entry.startswith((f"{name}.dict", f"{name}.cands")):
-            shutil.copyfile(os.path.join(folder, entry), target + entry[len(name) :])
+    for end in beside.look(model_file).kept:
+        shutil.copyfile(model_file + end, target + end)

@@ -80,6 +80,7 @@ def _before_all(module: Any, opt: Any) -> None:
 
     if opt.get("model_file"):
         model_files.check_writable(opt["model_file"])
+        model_files.bring_along(modelzoo_path(opt.get("datapath"), opt.get("init_model")), opt)
     # ParlAI seeds after the teachers are built, which may have shuffled by then
     _seed(module, opt)
     deployed = opt.get("teacher_model") or opt.get("init_model")

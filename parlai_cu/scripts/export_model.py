@@ -7,7 +7,6 @@ result.
 """
 
 import os
-import shutil
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -60,11 +59,7 @@ def export_model(model_file: str, outfile: str) -> None:
     plain_opt["dict_file"] = outfile + ".dict"
     plain_opt["model_file"] = outfile
     with model_files.written_whole(outfile) as staged:
-        folder, name = os.path.split(model_file)
-        for entry in os.listdir(folder or "."):
-            if entry.startswith((name + ".dict", name + ".cands")):
-                target = staged + entry[len(name) :]
-                shutil.copyfile(os.path.join(folder, entry), target)
+        model_files.copy_beside(model_file, staged)
         plain_opt.save(staged + ".opt")
         torch.save(plain, staged)
 

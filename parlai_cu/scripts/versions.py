@@ -190,6 +190,7 @@ class VersionsScript(ParlaiScript):
 
     def _import(self, store: Any) -> Any:
         from parlai_cu.agents import base_agent, model_files
+        from parlai_cu.versions import beside
 
         self._need("import", "model_file")
         model_file = modelzoo_path(self.opt.get("datapath"), self.opt["model_file"])
@@ -205,6 +206,12 @@ class VersionsScript(ParlaiScript):
             note=self.opt["note"],
         )
         print(f"{version.id}: {_size(version)} of {version.agent}, added to {store.path}")
+        # an agent may keep anything beside its weights
+        found = beside.look(model_file)
+        print("  with " + ", ".join(f"MODEL{end}" for end in (".opt", *found.kept)))
+        if found.left_out:
+            left = [f"MODEL{end} ({what})" for end, what in found.left_out.items()]
+            print("  without " + ", ".join(left))
         if not store.channels():
             print(
                 f"nothing is served yet; to serve it: parlai versions --versions {store.path} "

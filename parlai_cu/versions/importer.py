@@ -11,7 +11,7 @@ import torch
 from parlai_cu import checkpoints, files
 from parlai_cu.errors import ModelFileError, near_file
 from parlai_cu.trust import trusted
-from parlai_cu.versions import checkout, outside_files, tensors
+from parlai_cu.versions import beside, checkout, outside_files, tensors
 from parlai_cu.versions.records import StoredFile
 from parlai_cu.versions.storage import file_hash, translate_errors
 
@@ -99,12 +99,9 @@ class ModelImporter:
         opt = {**self.opt, "model_file": None, "dict_file": None, "init_model": None}
         opt = outside_files.take_in(opt, self.model_file, folder, checkout.MODEL)
         checkout.write_json(os.path.join(folder, f"{checkout.MODEL}.opt"), opt)
-        source, name = os.path.split(self.model_file)
-        for entry in os.listdir(source or "."):
-            if entry.startswith((name + ".dict", name + ".cands")):
-                files.step(f"copy {entry}")
-                target = checkout.MODEL + entry[len(name) :]
-                shutil.copyfile(os.path.join(source, entry), os.path.join(folder, target))
+        for end in beside.look(self.model_file).kept:
+            files.step(f"copy {self.model_file}{end}")
+            shutil.copyfile(self.model_file + end, os.path.join(folder, checkout.MODEL + end))
 
     def _recorded(self, folder: str, base: checkout.Base | None) -> dict[str, StoredFile]:
         found = {}
