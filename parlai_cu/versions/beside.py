@@ -49,8 +49,13 @@ def look(model_file: str) -> Beside:
     entries = sorted(
         e for e in os.listdir(folder) if e.startswith(f"{name}.") and e != f"{name}.opt"
     )
-    # model.old beside model.old.opt is another model, and so is all that begins with its name
-    others = [e for e in entries if os.path.isfile(os.path.join(folder, f"{e}.opt"))]
+    # model.old beside model.old.opt is another model, and so is all that begins with its name; a
+    # dictionary has its options too
+    others = [
+        e
+        for e in entries
+        if os.path.isfile(os.path.join(folder, f"{e}.opt")) and e != f"{name}.dict"
+    ]
     found = Beside([], {})
     for entry in entries:
         rest = entry[len(name) :]

@@ -6,7 +6,7 @@ from parlai_cu.versions import beside
 from parlai_cu.versions.store import VersionStore
 from tests.versions.models import change, tiny_model, write_model
 
-KEPT = [".cands-task.cands", ".dict", ".dict.codecs", ".table", ".vocab.v2.json"]
+KEPT = [".cands-task.cands", ".dict", ".dict.codecs", ".dict.opt", ".table", ".vocab.v2.json"]
 LEFT = {
     ".checkpoint": "checkpoint",
     ".checkpoint.dict": "checkpoint",
