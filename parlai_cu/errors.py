@@ -17,6 +17,8 @@ The errors we raise for what a user can put right.
     └── DivergedError        the loss is no longer a number
 
 Each message names the flag or file, what was found, what was expected and what to do next.
+Where one stands in the place of an error of ParlAI's, it is of that kind as well
+(:func:`in_place_of`), so that ParlAI's own callers catch what they always did.
 """
 
 import difflib
@@ -73,6 +75,40 @@ class FrozenBreachError(ParlaiCuError):
 
 class DivergedError(ParlaiCuError):
     """The loss became NaN or infinite."""
+
+
+def in_place_of(stock: BaseException | type[Exception], error: ParlaiCuError) -> ParlaiCuError:
+    """
+    An error of ours that stands where ParlAI raises another: who catches that one catches this.
+
+    :param stock: what ParlAI raises, or its kind
+    :param error: what is said instead
+    :return: an error that is of both kinds
+    """
+    kind = stock if isinstance(stock, type) else type(stock)
+    if isinstance(error, kind):
+        return error
+    made: ParlaiCuError = _both(type(error), kind)(*error.args)
+    if isinstance(stock, BaseException):
+        made.__dict__.update(stock.__dict__)
+    if isinstance(made, ImportError) and isinstance(stock, ImportError):
+        made.name, made.path = stock.name, stock.path
+    return made
+
+
+def _both(ours: type[ParlaiCuError], stock: type[BaseException]) -> type[ParlaiCuError]:
+    def __init__(self: Any, *args: Any) -> None:
+        # some kinds want more than a message
+        BaseException.__init__(self, *args)
+
+    members = {
+        "__init__": __init__,
+        "__str__": BaseException.__str__,  # KeyError shows a message in quotes
+        "__reduce__": lambda self: (ours, self.args),
+        "__doc__": ours.__doc__,
+        "__module__": ours.__module__,
+    }
+    return type(ours.__name__, (ours, stock), members)
 
 
 _stock_excepthook: Callable[..., Any] = sys.__excepthook__

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from parlai_cu.errors import DataError, near_file
+from parlai_cu.errors import DataError, in_place_of, near_file
 
 EXPECTED = (
     'expected one conversation per line: {"dialog": [[{"id": "user", "text": "..."}, '
@@ -59,16 +59,18 @@ def _check_lines(module: Any) -> None:
 
 def _numbered_lines(module: Any, datapath: str) -> Iterator[tuple[int, str]]:
     if not module.PathManager.isfile(datapath):
-        raise DataError(f"{datapath}: there is no such file{near_file(datapath)}; {EXPECTED}")
+        missing = f"{datapath}: there is no such file{near_file(datapath)}; {EXPECTED}"
+        raise in_place_of(RuntimeError, DataError(missing))
     with module.PathManager.open(datapath, "rb") as stream:
         for number, raw in enumerate(stream, 1):
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
             except UnicodeDecodeError as error:
-                raise DataError(
+                wrong = DataError(
                     f"{datapath}, line {number}: byte {error.start + 1} is not UTF-8 "
                     f"(0x{raw[error.start]:02x}); convert the file to UTF-8"
-                ) from None
+                )
+                raise in_place_of(error, wrong) from None
             if line:
                 yield number, line
 
@@ -79,27 +81,33 @@ def _check_conversation(where: str, line: str) -> None:
         episode = json.loads(line)
     except json.JSONDecodeError as error:
         problem = f"not JSON ({error.msg} at column {error.colno})"
-        raise DataError(f"{where}: {problem}: {_shorten(line)}; {EXPECTED}") from None
+        wrong = DataError(f"{where}: {problem}: {_shorten(line)}; {EXPECTED}")
+        raise in_place_of(error, wrong) from None
     if not isinstance(episode, dict) or "dialog" not in episode:
         found = f"the keys {sorted(episode)}" if isinstance(episode, dict) else _kind(episode)
-        raise DataError(f'{where}: found {found}, no "dialog"; {EXPECTED}')
+        kind = KeyError if isinstance(episode, dict) else AttributeError
+        raise in_place_of(kind, DataError(f'{where}: found {found}, no "dialog"; {EXPECTED}'))
     rounds = episode["dialog"]
     if not isinstance(rounds, list):
-        raise DataError(f'{where}: "dialog" is {_kind(rounds)}, not a list; {EXPECTED}')
+        wrong = DataError(f'{where}: "dialog" is {_kind(rounds)}, not a list; {EXPECTED}')
+        raise in_place_of(TypeError, wrong)
     for index, turns in enumerate(rounds):
         _check_turns(f'{where}: "dialog"[{index}]', turns)
 
 
 def _check_turns(where: str, turns: Any) -> None:
     if not isinstance(turns, list):
-        raise DataError(f"{where} is {_kind(turns)}, not a list of turns; {EXPECTED}")
+        wrong = DataError(f"{where} is {_kind(turns)}, not a list of turns; {EXPECTED}")
+        raise in_place_of(TypeError, wrong)
     for index, turn in enumerate(turns):
         if not isinstance(turn, dict):
-            raise DataError(f"{where}[{index}] is {_kind(turn)}, not a turn; {EXPECTED}")
+            wrong = DataError(f"{where}[{index}] is {_kind(turn)}, not a turn; {EXPECTED}")
+            raise in_place_of(TypeError, wrong)
         if isinstance(turn.get("text"), str) or "image" in turn:
             continue
         found = f'"text" is {_kind(turn["text"])}' if "text" in turn else f"keys {sorted(turn)}"
-        raise DataError(f'{where}[{index}] has no "text" ({found}); {EXPECTED}')
+        wrong = DataError(f'{where}[{index}] has no "text" ({found}); {EXPECTED}')
+        raise in_place_of(TypeError if "text" in turn else AttributeError, wrong)
 
 
 def _refuse_empty_training(module: Any) -> None:
@@ -111,9 +119,9 @@ def _refuse_empty_training(module: Any) -> None:
     def next_episode_idx(self: Any, num_eps: int | None = None, loop: bool | None = None) -> int:
         try:
             return int(stock_index(self, num_eps, loop))
-        except (ZeroDivisionError, ValueError):
+        except (ZeroDivisionError, ValueError) as error:
             if self.num_episodes() == 0:
-                raise DataError(_nothing_in(self.opt)) from None
+                raise in_place_of(error, DataError(_nothing_in(self.opt))) from None
             raise
 
     def __init__(self: Any, opt: Any, *args: Any, **kwargs: Any) -> None:

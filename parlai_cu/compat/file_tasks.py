@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from parlai_cu.data.names import is_path, looks_like_path, path_of, quoted
-from parlai_cu.errors import UsageError, near_file
+from parlai_cu.errors import UsageError, in_place_of, near_file
 
 _TEACHER = "parlai_cu.tasks.file.agents"
 # options that name tasks
@@ -51,7 +51,8 @@ def _load_files(loader: Any) -> None:
                 return stock_teacher(f"{_TEACHER}:DefaultTeacher")
             if looks_like_path(taskname):
                 path = taskname.split(":")[0]
-                raise UsageError(f"-t {path}: there is no such file{near_file(path)}") from error
+                missing = UsageError(f"-t {path}: there is no such file{near_file(path)}")
+                raise in_place_of(error, missing) from error
             raise
 
     def load_task_module(taskname: str) -> Any:

@@ -22,7 +22,14 @@ from types import ModuleType
 from typing import Any
 
 from parlai_cu import plugin
-from parlai_cu.errors import ModelFileError, UsageError, hint, near_file, nearest
+from parlai_cu.errors import (
+    ModelFileError,
+    UsageError,
+    hint,
+    in_place_of,
+    near_file,
+    nearest,
+)
 
 # a list of choices that is longer is not shown beside the nearest ones
 _MOST_CHOICES = 12
@@ -57,7 +64,7 @@ def _name_agents_and_tasks(loader: Any) -> None:
                 raise
             from parlai_cu.agents.base_agent import no_such_agent
 
-            raise no_such_agent("-m", agent_path, error) from error
+            raise in_place_of(error, no_such_agent("-m", agent_path, error)) from error
 
     def load_teacher_module(taskname: str) -> Any:
         try:
@@ -68,7 +75,8 @@ def _name_agents_and_tasks(loader: Any) -> None:
             # options follow a task's name
             name = ":".join(word for word in taskname.split(":") if "=" not in word)
             close = nearest(name, _tasks_like(loader, name, isinstance(error, ImportError)))
-            raise UsageError(f"-t {name}: there is no such task{hint(close)}") from error
+            missing = UsageError(f"-t {name}: there is no such task{hint(close)}")
+            raise in_place_of(error, missing) from error
 
     loader.load_agent_module = load_agent_module
     loader.load_teacher_module = load_teacher_module
@@ -126,7 +134,8 @@ def _name_zoo_model(module: Any) -> None:
             folders = [entry.name for entry in pkgutil.iter_modules(parlai.zoo.__path__)]
             close = nearest(name.split("/")[0], sorted({*folders, *plugin.ZOO}))
             near = hint(f"{zoo}:{one}/..." for one in close)
-            raise ModelFileError(f"{path}: the zoo has no such model{near}") from error
+            missing = ModelFileError(f"{path}: the zoo has no such model{near}")
+            raise in_place_of(error, missing) from error
 
     module.modelzoo_path = modelzoo_path
 
@@ -137,19 +146,20 @@ def _name_model_file(module: Any) -> None:
     def create_agent(opt: Any, requireModelExists: bool = False) -> Any:
         path = opt.get("model_file")
         if path and os.path.isdir(path):
-            raise ModelFileError(f"-mf {path}: expected a model file{near_file(path)}")
+            folder = ModelFileError(f"-mf {path}: expected a model file{near_file(path)}")
+            raise in_place_of(RuntimeError, folder)
         try:
             return stock(opt, requireModelExists)
         except RuntimeError as error:
             if str(error).startswith("Need to set `model`"):
                 # a model file without options names no agent
                 found = f"-mf {path}: no options (.opt) beside it" if path else "no model"
-                raise UsageError(f"{found}; expected -mf MODEL or -m AGENT") from error
+                unnamed = UsageError(f"{found}; expected -mf MODEL or -m AGENT")
+                raise in_place_of(error, unnamed) from error
             if not str(error).startswith("WARNING: Model file does not exist"):
                 raise
-            raise ModelFileError(
-                f"-mf {path}: there is no such model file{near_file(path)}"
-            ) from error
+            missing = ModelFileError(f"-mf {path}: there is no such model file{near_file(path)}")
+            raise in_place_of(error, missing) from error
 
     module.create_agent = create_agent
 
@@ -159,9 +169,8 @@ def _ask_for_task(module: Any) -> None:
 
     def create_task(opt: Any, *args: Any, **more: Any) -> Any:
         if not opt.get("task"):
-            raise UsageError(
-                "no task; expected -t TASK, such as -t jsonfile:jsonfile_datapath=FILE"
-            )
+            missing = "no task; expected -t TASK, such as -t jsonfile:jsonfile_datapath=FILE"
+            raise in_place_of(RuntimeError, UsageError(missing))
         return stock(opt, *args, **more)
 
     module.create_task = create_task
@@ -172,7 +181,8 @@ def _ask_for_model_file(module: Any) -> None:
 
     def __init__(self: Any, opt: Any) -> None:
         if not (opt.get("model_file") or opt.get("dict_file")):
-            raise UsageError("no model file; expected -mf PATH, where the model is to be written")
+            missing = "no model file; expected -mf PATH, where the model is to be written"
+            raise in_place_of(RuntimeError, UsageError(missing))
         stock(self, opt)
 
     module.TrainLoop.__init__ = __init__
