@@ -257,6 +257,9 @@ def raised(node: ast.AST, helpers: dict[str, Function], seen: set[str]) -> set[s
         rest = list(ast.iter_child_nodes(node))
     if isinstance(node, ast.Raise) and node.exc is not None:
         error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        if isinstance(node.exc, ast.Call) and getattr(error, "id", "") == "in_place_of":
+            # the error that it is of ours
+            error = getattr(node.exc.args[1], "func", node.exc.args[1])
         name = getattr(error, "attr", getattr(error, "id", ""))
         name = makers().get(name, name)
         if ERROR.match(name):

@@ -51,8 +51,8 @@ def _load_files(loader: Any) -> None:
                 return stock_teacher(f"{_TEACHER}:DefaultTeacher")
             if looks_like_path(taskname):
                 path = taskname.split(":")[0]
-                missing = UsageError(f"-t {path}: there is no such file{near_file(path)}")
-                raise in_place_of(error, missing) from error
+                missing = f"-t {path}: there is no such file{near_file(path)}"
+                raise in_place_of(error, UsageError(missing)) from error
             raise
 
     def load_task_module(taskname: str) -> Any:
