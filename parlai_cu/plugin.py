@@ -133,6 +133,7 @@ LATE_IMPORTS = {
 # import its `after` is called.
 EXTENSIONS = {
     "late_imports": ("parlai.utils.fsdp",),
+    "model_scripts": ("parlai.scripts.token_stats", "parlai.scripts.torchscript"),
     "command_line": ("parlai.core.script",),
 }
 

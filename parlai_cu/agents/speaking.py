@@ -30,12 +30,13 @@ def overrides(given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {**speaking, **(given or {})}
 
 
-def probe(agent: Any, described: str) -> None:
+def probe(agent: Any, described: str, evaluates: bool = False) -> None:
     """
     Let a model answer once, in a conversation of its own. Agents without a model are not asked.
 
     :param agent: the model, loaded
     :param described: what to call it in messages
+    :param evaluates: whether it is for an evaluation, which may do without replies
     :raises ModelFileError: when it gives no text or fails, or holds NaN or infinity
     """
     if not isinstance(agent, TorchAgent):
@@ -44,6 +45,8 @@ def probe(agent: Any, described: str) -> None:
         if not torch.isfinite(tensor).all():
             raise ModelFileError(f"{described}: {name} holds what is no number")
     trial = agent.clone()
+    if evaluates and getattr(trial, "skip_generation", False):
+        trial.skip_generation = False
     turn = Message({"id": "probe", "text": PROBE, "episode_done": True})
     if getattr(trial, "eval_candidates", None) == "inline":
         turn["label_candidates"] = [PROBE, "thank you"]

@@ -38,9 +38,11 @@ class UpdatingAgent(Agent):
     # what to say where nothing tells which agent is below
     no_base = "-m {name}: no base agent"
 
-    def __new__(cls, opt: Opt, shared: dict[str, Any] | None = None) -> "UpdatingAgent":
-        """Compose with the base that the options name."""
-        if cls.base_class is None:
+    def __new__(
+        cls, opt: Opt | None = None, shared: dict[str, Any] | None = None
+    ) -> "UpdatingAgent":
+        """Compose with the base that the options name; a copy is of a class that is composed."""
+        if cls.base_class is None and opt is not None:
             if not opt.get("base_agent"):
                 raise UsageError(cls.no_base)
             cls = base_agent.compose(cls, base_agent.base_agent_class(opt["base_agent"]))

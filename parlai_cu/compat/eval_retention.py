@@ -13,6 +13,8 @@ command is stock.
 
 import contextlib
 import functools
+import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -24,7 +26,10 @@ from parlai_cu.retention import metrics
 
 # the metrics of which at most one is compared by default, best known first
 _PREFERRED = ("ppl", "accuracy", "hits@1", "f1", "token_acc")
+# metric -> totals and counts, example by example; NaN where an example has none of it
 Collected = dict[str, tuple[list[float], list[float]]]
+# an example's text and labels -> each metric's total and count, as often as it was met
+Seen = dict[tuple[str, str], list[dict[str, tuple[float, float]]]]
 
 
 def needed() -> str | None:
@@ -57,12 +62,14 @@ def after(module: Any) -> None:
         if not opt.get("base_model_file"):
             return stock_eval(opt)
         base_opt = _base_opt(module, opt)
-        with _collecting() as of_candidate:
+        with _collecting() as seen_of_candidate:
             report = stock_eval(opt)
-        with _collecting() as of_base:
+        with _collecting() as seen_of_base:
             agent = module.create_agent(base_opt, requireModelExists=True)
             for task in opt["task"].split(","):
                 module._eval_single_world(base_opt, agent, task)
+        pairs = [_paired(*both) for both in zip(seen_of_base, seen_of_candidate)]
+        of_base, of_candidate = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         comparison = compare(
             opt["task"].split(","),
             of_base,
@@ -97,13 +104,13 @@ def _base_opt(module: Any, opt: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _collecting() -> Iterator[list[Collected]]:
+def _collecting() -> Iterator[list[Seen]]:
     """What every example adds to every averaged metric, one dictionary a task."""
     from parlai.core.metrics import AverageMetric
     from parlai.core.teachers import FixedDialogTeacher
     from parlai.scripts import eval_model as module
 
-    tasks: list[Collected] = []
+    tasks: list[Seen] = []
     stock_world, stock_observe = module._eval_single_world, FixedDialogTeacher.observe
 
     def eval_single_world(opt: Any, agent: Any, task: str) -> Any:
@@ -111,17 +118,42 @@ def _collecting() -> Iterator[list[Collected]]:
         return stock_world(opt, agent, task)
 
     def keep(teacher: Any, observation: Any) -> Any:
+        said, labels = getattr(teacher, "last_act", None), getattr(teacher, "lastY", None)
         seen = stock_observe(teacher, observation)
-        for name, value in teacher.metrics.report_recent().items():
-            if isinstance(value, AverageMetric) and tasks:
-                sums = tasks[-1].setdefault(name, ([], []))
-                sums[0].append(float(value._numer))
-                sums[1].append(float(value._denom))
+        if labels is not None and tasks:
+            key = str((said or {}).get("text")), str(labels)
+            found = {
+                name: (float(value._numer), float(value._denom))
+                for name, value in teacher.metrics.report_recent().items()
+                if isinstance(value, AverageMetric)
+            }
+            tasks[-1].setdefault(key, []).append(found)
         return seen
 
     with mock.patch.object(module, "_eval_single_world", eval_single_world):
         with mock.patch.object(FixedDialogTeacher, "observe", keep):
             yield tasks
+
+
+def _paired(base: Seen, candidate: Seen) -> tuple[Collected, Collected]:
+    """The same examples in the same order; of equal ones the first beside the first."""
+    rows = []
+    for key in {**base, **candidate}:
+        one, other = base.get(key, []), candidate.get(key, [])
+        rows += list(itertools.zip_longest(one, other, fillvalue={}))
+    return _columns([row[0] for row in rows]), _columns([row[1] for row in rows])
+
+
+def _columns(examples: list[dict[str, tuple[float, float]]]) -> Collected:
+    names = {name: None for example in examples for name in example}
+    none = (math.nan, math.nan)
+    return {
+        name: (
+            [example.get(name, none)[0] for example in examples],
+            [example.get(name, none)[1] for example in examples],
+        )
+        for name in names
+    }
 
 
 def compare(
@@ -158,16 +190,24 @@ def compare(
         close = nearest(unknown[0], tasks) or tasks
         raise UsageError(f"--update-task {unknown[0]}: nearest of -t: {', '.join(close)}")
     for task, of_base, of_candidate in zip(tasks, base, candidate):
-        one, other = (
-            metrics.Sums(*(np.array(part) for part in found[metric]))
-            for found in (of_base, of_candidate)
-        )
+        both = [np.array(found[metric]) for found in (of_base, of_candidate)]
+        has = [~np.isnan(part[0]) for part in both]
+        shared_rows = has[0] & has[1]
+        if not shared_rows.any():
+            raise UsageError(
+                f"--retention-metric {metric}: no example of {task} has it of both models"
+            )
+        one, other = (metrics.Sums(*part[:, shared_rows]) for part in both)
         found = metrics.paired_difference(one, other, exponential=exponential)
         rows.append(
             {
                 "task": task,
                 "role": "update" if task in updates else "old",
                 "examples": len(one.total),
+                "left_out": {
+                    "base": int((~has[0] & has[1]).sum()),
+                    "candidate": int((has[0] & ~has[1]).sum()),
+                },
                 "base": found.base,
                 "candidate": found.candidate,
                 "difference": found.difference,
@@ -215,6 +255,13 @@ def table(comparison: dict[str, Any]) -> str:
             f"{name:<42} {row['role']:<7} {row['base']:>9.4g} {row['candidate']:>9.4g} "
             f"{row['difference']:>+9.3g} [{low:+.3g}, {high:+.3g}]{mark}"
         )
+    for row in comparison["tasks"]:
+        left = [f"{n} of the {which}" for which, n in row["left_out"].items() if n]
+        if left:
+            lines.append(
+                f"{row['task']}: {row['examples']} examples are compared; without {metric} are "
+                f"{', '.join(left)}"
+            )
     if "R" in comparison:
         unit = " (of minus the logarithm)" if metric == "ppl" else ""
         parts = [

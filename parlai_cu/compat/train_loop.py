@@ -42,6 +42,7 @@ def after(module: Any) -> None:
 
     @functools.wraps(stock_init)
     def __init__(self: Any, opt: Any) -> None:
+        _refuse_what_only_serves(opt)
         if opt.get("base_agent"):
             _before_all(module, opt)
         stock_init(self, opt)
@@ -69,6 +70,16 @@ def after(module: Any) -> None:
 
     module.TrainLoop.__init__ = __init__
     module.TrainLoop.train_steps = train_steps
+
+
+def _refuse_what_only_serves(opt: Any) -> None:
+    from parlai_cu.errors import UsageError
+
+    if str(opt.get("model")).removeprefix("cu:") == "deployed":
+        raise UsageError(
+            "-m deployed serves and does not learn: parlai update_model trains a candidate, gates "
+            "it and promotes it"
+        )
 
 
 def _before_all(module: Any, opt: Any) -> None:

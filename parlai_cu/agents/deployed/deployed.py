@@ -152,8 +152,10 @@ class DeployedAgent(Agent):
     # -- a turn ------------------------------------------------------------------------------
 
     def observe(self, observation: Any) -> Message:
-        """Open a turn, on the version that is to answer it."""
+        """Open a turn, on the version that is to answer it; whose labels it is not to learn."""
         raw = Message(observation)
+        if "labels" in raw:
+            raw["eval_labels"] = raw.pop("labels")
         with self.service.lock:
             self.service.acquire(self)
             inner = self.attached()
@@ -174,7 +176,7 @@ class DeployedAgent(Agent):
         :param observations: what :meth:`observe` of the clones returned
         """
         if isinstance(observations, Batch):
-            return self._live_agent().batch_act(observations)
+            return self.live_agent().batch_act(observations)
         turns = [(seen or {}).get(TURN) for seen in observations]
         known = iter(self.service.answer([turn for turn in turns if turn is not None]))
         # padding of ParlAI's batches, which nobody observed
@@ -275,21 +277,37 @@ class DeployedAgent(Agent):
 
     def report(self) -> dict[str, Any]:
         """The live version's metrics."""
-        report: dict[str, Any] = self._live_agent().report()
+        report: dict[str, Any] = self.live_agent().report()
         return report
 
     def reset_metrics(self) -> None:
         """Let the live version's metrics start afresh."""
         super().reset_metrics()
-        self._live_agent().reset_metrics()
+        self.live_agent().reset_metrics()
 
     def shutdown(self) -> None:
         """Watch the channels no more."""
         self.service.close()
 
-    def _live_agent(self) -> Any:
+    def __deepcopy__(self, memo: Any) -> "DeployedAgent":
+        """Another conversation at the same point; models and threads are one."""
+        twin: DeployedAgent = self.clone()
+        with self.service.lock:
+            twin._past = collections.deque(self._past, maxlen=_MOST_TURNS)
+            twin._pending = list(self._pending)
+            twin.begun_on = self.begun_on
+        return twin
+
+    def live_agent(self) -> Any:
+        """The live version's own agent."""
         with self.service.lock:
             return self.service.residents[self.version].agent
+
+    # last, as within the class it takes the name of the type
+    @property
+    def dict(self) -> Any:
+        """The live version's dictionary."""
+        return self.live_agent().dict
 
 
 @contextlib.contextmanager
@@ -320,11 +338,6 @@ def _lasting(message: Any) -> Any:
 def _start(opt: Opt) -> ModelService:
     if not opt.get("versions"):
         raise UsageError(_NO_VERSIONS)
-    if updating_agent.is_training(opt):
-        raise UsageError(
-            "-m deployed serves and does not learn: parlai update_model trains a candidate, gates "
-            "it and promotes it"
-        )
     share = opt.get("canary_share") or 0.0
     if not 0 <= share <= 1:
         raise UsageError(f"--canary-share {share}: expected a share from 0 to 1")

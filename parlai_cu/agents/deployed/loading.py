@@ -40,5 +40,5 @@ def load(store: VersionStore, version: str, opt: Opt, evaluates: bool = False) -
     agent = create_agent(settings, requireModelExists=True)
     if not isinstance(agent, TorchAgent):
         raise ModelFileError(f"version {version} is a {type(agent).__name__}, not a TorchAgent")
-    speaking.probe(agent, f"version {version}")
+    speaking.probe(agent, f"version {version}", evaluates)
     return agent

@@ -10,6 +10,7 @@ is asked, a gate decides whether what it found is to be used, and an integrator 
 it. The act says in ``knowledge`` which facts were used.
 """
 
+import copy
 import dataclasses
 import functools
 import os
@@ -116,6 +117,15 @@ class KBAugmentedAgent(FactReader, FusingSearch, GateTraining, RankJudging, Upda
     def share(self) -> dict[str, Any]:
         """The base's, and one knowledge base, gate and ranker for all."""
         return {**super().share(), **{name: getattr(self, name) for name in _SHARED}}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "KBAugmentedAgent":
+        """Another agent, of the same knowledge base."""
+        for one in (self.kb, self._room):
+            memo[id(one)] = one
+        twin = object.__new__(type(self))
+        memo[id(self)] = twin
+        vars(twin).update(copy.deepcopy(vars(self), memo))
+        return twin
 
     def learners(self) -> dict[str, torch.nn.Module]:
         """What of us learns."""
@@ -336,6 +346,9 @@ class KBAugmentedAgent(FactReader, FusingSearch, GateTraining, RankJudging, Upda
             best = [narrowed(self._meant(turn), fact) for fact in chosen]
             text = self.integrator.integrate(turn, best, view)
             reply = view.last if view.last is not None else self.empty_reply()
+            if view.last is None and observation.get("eval_labels"):
+                # how likely the model finds the label is known of every turn, whoever answers
+                reply["metrics"] = self._of_the_model(view.message())
             reply.force_set("text", text)
             used = self._used(best, text, view)
             if used:
@@ -346,6 +359,11 @@ class KBAugmentedAgent(FactReader, FusingSearch, GateTraining, RankJudging, Upda
         reply["kb_gate"] = dataclasses.asdict(decision)
         self.global_metrics.add("kb_used", AverageMetric(int(bool(used))))
         return reply
+
+    def _of_the_model(self, own: Message) -> dict[str, Any]:
+        """Its metrics of the label, without those of a reply that is not given."""
+        metrics = own.get("metrics") or {}
+        return {name: metric for name, metric in metrics.items() if not name.startswith("gen_")}
 
     def _used(self, best: list[Evidence], text: str, view: ModelView) -> list[Evidence]:
         """Those of the facts given to the integrator that had a part in the reply."""
