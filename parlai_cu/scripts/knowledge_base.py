@@ -5,6 +5,7 @@ A change is in force with the next turn of every conversation, in whatever proce
 """
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -56,6 +57,9 @@ class KnowledgeBaseScript(ParlaiScript):
             "sentence-transformers; none: no vectors any more",
         )
         parser.add_argument("--top-k", type=int, default=5, help="search, history: how many")
+        parser.add_argument(
+            "--json", action="store_true", help="get, search, stats, history, verify: as JSON"
+        )
         return parser
 
     def run(self) -> Any:
@@ -125,7 +129,7 @@ class KnowledgeBaseScript(ParlaiScript):
         found = base.get(self.opt["id"])
         if found is None:
             raise UsageError(f"--id {self.opt['id']}: {base.name} has no such fact")
-        _show([found])
+        self._show([found])
         return found
 
     def _search(self, base: Any) -> list[Any]:
@@ -135,11 +139,14 @@ class KnowledgeBaseScript(ParlaiScript):
         if self.opt.get("kb_synonyms"):
             base = InOtherWords(base, read_synonyms(self.opt["kb_synonyms"]))
         found = base.query(Turn(self.opt["text"]), self.opt["top_k"])
-        _show(found)
+        self._show(found)
         return list(found)
 
     def _stats(self, base: Any) -> dict[str, Any]:
         stats: dict[str, Any] = base.stats()
+        if self.opt["json"]:
+            print(json.dumps(stats, indent=1, default=str))
+            return stats
         for name, value in stats.items():
             print(f"{name:<10} {value:,d}" if isinstance(value, int) else f"{name:<10} {value}")
         return stats
@@ -150,17 +157,23 @@ class KnowledgeBaseScript(ParlaiScript):
         if not isinstance(base, StoredFacts):
             raise UsageError(f"--kb {base.name}: only databases of our own can be verified")
         found: list[str] = base.verify()
-        for line in found:
-            print(line)
+        if self.opt["json"]:
+            print(json.dumps(found, indent=1))
+        else:
+            print("".join(f"{line}\n" for line in found), end="")
         if found:
             raise KnowledgeError(
                 f"{base.name} is damaged: bring back a copy, or import its facts into a new one"
             )
-        print(f"{base.name} holds what was written")
+        if not self.opt["json"]:
+            print(f"{base.name} holds what was written")
         return found
 
     def _history(self, base: Any) -> list[dict[str, Any]]:
         changes: list[dict[str, Any]] = base.history(self.opt["top_k"])
+        if self.opt["json"]:
+            print(json.dumps(changes, indent=1, default=str))
+            return changes
         for change in changes:
             print("{batch:>6} {at} {who:<10} {action:<7} {id}".format(**change))
         return changes
@@ -186,6 +199,16 @@ class KnowledgeBaseScript(ParlaiScript):
         print(f"encoded {count:,d} facts of {base.name} by {name}")
         return count
 
+    def _show(self, found: list[Any]) -> None:
+        if self.opt["json"]:
+            held = [dataclasses.asdict(evidence) for evidence in found]
+            print(json.dumps(held, indent=1, default=str))
+            return
+        for evidence in found:
+            print(f"{evidence.score:.3f}  {evidence.id}  {evidence.text}")
+        if not found:
+            print("nothing found")
+
     def _fact(self, before: Fact) -> Fact:
         given = {name: self.opt[name] for name in _FACT_FLAGS if self.opt.get(name) is not None}
         return dataclasses.replace(before, **given)
@@ -196,10 +219,3 @@ def _counted(facts: Any) -> Any:
     from tqdm import tqdm
 
     return tqdm(facts, unit=" facts", delay=2.0)
-
-
-def _show(found: list[Any]) -> None:
-    for evidence in found:
-        print(f"{evidence.score:.3f}  {evidence.id}  {evidence.text}")
-    if not found:
-        print("nothing found")

@@ -9,7 +9,8 @@ import contextlib
 import copy
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from parlai.core.build_data import modelzoo_path
@@ -124,11 +125,18 @@ class VersionsScript(ParlaiScript):
         parser.add_argument(
             "-o", "--outfile", help="export: where the plain model is to be written"
         )
-        parser.add_argument("--chatlog", help="review: what the chat service records")
-        parser.add_argument("--accept", help="review: ids of corrections, with commas, or all")
+        parser.add_argument(
+            "--chatlog",
+            help="review: what the chat service records; where missing, what config.yml here names",
+        )
+        parser.add_argument(
+            "--accept", help="review: ids of corrections (beginnings suffice), or all"
+        )
         parser.add_argument("--reject", help="review: the same")
         parser.add_argument("--text", help="review: with --accept ID, the right answer instead")
-        parser.add_argument("--json", action="store_true", help="list, show, diff: as JSON")
+        parser.add_argument(
+            "--json", action="store_true", help="list, show, diff, review, prune, verify: as JSON"
+        )
         return parser
 
     def run(self) -> Any:
@@ -149,7 +157,7 @@ class VersionsScript(ParlaiScript):
                 f"nearest: {', '.join(close)}"
             )
         if action == "review":
-            return self._review()
+            return self._review(names)
         self._need(action, "versions")
         if len(names) != _NAMES.get(action, 0):
             raise UsageError(
@@ -164,23 +172,27 @@ class VersionsScript(ParlaiScript):
         }
         return steps[action](store, *names)
 
-    def _review(self) -> list[str]:
+    def _review(self, names: Sequence[str]) -> list[str]:
         """Corrections from live chats: those that wait are listed, or decided on."""
-        from parlai_cu.corrections import review
+        from parlai_cu.corrections import review, service_log
 
-        self._need("review", "chatlog")
-        path, text = self.opt["chatlog"], self.opt.get("text")
+        path, decisions = _what_to_review(names, self.opt)
+        path = path or service_log.find(self.opt.get("versions"))
+        text = self.opt.get("text")
+        if text and [len(ids) for ids in decisions.values()] != [1]:
+            raise UsageError("--text is the answer of one correction: --accept ID --text ANSWER")
         decided: list[str] = []
-        for flag in (review.ACCEPT, review.REJECT):
-            ids = (self.opt.get(flag) or "").split(",") if self.opt.get(flag) else []
-            if ids and text and (flag == review.REJECT or len(ids) != 1 or ids == ["all"]):
-                raise UsageError(
-                    "--text is the answer of one correction: --accept ID --text ANSWER"
-                )
-            decided += review.decide(path, ids, flag, text) if ids else []
-        if text and not decided:
-            raise UsageError("--text needs the correction it is for: --accept ID")
-        print(f"{len(decided)} decided" if decided else review.listing(path))
+        for decision, ids in decisions.items():
+            if text and (decision == review.REJECT or ids == ["all"]):
+                raise UsageError("--text is the answer of one accepted correction: --accept ID")
+            decided += review.decide(path, ids, decision, text)
+        waiting = [one for one in review.reviewed(path) if one.decision == review.PENDING]
+        if self.opt["json"]:
+            print(json.dumps([_correction(one) for one in waiting], indent=1))
+        elif decided:
+            print(f"{len(decided)} decided; {len(waiting)} wait in {path}")
+        else:
+            print(f"{path}: {len(waiting)} wait for a decision\n{review.listing(path)}")
         return decided
 
     def _need(self, action: str, *flags: str) -> None:
@@ -354,6 +366,9 @@ class VersionsScript(ParlaiScript):
     def _prune(self, store: Any) -> list[Any]:
         gone: list[Any] = store.prune(keep=self.opt["keep"], dry_run=self.opt["dry_run"])
         freed = sum(version.stored_bytes for version in gone)
+        if self.opt["json"]:
+            print(json.dumps([_plain(version) for version in gone], indent=1))
+            return gone
         would = "would remove" if self.opt["dry_run"] else "removed"
         print(f"{would} the files of {len(gone)} versions ({_bytes(freed)})")
         for version in gone:
@@ -362,11 +377,14 @@ class VersionsScript(ParlaiScript):
 
     def _verify(self, store: Any) -> None:
         problems = store.verify()
-        for problem in problems:
-            print(problem)
+        if self.opt["json"]:
+            print(json.dumps(problems, indent=1))
+        else:
+            print("".join(f"{problem}\n" for problem in problems), end="")
         if problems:
             raise VersionsError(f"--versions {store.path}: {len(problems)} problems, see above")
-        print(f"{len(store.list())} versions, every file has its hash")
+        if not self.opt["json"]:
+            print(f"{len(store.list())} versions, every file has its hash")
 
     def _export(self, store: Any, name: str) -> None:
         from parlai_cu.agents.model_files import read_opt
@@ -380,6 +398,39 @@ class VersionsScript(ParlaiScript):
         else:
             store.export(version.id, target)
         print(f"wrote {target}; any ParlAI loads it with -mf {target}")
+
+
+def _what_to_review(
+    names: Sequence[str], opt: Mapping[str, Any]
+) -> tuple[str | None, dict[str, list[str]]]:
+    """The chat log, if one is named, and the ids by decision."""
+    from parlai_cu.corrections import review
+
+    path = opt.get("chatlog")
+    decisions = {
+        decision: [name for name in str(opt[decision]).split(",") if name]
+        for decision in (review.ACCEPT, review.REJECT)
+        if opt.get(decision)
+    }
+    words = list(names)
+    if words and path is None and os.path.exists(words[0]):
+        path = words.pop(0)
+    if words and words[0] in (review.ACCEPT, review.REJECT):
+        decisions.setdefault(words.pop(0), [])
+    if words and len(decisions) != 1:
+        raise UsageError(
+            f"parlai versions review {' '.join(words)}: there is no such file; expected "
+            "[CHATLOG] [--accept | --reject ID ...]"
+        )
+    for ids in decisions.values():
+        ids += [name for word in words for name in word.split(",") if name]
+        if not ids:
+            raise UsageError("parlai versions review: expected ids of corrections, or all")
+    return path, decisions
+
+
+def _correction(one: Any) -> dict[str, Any]:
+    return {**dataclasses.asdict(one.judgement), "decision": one.decision}
 
 
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

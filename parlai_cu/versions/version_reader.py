@@ -60,10 +60,12 @@ class Shelf:
         ids = self.ids()
         if name in ids:
             return self.read(name)
-        # v1 is v1-..., also where there is a v10-...
-        found = [i for i in ids if i.split("-")[0] == name] or [
-            i for i in ids if name and i.startswith(name)
-        ]
+        # v1 is v1-..., also where there is a v10-...; 1 is v1, and its hash says as much
+        found = (
+            [i for i in ids if i.split("-")[0] in (name, f"v{name}")]
+            or [i for i in ids if name and i.startswith(name)]
+            or [i for i in ids if name and i.partition("-")[2].startswith(name)]
+        )
         if len(found) > 1:
             raise VersionsError(f"version {name}: could be {', '.join(found)}")
         return self.read(found[0]) if found else None

@@ -351,3 +351,15 @@ def test_export(store: VersionStore, tmp_path: Path) -> None:
     assert Path(out + ".dict").read_text() == Path(source + ".dict").read_text()
     with pytest.raises(VersionsError, match="exists; choose another"):
         store.export(version.id, out)
+
+
+def test_ids_may_be_shortened(store: VersionStore, tmp_path: Path) -> None:
+    """By number, with v or without, by the beginning of an id or of its hash."""
+    one, other = (
+        store.add(write_model(tmp_path / f"m{i}", tiny_model(i)), mode="x") for i in (0, 1)
+    )
+    digest = one.id.partition("-")[2]
+    assert one.id == store.get("1").id == store.get("v1").id == store.get(digest[:6]).id
+    assert store.get(other.id[:5]).id == other.id
+    with pytest.raises(VersionsError, match="no such"):
+        store.get("zz")
