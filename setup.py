@@ -130,13 +130,23 @@ setup(
         "python-calamine",
         "clevercsv",
         "charset-normalizer",
+        "markdown-it-py",
     ],
     extras_require={
         # ParlAI with all its own pins; without these two bounds it does not resolve or start
         "classic": ["parlai==1.7.2", "setuptools<82", "pyarrow<21"],
         "huggingface": ["transformers"],
         # --kb graph:, sparql+..., sql+..., postgresql://
-        "knowledge": ["rdflib", "sqlalchemy>=1.4", "rapidfuzz", "psycopg[binary]"],
+        # knowledge_base import: web pages, Word and PDF files
+        "knowledge": [
+            "rdflib",
+            "sqlalchemy>=1.4",
+            "rapidfuzz",
+            "psycopg[binary]",
+            "markdownify",
+            "mammoth",
+            "pypdf",
+        ],
         # -t FILE: Parquet and saved Hugging Face datasets
         "parquet": ["pyarrow"],
         # parlai knowledge_base encode
@@ -158,6 +168,9 @@ setup(
             "rdflib",
             "sqlalchemy",
             "rapidfuzz",
+            "markdownify",
+            "mammoth",
+            "pypdf",
             "matplotlib",
             f"oxigraph; {WHEELS}",  # its server
             # a PostgreSQL server with pgvector

@@ -71,8 +71,8 @@ def _rasa(path: str, files: list[str]) -> tuple[list[Source], list[str]]:
 def _saved(path: str, split: str | None) -> list[Source]:
     """A dataset as ``save_to_disk`` writes it: Arrow streams, and their names."""
     try:
-        import pyarrow  # type: ignore[import-untyped]
-        import pyarrow.ipc  # type: ignore[import-untyped]
+        import pyarrow
+        import pyarrow.ipc
     except ImportError:
         raise DataError(
             f"{path}: a saved dataset is read by pyarrow: pip install pyarrow"

@@ -36,7 +36,25 @@ class KnowledgeBaseScript(ParlaiScript):
         # not required: ParlAI parses every command's flags for `parlai -h`
         parser.add_argument("action", nargs="?", help=", ".join(ACTIONS))
         parser.add_argument("--kb", help="the knowledge base, e.g. sqlite:///facts.db")
-        parser.add_argument("--file", help="import: .csv with a header, or .jsonl")
+        parser.add_argument(
+            "--file",
+            help="import: a table (csv, xlsx, ods, parquet), records (json, yaml) or document "
+            "(md, html, txt, docx, pdf)",
+        )
+        parser.add_argument(
+            "--entity-column",
+            help="import: the column that says what a row is about, where it is not found",
+        )
+        parser.add_argument(
+            "--replace-source",
+            action="store_true",
+            help="import --file: remove what earlier versions of the file had and this one has not",
+        )
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="import --file: say what is understood, and write nothing",
+        )
         parser.add_argument(
             "--from-url",
             help="import: a database with tables, e.g. sql+sqlite:///hotels.db, instead of --file",
@@ -75,6 +93,8 @@ class KnowledgeBaseScript(ParlaiScript):
                 f"parlai knowledge_base {action or ''}: expected one of {', '.join(ACTIONS)}; "
                 f"nearest: {', '.join(close)}"
             )
+        if action == "import" and self.opt["dry_run"] and not self.opt.get("from_url"):
+            return sum(len(plan.facts) for plan in self._plans())
         self._need(action, "kb")
         from parlai_cu.knowledge.factory import open_knowledge_base
 
@@ -93,18 +113,47 @@ class KnowledgeBaseScript(ParlaiScript):
                 raise UsageError(f"parlai knowledge_base {action} needs --{name.replace('_', '-')}")
 
     def _import(self, base: Any) -> int:
-        from parlai_cu.knowledge.reading import read_facts
+        if not self.opt.get("from_url"):
+            return self._import_file(base)
         from parlai_cu.knowledge.reading_tables import read_tables
 
-        if self.opt.get("from_url"):
-            tables = (self.opt.get("table") or "").split(",")
-            facts = read_tables(self.opt["from_url"], [name for name in tables if name])
-        else:
-            self._need("import", "file")
-            facts = read_facts(self.opt["file"])
+        tables = (self.opt.get("table") or "").split(",")
+        facts = read_tables(self.opt["from_url"], [name for name in tables if name])
         count = len(base.add(_counted(facts)))
         print(f"imported {count:,d} facts into {base.name}, snapshot {base.snapshot_id()}")
         return count
+
+    def _import_file(self, base: Any) -> int:
+        plans = self._plans()
+        facts = [fact for plan in plans for fact in plan.facts]
+        if not hasattr(base, "bring_up_to_date"):  # its own refusal to be written to
+            base.add(facts)
+        counts = base.bring_up_to_date(
+            os.path.basename(self.opt["file"]), _counted(facts), self.opt["replace_source"]
+        )
+        shown = ", ".join(f"{n:,d} {what}" for what, n in counts.items() if n and what != "gone")
+        print(
+            f"imported {len(facts):,d} facts into {base.name} ({shown}), "
+            f"snapshot {base.snapshot_id()}"
+        )
+        if counts["gone"]:
+            print(
+                f"not in the file any more, and left: {counts['gone']:,d}; "
+                "--replace-source removes them"
+            )
+        return len(facts)
+
+    def _plans(self) -> list[Any]:
+        """What is understood of ``--file``, which is printed."""
+        from parlai_cu.knowledge.importing.files import read_source
+
+        self._need("import", "file")
+        plans = read_source(self.opt["file"], self.opt.get("entity_column"))
+        for plan in plans:
+            print(plan.preview())
+            if plan.columns and not any(column.role for column in plan.columns):
+                print("  no column says what a row is about; name it by --entity-column")
+        return plans
 
     def _add(self, base: Any) -> str:
         self._need("add", "text")

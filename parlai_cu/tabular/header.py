@@ -13,8 +13,8 @@ from dataclasses import dataclass
 _LOOKED_AT = 12
 # no name of a column is longer
 _LONGEST_NAME = 60
-# a sentence, or a number; "OK?" is a name
-_NO_NAME = re.compile(r"\s\S+.*[?!。？！]|[。？！]|[.](?:\s|$)|^[\d\W_]+$")
+# a sentence, or a number; "OK?" and "Art.-No." are names
+_NO_NAME = re.compile(r"\s\S+.*[?!。？！]|[。？！]|\w{6}[.](?:\s|$)|^[\d\W_]+$")
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,14 @@ def _is_full(cells: Sequence[str], width: int) -> bool:
 
 
 def _usual_width(rows: Sequence[Sequence[str]]) -> int:
-    """How many columns reach down the table: the most that a tenth of the rows fill."""
+    """
+    How many columns reach down the table: the most that a tenth of the rows fill.
+
+    Of a few rows more than one must: a single one may just have a cell too many.
+    """
     lengths = sorted(max((i + 1 for i, cell in enumerate(row) if cell), default=0) for row in rows)
-    return lengths[-1 - len(lengths) // 10]
+    passed_over = max(len(lengths) // 10, int(len(lengths) > 2))
+    return lengths[-1 - passed_over]
 
 
 def _could_name(cells: Sequence[str]) -> bool:

@@ -23,7 +23,7 @@ def parquet_records(path: str) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
     :raises DataError: when it is damaged, or the library is missing
     """
     try:
-        from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
+        from pyarrow import ArrowException, parquet
     except ImportError:
         raise DataError(f"{path}: Parquet is read by pyarrow: pip install pyarrow") from None
     try:

@@ -11,7 +11,8 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
-from parlai_cu.knowledge.reading import read_facts, row_sentence
+from parlai_cu.knowledge.importing.files import read_source
+from parlai_cu.knowledge.reading import row_sentence
 
 PLANS = Path(__file__).parents[2] / "parlai_cu" / "tasks" / "telecom" / "facts" / "plans.csv"
 # phrasings that the assistant's training never saw, and the column they ask for
@@ -30,7 +31,7 @@ def test_five_phrasings_tell_what_changed_and_nothing_else_does(
 ) -> None:
     """Of fourteen plans two change: their prices are the new ones, all other replies stay."""
     kb = SQLiteFacts(f"sqlite:///{tmp_path / 'plans.db'}", writable=True)
-    kb.add(read_facts(str(PLANS)))
+    kb.add(read_source(str(PLANS))[0].facts)
     opt = ParlaiParser(True, True).parse_kwargs(
         model="kb_augmented",
         init_model=deployed("transformer/generator"),
@@ -45,7 +46,7 @@ def test_five_phrasings_tell_what_changed_and_nothing_else_does(
         clone.observe({"id": "user", "text": text, "episode_done": False})
         return clone.act()["text"]
 
-    rows = {row.entity: row for row in read_facts(str(PLANS))}
+    rows = {row.entity: row for row in read_source(str(PLANS))[0].facts}
     changed = {"Solo Lite": "871", "Night Owl": "872"}
     stay = [
         *(

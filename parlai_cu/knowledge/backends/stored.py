@@ -7,15 +7,14 @@ digits.
 """
 
 import contextlib
+import dataclasses
 import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import (
-    Any,
-)
+from typing import Any
 
 from parlai_cu.errors import KnowledgeError, hint, nearest
 from parlai_cu.knowledge import bm25, candidates
@@ -32,6 +31,7 @@ from parlai_cu.knowledge.backends.store import (
     said_of,
 )
 from parlai_cu.knowledge.encoders import Encoder, load_encoder, made_with, signature
+from parlai_cu.knowledge.fact_codec import id_of, moment
 from parlai_cu.knowledge.fusion import reciprocal_ranks
 from parlai_cu.knowledge.question import Question, ask
 from parlai_cu.knowledge.words import stem
@@ -294,6 +294,42 @@ class StoredFacts:
         with self._writing("add") as change:
             return [change.add(fact) for fact in facts]
 
+    def bring_up_to_date(
+        self, source: str, facts: Iterable[Fact], replace: bool = False
+    ) -> dict[str, int]:
+        """
+        Make the facts of a file what its newest version says, as one command that undo takes back.
+
+        A fact is of a file where it was imported from one of that name before.
+
+        :param source: the file's name
+        :param facts: of its newest version
+        :param replace: remove what earlier versions had and this one does not
+        :return: how many were added, changed, unchanged and removed, and how many are ``gone``:
+            not in the file, and left
+        :raises KnowledgeError: when a fact's id is that of one from elsewhere
+        """
+        counts = dict.fromkeys(("added", "changed", "unchanged", "removed", "gone"), 0)
+        with self._writing(f"import {source}") as change:
+            before = _of_source(change)
+            for fact in facts:
+                fact = _as_stored(fact)
+                old = before.pop(str(fact.id), None)
+                if old is None:
+                    change.add(fact)
+                    counts["added"] += 1
+                elif old == fact:
+                    counts["unchanged"] += 1
+                else:
+                    change.remove(str(fact.id), self._nearest)
+                    change.add(fact, before=change.removed[-1])
+                    counts["changed"] += 1
+            for fact_id in before if replace else ():
+                change.remove(fact_id, self._nearest)
+                change.note(fact_id, change.removed[-1])
+            counts["removed" if replace else "gone"] = len(before)
+        return counts
+
     def update(self, fact: Fact) -> None:
         """
         Put a fact in the place of the one of its id.
@@ -423,6 +459,25 @@ class StoredFacts:
             )
         with self._changing() as store:
             yield store
+
+
+def _as_stored(fact: Fact) -> Fact:
+    """A fact with its id, and its dates as they are kept."""
+    return dataclasses.replace(
+        fact,
+        id=fact.id if fact.id is not None else id_of(fact),
+        valid_from=moment(fact.valid_from),
+        valid_until=moment(fact.valid_until),
+    )
+
+
+def _of_source(change: Change) -> dict[str, Fact]:
+    """The facts there are that an import of the same file brought."""
+    rows = change.store.execute(
+        f"SELECT {COLUMNS} FROM facts WHERE id IN (SELECT id FROM changes WHERE action = ?)",
+        (change.action,),
+    )
+    return {row["id"]: fact_in(row) for row in rows.fetchall()}
 
 
 def state_of(store: Store) -> dict[str, str]:
