@@ -97,6 +97,7 @@ setup(
             "tasks/telecom/intents/*.yaml",
             "tasks/telecom/PROVENANCE.md",
             "update/report.html",
+            "update/inspection/report.html",
         ]
     },
     cmdclass={"build_py": BuildWithPth, "editable_wheel": EditableWithPth},
@@ -131,6 +132,10 @@ setup(
         "clevercsv",
         "charset-normalizer",
         "markdown-it-py",
+        # parlai data
+        "rapidfuzz",
+        "ftfy",
+        "py3langid",
     ],
     extras_require={
         # ParlAI with all its own pins; without these two bounds it does not resolve or start

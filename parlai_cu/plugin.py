@@ -91,8 +91,22 @@ DATA_FORMATS = {
     "script": "parlai_cu.data.readers.script:Script",
 }
 
+# `parlai data`: faults of data, in the order in which they are repaired
+DATA_CHECKS = {
+    "encodings": "parlai_cu.update.inspection.checks.encodings:Encodings",
+    "markup": "parlai_cu.update.inspection.checks.markup:Markup",
+    "swapped_speakers": "parlai_cu.update.inspection.checks.swapped_speakers:SwappedSpeakers",
+    "echoes": "parlai_cu.update.inspection.checks.echoes:Echoes",
+    "empty_replies": "parlai_cu.update.inspection.checks.empty_replies:EmptyReplies",
+    "duplicates": "parlai_cu.update.inspection.checks.duplicates:Duplicates",
+    "leaks": "parlai_cu.update.inspection.checks.leaks:Leaks",
+    "contradictions": "parlai_cu.update.inspection.checks.contradictions:Contradictions",
+    "personal_data": "parlai_cu.update.inspection.checks.personal_data:PersonalData",
+}
+
 # `parlai NAME`: modules whose import runs @register_script
 SCRIPTS = (
+    "parlai_cu.scripts.data",
     "parlai_cu.scripts.doctor",
     "parlai_cu.scripts.export_model",
     "parlai_cu.scripts.knowledge_base",

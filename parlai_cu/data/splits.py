@@ -2,43 +2,58 @@
 Which conversations are held out.
 
 It follows from a conversation's own words, so what was held out once always is, however the file
-grows, in whichever order. Near-duplicates stay on one side: what they have in common is their key.
+grows and in whichever order. Near-duplicates stay on one side: where one of them is held out all
+are, so that growth moves an example out of training, never into it.
 """
 
 import hashlib
-import unicodedata
 from collections.abc import Sequence
 
 from parlai_cu.data.base import TrainingTurn
+from parlai_cu.data.near_duplicates import by_near_duplicates
+from parlai_cu.data.text_key import key_of
 
 # of a hundred conversations
 _TEST, _VALID = 20, 10
 
 
 def assign_splits(conversations: Sequence[Sequence[TrainingTurn]]) -> list[str]:
-    """``train``, ``valid`` or ``test`` for each conversation."""
-    return [split_of([turn.text for turn in turns]) for turns in conversations]
-
-
-def split_of(asked: Sequence[str]) -> str:
     """
-    The split of a conversation: 7 of 10 train, 1 validates, 2 test.
+    ``train``, ``valid`` or ``test`` for each conversation.
 
-    :param asked: what its user said, turn by turn
+    :param conversations: what there is to learn in each
     """
-    digest = hashlib.sha256(key_of(asked).encode()).hexdigest()
-    number = int(digest, 16) % 100
-    if number < _TEST:
-        return "test"
-    return "valid" if number < _TEST + _VALID else "train"
+    return splits_of(["\n".join(turn.text for turn in turns) for turns in conversations])
 
 
-def key_of(asked: Sequence[str]) -> str:
+def splits_of(asked: Sequence[str]) -> list[str]:
     """
-    What near-duplicates have in common: words without case, accents and marks.
+    ``train``, ``valid`` or ``test`` for each conversation.
 
-    :param asked: what a user said, turn by turn
+    Of three or more no part is empty; where chance held out fewer than two, those with the lowest
+    numbers are, which is rare from twenty conversations on.
+
+    :param asked: what the user of each said
     """
-    text = unicodedata.normalize("NFKD", " ".join(asked).casefold())
-    letters = (mark if mark.isalnum() else " " for mark in text if not unicodedata.combining(mark))
-    return " ".join("".join(letters).split())
+    numbers = [_number(text) for text in asked]
+    groups = by_near_duplicates(asked)
+    lowest = [min(numbers[i] for i in group) for group in groups]
+    held = {i for i, number in enumerate(lowest) if number < _TEST + _VALID}
+    ranked = sorted(range(len(groups)), key=lambda i: lowest[i])
+    if len(groups) > 2:
+        held |= set(ranked[:2])
+    tests = {i for i in held if lowest[i] < _TEST}
+    if len(held) > 1 and len(tests) in (0, len(held)):
+        # one of them at least for each; the highest validates
+        tests = set(sorted(held, key=lambda i: lowest[i])[:-1])
+    found = ["train"] * len(asked)
+    for i in held:
+        for one in groups[i]:
+            found[one] = "test" if i in tests else "valid"
+    return found
+
+
+def _number(text: str) -> float:
+    """Of a hundred, by the hash of what was asked."""
+    digest = hashlib.sha256(key_of([text]).encode()).hexdigest()
+    return int(digest[:12], 16) / 16**12 * 100

@@ -9,7 +9,6 @@ splits, unless it says so itself: each datatype serves all of it, as ``jsonfile`
 
 import copy
 import functools
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,40 +19,11 @@ from parlai.core.teachers import DialogTeacher
 from parlai.tasks.fromfile.agents import FbformatTeacher, ParlaiformatTeacher
 from parlai.tasks.jsonfile.agents import JsonTeacher
 
-from parlai_cu import plugin
 from parlai_cu.data.base import ReadOptions
 from parlai_cu.data.names import path_of, short_name
-from parlai_cu.data.reading import ReadFile, parse_columns, read_path, signature
+from parlai_cu.data.reading import ReadFile, read_path, signature
 from parlai_cu.data.splits import assign_splits
-
-_INSTRUCTIONS = ("auto", "keep", "drop")
-
-
-def add_flags(parser: ParlaiParser) -> None:
-    """The flags that overrule what is recognised in a file."""
-    group = parser.add_argument_group("Files of conversations")
-    group.add_argument(
-        "--format",
-        dest="file_format",
-        help=f"of the file: {', '.join(plugin.DATA_FORMATS)}; or my.module:Reader "
-        "(default: recognised)",
-    )
-    group.add_argument(
-        "--columns",
-        dest="file_columns",
-        help="which column is what: question=NAME,reply=NAME; also wrong, context, conversation, "
-        "speaker, text, time, language, split, accepted, private",
-    )
-    group.add_argument(
-        "--service-speaker", help="whose replies are learnt, where names do not tell: NAME"
-    )
-    group.add_argument(
-        "--instructions",
-        choices=_INSTRUCTIONS,
-        default="auto",
-        help="system messages: keep them in the text, drop them; auto: drop one that all "
-        "conversations have",
-    )
+from parlai_cu.tasks.file.flags import add_flags, options_of
 
 
 class FileTeacher(DialogTeacher):
@@ -108,17 +78,6 @@ class DefaultTeacher(FileTeacher):
     """What ``-t FILE`` means."""
 
 
-def options_of(opt: dict[str, Any]) -> ReadOptions:
-    """What the command line says of a file."""
-    return ReadOptions(
-        format=opt.get("file_format"),
-        columns=parse_columns(opt.get("file_columns")),
-        service=opt.get("service_speaker"),
-        instructions=opt.get("instructions") or "auto",
-        ask=_ask if sys.stdin is not None and sys.stdin.isatty() else None,
-    )
-
-
 def _stock(opt: Opt) -> Any:
     path = path_of(opt["task"]) or opt["task"]
     read = _read(path, opt)
@@ -153,15 +112,3 @@ def _read_once(path: str, signature: str, options: ReadOptions) -> list[ReadFile
         for line in one.summary():
             logging.info(line)
     return found
-
-
-def _ask(question: str, choices: Sequence[str]) -> str:
-    print(question)
-    for number, choice in enumerate(choices, 1):
-        print(f"  {number}  {choice}")
-    while True:
-        answer = input("number or name: ").strip()
-        if answer in choices:
-            return answer
-        if answer.isdigit() and 1 <= int(answer) <= len(choices):
-            return choices[int(answer) - 1]

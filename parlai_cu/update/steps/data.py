@@ -21,12 +21,11 @@ from parlai.core.opt import Opt
 from parlai_cu import messages
 from parlai_cu.agents import episodes as task_episodes
 from parlai_cu.agents.episodes import Episode
+from parlai_cu.data.splits import splits_of
 from parlai_cu.errors import DataError, ParlaiCuError, UsageError
 from parlai_cu.update.step_cache import content_of
 from parlai_cu.update.wording import Example, normal
 
-# which part of a task without splits is held out
-_TEST, _VALID = 0.2, 0.1
 _FEWEST = 5
 SPLITS = ("train", "valid", "test")
 # what a message says of its answer rather than of its question
@@ -250,23 +249,22 @@ def _own(opt: Opt, task: str, split: str, known: set[tuple[str, str]]) -> list[E
 
 
 def _split(parts: dict[str, list[Episode]], seed: int, where: str) -> dict[str, list[Episode]]:
-    """Hold out what is missing, of the training data; equal episodes stay on one side."""
-    groups: dict[str, list[Episode]] = {}
-    for episode in parts["train"]:
-        groups.setdefault(repr([e.key for e in examples([episode])]), []).append(episode)
-    if len(groups) < _FEWEST:
+    """
+    Hold out what is missing, of the training data, by what was asked: a task that grows moves
+    nothing from there into training, and near-duplicates stay on one side.
+    """
+    asked = ["\n".join(turn["text"] for turn in episode) for episode in parts["train"]]
+    different = len({repr([e.key for e in examples([episode])]) for episode in parts["train"]})
+    if different < _FEWEST:
         raise DataError(
-            f"{where} has {len(groups)} different conversations: expected {_FEWEST} or more, as a "
+            f"{where} has {different} different conversations: expected {_FEWEST} or more, as a "
             "part is held out to judge the update by"
         )
-    names = sorted(groups)
-    random.Random(seed).shuffle(names)
-    found = dict(parts)
-    for split, share in (("test", _TEST), ("valid", _VALID)):
-        if not found[split]:
-            count = max(1, round(share * len(groups)))
-            taken, names = names[:count], names[count:]
-            found[split] = [episode for name in taken for episode in groups[name]]
-    found["train"] = [episode for name in names for episode in groups[name]]
-    random.Random(seed).shuffle(found["train"])
-    return found
+    taken: dict[str, list[Episode]] = {split: [] for split in SPLITS}
+    for episode, split in zip(parts["train"], splits_of(asked)):
+        taken["train" if parts.get(split) and split != "train" else split].append(episode)
+    random.Random(seed).shuffle(taken["train"])
+    return {
+        split: parts[split] if split != "train" and parts[split] else taken[split]
+        for split in SPLITS
+    }

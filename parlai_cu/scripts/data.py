@@ -1,0 +1,167 @@
+"""
+``parlai data``: files of conversations read critically, before anything is learnt from them.
+
+::
+
+    parlai data corrections.xlsx chats/ --against held_out.jsonl --fix clean.jsonl
+
+Says what was read and what was left out, and finds what spoils an update: duplicates, one question
+with two answers, held-out data, swapped speakers, broken encodings, replies that say nothing,
+personal data. Nothing is changed; ``--fix`` writes a clean file.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+
+from parlai_cu import files, plugin
+from parlai_cu.errors import UsageError, nearest
+from parlai_cu.tasks.file.flags import add_flags, options_of
+
+
+@register_script("data")
+class InspectData(ParlaiScript):
+    """The command line of :mod:`parlai_cu.update.inspection`."""
+
+    @classmethod
+    def setup_args(cls) -> ParlaiParser:
+        """Which data, what it is compared with, and where the report goes."""
+        parser = ParlaiParser(
+            add_parlai_args=False,
+            add_model_args=False,
+            description="Look critically at files of conversations",
+        )
+        parser.add_parlai_data_path()
+        # not required: ParlAI parses every command's flags for `parlai -h`
+        parser.add_argument("files", nargs="*", help="files or folders of any format")
+        group = parser.add_argument_group("Data Arguments")
+        group.add_argument(
+            "--against",
+            help="held-out or retained data: files, folders or tasks (their test data), several, "
+            "comma-separated",
+        )
+        group.add_argument(
+            "--kb", help="a knowledge base whose answers are true: sqlite:///facts.db"
+        )
+        group.add_argument(
+            "--versions",
+            help="directory of versions: what the live model does not know, what it cuts and finds "
+            "strange, and what earlier updates said",
+        )
+        group.add_argument("--channel", default="live", help="of --versions")
+        group.add_argument("--model-file", help="a model, where there is no directory of versions")
+        group.add_argument(
+            "--checks", help=f"only these, comma-separated: {', '.join(plugin.DATA_CHECKS)}"
+        )
+        group.add_argument("--fix", help="write a clean file there (JSON Lines)")
+        group.add_argument("--html", help="write the report there as a page")
+        group.add_argument("--json", help="write the report there as JSON")
+        add_flags(parser)
+        return parser
+
+    def run(self) -> dict[str, Any]:
+        """
+        Inspect, and say what was found.
+
+        :raises UsageError: when a flag is missing or wrong
+        """
+        opt = self.opt
+        if not opt["files"]:
+            raise UsageError("parlai data needs a FILE: parlai data corrections.csv")
+        checks = _checks(opt.get("checks"))
+        _check_places(opt)
+        from parlai_cu.data.reading import read_path
+        from parlai_cu.update.inspection import inspection as inspecting
+        from parlai_cu.update.inspection import report
+        from parlai_cu.update.inspection.base import InspectedData, of_file
+
+        read = [one for path in opt["files"] for one in read_path(path, options_of(opt))]
+        summary = [line for one in read for line in one.summary()]
+        print("\n".join(summary) + "\n")
+        conversations = [one for held in read for one in of_file(held)]
+        data = InspectedData(conversations, _against(opt), _answers(opt, conversations))
+        found = inspecting.inspect(data, checks, _model(opt))
+        print("\n".join(report.lines(found)))
+        about = {"files": summary, **found.as_json()}
+        if opt.get("fix"):
+            repaired = inspecting.repair(found)
+            written = inspecting.write_repaired(repaired, opt["fix"])
+            print("\n" + "\n".join(report.repaired_lines(repaired, written)))
+            about["fixed"] = {"files": written, "changed": dict(repaired.done)}
+        if opt.get("html"):
+            files.write_text(opt["html"], report.html(found, ", ".join(opt["files"]), summary))
+        if opt.get("json"):
+            files.write_text(opt["json"], json.dumps(about, ensure_ascii=False, indent=1) + "\n")
+        return about
+
+
+def _checks(said: str | None) -> list[str] | None:
+    if said is None:
+        return None
+    names = [name.strip() for name in said.split(",") if name.strip()]
+    for name in names:
+        if name not in plugin.DATA_CHECKS:
+            close = nearest(name, plugin.DATA_CHECKS) or list(plugin.DATA_CHECKS)
+            raise UsageError(f"--checks {name}: expected one of {', '.join(close)}")
+    return names
+
+
+def _check_places(opt: Mapping[str, Any]) -> None:
+    given = [os.path.abspath(path) for path in opt["files"]]
+    for flag in ("fix", "html", "json"):
+        path = opt.get(flag)
+        if path and os.path.abspath(path) in given:
+            raise UsageError(f"--{flag} {path}: expected another file than the one that is read")
+        if path and not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+            raise UsageError(f"--{flag} {path}: there is no folder {os.path.dirname(path)}")
+
+
+def _against(opt: Mapping[str, Any]) -> dict[str, Any]:
+    from parlai_cu.data.names import path_of, quoted
+    from parlai_cu.data.reading import read_path
+    from parlai_cu.update.inspection.base import of_examples, of_file
+
+    found = {}
+    for name in filter(None, quoted(opt.get("against") or "").split(",")):
+        path = path_of(name)
+        if path:
+            found[path] = [one for held in read_path(path) for one in of_file(held)]
+            continue
+        from parlai_cu.update.steps import data as task_data
+
+        episodes = task_data.read(opt, name, "test")
+        found[name] = of_examples(f"test data of {name}", task_data.examples(episodes))
+    return found
+
+
+def _answers(opt: Mapping[str, Any], conversations: Any) -> dict[str, Any]:
+    """What is true already: of a knowledge base, and of updates that were accepted before."""
+    from parlai_cu.update.inspection import answers
+
+    found = {}
+    if opt.get("kb"):
+        found["knowledge base"] = answers.of_knowledge(opt["kb"], conversations)
+    if opt.get("versions"):
+        found.update(answers.of_versions(opt["versions"], opt["files"]))
+    return found
+
+
+def _model(opt: Any) -> Any:
+    path = opt.get("model_file")
+    if opt.get("versions"):
+        from parlai_cu.versions.store import VersionStore
+
+        store = VersionStore(opt["versions"])
+        live = store.channel(opt["channel"])
+        if live is None:
+            raise UsageError(f"--versions {opt['versions']}: {opt['channel']} serves nothing yet")
+        path = store.model_file(live)
+    if not path:
+        return None
+    from parlai_cu.update.steps.data_model import LiveModelView
+
+    return LiveModelView(opt, path)

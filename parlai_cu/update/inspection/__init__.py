@@ -1,0 +1,1 @@
+"""A critical look at data before anything is learnt from it."""

@@ -1,0 +1,88 @@
+"""One question, two answers that cannot both be right."""
+
+from collections.abc import Iterator, Sequence
+
+from rapidfuzz.distance import Levenshtein
+
+from parlai_cu.knowledge.words import STOP_WORDS
+from parlai_cu.update.inspection.base import InspectedConversation, InspectedData
+from parlai_cu.update.wording import Example, contradict, normal
+
+# answers that agree in so many of their words say the same of another thing
+_SAME_WORDS = 0.5
+Placed = tuple[int, Example, str]
+
+
+class Contradictions:
+    """In the data, and against what is true already. Only its owner knows which is right."""
+
+    title = "contradictions"
+    repair = "set aside, all of them, to be decided on"
+
+    def find(self, data: InspectedData) -> Iterator[tuple[int, str, str | None]]:
+        """Each conversation that answers as another does not."""
+        by_context: dict[str, list[Placed]] = {}
+        for i, conversation in enumerate(data.conversations):
+            for example in conversation.examples():
+                by_context.setdefault(normal(example.context), []).append(
+                    (i, example, conversation.place)
+                )
+        for held in (*data.against.values(), *data.answers.values()):
+            for conversation in held:
+                for example in conversation.examples():
+                    context = normal(example.context)
+                    if context in by_context:
+                        by_context[context].append((-1, example, conversation.place))
+        seen: set[int] = set()
+        for placed in by_context.values():
+            for i, detail, other in _conflicts(placed):
+                if i not in seen:
+                    seen.add(i)
+                    yield i, detail, other
+
+    def fixed(self, conversation: InspectedConversation) -> InspectedConversation | None:
+        """It is set aside."""
+        return None
+
+
+def _conflicts(placed: Sequence[Placed]) -> Iterator[tuple[int, str, str | None]]:
+    distinct: dict[str, Placed] = {}
+    for one in placed:
+        distinct.setdefault(normal(one[1].label), one)
+    if len(distinct) < 2:
+        return
+    for i, example, place in placed:
+        if i < 0:
+            continue
+        for j, other, elsewhere in distinct.values():
+            if (j, elsewhere) != (i, place) and conflict(example, other):
+                yield i, f"{_short(example.label)} here, {_short(other.label)}", elsewhere
+                break
+
+
+def conflict(one: Example, other: Example) -> bool:
+    """
+    Whether two answers to the same question cannot both be right.
+
+    :param one: an answer with what was said before
+    :param other: another to the same
+    """
+    if contradict(one, other):
+        return True
+    mine, theirs = normal(one.label).split(), normal(other.label).split()
+    if not mine or not theirs or Levenshtein.normalized_similarity(mine, theirs) < _SAME_WORDS:
+        return False
+    for edit in Levenshtein.opcodes(mine, theirs):
+        gone = mine[edit.src_start : edit.src_end]
+        come = theirs[edit.dest_start : edit.dest_end]
+        if edit.tag == "replace" and not _is_light(gone) and not _is_light(come):
+            return True
+    return False
+
+
+def _is_light(words: Sequence[str]) -> bool:
+    return all(word in STOP_WORDS and word not in ("not", "no") for word in words)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
