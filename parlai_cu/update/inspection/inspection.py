@@ -36,7 +36,7 @@ _SHORT = (
 )
 
 
-class ModelView(Protocol):
+class InspectingModel(Protocol):
     """What a model makes of texts."""
 
     def unknown(self, text: str) -> tuple[int, int]:
@@ -106,7 +106,7 @@ def check(name: str) -> DataCheck:
 def inspect(
     data: InspectedData,
     checks: Sequence[str] | None = None,
-    model: ModelView | None = None,
+    model: InspectingModel | None = None,
 ) -> Inspection:
     """
     Look at data critically.
@@ -131,7 +131,7 @@ def inspect(
 
 
 def figures(
-    conversations: Sequence[InspectedConversation], model: ModelView | None = None
+    conversations: Sequence[InspectedConversation], model: InspectingModel | None = None
 ) -> dict[str, Any]:
     """
     Data in figures.
@@ -182,7 +182,7 @@ def _languages(conversations: Sequence[InspectedConversation]) -> dict[str, floa
 
 
 def _outliers(
-    conversations: Sequence[InspectedConversation], model: ModelView, count: int = 10
+    conversations: Sequence[InspectedConversation], model: InspectingModel, count: int = 10
 ) -> list[tuple[str, str, str, float]]:
     placed = [(one.place, e) for one in conversations for e in one.examples()]
     losses = model.losses([example for _, example in placed])
