@@ -75,9 +75,9 @@ def _store_sample(root: Path, n: int) -> None:
 def _sample(root: Path) -> int:
     if not (root / "sample").exists():
         return 0
-    line = (root / "sample").read_text()
-    assert line.endswith("episode_done:True\n")
-    return int(line.split("labels:")[1].split("\t")[0])
+    message = json.loads((root / "sample").read_text())
+    assert message["episode_done"]
+    return int(message["labels"][0])
 
 
 def _penalty(root: Path) -> int:
