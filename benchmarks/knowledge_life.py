@@ -136,6 +136,7 @@ def outcome(question: dict[str, Any], said: str, used: bool) -> str:
 def names(said: str, value: str) -> bool:
     """Whether a value stands in a reply, as words of their own."""
     plain, wanted = (re.sub(r"\s+", " ", text.casefold()) for text in (said, value))
+    plain = re.sub(r"(?<=\d)[.,]00?(?!\d)", "", plain)  # 649,00 is 649
     return re.search(rf"(?<![\w.,]){re.escape(wanted)}(?!\w|[.,]\d)", plain) is not None
 
 
