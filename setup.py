@@ -125,6 +125,7 @@ setup(
         "tqdm",
         "rich",
         "subword-nmt",  # --dict-tokenizer bpe
+        "argcomplete",  # parlai --install-completion
         "greenlet",  # a chat service's worlds, without a thread each
         "prometheus_client",
         # tables and texts of any kind: workbooks, delimiters, encodings

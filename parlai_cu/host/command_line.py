@@ -8,6 +8,7 @@ Here ``parlai --help`` and a misspelt name are answered from a list
 for. ParlAI's own way is taken where it is not the ParlAI that the list is of.
 """
 
+import functools
 import importlib
 import sys
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 from parlai_cu import plugin
 from parlai_cu.activation import warn_off
 from parlai_cu.errors import one_line_interrupts
-from parlai_cu.host import stock_commands
+from parlai_cu.host import completion, stock_commands
 
 Registry = dict[str, Any]
 
@@ -41,6 +42,11 @@ def after(script: Any) -> None:
         words = list(sys.argv[1:] if args is None else args)
         if args is None:
             one_line_interrupts()
+        if completion.asked():
+            completion.complete(functools.partial(_registry, script, quiet=True))
+        if words[:1] == ["--install-completion"]:
+            print(completion.install(*words[1:2]))
+            return None
         if len(words) == 2 and words[0] in ("help", "h") and not words[1].startswith("-"):
             words = [words[1], "--help"]
         registry = _registry(script, words)
@@ -68,7 +74,7 @@ def _import(module: str) -> bool:
     return True
 
 
-def _registry(script: Any, words: list[str]) -> Registry | None:
+def _registry(script: Any, words: list[str], quiet: bool = False) -> Registry | None:
     """The commands that the line needs; None where ParlAI is to look for them itself."""
     from parlai.core import loader
 
@@ -90,7 +96,8 @@ def _registry(script: Any, words: list[str]) -> Registry | None:
     }
     own = [module for module in plugin.SCRIPTS if _import(module)]
     held = {name: registration for name, registration in known.items() if name not in listed}
-    _say_what_was_meant(own, asked)
+    if not quiet:
+        _say_what_was_meant(own, asked)
     return {**listed, **held}
 
 

@@ -38,7 +38,7 @@ class StockCommand:
     :param aliases: its other names
     :param hidden: only ``parlai helpall`` lists it
     :param description: its line there
-    :param flags: ``--flag`` -> values that it takes: a list where there are few, true for any,
+    :param flags: ``--flag -f`` -> values that it takes: a list where there are few, true for any,
         false for none
     """
 
@@ -104,9 +104,11 @@ def flags_of(parser: Any) -> dict[str, Any]:
         takes: Any = action.nargs != 0
         if action.choices is not None:
             takes = sorted(str(choice) for choice in action.choices)
-        # the long name comes first: ParlAI writes the short one with a dash too many, and takes
-        # it with one
-        flags.update({flag: takes for flag in action.option_strings[:1]})
+        # the long name comes first: ParlAI writes the short ones with a dash too many, and takes
+        # them with one
+        names = [*action.option_strings[:1], *(name[1:] for name in action.option_strings[1:])]
+        if names:
+            flags[" ".join(name for name in names if name != "-")] = takes
     return flags
 
 
