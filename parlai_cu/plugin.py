@@ -27,10 +27,11 @@ DIVERGENCES = {
     "cosine": "parlai_cu.distillation.cosine:Cosine",
 }
 
-# `--penalty NAME`: prices on leaving the deployed model (and lwf, which is a soft-label loss)
+# `--penalty NAME`: prices on leaving the deployed model
 PENALTIES = {
     "l2sp": "parlai_cu.retention.l2sp:L2SP",
     "ewc": "parlai_cu.retention.ewc:EWC",
+    "lwf": "parlai_cu.retention.lwf:LWF",
 }
 
 # `--kb SCHEME:...`: knowledge bases, by what their URI begins with

@@ -1,66 +1,12 @@
-"""What distillation needs of ParlAI's batches: scores, some examples, which task each is of."""
+"""What distillation needs of ParlAI's batches: some examples, and which task each is of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from parlai.core.torch_agent import Batch
 
 from parlai_cu.errors import UsageError, nearest
-
-
-class ScoreRecorder(torch.nn.Module):
-    """
-    An agent's criterion that remembers what passed through it in training.
-
-    All of ParlAI's generators, rankers and classifiers compute one loss a row by
-    ``self.criterion(scores, targets)``; that is where scores of any model can be had.
-
-    :param criterion: the agent's own, with one loss a row
-    """
-
-    def __init__(self, criterion: torch.nn.Module) -> None:
-        super().__init__()
-        self.criterion = criterion
-        self.active = False
-        self.clear()
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the criterion is the negative log of a softmax, so that it can be taken apart."""
-        return type(self.criterion) is torch.nn.CrossEntropyLoss and self.criterion.weight is None
-
-    def clear(self) -> None:
-        """Forget, and let go of the graph."""
-        self.scores: torch.Tensor | None = None
-        self.targets: torch.Tensor | None = None
-        self.losses: torch.Tensor | None = None
-        self.log_probs: torch.Tensor | None = None
-        # where logits of all rows would not fit: `scores` are hidden states, and this the output
-        # layer, [rows, width] to [rows, choices]
-        self.output: Callable[[torch.Tensor], torch.Tensor] | None = None
-        # where `scores` hold no padding: the place among them of each row of the whole batch
-        self.position: torch.Tensor | None = None
-
-    def forward(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """
-        :param scores: FloatTensor[rows, choices]
-        :param targets: LongTensor[rows]
-        :return: FloatTensor[rows]
-        """
-        if not self.active:
-            return self.criterion(scores, targets)
-        plain = self.criterion
-        if self.is_plain:
-            # the same, in two steps: the soft labels need the first one too
-            self.log_probs = torch.nn.functional.log_softmax(scores.float(), dim=-1)
-            losses = torch.nn.functional.nll_loss(
-                self.log_probs, targets, ignore_index=plain.ignore_index, reduction="none"
-            )
-        else:
-            losses = plain(scores, targets)
-        self.scores, self.targets, self.losses = scores, targets, losses
-        return losses
 
 
 def examples(batch: Batch, which: torch.Tensor) -> Batch:

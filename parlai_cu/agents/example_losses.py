@@ -1,4 +1,4 @@
-"""The loss of examples one by one, of any of ParlAI's generators, rankers and classifiers."""
+"""The loss of examples one by one, of any agent."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -11,8 +11,10 @@ from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from parlai.core.torch_ranker_agent import TorchRankerAgent
 
 from parlai_cu.agents import episodes as task_episodes
+from parlai_cu.agents import kinds
 from parlai_cu.agents.episodes import Episode
-from parlai_cu.errors import DataError, UsageError
+from parlai_cu.agents.training_step.own_loss import own_loss
+from parlai_cu.errors import DataError
 from parlai_cu.selection.gradients import Loss
 
 # examples that a sample is drawn from, at most: a task may be endless
@@ -21,29 +23,13 @@ MOST_READ = 50_000
 _CANDIDATES = 16
 
 
-def check_kind(agent_class: type, flag: str) -> None:
-    """
-    Refuse an agent that gives no loss of an example.
-
-    :param agent_class: the agent's
-    :param flag: what named it, for the message
-    :raises UsageError: when it is none of ParlAI's three kinds
-    """
-    kinds = (TorchGeneratorAgent, TorchRankerAgent, TorchClassifierAgent)
-    if not issubclass(agent_class, kinds):
-        raise UsageError(
-            f"{flag}: {agent_class.__name__} is neither a generator nor a ranker nor a "
-            "classifier of ParlAI's, so its loss on an example is unknown"
-        )
-
-
 def draw_size(agent: Any) -> int:
     """
     How many examples have a loss together.
 
     One; of a ranker that tells each reply from the others of its batch, 16.
     """
-    if isinstance(agent, (TorchGeneratorAgent, TorchClassifierAgent)):
+    if kinds.kind_of(agent) != "ranker":
         return 1
     return _CANDIDATES if str(agent.candidates).startswith("batch") else 1
 
@@ -54,7 +40,7 @@ def sampled_losses(agent: Any, task: str, opt: Opt, count: int, seed: int) -> It
 
     Turns are drawn from as many different dialogues as there are.
 
-    :param agent: loaded, of one of the three kinds
+    :param agent: loaded
     :param task: as for ``-t``, several with commas
     :param opt: the options of its teachers
     :param count: how many examples
@@ -108,17 +94,21 @@ def _loss_of(agent: Any, observations: list[Any]) -> Iterator[Loss]:
 
 def loss(agent: Any, batch: Any) -> torch.Tensor:
     """
-    The negative log-likelihood of a batch's labels, as the base trains on it, summed: a scalar.
+    What the base trains on, of a batch's labels: a scalar, in ParlAI's own kinds summed.
     """
-    agent._local_metrics.clear()
-    if isinstance(agent, TorchGeneratorAgent):
+    step = (getattr(agent, "base_class", None) or type(agent)).train_step
+    if step is TorchGeneratorAgent.train_step:
+        agent._local_metrics.clear()
         # of the whole reply: compute_loss gives the mean over its tokens
         value: torch.Tensor = agent.compute_loss(batch)
         return value * batch.label_vec.ne(agent.NULL_IDX).sum()
-    if isinstance(agent, TorchClassifierAgent):
+    if step is TorchClassifierAgent.train_step:
         return agent.criterion(agent.score(batch), agent._get_labels(batch)).sum()
-    _, vectors, labels = agent._build_candidates(batch, source=agent.candidates, mode="train")
-    return agent.criterion(agent.score_candidates(batch, vectors), labels).sum()
+    if step is TorchRankerAgent.train_step:
+        _, vectors, labels = agent._build_candidates(batch, source=agent.candidates, mode="train")
+        return agent.criterion(agent.score_candidates(batch, vectors), labels).sum()
+    found = own_loss(agent, batch, train=False)
+    return torch.zeros(()) if found is None else found
 
 
 def _sample(task: str, opt: Opt, count: int, seed: int) -> list[Episode]:

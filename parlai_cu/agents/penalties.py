@@ -8,18 +8,22 @@ from typing import Any
 
 import parlai.utils.logging as logging
 import torch
-from parlai.core.torch_classifier_agent import TorchClassifierAgent
-from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
 from parlai_cu import checkpoints, files, plugin
-from parlai_cu.agents import episodes, example_losses, replay
+from parlai_cu.agents import episodes, example_losses, kinds, replay
 from parlai_cu.errors import ModelFileError
-from parlai_cu.retention.base import Penalty, learning_parameters
+from parlai_cu.retention.base import FISHER, Penalty, learning_parameters
 from parlai_cu.retention.ewc import fisher_information
 from parlai_cu.selection.gradients import Loss
 
 # old examples from which the Fisher information is estimated
 FISHER_EXAMPLES = 200
+
+
+def kind_of_penalty(name: str) -> Any:
+    """The class that a ``name`` of ``--penalty`` stands for."""
+    module, attribute = plugin.PENALTIES[name].split(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def make_penalty(agent: Any, model: torch.nn.Module) -> Penalty:
@@ -34,15 +38,14 @@ def make_penalty(agent: Any, model: torch.nn.Module) -> Penalty:
     :raises ModelFileError: when the stored one is of another selection
     """
     name = agent.opt["penalty"]
-    module, attribute = plugin.PENALTIES[name].split(":")
-    kind = getattr(importlib.import_module(module), attribute)
+    kind = kind_of_penalty(name)
     path = f"{agent.opt['model_file']}.penalty" if agent.opt.get("model_file") else None
     stored = _load(path)
     if stored is None:
         stored = {
             "penalty": name,
             "start": {n: p.detach().clone() for n, p in learning_parameters(model).items()},
-            "fisher": _fisher(agent, model) if name == "ewc" else {},
+            "fisher": _fisher(agent, model) if kind.needs == FISHER else {},
         }
         _store(path, stored)
     now = {n: p.detach().clone() for n, p in learning_parameters(model).items()}
@@ -51,7 +54,7 @@ def make_penalty(agent: Any, model: torch.nn.Module) -> Penalty:
             f"{path} is of --penalty {stored['penalty']} over {len(stored['start'])} tensors, this "
             f"command asks for {name} over {len(now)}; repeat those flags, or choose another -mf"
         )
-    extra = [stored["fisher"]] if name == "ewc" else []
+    extra = [stored["fisher"]] if kind.needs == FISHER else []
     _put(model, stored["start"])
     try:
         penalty: Penalty = kind(model, *extra)
@@ -81,8 +84,7 @@ def _losses(agent: Any) -> Iterator[Loss]:
     """A function for each old example, or each batch where rankers need others as candidates."""
     path = replay.sample_file(agent.opt)
     assert path is not None
-    ranks = not isinstance(agent, (TorchGeneratorAgent, TorchClassifierAgent))
-    size = agent.opt["batchsize"] if ranks else 1
+    size = agent.opt["batchsize"] if kinds.kind_of(agent) == "ranker" else 1
     old = episodes.read(agent.opt, replay.task_of(path))
     turns = itertools.islice(example_losses.observed(agent, old), FISHER_EXAMPLES)
     return example_losses.losses(agent, turns, size)

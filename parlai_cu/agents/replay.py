@@ -77,7 +77,7 @@ def add_flags(parser: ParlaiParser) -> None:
     )
     group.add_argument(
         "--penalty",
-        help=f"price on leaving the deployed model: {', '.join([*plugin.PENALTIES, 'lwf'])}",
+        help=f"price on leaving the deployed model: {', '.join(plugin.PENALTIES)}",
     )
     group.add_argument(
         "--penalty-weight",
@@ -105,7 +105,7 @@ def check(opt: Opt) -> None:
         raise UsageError("--replay-task and --replay-from-model: one of them; old data is better")
     if (opt["penalty_weight"] or 0) < 0:
         raise UsageError(f"--penalty-weight {opt['penalty_weight']}: expected 0 or more")
-    known = [*plugin.PENALTIES, "lwf"]
+    known = list(plugin.PENALTIES)
     if opt.get("penalty") and opt["penalty"] not in known:
         close = nearest(opt["penalty"], known) or known
         raise UsageError(

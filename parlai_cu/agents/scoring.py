@@ -11,7 +11,7 @@ from parlai.core.opt import Opt
 from parlai.utils.distributed import is_primary_worker, sync_object
 
 from parlai_cu import files
-from parlai_cu.agents import base_agent, example_losses, model_files, replay
+from parlai_cu.agents import example_losses, model_files, replay
 from parlai_cu.agents.teacher import same_random_numbers
 from parlai_cu.errors import UsageError
 from parlai_cu.selection.auto import Auto, choose, find_auto, replace_auto
@@ -37,7 +37,7 @@ def score_agent(
 
     A draw is one example, or of a ranker with the batch as candidates 16 of them.
 
-    :param agent: a generator, ranker or classifier, loaded; its model is unchanged afterwards
+    :param agent: loaded; its model is unchanged afterwards
     :param opt: the options of the tasks' teachers
     :param task: the update, as for ``-t``
     :param retain_task: old data, the same
@@ -45,7 +45,6 @@ def score_agent(
     :param seed: of the drawing of examples
     :param on_progress: called after each draw with the number of examples so far
     """
-    example_losses.check_kind(type(agent), "-m")
     size = example_losses.draw_size(agent)
     counted = None if on_progress is None else (lambda draws: on_progress(draws * size))
 
@@ -63,13 +62,11 @@ def check_auto(opt: Opt) -> None:
 
     :param opt: options of a training run of ours
     :raises PatternError: when it is not understood
-    :raises UsageError: when it needs old data and none is named, or of another kind of agent
+    :raises UsageError: when it needs old data and none is named
     """
     auto = find_auto(opt.get("tune"))
     if auto is None:
         return
-    base = base_agent.base_agent_class(opt["base_agent"])
-    example_losses.check_kind(base, f"--tune {opt['tune']}")
     if auto.needs_retained and not replay.sample_file(opt):
         raise UsageError(
             f"--tune {opt['tune']}: {auto.score} compares the update with old data; name it by "

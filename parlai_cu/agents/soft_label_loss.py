@@ -14,8 +14,9 @@ from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
 from parlai_cu import plugin
 from parlai_cu.agents import base_agent
-from parlai_cu.agents.batches import ScoreRecorder, examples, rows_of
+from parlai_cu.agents.batches import examples, rows_of
 from parlai_cu.agents.teacher import Teacher
+from parlai_cu.agents.training_step.result import StepResult
 from parlai_cu.distillation.base import Divergence
 from parlai_cu.distillation.chunked import chunked_rows
 from parlai_cu.distillation.soft_labels import Abridged, SoftLabelLoss, abridge
@@ -46,62 +47,43 @@ class SoftRows:
         self.loss = loss
         self.order = order
 
-    def losses(
-        self,
-        batch: Any,
-        chosen: torch.Tensor,
-        mask: torch.Tensor,
-        recorder: ScoreRecorder,
-        candidates: torch.Tensor | None,
-    ) -> torch.Tensor:
+    def losses(self, batch: Any, chosen: torch.Tensor, result: StepResult) -> torch.Tensor:
         """
         :param batch: the student's
         :param chosen: LongTensor[examples chosen], indices of those that follow this teacher
-        :param mask: BoolTensor[rows], False for padding
-        :param recorder: holds the student's scores, [rows, choices]
-        :param candidates: rankers' candidates, LongTensor[candidates, length] or [bsz, candidates,
-            length]
+        :param result: holds the student's scores, [rows, choices]
         :return: FloatTensor[rows of ``chosen`` that are no padding], the loss of each, in order
         :raises UsageError: when the teacher does not score what the student does
         """
-        return self.fresh_losses(batch, chosen, mask, recorder, candidates)
+        return self.fresh_losses(batch, chosen, result)
 
-    def fresh_losses(
-        self,
-        batch: Any,
-        chosen: torch.Tensor,
-        mask: torch.Tensor,
-        recorder: ScoreRecorder,
-        candidates: torch.Tensor | None,
-    ) -> torch.Tensor:
+    def fresh_losses(self, batch: Any, chosen: torch.Tensor, result: StepResult) -> torch.Tensor:
         """
         :meth:`losses`, in the same shapes, and the teacher is asked even where there is a cache.
 
         :param batch: the student's
         :param chosen: LongTensor[examples chosen]
-        :param mask: BoolTensor[rows], False for padding
-        :param recorder: holds the student's scores, [rows, choices]
-        :param candidates: rankers' candidates, shapes as for :meth:`losses`
+        :param result: holds the student's scores, [rows, choices]
         :return: FloatTensor[rows of ``chosen`` that are no padding]
         :raises UsageError: when the teacher does not score what the student does
         """
-        rows = rows_of(chosen, len(mask) // batch.batchsize)
-        kept = mask[rows]
-        assert recorder.scores is not None
-        if recorder.output is not None:
+        rows = rows_of(chosen, len(result.mask) // batch.batchsize)
+        kept, candidates = result.mask[rows], result.candidates
+        assert result.scores is not None
+        if result.output is not None:
             with hidden_only(self.teacher.agent.model) as output:
                 hidden = self.teacher_logits(batch, chosen, candidates)[kept]
             return _chunked(
-                recorder, rows[kept], lambda own, theirs: self.loss(own, output(theirs)), hidden
+                result, rows[kept], lambda own, theirs: self.loss(own, output(theirs)), hidden
             )
         logits = self.teacher_logits(batch, chosen, candidates)
-        if logits.size(0) != len(rows) or logits.size(1) != recorder.scores.size(1):
+        if logits.size(0) != len(rows) or logits.size(1) != result.scores.size(1):
             raise UsageError(
                 f"{self.teacher.flag} {self.teacher.model_file} ({self.teacher.agent_name}) gives "
                 f"{list(logits.shape)} scores where the student gives "
-                f"{[len(rows), recorder.scores.size(1)]}; they cannot be compared row by row"
+                f"{[len(rows), result.scores.size(1)]}; they cannot be compared row by row"
             )
-        student, log_probs = _rows(recorder, rows[kept])
+        student, log_probs = _rows(result, rows[kept])
         return self.loss(student, logits[kept], log_probs)
 
     def teacher_logits(
@@ -112,7 +94,8 @@ class SoftRows:
 
         :param batch: the student's
         :param chosen: LongTensor[examples chosen]
-        :param candidates: rankers' candidates, shapes as for :meth:`losses`
+        :param candidates: rankers' candidates, LongTensor[candidates, length] or [bsz, candidates,
+            length]
         :return: FloatTensor[rows of ``chosen``, choices]
         """
         if candidates is not None and candidates.dim() == 3:
@@ -178,15 +161,9 @@ class CachedRows(SoftRows):
             f"{self.cache.bytes_per_row} bytes a token"
         )
 
-    def losses(
-        self,
-        batch: Any,
-        chosen: torch.Tensor,
-        mask: torch.Tensor,
-        recorder: ScoreRecorder,
-        candidates: torch.Tensor | None,
-    ) -> torch.Tensor:
+    def losses(self, batch: Any, chosen: torch.Tensor, result: StepResult) -> torch.Tensor:
         """As :meth:`SoftRows.losses`; the teacher is asked about what the cache does not hold."""
+        mask, candidates = result.mask, result.candidates
         length = len(mask) // batch.batchsize
         keys = self._keys(batch, chosen.tolist(), candidates)
         entries = [self.cache.get(key) for key in keys]
@@ -211,15 +188,15 @@ class CachedRows(SoftRows):
         )
         rows = rows_of(chosen, length)
         rows = rows[mask[rows]]
-        if recorder.output is not None:
+        if result.output is not None:
             return _chunked(
-                recorder,
+                result,
                 rows,
                 lambda own, *parts: self.loss.abridged(own, Abridged(*parts, self.sample)),
                 teacher.choices,
                 teacher.log_probs,
             )
-        student, own = _rows(recorder, rows)
+        student, own = _rows(result, rows)
         return self.loss.abridged(student, teacher, own)
 
     def flush(self) -> None:
@@ -275,12 +252,12 @@ def hidden_only(model: torch.nn.Module) -> Iterator[Callable[[torch.Tensor], tor
 
 
 def _chunked(
-    recorder: ScoreRecorder, which: torch.Tensor, loss: Callable[..., torch.Tensor], *more: Any
+    result: StepResult, which: torch.Tensor, loss: Callable[..., torch.Tensor], *more: Any
 ) -> torch.Tensor:
     """The loss of some rows, the student's logits a few at a time."""
-    output = recorder.output
-    assert output is not None and recorder.scores is not None
-    hidden, _ = _rows(recorder, which)
+    output = result.output
+    assert output is not None and result.scores is not None
+    hidden, _ = _rows(result, which)
     if not len(which):
         return hidden.sum(dim=-1)
     choices = output(hidden[:1].detach()).size(-1)
@@ -290,14 +267,14 @@ def _chunked(
     return values
 
 
-def _rows(recorder: ScoreRecorder, which: torch.Tensor) -> Any:
+def _rows(result: StepResult, which: torch.Tensor) -> Any:
     """The student's scores of some rows, and their log-probabilities where they are known."""
-    assert recorder.scores is not None
-    if recorder.position is not None:
-        which = recorder.position[which]
-    log_probs = recorder.log_probs
-    if len(which) == len(recorder.scores):
-        return recorder.scores, log_probs
+    assert result.scores is not None
+    if result.position is not None:
+        which = result.position[which]
+    log_probs = result.log_probs
+    if len(which) == len(result.scores):
+        return result.scores, log_probs
     if log_probs is not None:
         log_probs = log_probs[which]
-    return recorder.scores[which], log_probs
+    return result.scores[which], log_probs

@@ -19,43 +19,18 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.core.build_data import modelzoo_path
 from parlai.core.opt import Opt
 from parlai.core.torch_agent import Batch, TorchAgent
-from parlai.core.torch_classifier_agent import TorchClassifierAgent
-from parlai.core.torch_generator_agent import TorchGeneratorAgent
-from parlai.core.torch_ranker_agent import TorchRankerAgent
 
 from parlai_cu import checkpoints
-from parlai_cu.agents import base_agent, model_files
+from parlai_cu.agents import base_agent, kinds, model_files
 from parlai_cu.distillation.teacher_cache import file_sha256
 from parlai_cu.errors import UsageError
 
-KINDS: dict[str, type] = {
-    "generator": TorchGeneratorAgent,
-    "ranker": TorchRankerAgent,
-    "classifier": TorchClassifierAgent,
-}
 # options of the student's run that the teacher follows: where it computes, and how precisely
 _OF_THE_RUN = ("no_cuda", "gpu", "fp16", "fp16_impl", "datapath")
 # one process may hold several agents of one run; they share the teacher
 _LOADED: "weakref.WeakValueDictionary[Any, TorchAgent]" = weakref.WeakValueDictionary()
 # texts in which tokenizers differ
 _PROBES = ("Hello, world! It's 42 o'clock.", "naïve CO2 __start__", "wi-fi  e-mail")
-
-
-def kind_of(agent_class: type, flag: str) -> str:
-    """
-    What an agent predicts: tokens, candidates or classes.
-
-    :param agent_class: the agent's
-    :param flag: what named it, for the message
-    :raises UsageError: when it is none of these
-    """
-    for kind, parent in KINDS.items():
-        if issubclass(agent_class, parent):
-            return kind
-    raise UsageError(
-        f"{flag}: {agent_class.__name__} is none of {', '.join(KINDS)}, so there are no soft "
-        "labels to learn from"
-    )
 
 
 @contextlib.contextmanager
@@ -90,7 +65,7 @@ class Teacher:
         self.opt = model_files.read_opt(self.model_file, flag)
         self.agent_name: str = self.opt.get("base_agent") or self.opt["model"]
         self.base: type[TorchAgent] = base_agent.base_agent_class(self.agent_name, flag)
-        self.kind = kind_of(self.base, f"{flag} {model_file}")
+        self.kind = kinds.check_soft_labels(self.base, f"{flag} {model_file}")
         if not base_agent.brings_its_dictionary(self.base, self.opt):
             model_files.check_dictionary(self.dict_file)
         self._overrides = {name: opt[name] for name in _OF_THE_RUN if name in opt}

@@ -11,20 +11,30 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import parlai.utils.logging as logging
 import torch
 from parlai.core.agents import Agent
 from parlai.core.build_data import modelzoo_path
-from parlai.core.metrics import AverageMetric
+from parlai.core.metrics import SumMetric
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
-from parlai.core.torch_generator_agent import TorchGeneratorAgent
+from parlai.utils.distributed import is_distributed
 
-from parlai_cu import checkpoints, plugin
+from parlai_cu import checkpoints
 from parlai_cu.agents import base_agent, model_files, replay
-from parlai_cu.agents.batches import ScoreRecorder
-from parlai_cu.agents.penalties import make_penalty
+from parlai_cu.agents.penalties import kind_of_penalty, make_penalty
+from parlai_cu.agents.token_loss import can_skip_padding, token_loss
+from parlai_cu.agents.training_step.optimizer import parameter_versions, settle_before_steps
+from parlai_cu.agents.training_step.parameter_term import ParameterTerm
+from parlai_cu.agents.training_step.proof import Proof
+from parlai_cu.agents.training_step.result import LossTerm
+from parlai_cu.agents.training_step.step import TrainingStep
 from parlai_cu.compat.fp16_padding import is_padded, padding_as
 from parlai_cu.errors import DivergedError, ModelFileError, UsageError
+from parlai_cu.retention.base import SOFT_LABELS
+
+# batches from which nothing could be learnt, and none from which something could: it is an error
+NOTHING_LEARNT = 100
 
 
 class UpdatingAgent(Agent):
@@ -52,11 +62,11 @@ class UpdatingAgent(Agent):
         # kept by the training loop (compat/train_loop.py)
         self.resume_point: Any = None
         self.fast_forward = False
-        self._penalty: Any = None
-        # of the batch in training, where a loss of ours needs them
-        self.recorder: ScoreRecorder | None = None
-        self.batch: Any = None
-        self.candidates_scored: Any = None
+        # of the batch in training
+        self.step: TrainingStep | None = None
+        self._terms: list[LossTerm] | None = None
+        self._skips_padding = Proof("skipping padding at the output layer")
+        self._batches = {"learnt": 0, "reaching nothing": 0}
         with padding_as(self.starts_from(opt) if shared is None else None):
             super().__init__(opt, shared)
 
@@ -64,17 +74,31 @@ class UpdatingAgent(Agent):
         """The options of the model whose dictionary this one has; None where it is its own."""
         return None
 
-    def watches_scores(self) -> bool:
-        """Whether :meth:`whole_loss` needs the scores of each batch."""
-        return False
+    # -- what is learnt beside the base's own loss -------------------------------------------
 
-    def build_criterion(self) -> Any:
-        """The base's criterion, watched in training where a loss of ours needs it."""
-        criterion = super().build_criterion()
-        if not self.watches_scores():
-            return criterion
-        self.recorder = ScoreRecorder(criterion)
-        return self.recorder
+    def make_terms(self) -> list[LossTerm]:
+        """What joins the base's loss; asked once, before the first step."""
+        name = self.opt.get("penalty")
+        if not name or kind_of_penalty(name).needs == SOFT_LABELS:
+            return []
+        penalty = make_penalty(self, self.bare_model())
+        weight = replay.penalty_weight(self.opt)
+        return [ParameterTerm(f"--penalty {name}", penalty, self.bare_model, weight)]
+
+    def gold_weights(self, batch: Any) -> torch.Tensor | None:
+        """
+        How much the gold labels of each example count.
+
+        :param batch: in training
+        :return: FloatTensor[bsz]; None where they count as the base has it
+        """
+        return None
+
+    def may_skip_padding(self) -> bool:
+        """Whether the output layer is to be run on tokens only, where that gives the same."""
+        return True
+
+    # -- the step ----------------------------------------------------------------------------
 
     def batchify(self, obs_batch: Any, *args: Any, **kwargs: Any) -> Any:
         """The base's batch, with the observations it is made of: they tell the task."""
@@ -83,50 +107,125 @@ class UpdatingAgent(Agent):
             batch.observations = [obs_batch[i] for i in batch.valid_indices]
         return batch
 
-    def score_candidates(self, batch: Any, cand_vecs: Any, cand_encs: Any = None) -> Any:
-        """The base's scores (rankers); a teacher will be asked about the same candidates."""
-        if self.batch is not None:
-            self.candidates_scored = cand_vecs
-        return super().score_candidates(batch, cand_vecs, cand_encs=cand_encs)
-
-    def whole_loss(self, loss: torch.Tensor) -> torch.Tensor:
-        """
-        What is to be learnt from the batch, its scores being in ``self.recorder``.
-
-        :param loss: scalar, the base's, on gold labels
-        :return: scalar
-        """
-        return loss
-
     def train_step(self, batch: Any) -> Any:
         """One step of the base; none while a resumed run winds the data forward."""
         if self.fast_forward:
             return None
-        if self._penalty is None and self.opt.get("penalty") in plugin.PENALTIES:
-            self._penalty = make_penalty(self, self.bare_model())
-        if self.recorder is None or batch.text_vec is None:
+        if self._terms is None:
+            self._terms = self.make_terms()
+        if not batch.batchsize:
             return super().train_step(batch)
-        self.recorder.active = True
-        self.batch = batch
+        gold = self.gold_weights(batch) if self._terms else None
+        step = self.step = TrainingStep(self, batch, self._terms, gold)
+        before = parameter_versions(self.bare_model())
+        output = None
         try:
-            return super().train_step(batch)
+            with step.watching():
+                output = super().train_step(batch)
+        except RuntimeError as error:
+            if "does not require grad" not in str(error):
+                raise
+            step.reaches_nothing = True
         finally:
-            self.recorder.active = False
-            self.recorder.clear()
-            self.batch = self.candidates_scored = None
+            self.step = None
+        self._count(step)
+        if step.pending and parameter_versions(self.bare_model()) != before:
+            asked = ", ".join(term.name for term in step.pending)
+            raise UsageError(
+                f"{asked}: the training step of {self.opt['base_agent']} neither calls backward "
+                "nor uses its own optimizer, so that nothing can be added to what it learns from; "
+                "leave the flag away"
+            )
+        self._report(step)
+        return output
+
+    def _report(self, step: TrainingStep) -> None:
+        for name, metric in (step.result.metrics if step.result else {}).items():
+            if isinstance(metric, list):
+                self.record_local_metric(name, metric)
+            else:
+                self.global_metrics.add(name, metric)
+
+    def _count(self, step: TrainingStep) -> None:
+        self._batches["reaching nothing" if step.reaches_nothing else "learnt"] += 1
+        if not step.reaches_nothing:
+            return
+        self.global_metrics.add("batches_reaching_nothing", SumMetric(1))
+        if self._batches["reaching nothing"] == 1:
+            logging.info(
+                "no parameter that learns has a part in the loss of a batch: no step is taken on "
+                "such batches. They are counted as batches_reaching_nothing"
+            )
+        if not self._batches["learnt"] and self._batches["reaching nothing"] >= NOTHING_LEARNT:
+            raise self._nothing_learnt()
+
+    def _nothing_learnt(self) -> UsageError:
+        return UsageError(
+            f"no parameter that learns had a part in the loss of any of the first "
+            f"{self._batches['reaching nothing']} batches: nothing can be learnt from this data. "
+            "Let others learn (--tune)"
+        )
+
+    def training_is_done(self) -> None:
+        """
+        The last step was taken (called by the training loop).
+
+        :raises UsageError: when there was none from which anything could be learnt
+        """
+        if self._batches["reaching nothing"] and not self._batches["learnt"]:
+            raise self._nothing_learnt()
+
+    def compute_loss(self, batch: Any, return_output: bool = False) -> Any:
+        """The base's (generators); in training without what is spent on padding."""
+        step = self.step
+        plain = super().compute_loss
+        if (
+            step is None
+            or step.result is not None
+            or return_output
+            or batch is not step.batch
+            or batch.label_vec is None
+            or not self.may_skip_padding()
+            or not can_skip_padding(self)
+        ):
+            return plain(batch, return_output=return_output)
+        chunked = bool(self.opt.get("distill_chunked"))
+        with step.paused():
+            tried = self._skips_padding.left
+            proven = self._skips_padding.try_batch(
+                self,
+                lambda: plain(batch),
+                lambda: token_loss(self, batch, chunked=chunked)[0],
+                half=self.fp16 or torch.is_autocast_enabled("cuda" if self.use_cuda else "cpu"),
+            )
+            if self._skips_padding.left != tried:
+                step.start_anew()
+            if proven:
+                gold = None if step.gold is None else step.gold.weights
+                loss, step.result = token_loss(self, batch, gold, chunked)
+                return loss
+        return plain(batch)
+
+    def score_candidates(self, batch: Any, cand_vecs: Any, cand_encs: Any = None) -> Any:
+        """The base's scores (rankers), observed in training."""
+        scores = super().score_candidates(batch, cand_vecs, cand_encs=cand_encs)
+        if self.step is None or batch is not self.step.batch:
+            return scores
+        return self.step.see_ranking(scores, cand_vecs)
 
     def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
         """
-        The base's backward pass, on a loss that is a number, penalty (``--penalty``) included.
+        The base's backward pass, on a loss that is a number, with what else is to be learnt.
 
         :raises DivergedError: before the gradients could reach a parameter
         """
-        if self.recorder is not None and self.recorder.active and self.recorder.scores is not None:
-            loss = self.whole_loss(loss)
-        if self._penalty is not None:
-            penalty = self._penalty(self.bare_model())
-            self.global_metrics.add("penalty", AverageMetric(penalty.item()))
-            loss = loss + replay.penalty_weight(self.opt) * penalty
+        if self.step is not None:
+            loss = self.step.add_to(loss)
+            if self.step.reaches_nothing:
+                if not is_distributed():
+                    return
+                # the other processes wait for this one's gradients
+                loss = loss + 0 * sum(p.sum() for p in self.model.parameters() if p.requires_grad)
         if not torch.isfinite(loss.detach()).all():
             raise DivergedError(
                 f"the loss is {loss.detach().float().sum().item()} at update "
@@ -136,12 +235,24 @@ class UpdatingAgent(Agent):
             )
         super().backward(loss, **kwargs)
 
-    def row_mask(self) -> torch.Tensor:
-        """Which rows of scores are no padding: BoolTensor[rows]."""
-        assert self.recorder is not None and self.recorder.targets is not None
-        if isinstance(self, TorchGeneratorAgent):
-            return self.recorder.targets.ne(self.NULL_IDX)
-        return torch.ones_like(self.recorder.targets, dtype=torch.bool)
+    def init_optim(self, params: Any, *args: Any, **kwargs: Any) -> bool:
+        """The base's optimizer, before whose steps what is missing in the gradients is added."""
+        reset = super().init_optim(params, *args, **kwargs)
+        settle_before_steps(self)
+        return reset
+
+    def update_params(self) -> None:
+        """The base's update, on gradients that are complete; none where there are none."""
+        if self.step is not None:
+            if self.step.reaches_nothing and not is_distributed():
+                return
+            self.step.settle()
+        super().update_params()
+
+    def _fake_forward_backward_pass(self) -> None:
+        """The base's, after a batch that did not fit the memory: terms are not for it."""
+        self.step = None
+        super()._fake_forward_backward_pass()
 
     def bare_model(self) -> torch.nn.Module:
         """The model without what wraps it for several devices."""

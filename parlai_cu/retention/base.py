@@ -5,9 +5,15 @@ from typing import Protocol
 import torch
 from torch import nn
 
+# what a penalty needs beside the weights: nothing; the Fisher information of old data, as second
+# argument; or the deployed model's soft labels, which it is then a loss on
+WEIGHTS, FISHER, SOFT_LABELS = "weights", "fisher", "soft labels"
+
 
 class Penalty(Protocol):
     """One file per variant in this package, and one line in ``parlai_cu/plugin.py``."""
+
+    needs: str
 
     def __call__(self, model: nn.Module) -> torch.Tensor:
         """

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from parlai_cu.retention.base import learning_parameters
+from parlai_cu.retention.base import FISHER, learning_parameters
 from parlai_cu.selection.gradients import Loss, gradient_moments
 
 
@@ -35,6 +35,8 @@ class EWC:
     :param fisher: see :func:`fisher_information`; shapes as the parameters'
     :raises ValueError: when it is of other parameters
     """
+
+    needs = FISHER
 
     def __init__(self, model: nn.Module, fisher: dict[str, torch.Tensor]) -> None:
         parameters = learning_parameters(model)

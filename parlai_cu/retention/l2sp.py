@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from parlai_cu.retention.base import learning_parameters
+from parlai_cu.retention.base import WEIGHTS, learning_parameters
 
 
 class L2SP:
@@ -14,6 +14,8 @@ class L2SP:
 
     :param model: at its starting point
     """
+
+    needs = WEIGHTS
 
     def __init__(self, model: nn.Module) -> None:
         self._start = {

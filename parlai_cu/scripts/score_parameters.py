@@ -75,7 +75,7 @@ class ScoreParameters(ParlaiScript):
         """
         from parlai.core.agents import create_agent
 
-        from parlai_cu.agents import example_losses, scoring
+        from parlai_cu.agents import scoring
         from parlai_cu.selection.auto import choose
         from parlai_cu.selection.catalogue import list_tensors
         from parlai_cu.selection.score_table import print_scores, progress
@@ -83,7 +83,6 @@ class ScoreParameters(ParlaiScript):
         opt = self.opt
         shown, auto = _check(opt)
         agent = create_agent(opt, requireModelExists=True)
-        example_losses.check_kind(type(agent), f"-mf {opt['model_file']}")
         count, seed, old = opt["num_examples"], opt["seed"], opt.get("retain_task")
         with progress(count * (2 if old else 1)) as on_progress:
             scores = scoring.score_agent(agent, opt, opt["task"], old, count, seed, on_progress)

@@ -49,6 +49,9 @@ class GradientMoments:
                 f"the loss of example {self.draws + 1} is {loss.detach().sum().item()}: there is "
                 "no gradient to score parameters by"
             )
+        if not loss.requires_grad:
+            self.draws += 1
+            return
         gradients = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
         for name, gradient in zip(self.parameters, gradients):
             if gradient is None:

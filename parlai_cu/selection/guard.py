@@ -3,7 +3,7 @@ The proof that what is frozen did not change: digests taken at load, compared at
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 
@@ -27,6 +27,7 @@ class FrozenGuard:
     :param originals: the tensors as they stand in the model file, where known; shapes as in the
         model. Under fp16 the model in memory is rounded; :meth:`restore` then writes the originals,
         so that the file keeps the bits of the deployed model.
+    :param beside: further tensors of any shape, by name, that are no part of the model
     """
 
     def __init__(
@@ -34,8 +35,9 @@ class FrozenGuard:
         model: torch.nn.Module,
         frozen: Iterable[str],
         originals: dict[str, torch.Tensor] | None = None,
+        beside: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
-        state = model.state_dict()
+        state = {**model.state_dict(), **(beside or {})}
         self.digests = {name: digest(state[name]) for name in frozen}
         self._originals = {
             name: tensor
@@ -43,14 +45,18 @@ class FrozenGuard:
             if name in self.digests and tensor.dtype != state[name].dtype
         }
 
-    def verify(self, state: dict[str, torch.Tensor]) -> None:
+    def verify(self, state: Mapping[str, torch.Tensor]) -> None:
         """
         Compare with the state now.
 
         :param state: a state dict of the model, with the frozen names in it
         :raises FrozenBreachError: naming the tensors that changed
         """
-        changed = [name for name, known in self.digests.items() if digest(state[name]) != known]
+        changed = [
+            name
+            for name, known in self.digests.items()
+            if name not in state or digest(state[name]) != known
+        ]
         if changed:
             raise FrozenBreachError(_breach(changed))
 

@@ -7,8 +7,9 @@ so that the names of all other tensors stay what they are and the layer can be o
 transformers' transposed ``Conv1D`` too. Merging adds ``(alpha / rank) B A`` to W.
 """
 
+import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -67,8 +68,8 @@ def inject(
     Give the linear layers among ``weights`` their factors.
 
     :param model: changed in place
-    :param weights: the selected tensors; those that are not the weight of a linear layer, or
-        that a second layer shares (tying), are passed over
+    :param weights: the selected tensors; those that are not the weight of a linear layer, that a
+        second layer shares (tying), or whose layer does more than multiply by them, are passed over
     :param rank: inner width of the factors, from 1 on
     :param alpha: scale
     :param seed: of the drawing of A
@@ -84,14 +85,16 @@ def inject(
             continue
         transposed = not isinstance(layer, torch.nn.Linear)
         weight = model.get_parameter(tensor.name)
+        if not _computes_as_linear(layer, weight, transposed):
+            continue
         factors = LowRankFactors(weight, rank, alpha, transposed, generator)
         layer.add_module(CHILD, factors)
         layer.register_forward_hook(_add_product)
         adapted.append(tensor)
     if not adapted:
         raise UsageError(
-            "--lora-rank: none of the selected tensors is the weight of a linear layer of its own; "
-            "try --tune '@attention,@ffn'"
+            "--lora-rank: none of the selected tensors is the weight of a linear layer of its own, "
+            "which gives its input times that weight; try --tune '@attention,@ffn'"
         )
     return adapted
 
@@ -119,9 +122,7 @@ def merge(
         removed = {name: state.pop(name) for name in names}
         factors.update({name: removed[name] for name in names[:2]})
         originals[tensor.name] = state[tensor.name]
-        layer_factors = model.get_submodule(f"{_layer_path(tensor.name)}.{CHILD}")
-        assert isinstance(layer_factors, LowRankFactors)
-        delta = layer_factors.delta()
+        delta = _factors(model, tensor).delta()
         merged = (state[tensor.name].float() + delta).to(state[tensor.name])
         state.update({name: merged for name in tensor.names})
     return {"factors": factors, "originals": originals}
@@ -151,6 +152,65 @@ def load_factors(model: torch.nn.Module, factors: dict[str, torch.Tensor]) -> No
             model.get_parameter(name).copy_(factor)
 
 
+@contextlib.contextmanager
+def merged(model: torch.nn.Module, adapted: Iterable[TensorInfo]) -> Iterator[None]:
+    """
+    Within, the products are in the weights, as in a saved model, and not beside them.
+
+    :param model: the adapted model
+    :param adapted: the weights to merge
+    """
+    kept = []
+    with torch.no_grad():
+        for tensor in adapted:
+            weight, factors = model.get_parameter(tensor.name), _factors(model, tensor)
+            kept.append((weight, weight.clone(), factors, factors.B.clone()))
+            weight.copy_((weight.float() + factors.delta()).to(weight))
+            factors.B.zero_()
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, before, factors, second in kept:
+                weight.copy_(before)
+                factors.B.copy_(second)
+
+
+@contextlib.contextmanager
+def perturbed(
+    model: torch.nn.Module, adapted: Iterable[TensorInfo], seed: int = 0
+) -> Iterator[None]:
+    """
+    Within, the products are as if the factors had learnt already, each as large as its weight.
+
+    :param model: the adapted model
+    :param adapted: the weights that have factors
+    :param seed: of the drawing
+    """
+    generator = torch.Generator().manual_seed(seed)
+    kept = []
+    with torch.no_grad():
+        for tensor in adapted:
+            factors, weight = _factors(model, tensor), model.get_parameter(tensor.name)
+            kept.append((factors, factors.B.clone()))
+            drawn = torch.randn(factors.B.shape, generator=generator)
+            factors.B.copy_(drawn.to(factors.B))
+            size = factors.delta().norm().clamp_min(1e-12)
+            factors.B.mul_((weight.float().norm() / size).to(factors.B))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for factors, second in kept:
+                factors.B.copy_(second)
+
+
+def _factors(model: torch.nn.Module, tensor: TensorInfo) -> LowRankFactors:
+    factors = model.get_submodule(f"{_layer_path(tensor.name)}.{CHILD}")
+    assert isinstance(factors, LowRankFactors)
+    return factors
+
+
 def _layer_path(name: str) -> str:
     return name.rpartition(".")[0]
 
@@ -160,6 +220,40 @@ def _is_linear(layer: torch.nn.Module) -> bool:
     if type(layer).__name__ == "NonDynamicallyQuantizableLinear":
         return False
     return isinstance(layer, torch.nn.Linear) or type(layer).__name__ == "Conv1D"
+
+
+def _computes_as_linear(layer: torch.nn.Module, weight: torch.Tensor, transposed: bool) -> bool:
+    """
+    Whether a change of the weight changes the output by the input times that change.
+
+    So it is of ``nn.Linear`` itself. A subclass may mask or scale its weight, and a hook may too:
+    they are tried.
+    """
+    plain = type(layer) is torch.nn.Linear or type(layer).__module__.startswith("transformers.")
+    if plain and not layer._forward_hooks and not layer._forward_pre_hooks:
+        return True
+    generator = torch.Generator().manual_seed(0)
+    outputs, inputs = reversed(weight.shape) if transposed else weight.shape
+    x = torch.randn(1, 4, inputs, generator=generator).to(weight)
+    change = torch.randn(outputs, inputs, generator=generator).to(weight)
+    before, training = weight.detach().clone(), layer.training
+    layer.eval()
+    try:
+        with torch.no_grad():
+            first = layer(x)
+            weight.add_(change.t() if transposed else change)
+            difference = layer(x) - first
+            expected = F.linear(x, change)
+    except Exception:  # it wants other inputs: no linear layer
+        return False
+    finally:
+        layer.train(training)
+        with torch.no_grad():
+            weight.copy_(before)
+    tolerance = 1e-3 if weight.dtype == torch.float32 else 5e-2
+    if not torch.is_tensor(difference) or difference.shape != expected.shape:
+        return False
+    return bool((difference - expected).norm() <= tolerance * expected.norm())
 
 
 def _add_product(layer: torch.nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from parlai_cu.agents.deployed import service as service_module
-from parlai_cu.agents.distill_student import DistillStudentAgent
+from parlai_cu.agents.training_step.step import TrainingStep
 from tests.agents.served import GENERATOR, Versions
 
 SMALLER = dict(n_layers=1, ffn_size=16)
@@ -55,25 +55,26 @@ def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def mixed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What each step made of its batch: roles, losses and the mixture."""
     seen: list[dict[str, Any]] = []
-    stock = DistillStudentAgent.whole_loss
+    stock = TrainingStep.add_to
 
-    def whole_loss(self: Any, gold: torch.Tensor) -> torch.Tensor:
+    def add_to(self: Any, gold: torch.Tensor) -> torch.Tensor:
         loss = stock(self, gold)
         seen.append(
             dict(
-                follows=self._followed(self.batch),
-                gold=self.recorder.losses.detach().clone(),
+                follows=self.agent._followed(self.batch),
+                base=gold.detach().clone(),
                 loss=loss.detach().clone(),
                 texts=[o["text"] for o in self.batch.observations],
                 batch=self.batch,
-                scores=self.recorder.scores.detach().clone(),
-                position=self.recorder.position,
-                agent=self,
+                scores=self.result.scores.detach().clone(),
+                position=self.result.position,
+                gold=self.gold,
+                agent=self.agent,
             )
         )
         return loss
 
-    monkeypatch.setattr(DistillStudentAgent, "whole_loss", whole_loss)
+    monkeypatch.setattr(TrainingStep, "add_to", add_to)
     return seen
 
 

@@ -132,7 +132,8 @@ def test_the_cache_serves_later_runs(
     folder = str(tmp_path / "cache")
     first = tune("first", cache_frozen=folder, seed=5)
     tune("second", cache_frozen=folder, seed=5, learningrate=1e-3)
-    assert prefixes[2].computed == 0 and prefixes[2].found == 80
+    # beside the 80 of the run, those by which the cache was proven
+    assert prefixes[2].computed == 0 and prefixes[2].found > 80
     other = tune("other", tune="encoder.layers[0]", init_model=first)
     tune("third", cache_frozen=folder, init_model=other)
     assert prefixes[-2].computed == prefixes[0].computed

@@ -15,6 +15,7 @@ from parlai.core.agents import create_agent_from_model_file
 
 from parlai_cu.agents.batches import TaskRoles
 from parlai_cu.agents.distill_student import DistillStudentAgent, flags
+from parlai_cu.agents.training_step.layer_term import LayerTerm
 from parlai_cu.errors import ModelFileError, UsageError
 from tests.conftest import states
 from tests.scripts.test_export_model import WITHOUT_US
@@ -149,7 +150,9 @@ def test_old_data_follows_the_teacher_and_the_update_the_gold_labels(
                     ).item()
                 )
                 followed = step["follows"][i] == 0
-                total += 0.7 * soft + 0.3 * gold if followed else gold
+                # the value of gold is the base's own; its gradient is weighted
+                total += gold + 0.7 * soft if followed else gold
+                assert step["gold"].weights[i].item() == pytest.approx(0.3 if followed else 1.0)
                 tokens += 1
             roles.add(step["follows"][i])
             if step["follows"][i] == 0 and step["texts"][i] not in new:
@@ -210,14 +213,14 @@ def test_hidden_states_and_attention(
     """Both are matched, padding aside, and no projection reaches the saved student."""
     plain = distil(embedding_size=8, max_train_steps=2, model_file=str(tmp_path / "plain" / "m"))
     seen: list[float] = []
-    stock = DistillStudentAgent._matching_loss
+    stock = LayerTerm.__call__
 
     def matching_loss(self: Any, *args: Any) -> torch.Tensor:
-        loss = stock(self, *args)
-        seen.append(loss.item())
-        return loss
+        rows = stock(self, *args)
+        seen.extend(rows.tolist())
+        return rows
 
-    monkeypatch.setattr(DistillStudentAgent, "_matching_loss", matching_loss)
+    monkeypatch.setattr(LayerTerm, "__call__", matching_loss)
     student = distil(
         embedding_size=8,
         max_train_steps=30,
@@ -238,10 +241,10 @@ def test_on_policy(
     distil: Callable[..., str], mixed: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The teacher scores what the student drew: labels' format, padding aside."""
-    from parlai_cu.agents.distill_student import distill_student
+    from parlai_cu.agents.training_step import on_policy_term
 
     drawn: list[Any] = []
-    stock = distill_student.sample_replies
+    stock = on_policy_term.sample_replies
 
     def sample_replies(agent: Any, batch: Any) -> torch.Tensor:
         before = dict(agent.opt)
@@ -250,7 +253,7 @@ def test_on_policy(
         drawn.append((replies, batch.label_vec, agent))
         return replies
 
-    monkeypatch.setattr(distill_student, "sample_replies", sample_replies)
+    monkeypatch.setattr(on_policy_term, "sample_replies", sample_replies)
     distil(distill_on_policy=0.5, max_train_steps=12)
     assert 0 < len(drawn) < 12, "not about half of the batches"
     for replies, labels, agent in drawn:
@@ -321,12 +324,12 @@ def test_skipping_padding_gives_the_same_student(
     distil: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The output layer on tokens alone is another way to ParlAI's own loss and metrics."""
-    from parlai_cu.agents.distill_student import distill_student
+    from parlai_cu.agents import updating_agent
 
     found = []
     for name in ("skipped", "stock"):
         if name == "stock":
-            monkeypatch.setattr(distill_student, "can_skip_padding", lambda agent: False)
+            monkeypatch.setattr(updating_agent, "can_skip_padding", lambda agent: False)
         path = distil(
             model_file=str(tmp_path / name / "model"),
             seed=1,

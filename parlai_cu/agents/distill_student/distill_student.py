@@ -16,19 +16,21 @@ from typing import Any
 
 import parlai.utils.logging as logging
 import torch
-from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import is_distributed, is_primary_worker
 
-from parlai_cu.agents import base_agent, model_files, replay, updating_agent
-from parlai_cu.agents.batches import ScoreRecorder, TaskRoles, examples, rows_of
+from parlai_cu.agents import base_agent, kinds, model_files, replay, updating_agent
+from parlai_cu.agents.batches import TaskRoles
 from parlai_cu.agents.distill_student import flags
 from parlai_cu.agents.distill_student.layers import LayerMatching
-from parlai_cu.agents.distill_student.on_policy import sample_replies
 from parlai_cu.agents.soft_label_loss import CachedRows, SoftRows, load_divergence
-from parlai_cu.agents.teacher import Teacher, kind_of
-from parlai_cu.agents.token_loss import can_skip_padding, token_loss
+from parlai_cu.agents.teacher import Teacher
+from parlai_cu.agents.token_loss import can_skip_padding
+from parlai_cu.agents.training_step.layer_term import LayerTerm
+from parlai_cu.agents.training_step.on_policy_term import OnPolicyTerm
+from parlai_cu.agents.training_step.result import LossTerm
+from parlai_cu.agents.training_step.soft_label_term import SoftLabelTerm
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.compat.fp16_padding import is_padded
 from parlai_cu.distillation.soft_labels import SoftLabelLoss
@@ -63,7 +65,8 @@ class DistillStudentAgent(UpdatingAgent):
         self._matching: LayerMatching | None = None
         self._is_new = False
         self._loaded: dict[str, Any] = {}
-        self._samples: Any = None
+        self._soft_rows: list[SoftRows] = []
+        self._decoded: dict[int, dict[str, str]] = {}
         self._saves_checkpoint = False
         if shared is None and updating_agent.is_training(opt):
             self._check_before_work(opt)
@@ -86,7 +89,7 @@ class DistillStudentAgent(UpdatingAgent):
             raise UsageError(_NO_BASE)
         flags.check(opt)
         student = base_agent.base_agent_class(opt["base_agent"], "--student-agent")
-        self.kind = kind_of(student, f"--student-agent {opt['base_agent']}")
+        self.kind = kinds.check_soft_labels(student, f"--student-agent {opt['base_agent']}")
         self.teachers = [Teacher(opt["teacher_model"], opt)]
         if opt.get("update_teacher"):
             self.teachers.append(Teacher(opt["update_teacher"], opt, "--update-teacher"))
@@ -113,7 +116,6 @@ class DistillStudentAgent(UpdatingAgent):
         self._log_roles(opt)
         divergence = load_divergence(opt["distill_loss"], opt["distill_beta"])
         self._soft_loss = SoftLabelLoss(divergence, opt["distill_temperature"])
-        self._soft_label_loss: list[SoftRows] = []
         flags.resolve_student(opt)
         if is_padded(self.teachers[0].opt) and not opt.get("distill_across_vocabularies"):
             opt["force_fp16_tokens"] = True
@@ -160,11 +162,9 @@ class DistillStudentAgent(UpdatingAgent):
                     "layers or smaller sizes, or use -m frozen_layer"
                 )
         if not across:
-            self._soft_label_loss = [
-                self._make_soft_label_loss(teacher) for teacher in self.teachers
-            ]
+            self._soft_rows = [self._rows_of(teacher) for teacher in self.teachers]
 
-    def _make_soft_label_loss(self, teacher: Teacher) -> SoftRows:
+    def _rows_of(self, teacher: Teacher) -> SoftRows:
         order = teacher.class_order(self.class_dict) if self.kind == "classifier" else None
         if not self.opt.get("teacher_cache"):
             return SoftRows(teacher, self._soft_loss, order)
@@ -243,112 +243,61 @@ class DistillStudentAgent(UpdatingAgent):
 
     def train_step(self, batch: Any) -> Any:
         """One step of the base, whose loss is mixed with the teacher's soft labels on the way."""
-        if self.fast_forward or self.recorder is None or batch.text_vec is None:
-            return super().train_step(batch)
-        if self.opt["distill_across_vocabularies"]:
+        if self.teachers and self.opt["distill_across_vocabularies"] and not self.fast_forward:
             self._replace_labels(batch)
-        elif self.opt["distill_on_policy"] and torch.rand(()) < self.opt["distill_on_policy"]:
-            self._samples = sample_replies(self, batch)
-        if self._matching:
-            self._matching.record(True)
-        try:
-            return super().train_step(batch)
-        finally:
-            self._samples = None
-            if self._matching:
-                self._matching.record(False)
+        return super().train_step(batch)
 
-    def compute_loss(self, batch: Any, return_output: bool = False) -> Any:
-        """The base's (generators); in training without what is spent on padding."""
-        recorder = self.recorder
-        if recorder is None or not recorder.active or return_output:
-            return super().compute_loss(batch, return_output=return_output)
-        chunked = self.opt["distill_chunked"]
-        if can_skip_padding(self):
-            return token_loss(self, batch, recorder, chunked)
-        if chunked:
+    def make_terms(self) -> list[LossTerm]:
+        """The teachers' soft labels, hidden states and attention, and what all agents have."""
+        terms = super().make_terms()
+        if not self._soft_rows:
+            return terms
+        settings: dict[str, Any] = dict(
+            name="--distill-weight",
+            teachers=self._soft_rows,
+            follows=self._followed,
+            weight=self.opt["distill_weight"],
+            metric="distill_loss",
+            by_example=True,
+        )
+        if self.opt["distill_on_policy"]:
+            soft: LossTerm = OnPolicyTerm(self, self.opt["distill_on_policy"], **settings)
+        else:
+            soft = SoftLabelTerm(**settings)
+        layers = self.opt["distill_hidden_weight"], self.opt["distill_attention_weight"]
+        matched: list[LossTerm] = []
+        if self._matching:
+            matched = [LayerTerm(self._matching, self._followed, *layers)]
+        return [soft, *matched, *terms]
+
+    def gold_weights(self, batch: Any) -> torch.Tensor | None:
+        """On examples that follow a teacher the gold labels have what its soft labels leave."""
+        if not self._soft_rows:
+            return None
+        share = 1.0 - self.opt["distill_weight"]
+        weights = [1.0 if number is None else share for number in self._followed(batch)]
+        return torch.tensor(weights, device=next(self.model.parameters()).device)
+
+    def may_skip_padding(self) -> bool:
+        """
+        Where there is a teacher.
+
+        :raises UsageError: when logits of a few rows at a time were asked for, and cannot be had
+        """
+        if not self.teachers:
+            return False
+        if self.opt["distill_chunked"] and not (
+            can_skip_padding(self) and self._skips_padding.holds
+        ):
             raise UsageError(
                 f"--distill-chunked: {self.opt['base_agent']} computes its loss in a way of its own"
             )
-        return super().compute_loss(batch)
-
-    def watches_scores(self) -> bool:
-        """Whether there is a teacher to follow."""
-        return bool(self.teachers)
-
-    def whole_loss(self, loss: torch.Tensor) -> torch.Tensor:
-        """
-        Gold and soft labels of the batch, weighted.
-
-        On examples that follow a teacher: ``distill_weight`` x soft + the rest x gold; on the
-        others gold alone. Divided by what the base divides by: tokens, or examples.
-        """
-        if self.opt["distill_across_vocabularies"]:
-            return loss
-        recorder, batch = self.recorder, self.batch
-        assert recorder is not None
-        device, size = recorder.losses.device, batch.batchsize
-        mask = self.row_mask()
-        length = len(mask) // size
-        count = int(mask.sum())
-        gold = mask.float()
-        soft: list[torch.Tensor] = []
-        per_example = torch.zeros(size, device=device)
-        follows = self._followed(batch)
-        for number, rows in enumerate(self._soft_label_loss):
-            which = [i for i, teacher in enumerate(follows) if teacher == number]
-            if not which:
-                continue
-            chosen = torch.tensor(which, device=device)
-            of_chosen = rows_of(chosen, length)
-            of_chosen = of_chosen[mask[of_chosen]]
-            gold[of_chosen] *= 1.0 - self.opt["distill_weight"]
-            if self._samples is not None:
-                soft.append(self._on_policy_loss(rows, chosen) * len(which) / size)
-                continue
-            values = rows.losses(batch, chosen, mask, recorder, self.candidates_scored)
-            soft.append(values.sum() / max(count, 1))
-            per_example.index_add_(0, of_chosen // length, values.detach())
-        total = (recorder.losses * gold).sum() / max(count, 1)
-        if soft:
-            total = total + self.opt["distill_weight"] * torch.stack(soft).sum()
-            tokens = mask.view(size, length).sum(dim=1)
-            self.record_local_metric("distill_loss", AverageMetric.many(per_example, tokens))
-        if self._matching and 0 in follows:
-            total = total + self._matching_loss(follows, mask.view(size, length))
-        return total
+        return True
 
     def _followed(self, batch: Any) -> list[int | None]:
         """Which teacher each example follows, if any."""
         second = 1 if len(self.teachers) > 1 else None
         return [second if self.roles.is_update(seen) else 0 for seen in batch.observations]
-
-    def _on_policy_loss(self, rows: SoftRows, chosen: torch.Tensor) -> torch.Tensor:
-        """
-        The mean soft loss on tokens that the student itself has drawn.
-
-        Agarwal et al. 2024 (GKD, https://arxiv.org/abs/2306.13649), algorithm 1.
-        """
-        batch = examples(self.batch, chosen)
-        batch.label_vec = self._samples[chosen]
-        scores, *_ = self.model(*self._model_input(batch), ys=batch.label_vec)
-        scores = scores[:, -batch.label_vec.size(1) :]
-        mask = batch.label_vec.ne(self.NULL_IDX).flatten()
-        seen = ScoreRecorder(torch.nn.Identity())
-        seen.scores = scores.reshape(-1, scores.size(-1))
-        everything = torch.arange(len(chosen), device=mask.device)
-        values = rows.fresh_losses(batch, everything, mask, seen, None)
-        return values.sum() / max(int(mask.sum()), 1)
-
-    def _matching_loss(self, follows: list[int | None], mask: torch.Tensor) -> torch.Tensor:
-        assert self._matching is not None
-        which = torch.tensor([i for i, number in enumerate(follows) if number == 0])
-        which = which.to(mask.device)
-        hidden, attention = self._matching.losses(which, mask[which])
-        self.global_metrics.add("distill_hidden", AverageMetric(hidden.item()))
-        self.global_metrics.add("distill_attention", AverageMetric(attention.item()))
-        weights = self.opt["distill_hidden_weight"], self.opt["distill_attention_weight"]
-        return weights[0] * hidden + weights[1] * attention
 
     def _replace_labels(self, batch: Any) -> None:
         """Put the teacher's decoded replies in the place of the labels (Kim and Rush 2016)."""
@@ -368,10 +317,6 @@ class DistillStudentAgent(UpdatingAgent):
         ]
         padded, _ = self._pad_tensor(vectors, is_label=True)
         batch.label_vec = padded.to(batch.label_vec.device)
-
-    @property
-    def _decoded(self) -> dict[int, dict[str, str]]:
-        return self.__dict__.setdefault("_decoded_replies", {})
 
     def update_params(self) -> None:
         """The base's step; projections, which no wrapper keeps equal, are averaged first."""
@@ -406,7 +351,7 @@ class DistillStudentAgent(UpdatingAgent):
 
     def save(self, path: str | None = None) -> None:
         """Save an ordinary model of the student's agent."""
-        for rows in getattr(self, "_soft_label_loss", []):
+        for rows in self._soft_rows:
             rows.flush()
         path = path or self.opt.get("model_file")
         self._saves_checkpoint = bool(path) and str(path).endswith(".checkpoint")

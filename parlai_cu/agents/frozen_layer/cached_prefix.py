@@ -132,7 +132,7 @@ class CachedPrefix:
     """
 
     def __init__(self, agent: Any, parts: Sequence[Part], reasons: Sequence[str]) -> None:
-        self.active = False
+        self.active, self._cached = False, True
         folder = own_folder(agent.opt) or agent.opt["cache_frozen"]
         try:
             self.cache = ActivationCache(
@@ -160,13 +160,14 @@ class CachedPrefix:
         )
 
     @contextlib.contextmanager
-    def reading(self, batch: Batch) -> Iterator[None]:
+    def reading(self, batch: Batch, cached: bool = True) -> Iterator[None]:
         """
         Let the modules read from the cache, and add to it.
 
         :param batch: which they are about to be given
+        :param cached: False: they compute it anew, with what dropout they have beside a cache
         """
-        self.active, self._labels = True, batch.label_vec
+        self.active, self._cached, self._labels = True, cached, batch.label_vec
         try:
             yield
         finally:
@@ -205,7 +206,7 @@ class CachedPrefix:
         memo = self._memos[part.path] = RowMemo(self.cache, example, along)
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            rows = self._rows(args, kwargs) if self.active else None
+            rows = self._rows(args, kwargs) if self.active and self._cached else None
             if rows is None:
                 return stock(*args, **kwargs)
             keys = rows.keys(owner)
@@ -259,6 +260,8 @@ class CachedPrefix:
                 return
             # without effect where there is no dropout or where it is to be exact
             module.dropout.eval()
+            if not self._cached:
+                return
             if is_decoder:
                 now[0] = self._decoder_rows(owner, *args, **kwargs)
             else:

@@ -18,7 +18,6 @@ from typing import Any
 import parlai.utils.logging as logging
 import torch
 from parlai.core.build_data import modelzoo_path
-from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import is_primary_worker
@@ -32,15 +31,18 @@ from parlai_cu.agents import (
     updating_agent,
 )
 from parlai_cu.agents.batches import TaskRoles
-from parlai_cu.agents.frozen_layer import cached_prefix
+from parlai_cu.agents.frozen_layer import cached_prefix, holdings, merging
 from parlai_cu.agents.frozen_layer.cached_prefix import CachedPrefix
+from parlai_cu.agents.penalties import kind_of_penalty
 from parlai_cu.agents.soft_label_loss import SoftRows
-from parlai_cu.agents.teacher import Teacher
-from parlai_cu.agents.token_loss import can_skip_padding, token_loss
+from parlai_cu.agents.teacher import Teacher, same_random_numbers
+from parlai_cu.agents.training_step.own_loss import own_loss, without_metrics
+from parlai_cu.agents.training_step.proof import Proof
+from parlai_cu.agents.training_step.result import LossTerm
+from parlai_cu.agents.training_step.soft_label_term import SoftLabelTerm
 from parlai_cu.agents.updating_agent import UpdatingAgent
-from parlai_cu.distillation.forward_kl import ForwardKL
-from parlai_cu.distillation.soft_labels import SoftLabelLoss
 from parlai_cu.errors import ModelFileError, UsageError
+from parlai_cu.retention.base import SOFT_LABELS
 from parlai_cu.selection import lora, report
 from parlai_cu.selection.catalogue import TensorInfo, list_tensors
 from parlai_cu.selection.freeze import freeze
@@ -52,8 +54,6 @@ from parlai_cu.selection.scores import SCORES
 RECORD = "frozen_layer"
 # where the command sets no limit: -eps, -ttim, -tstep, or validation with patience
 DEFAULT_EPOCHS = 3
-# of the soft labels of --penalty lwf, as in its paper
-LWF_TEMPERATURE = 2.0
 _NO_BASE = (
     "-m frozen_layer needs --init-model MODEL (a deployed ParlAI model), or --base-agent AGENT "
     "where there is none"
@@ -153,9 +153,12 @@ class FrozenLayerAgent(UpdatingAgent):
         self.selection: Selection | None = None
         self._loaded: dict[str, Any] = {}
         self._loaded_from: str | None = None
-        self._soft_label_loss: SoftRows | None = None
+        self._adapted: list[TensorInfo] = []
+        # of low-rank factors: on it the merged model is compared with the trained one
+        self._batch_seen: Any = None
+        self._deployed: Teacher | None = None
         self._prefix: CachedPrefix | None = None
-        self._skips_padding = False
+        self._cache_proof = Proof("--cache-frozen")
         if shared is None and opt.get("init_model"):
             opt["init_model"] = updating_agent.model_path(opt, "init_model")
         if shared is None and updating_agent.is_training(opt):
@@ -208,10 +211,8 @@ class FrozenLayerAgent(UpdatingAgent):
             raise UsageError(
                 "--replay-from-model and --penalty are about the deployed model: give --init-model"
             )
-        if opt["penalty"] == "lwf":
-            self._soft_label_loss = self._follow_deployed(
-                opt, modelzoo_path(opt.get("datapath"), named)
-            )
+        if opt["penalty"] and kind_of_penalty(opt["penalty"]).needs == SOFT_LABELS:
+            self._follow_deployed(opt, modelzoo_path(opt.get("datapath"), named))
 
     # -- loading -----------------------------------------------------------------------------
 
@@ -246,12 +247,24 @@ class FrozenLayerAgent(UpdatingAgent):
         Freeze, then give the optimizer the parameters that learn.
 
         Every base comes here once its model is built, loaded and on its device, and before it
-        is wrapped for distributed training.
+        is wrapped for distributed training. What else the base would train is known when it
+        makes its optimizer.
         """
+        with holdings.choosing(self, self._choose):
+            reset = super().init_optim(params, *args, **kwargs)
+        self._loaded = {}
+        return reset
+
+    def _choose(self, params: list[Any]) -> list[Any]:
+        """What of the parameters, or groups of them, that the base would train, is to learn."""
         previous = self._loaded.get(RECORD) if self.is_resumed_from(self._loaded_from) else None
         self._auto = scoring.settle_auto(self.opt, self.model, previous)
         tune = self._auto["tune"] if self._auto else self.opt.get("tune")
-        selection = select(list_tensors(self.model), tune, self.opt.get("freeze"))
+        optimized = holdings.flat(params)
+        beside = self._beside = holdings.beside_the_model(self, optimized, self._base_states())
+        of_model = list_tensors(self.model)
+        held = [*of_model, *holdings.describe(beside, optimized)]
+        selection = select(held, tune, self.opt.get("freeze"))
         rank = self.opt.get("lora_rank", 0)
         adapted: list[TensorInfo] = []
         self._selected_names = sorted(name for t in selection.learning for name in t.names)
@@ -263,25 +276,33 @@ class FrozenLayerAgent(UpdatingAgent):
         learning = self._selected_names
         if rank:
             seed = self.opt.get("seed") or 0
-            adapted = lora.inject(self.model, selection.learning, rank, self._lora_alpha(), seed)
+            chosen = [t for t in selection.learning if t.name not in beside]
+            adapted = lora.inject(self.model, chosen, rank, self._lora_alpha(), seed)
             learning = [name for weight in adapted for name in lora.factor_names(weight)]
             if previous:
                 lora.load_factors(self.model, previous["lora"]["factors"])
             # of the model itself nothing learns then
             selection = Selection(selection.tensors, frozenset(), selection.tune, selection.freeze)
         parameters, frozen = freeze(self.model, learning)
+        holdings.freeze_beside(self, beside, learning, optimized)
+        parameters += [t for name, t in beside.items() if name in learning and t.requires_grad]
         self.selection = selection
         self._adapted = adapted
-        self._guard = FrozenGuard(
-            self.model, [t.name for t in selection.frozen], self._loaded.get("model")
-        )
+        frozen_names = [t.name for t in selection.frozen]
+        self._guard = FrozenGuard(self.model, frozen_names, self._loaded.get("model"), beside)
         if previous:
             self._check_bits(previous)
         self.resume_point = (previous or {}).get("resume_point")
         self._log_selection(sum(p.numel() for p in parameters), bool(previous))
-        self._loaded = {}
         self._prefix = cached_prefix.attach(self, frozen)
-        return super().init_optim(parameters, *args, **kwargs)
+        return holdings.learning_only(params, parameters)
+
+    def _base_states(self) -> dict[str, Any]:
+        """What the base saves beside its model, if it can tell before it has an optimizer."""
+        try:
+            return dict(super().state_dict())
+        except Exception:  # of others, made for a time when there is one
+            return {}
 
     def _lora_alpha(self) -> float:
         alpha = self.opt.get("lora_alpha")
@@ -339,13 +360,32 @@ class FrozenLayerAgent(UpdatingAgent):
         """One step of the base; what the frozen prefix gives may come from a cache."""
         if self.fast_forward:
             return super().train_step(batch)
-        self._skips_padding = batch.label_vec is not None and can_skip_padding(self)
-        try:
-            with self._prefix.reading(batch) if self._prefix else contextlib.nullcontext():
-                with self._autocast(self.opt.get("bf16_autocast", False)):
-                    return super().train_step(batch)
-        finally:
-            self._skips_padding = False
+        if self._adapted and batch.batchsize:
+            if self._batch_seen is None:
+                merging.check(self, batch, self._adapted, before_training=True)
+            self._batch_seen = batch
+        with self._autocast(self.opt.get("bf16_autocast", False)):
+            with self._reading(batch):
+                return super().train_step(batch)
+
+    def _reading(self, batch: Any) -> Any:
+        """The cache at work, once it has shown that it gives the same."""
+        prefix = self._prefix
+        if prefix is None:
+            return contextlib.nullcontext()
+
+        def loss(cached: bool) -> torch.Tensor | None:
+            with prefix.reading(batch, cached):
+                return own_loss(self, batch, train=True)
+
+        if self._cache_proof.holds and self._cache_proof.left:
+            # what is computed is kept; the second time it is read
+            with without_metrics(self), torch.no_grad(), same_random_numbers():
+                loss(cached=True)
+        half = bool(self.fp16 or self.opt.get("bf16_autocast"))
+        if self._cache_proof.try_batch(self, lambda: loss(False), lambda: loss(True), half):
+            return prefix.reading(batch)
+        return contextlib.nullcontext()
 
     def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
         """The base's backward pass, each operation in the precision of its forward pass."""
@@ -356,26 +396,19 @@ class FrozenLayerAgent(UpdatingAgent):
         device = "cuda" if self.use_cuda else "cpu"
         return torch.autocast(device, torch.bfloat16, enabled=enabled)
 
-    def compute_loss(self, batch: Any, return_output: bool = False) -> Any:
-        """The base's (generators); in training without what is spent on padding."""
-        if return_output or not self._skips_padding:
-            return super().compute_loss(batch, return_output=return_output)
-        recorder = self.recorder if self.recorder and self.recorder.active else None
-        return token_loss(self, batch, recorder)
-
     def training_is_done(self) -> None:
         """Remove what was kept for this run only (called by the training loop)."""
+        super().training_is_done()
         if is_primary_worker():
             cached_prefix.clean_up(self.opt)
 
     # -- learning without forgetting ---------------------------------------------------------
 
-    def _follow_deployed(self, opt: Opt, model_file: str) -> SoftRows:
-        teacher = Teacher(model_file, opt, "--init-model")
+    def _follow_deployed(self, opt: Opt, model_file: str) -> None:
+        self._deployed = Teacher(model_file, opt, "--init-model")
         sample = replay.sample_file(opt)
         task = replay.task_of(sample) if sample else None
         self._roles = TaskRoles(opt["task"].split(","), None if sample else "none", task)
-        return SoftRows(teacher, SoftLabelLoss(ForwardKL(), LWF_TEMPERATURE), None)
 
     def name_tasks(self, ids: list[str]) -> None:
         """
@@ -383,35 +416,21 @@ class FrozenLayerAgent(UpdatingAgent):
 
         :param ids: in the order of ``-t``
         """
-        if self._soft_label_loss is not None:
+        if self._deployed is not None:
             self._roles.name_teachers(ids)
 
-    def watches_scores(self) -> bool:
-        """Whether the deployed model's soft labels are kept (``--penalty lwf``)."""
-        return self._soft_label_loss is not None
+    def make_terms(self) -> list[LossTerm]:
+        """The deployed model's soft labels (``--penalty lwf``), or what all agents of ours have."""
+        if self._deployed is None:
+            return super().make_terms()
+        name = self.opt["penalty"]
+        rows = SoftRows(self._deployed, kind_of_penalty(name)(), None)
+        weight = replay.penalty_weight(self.opt)
+        return [SoftLabelTerm(f"--penalty {name}", [rows], self._old, weight, "penalty", False)]
 
-    def whole_loss(self, loss: torch.Tensor) -> torch.Tensor:
-        """
-        The base's loss and the deployed model's soft labels (Li and Hoiem 2016).
-
-        https://arxiv.org/abs/1606.09282, section 3. On the replayed examples; without any, on the
-        update's own, as there.
-        """
-        assert self._soft_label_loss is not None and self.recorder is not None
-        old = [i for i, o in enumerate(self.batch.observations) if not self._roles.is_update(o)]
-        if not old:
-            return loss
-        mask = self.row_mask()
-        values = self._soft_label_loss.losses(
-            self.batch,
-            torch.tensor(old, device=mask.device),
-            mask,
-            self.recorder,
-            self.candidates_scored,
-        )
-        kept = values.sum() / max(int(mask.sum()), 1)
-        self.global_metrics.add("penalty", AverageMetric(kept.item()))
-        return loss + replay.penalty_weight(self.opt) * kept
+    def _old(self, batch: Any) -> list[int | None]:
+        """The replayed examples follow the deployed model; without any, the update's own."""
+        return [None if self._roles.is_update(seen) else 0 for seen in batch.observations]
 
     # -- saving ------------------------------------------------------------------------------
 
@@ -419,13 +438,18 @@ class FrozenLayerAgent(UpdatingAgent):
         """
         The base's states, verified, with the factors merged and a record of the selection.
 
-        :raises FrozenBreachError: when a frozen tensor is not what it was
+        :raises FrozenBreachError: when a frozen tensor is not what it was, or the merged model
+            is not the trained one
         """
+        if self._batch_seen is not None:
+            merging.check(self, self._batch_seen, self._adapted, before_training=False)
         states = super().state_dict()
         if self.selection is None or "model" not in states:
             return states
         model = states["model"]
-        self._guard.verify(model)
+        # what is no parameter may have been put in place of what was there
+        beside = {**self._beside, **holdings.beside_the_model(self, (), states)}
+        self._guard.verify({**beside, **model})
         # first the file's precision, then the product on top: the other way round the former
         # would overwrite the latter under fp16
         aliases = {t.name: list(t.aliases) for t in self.selection.frozen}
