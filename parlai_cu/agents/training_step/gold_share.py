@@ -29,6 +29,7 @@ class GoldShare:
 
         :param scores: FloatTensor[bsz, ..., choices]
         :param labels: LongTensor[bsz, length], where they are the gold choices of the last rows
+        :return: FloatTensor[bsz, ..., choices]
         """
         given: torch.Tensor = _Weighted.apply(scores, self, labels)
         self._rows = scores[..., 0].numel()

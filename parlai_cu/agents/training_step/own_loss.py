@@ -30,7 +30,7 @@ def own_loss(agent: Any, batch: Any, train: bool) -> torch.Tensor | None:
     :param agent: of any kind
     :param batch: on its device
     :param train: whether the model runs as in training, with dropout, or as in service
-    :return: None where the agent takes no step on this batch
+    :return: scalar; None where the agent takes no step on this batch
     """
     base: Any = getattr(agent, "base_class", None) or type(agent)
     with _without_effects(agent, train):

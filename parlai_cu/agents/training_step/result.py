@@ -20,7 +20,7 @@ class StepResult:
     :param scores: FloatTensor[rows, choices], or of those that are no padding (``position``)
     :param targets: LongTensor[rows], where they are known
     :param losses: FloatTensor[rows] on the gold labels, where they are known
-    :param log_probs: FloatTensor, the log-softmax of ``scores`` where it is there already
+    :param log_probs: FloatTensor[rows, choices], the log-softmax of ``scores`` where it is there
     :param output: where logits of all rows would not fit: ``scores`` are hidden states, and this
         the output layer, [rows, width] to [rows, choices]
     :param position: LongTensor[rows], where ``scores`` hold no padding: the place of each row

@@ -121,6 +121,7 @@ class TrainingStep:
 
         :param loss: scalar, the base's
         :return: scalar; ``reaches_nothing`` is set where no parameter that learns is behind it
+        :raises UsageError: when a term has no parameter that learns behind it
         """
         totals = [self._total(term) for term in self.pending]
         of_data = [t for t, term in zip(totals, self.pending) if term.needs != PARAMETERS]
@@ -155,7 +156,11 @@ class TrainingStep:
         return grad + more.to(grad) * self._loss_scale()
 
     def settle(self) -> None:
-        """Add the gradients of terms that are still missing, before the optimizer's step."""
+        """
+        Add the gradients of terms that are still missing, before the optimizer's step.
+
+        :raises UsageError: when a term has no parameter that learns behind it
+        """
         if not self.pending or self.reaches_nothing:
             return
         terms, self.pending = self.pending, []
