@@ -84,7 +84,7 @@ class ServiceManager(ChatServiceManager):
         self.config = opt["config"]
         self.overworld = self.config["overworld"]
         self.world_path = self.config["world_path"]
-        self.world_module = utils.get_world_module(self.world_path)
+        self.world_module = _world_module(self.world_path)
         self.task_configs = self.config["configs"]
         self.max_workers = self.config["max_workers"]
         self.opt["task"] = self.config["task_name"]
@@ -158,6 +158,7 @@ class ServiceManager(ChatServiceManager):
         self.workers = WorkerPool(int(flags.value(self.opt, "world_threads")))
         self.lifecycle = SessionLifecycle(self)
         self.shell = Shell(self)
+        self.shell.check_address()
         self._load_model()
 
     def _load_model(self) -> None:
@@ -376,6 +377,19 @@ class ServiceManager(ChatServiceManager):
 
     def setup_socket(self) -> None:
         """Sockets are the shell's."""
+
+
+def _world_module(path: str) -> Any:
+    try:
+        return utils.get_world_module(path)
+    except ModuleNotFoundError as error:
+        # a world may lack a module of its own
+        if not (error.name and (path == error.name or path.startswith(f"{error.name}."))):
+            raise
+        raise UsageError(
+            f"config.yml: world_module: {path}: there is no module {error.name}; expected one that "
+            "can be imported here, such as parlai_cu.chat_service.worlds"
+        ) from error
 
 
 def _load(model_opt: dict[str, Any], threads: int) -> Any:

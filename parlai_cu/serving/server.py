@@ -156,18 +156,31 @@ class Shell:
         :raises UsageError: when the address cannot be used
         """
         settings = self.service.settings
-        try:
-            sockets = bind_sockets(settings.port, settings.address or None)
-        except OSError as error:
-            raise UsageError(
-                f"--port {settings.port} --address {settings.address or '(all)'}: "
-                f"{error.strerror or error}. Stop what listens there, or choose another port."
-            ) from None
+        sockets = self._bind()
         self.server.add_sockets(sockets)
         self.port = sockets[0].getsockname()[1]
         scheme = "https" if settings.tls_cert else "http"
         host = settings.address or "0.0.0.0"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    def check_address(self) -> None:
+        """
+        Make sure that it could listen, before models are loaded; nobody is let in yet.
+
+        :raises UsageError: when the address cannot be used
+        """
+        for each in self._bind():
+            each.close()
+
+    def _bind(self) -> list[Any]:
+        settings = self.service.settings
+        try:
+            return list(bind_sockets(settings.port, settings.address or None))
+        except OSError as error:
+            raise UsageError(
+                f"--port {settings.port} --address {settings.address or '(all)'}: "
+                f"{error.strerror or error}. Stop what listens there, or choose another port."
+            ) from None
 
     async def close(self) -> None:
         """Stop listening, and let what is being sent go out."""

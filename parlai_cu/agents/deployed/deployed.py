@@ -166,6 +166,8 @@ class DeployedAgent(Agent):
         """Reply to what was observed."""
         reply = self.service.answer([ObservedBy(self)])[0]
         reply.force_set("id", self.id)
+        if reply.get("text") is None:  # to an empty message there is no answer
+            reply.force_set("text", "")
         self.self_observe(reply)
         return reply
 
