@@ -46,6 +46,24 @@ RUN_OPTIONS = {
     "update_classifier_head_only",
 }
 
+# Of other people's agents: what a run began with is a wish of that run and not of the next. One of
+# the first words is enough; the second ones need one of the third (init_std, copy_attention)
+_BEGINS_A_RUN = {
+    "restore",
+    "resume",
+    "reload",
+    "reset",
+    "reinit",
+    "warm",
+    "warmstart",
+    "pretrained",
+}
+_MAY_BEGIN_A_RUN = {"init", "copy", "load"}
+_WITH_WHAT = set(
+    "model opt weights checkpoint from file path encoder decoder embeddings params pretrained "
+    "teacher".split()
+)
+
 # Options that decide what the weights mean: changing one on a trained model changes the model.
 # Shapes alone would not show n_heads or activation. What is not listed is caught by the shapes
 # when the weights are loaded.
@@ -164,10 +182,18 @@ def inherited_options(base: type[TorchAgent], opt: Opt) -> dict[str, Any]:
         learning rate schedule)
     """
     taken = option_names(base, opt) - RUN_OPTIONS - _scheduler_options()
+    taken = {name for name in taken if not _begins_a_run(name)}
     taken |= {"image_mode", "force_fp16_tokens"}
     inherited = {name: opt[name] for name in sorted(taken) if name in opt}
     inherited["dict_class"] = class2str(base.dictionary_class())
     return inherited
+
+
+def _begins_a_run(name: str) -> bool:
+    first, *others = name.split("_")
+    return first in _BEGINS_A_RUN or (
+        first in _MAY_BEGIN_A_RUN and not _WITH_WHAT.isdisjoint(others)
+    )
 
 
 def option_names(base: type[TorchAgent], opt: Opt | None = None) -> set[str]:

@@ -37,6 +37,10 @@ def rows_of(which: torch.Tensor, length: int) -> torch.Tensor:
     return (which.unsqueeze(1) * length + torch.arange(length, device=which.device)).flatten()
 
 
+# the field of a message in training that says which task of -t it is of, by its place there
+TASK_OF_MESSAGE = "parlai_cu_task"
+
+
 class TaskRoles:
     """
     Which tasks are the original data and which are the update.
@@ -80,7 +84,8 @@ class TaskRoles:
         """
         if not self.update or not self.original:
             return bool(self.update)
-        task = self._ids.get(observation.get("id"))
+        place = observation.get(TASK_OF_MESSAGE)
+        task = self._ids.get(observation.get("id")) if place is None else self.tasks[place]
         if task is None:
             raise UsageError(
                 f"an example says it is from {observation.get('id')!r}, none of the tasks of -t "

@@ -11,6 +11,7 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from parlai_cu.agents import base_agent, model_files, updating_agent
+from parlai_cu.distillation.teacher_cache import file_sha256
 from parlai_cu.errors import UsageError
 
 
@@ -27,6 +28,24 @@ def find(opt: Opt) -> Opt | None:
         # a candidate in service, on a machine without the model it was made from
         return None
     return model_files.read_opt(init_model, "--init-model")
+
+
+def check_dict_file(opt: Opt) -> None:
+    """
+    Refuse a ``--dict-file`` that is not the deployed model's.
+
+    :raises UsageError: when its words have, or would get, other numbers
+    """
+    named = (opt.get("override") or {}).get("dict_file")
+    init_model = updating_agent.model_path(opt, "init_model")
+    own = f"{init_model}.dict"
+    if not named or find(opt) is None or not os.path.isfile(own):
+        return
+    if not os.path.isfile(named) or file_sha256(named) != file_sha256(own):
+        raise UsageError(
+            f"--dict-file {named}: {init_model} was trained with {own}, and in another dictionary "
+            "words have other numbers. Leave the flag away, or distil into a new student"
+        )
 
 
 def _is_named_now(opt: Opt) -> bool:

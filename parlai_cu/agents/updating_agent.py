@@ -67,8 +67,15 @@ class UpdatingAgent(Agent):
         self._terms: list[LossTerm] | None = None
         self._skips_padding = Proof("skipping padding at the output layer")
         self._batches = {"learnt": 0, "reaching nothing": 0}
-        with padding_as(self.starts_from(opt) if shared is None else None):
-            super().__init__(opt, shared)
+        self._name, base = opt.get("model"), opt["base_agent"]
+        # a base that asks what it is called is told its own name
+        opt["model"] = base
+        try:
+            with padding_as(self.starts_from(opt) if shared is None else None):
+                super().__init__(opt, shared)
+        finally:
+            opt["model"] = self._name
+        self.opt = Opt({**self.opt, "model": base}) if self.opt is opt else self.opt
 
     def starts_from(self, opt: Opt) -> Opt | None:
         """The options of the model whose dictionary this one has; None where it is its own."""
@@ -276,7 +283,7 @@ class UpdatingAgent(Agent):
 
     def file_opt(self) -> Opt:
         """The options as they are written beside the weights."""
-        own = Opt(self.opt)
+        own = Opt({**self.opt, "model": self._name})
         if own.get("fp16") and not own.get("force_fp16_tokens"):
             source = self.starts_from(own)
             # by "fp16" ParlAI would pad the dictionary of a model that has no padding

@@ -81,6 +81,8 @@ class ServiceManager(ChatServiceManager):
 
     def _parse_config(self, opt: Any) -> None:
         self.debug = opt.get("is_debug", False)
+        # of ParlAI's manager, for subclasses that name them in an application of their own
+        self.subs: dict[Any, Any] = {}
         self.config = opt["config"]
         self.overworld = self.config["overworld"]
         self.world_path = self.config["world_path"]
@@ -215,6 +217,7 @@ class ServiceManager(ChatServiceManager):
         :return: the service's address
         """
         self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
+        self._take_in(self._make_app())
         address = self.shell.listen()
         self.port = self.shell.port
         self._tidying = asyncio.ensure_future(self._tidy())
@@ -293,6 +296,29 @@ class ServiceManager(ChatServiceManager):
             told = getattr(root, "status", None)
             models[name] = told() if callable(told) else {"model": root.opt.get("model_file")}
         return {"ready": self.ready(), **self.metrics.status(), "models": models}
+
+    def _make_app(self) -> Any:
+        """
+        The web application.
+
+        A subclass may add to it, or return one of its own as it did over ParlAI's manager: all
+        that has but ``/websocket``, which is ours, is served.
+        """
+        return self.shell.application
+
+    def _take_in(self, app: Any) -> None:
+        ours = self.shell.application
+        if app is ours:
+            return
+        rules = [r for r in app.wildcard_router.rules if r.matcher.reverse() != "/websocket"]
+        ours.wildcard_router.rules[:0] = rules
+        # the last leads to the rules above
+        ours.default_router.rules[:0] = app.default_router.rules[:-1]
+        for name, value in app.settings.items():
+            ours.settings.setdefault(name, value)
+
+    def _on_new_message(self, message: Any, socket_id: str) -> None:
+        """What ParlAI's rule for ``/websocket`` calls, where a subclass names it."""
 
     def web_handlers(self) -> list[Any]:
         """tornado rules of the world module."""

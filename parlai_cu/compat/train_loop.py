@@ -48,6 +48,7 @@ def after(module: Any) -> None:
         stock_init(self, opt)
         if hasattr(self.agent, "name_tasks"):
             self.agent.name_tasks(_teacher_ids(self.world))
+            _name_tasks_of_messages(self.world)
 
     @functools.wraps(stock_steps)
     def train_steps(self: Any) -> Iterator[Any]:
@@ -87,9 +88,10 @@ def _before_all(module: Any, opt: Any) -> None:
     # late: these import agents, which import what is being imported when the repair is applied
     from parlai.core.build_data import modelzoo_path
 
-    from parlai_cu.agents import model_files, replay
+    from parlai_cu.agents import deployed_model, model_files, replay
 
     if opt.get("model_file"):
+        deployed_model.check_dict_file(opt)
         model_files.check_writable(opt["model_file"])
         model_files.bring_along(modelzoo_path(opt.get("datapath"), opt.get("init_model")), opt)
     # ParlAI seeds after the teachers are built, which may have shuffled by then
@@ -113,6 +115,37 @@ def _teacher_ids(world: Any) -> list[str]:
     if hasattr(world, "worlds"):  # of several tasks
         return [part.get_task_agent().getID() for part in world.worlds]
     return [world.get_task_agent().getID()]
+
+
+def _name_tasks_of_messages(world: Any, place: int | None = None) -> None:
+    """
+    Let each message say of which task of ``-t`` it is.
+
+    By its ``id`` one cannot tell: of a task that is several the parts say their own, and of others
+    who spoke.
+    """
+    from parlai.core.worlds import MultiWorld
+
+    from parlai_cu.agents.batches import TASK_OF_MESSAGE
+
+    if isinstance(world, MultiWorld):
+        for number, part in enumerate(world.worlds):
+            _name_tasks_of_messages(part, number)
+        return
+    parts = [getattr(world, "world", None), *getattr(world, "worlds", ())]
+    if any(parts):
+        for part in filter(None, parts):
+            _name_tasks_of_messages(part, place)
+    elif place is not None:
+        teacher = world.get_task_agent()
+        act = teacher.act
+
+        def named() -> Any:
+            message = act().copy()
+            message[TASK_OF_MESSAGE] = place
+            return message
+
+        teacher.act = named
 
 
 def take_resume_point(batches: int) -> ResumePoint:

@@ -28,6 +28,7 @@ from parlai.utils.distributed import is_distributed, is_primary_worker
 
 from parlai_cu import checkpoints
 from parlai_cu.agents import deployed_model, model_files, updating_agent
+from parlai_cu.agents.batches import TASK_OF_MESSAGE
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.distillation.teacher_cache import file_sha256
 from parlai_cu.errors import ModelFileError, UsageError, nearest
@@ -251,6 +252,9 @@ class DomainAdaptersAgent(UpdatingAgent):
         return None
 
     def _domain_of(self, observation: Any) -> int:
+        place = observation.get(TASK_OF_MESSAGE)
+        if place is not None:
+            return list(self._ids.values())[place]
         if observation.get("id") not in self._ids:
             raise UsageError(
                 f"an example says it is from {observation.get('id')!r}, none of the tasks of -t "

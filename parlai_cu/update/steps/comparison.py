@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from parlai_cu.errors import DataError
 from parlai_cu.types import Verdict
 from parlai_cu.update import gate, safety
 from parlai_cu.update.choice import KB, ModeChoice
@@ -49,7 +50,15 @@ def _held_out(work: UpdateContext, model: EvaluatedModel, name: str, data: Data)
     say(f"{name} model on held-out {data.short}")
     found = model.measure(data, "test", work.settings.examples)
     wanted = {example.key for example in data.examples["test"]}
-    return [m for m in found if m.example.key in wanted]
+    new = [m for m in found if m.example.key in wanted]
+    if found and not new:
+        raise DataError(
+            f"{data.name}: training holds the first {len(found)} of its held-out examples too, "
+            f"such as {found[0].example.text[:60]!r} (do all conversations open alike?), so that "
+            "nothing is left to judge by. Raise --gate-examples, or hold out conversations that "
+            "differ"
+        )
+    return new
 
 
 def limits_of(work: UpdateContext, live: Answers, choice: ModeChoice) -> Limits:
