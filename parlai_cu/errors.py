@@ -12,6 +12,7 @@ The errors we raise for what a user can put right.
     ├── KnowledgeError       a knowledge base: missing, out of reach, damaged, or asked for too much
     ├── VersionsError        a versions directory, a version or a channel
     ├── ConversationError    the store of conversations: out of reach, damaged, not ours
+    │   └── UnknownConversationError   it does not have this one
     ├── SaveError            a file that could not be written
     ├── FrozenBreachError    a frozen tensor changed: the promise is broken, nothing was saved
     └── DivergedError        the loss is no longer a number
@@ -63,6 +64,15 @@ class VersionsError(ParlaiCuError):
 
 class ConversationError(ParlaiCuError):
     """The store of conversations cannot be opened, read or written."""
+
+    # whether the next call is likely to fail as well
+    out_of_reach = True
+
+
+class UnknownConversationError(ConversationError):
+    """The store does not have this conversation: it was deleted, or another file is there now."""
+
+    out_of_reach = False
 
 
 class SaveError(ParlaiCuError):

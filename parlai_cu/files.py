@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -105,6 +106,23 @@ def whole_folder(path: str) -> Iterator[str]:
         shutil.rmtree(staging, ignore_errors=True)
         raise
     sync_folder(above)
+
+
+def make_private(path: str) -> None:
+    """
+    See to it that a file of what users wrote is there, and is its owner's alone.
+
+    Errors of the system are left as they are.
+
+    :param path: is made where it is not there; what an earlier release left open to others is shut
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        return
+    except FileExistsError:
+        status = os.stat(path)
+    if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077 and status.st_uid == os.geteuid():
+        os.chmod(path, 0o600)
 
 
 def append(path: str, data: bytes, mode: int = 0o666) -> None:

@@ -120,11 +120,25 @@ class ServedAgent(WebsocketAgent):
         super().__init__(opt, manager, receiver_id, task_id)
         forget_copies(opt)
         self.conversation = conversation
-        self.token = conversation.token
         self.disp_id = "NewUser"
         self.pace: Pace | None = None
         # whether act() found nothing in the present parley()
         self.looked = False
+
+    @property
+    def token(self) -> str:
+        """What resumes the person's conversation."""
+        return self.conversation.token
+
+    @property
+    def claimed(self) -> str | None:
+        """What the person has shown to resume it, where that was another token."""
+        return self.conversation.claimed
+
+    def new_token(self) -> None:
+        """The conversation is over: whatever resumed it does so no more."""
+        self.conversation.forget_tokens()
+        self.manager.post(self.manager.gateway.renewed, self.conversation)
 
     def observe(self, act: Mapping[str, Any]) -> None:
         """Send the person a message: `text` or `payload`, `quick_replies` and whatever else."""

@@ -24,7 +24,10 @@ _SAFETY: _Described = (
     ("admin_token", "opens the operator's page; better in PARLAI_CU_ADMIN_TOKEN"),
     ("tls_cert", "certificate chain, PEM: serves https and wss"),
     ("tls_key", "its key, PEM"),
-    ("behind_proxy", "take users' addresses from X-Real-Ip or X-Forwarded-For of a proxy of yours"),
+    ("behind_proxy", "take users' addresses from a header that proxies of yours write"),
+    ("proxy_header", "which: X-Forwarded-For, X-Real-Ip or another; better named than left out"),
+    ("proxies", "how many proxies there are, each of which adds to that header"),
+    ("allow_host", "names, with commas, by which it may be called; addresses always; empty: all"),
 )
 _LIMITS: _Described = (
     ("max_text", "characters of a message"),
@@ -34,11 +37,19 @@ _LIMITS: _Described = (
     ("max_waiting", "turns that may wait for the model"),
     ("max_unsent", "bytes that may wait for a slow reader before they are disconnected"),
     ("connections_per_address", "open connections from one address"),
+    ("waiting_per_address", "conversations of one address without a connection, as those by HTTP"),
+    ("max_connections", "open connections in all"),
+    ("header_seconds", "for a request's headers, and between two requests"),
+    ("body_seconds", "for a request's body"),
+    ("write_seconds", "for which a reader may take nothing of what waits"),
+    ("guesses_at_once", "wrong admin tokens of one address in a burst; then none is compared"),
+    ("guesses_per_minute", "the same in the long run"),
     ("turns_per_second", "messages a second from one address, in the long run"),
     ("turns_at_once", "messages from one address in a burst"),
     ("idle_seconds", "silence after which a conversation ends"),
     ("resume_seconds", "for how long a lost conversation can be taken up again"),
     ("ping_seconds", "between pings; who does not answer within one is gone"),
+    ("turn_seconds", "that the model may take for a batch; then those turns get an apology"),
     ("drain_seconds", "for turns under way when the service is told to stop"),
 )
 _DEFAULTS: dict[str, Any] = {
@@ -51,7 +62,10 @@ _DEFAULTS: dict[str, Any] = {
     "log_text": False,
     "address": "127.0.0.1",
     "allow_origin": "",
+    "allow_host": "",
     "behind_proxy": False,
+    "proxy_header": "",
+    "proxies": 1,
     "admin_token": None,
     "tls_cert": None,
     "tls_key": None,
@@ -149,20 +163,31 @@ def settings(opt: Mapping[str, Any]) -> ListenSettings:
     How the service listens.
 
     :param opt: the service's options
-    :raises UsageError: when the port is none, or the admin token says nothing
+    :raises UsageError: when the port or the number of proxies is none, or the admin token says
+        nothing
     """
-    origins = value(opt, "allow_origin")
-    listed = origins.split(",") if isinstance(origins, str) else list(origins)
     port = 35496 if opt.get("port") is None else opt["port"]
     if not isinstance(port, int) or not 0 <= port <= 65535:
         # a number above would be taken modulo 65536
         raise UsageError(f"--port {port!r}: expected a number from 0 to 65535")
+    proxies = value(opt, "proxies")
+    if not isinstance(proxies, int) or isinstance(proxies, bool) or proxies < 1:
+        raise UsageError(f"--proxies {proxies!r}: expected a number from 1 up")
     return ListenSettings(
         port=port,
         address=value(opt, "address"),
-        origins=tuple(each.strip() for each in listed if each.strip()),
+        origins=_listed(opt, "allow_origin"),
+        hosts=_listed(opt, "allow_host"),
         admin_token=secret(opt, secret_values.ADMIN_TOKEN),
         tls_cert=value(opt, "tls_cert"),
         tls_key=value(opt, "tls_key"),
-        behind_proxy=bool(value(opt, "behind_proxy")),
+        behind_proxy=bool(value(opt, "behind_proxy")) or bool(value(opt, "proxy_header")),
+        proxy_header=str(value(opt, "proxy_header")),
+        proxies=proxies,
     )
+
+
+def _listed(opt: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    given = value(opt, name)
+    each = given.split(",") if isinstance(given, str) else [str(one) for one in given]
+    return tuple(one.strip() for one in each if one.strip())

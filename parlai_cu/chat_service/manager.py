@@ -34,6 +34,8 @@ from parlai_cu.serving.gateway import GOING_AWAY, Gateway
 from parlai_cu.serving.metrics import Metrics
 from parlai_cu.serving.server import Shell
 from parlai_cu.serving.session import ChatSession
+from parlai_cu.serving.store_worker import StoreWorker
+from parlai_cu.serving.waiting_room import WaitingRoom
 
 # s between looks at pools and at who has been silent for too long
 _TIDY = 1.0
@@ -148,6 +150,8 @@ class ServiceManager(ChatServiceManager):
             limits.max_waiting,
             on_their_way=lambda: len(self.gateway.busy),
             on_batch=lambda turns, seconds: self.metrics.batch(turns, seconds),
+            patience=limits.turn_seconds,
+            on_restart=lambda: self.metrics.failure("model_thread"),
         )
         self.metrics = Metrics(
             {
@@ -155,8 +159,11 @@ class ServiceManager(ChatServiceManager):
                 "connections": self.gateway.clients,
                 "open_turns": lambda: len(self.gateway.busy),
                 "model_queue": self.batcher.waiting,
+                "model_alive": lambda: float(self.batcher.alive()),
+                "model_held_seconds": self.batcher.held_up,
             }
         )
+        self.waiting_room = WaitingRoom()
         self.workers = WorkerPool(int(flags.value(self.opt, "world_threads")))
         self.lifecycle = SessionLifecycle(self)
         self.shell = Shell(self)
@@ -236,6 +243,7 @@ class ServiceManager(ChatServiceManager):
         while True:
             await asyncio.sleep(_TIDY)
             try:
+                self.batcher.look()
                 self.gateway.tidy()
                 self.lifecycle.tidy_pools()
             except Exception as error:
@@ -287,7 +295,7 @@ class ServiceManager(ChatServiceManager):
         """Whether conversations can begin."""
         begun = self._initialized
         done = begun is not None and begun.done() and begun.exception() is None
-        return done and not self.gateway.draining
+        return done and self.batcher.alive() and not self.gateway.draining
 
     def status(self) -> dict[str, Any]:
         """Live figures, and what each model says of itself."""
@@ -325,10 +333,18 @@ class ServiceManager(ChatServiceManager):
         own = getattr(self.world_module, "web_handlers", None)
         return list(own(self)) if own is not None else []
 
-    def knows_token(self, token: str) -> bool:
-        """Whether the world module has kept something of a conversation."""
+    def find_token(self, token: str, then: Callable[[bool | None], None]) -> None:
+        """Look whether the world module has kept something of a conversation."""
         knows = getattr(self.world_module, "knows_token", None)
-        return bool(knows is not None and knows(token))
+        if knows is None:
+            then(False)
+        else:
+            self.waiting_room.ask(lambda: bool(knows(token)), then)
+
+    def watch_store(self, name: str, worker: StoreWorker) -> None:
+        """A world module shows what it keeps conversations in (``worker``), by a ``name``."""
+        worker.on_failure = lambda: self.metrics.failure(name)
+        self.metrics.show(f"{name}_up", lambda: float(worker.up), worker.status)
 
     def begin(self, conversation: ChatSession) -> None:
         """A conversation begins."""

@@ -7,6 +7,7 @@ by the model thread, and ``act`` joins the batch that is next.
 """
 
 import functools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -85,8 +86,11 @@ class ServedModel:
             self._batcher.submit(turn)
         except Busy as busy:
             return self._apology(REFUSALS["busy"].format(why=busy))
-        while not turn.finished:
-            fiber.wait()
+        until = time.monotonic() + 2 * self._batcher.patience
+        while not turn.finished and (left := until - time.monotonic()) > 0:
+            fiber.wait(left)
+        if not turn.finished:
+            turn.give_up()
         if turn.error is None and ("text" in turn.reply or "payload" in turn.reply):
             self._failures = 0
             return turn.reply

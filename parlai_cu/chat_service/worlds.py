@@ -7,6 +7,7 @@ websocket, terminal and Messenger services, and in ``parlai serve``. What it say
 in :mod:`parlai_cu.serving.dialogue_policy`; here is what touches ParlAI.
 """
 
+import functools
 import threading
 from typing import Any
 
@@ -27,6 +28,7 @@ from parlai_cu.serving.dialogue_policy import (
     PolicySettings,
 )
 from parlai_cu.serving.feedback import FeedbackLog
+from parlai_cu.serving.store_worker import StoreWorker
 from parlai_cu.serving.transcript_store import StoredTurn, TranscriptStore
 
 # what the overworld returns: a task of config.yml, and the manager's word for leaving
@@ -34,8 +36,10 @@ TASK, EXIT = "default", "EXIT"
 AGAIN = 'That conversation is over. Write something to start another, or "exit" to leave.'
 
 _lock = threading.Lock()
+# what is opened once for all conversations of the process, and where it is called
 _stores: dict[tuple[str, float], TranscriptStore] = {}
 _logs: dict[str, FeedbackLog] = {}
+_workers: dict[TranscriptStore | FeedbackLog, StoreWorker] = {}
 
 
 def check_settings(opt: Opt) -> None:
@@ -50,8 +54,10 @@ def module_initialize(opt: Opt, manager: Any) -> None:
     Called once by the service (``manager``): what is wrong with the settings is said at the start.
     """
     settings = PolicySettings.read(opt.get("chat"))
-    _store(settings)
-    _feedback(settings)
+    watch = getattr(manager, "watch_store", None)  # ParlAI's own managers have nothing to show
+    for name, kept in (("store", _store(settings)), ("feedback", _feedback(settings))):
+        if watch is not None and kept in _workers:
+            watch(name, _workers[kept])
     if opt.get("shared_bot_params"):
         model_name(opt, settings)
 
@@ -59,10 +65,17 @@ def module_initialize(opt: Opt, manager: Any) -> None:
 def knows_token(token: str) -> bool:
     """
     Whether a token's conversation can be taken up whose process is gone; asked by the service.
+
+    :raises ConversationError: when that cannot be read just now
     """
     with _lock:
         stores = list(_stores.values())
-    return any(store.knows(token) for store in stores)
+    for store in stores:
+        worker = _workers.get(store)
+        look = functools.partial(store.knows, token)
+        if look() if worker is None else worker.call(look):
+            return True
+    return False
 
 
 def model_name(opt: Opt, settings: PolicySettings) -> str:
@@ -90,11 +103,16 @@ def model_name(opt: Opt, settings: PolicySettings) -> str:
 
 
 def _store(settings: PolicySettings) -> TranscriptStore:
-    """One store for all conversations of the process."""
+    """One store for all conversations of the process; one in memory needs no threads."""
     key = (settings.conversations, settings.keep_days)
     with _lock:
         if key not in _stores:
-            _stores[key] = TranscriptStore(settings.conversations, settings.keep_days or None)
+            store = TranscriptStore(settings.conversations, settings.keep_days or None)
+            if not store.in_memory:
+                _workers[store] = StoreWorker(
+                    "the store of conversations", store.check, store.at_once, store.interrupt
+                )
+            _stores[key] = store
         return _stores[key]
 
 
@@ -103,7 +121,9 @@ def _feedback(settings: PolicySettings) -> FeedbackLog | None:
         return None
     with _lock:
         if settings.feedback not in _logs:
-            _logs[settings.feedback] = FeedbackLog(settings.feedback)
+            log = FeedbackLog(settings.feedback)
+            _workers[log] = StoreWorker("the file of feedback", log.check)
+            _logs[settings.feedback] = log
         return _logs[settings.feedback]
 
 
@@ -185,12 +205,16 @@ class ChatWorld(World):
         (agent,) = agents
         settings = PolicySettings.read(opt.get("chat"))
         model = create_agent_from_shared(opt["shared_bot_params"][model_name(opt, settings)])
+        store, log = _store(settings), _feedback(settings)
         policy = DialoguePolicy(
-            _store(settings),
+            store,
             settings,
             token=_token(agent),
-            log=_feedback(settings),
+            log=log,
             version=_version(model),
+            claimed=getattr(agent, "claimed", None),
+            worker=_workers.get(store),
+            log_worker=None if log is None else _workers.get(log),
         )
         return ChatWorld(opt, agent, model, policy)
 
@@ -208,7 +232,11 @@ class ChatWorld(World):
         act = self.waiting.pop(0) if self.waiting else self.agent.act()
         if act is None:
             return
+        if act.get("type") == RESUMED:
+            self._renew()
         heard = self.policy.hear(act)
+        if heard.done and hasattr(self.agent, "new_token"):
+            self.agent.new_token()  # the one that the user has opens nothing any more
         if heard.reset:
             self.model.reset()
         self._send(heard.say)
@@ -216,7 +244,15 @@ class ChatWorld(World):
             self._tell_model(heard.rated)
         if heard.ask is not None:
             self._send(self._answer(heard.ask))
+            if self.policy.recalled():
+                self._remember()
         self.over = self.over or heard.done
+
+    def _renew(self) -> None:
+        """The service has given the user another token."""
+        token, used = _token(self.agent), getattr(self.agent, "claimed", None)
+        if token is not None and used is not None:
+            self.policy.renew(token, used)
 
     def _answer(self, text: str) -> list[Act]:
         typing = getattr(self.agent, "observe_typing_on", None)

@@ -22,10 +22,16 @@ from parlai_cu.serving.history import HistorySnapshot, forget_old
 
 # None ends the thread
 _NOTHING = object()
+# s at one thing after which the model is not ready; threads given up in a row after which it is not
+_STALLED, _GIVEN_UP = 30.0, 3
 
 
 class Busy(Exception):
     """Too many turns wait already."""
+
+
+class ModelDown(Exception):
+    """The model's thread was ended by the model, or is held by it for too long."""
 
 
 class BatchedCall:
@@ -34,32 +40,46 @@ class BatchedCall:
 
     :param function: what is to be run, by calling this
     :param done: called there once :meth:`outcome` is known
+    :param bounded: whether it is given up when it takes too long; loading a model is not
     """
 
-    def __init__(self, function: Callable[[], Any], done: Callable[[], None]) -> None:
-        self.finished = False
+    def __init__(
+        self, function: Callable[[], Any], done: Callable[[], None], bounded: bool = True
+    ) -> None:
+        self.finished, self.bounded = False, bounded
         self._function, self._done = function, done
         self._result: Any = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     def __call__(self) -> None:
         """Run the function."""
+        result, error = None, None
         try:
-            self._result = self._function()
-        except Exception as error:
-            self._error = error
-        finally:
+            result = self._function()
+        except BaseException as raised:  # SystemExit too: whoever waits is to know
+            error = raised
+        if not self.finished:
+            self._result, self._error = result, error
             self.finished = True
             self._done()
+
+    def failed(self, error: BaseException) -> None:
+        """It takes too long: whoever waits for it goes on."""
+        if self.finished:
+            return
+        self._error, self.finished = error, True
+        self._done()
 
     def outcome(self) -> Any:
         """
         What the function returned.
 
-        :raises Exception: what it raised
+        :raises Exception: what it raised; another kind of exception as a ModelDown
         """
-        if self._error is not None:
+        if isinstance(self._error, Exception):
             raise self._error
+        if self._error is not None:
+            raise ModelDown(f"the model raised {type(self._error).__name__}") from self._error
         return self._result
 
 
@@ -95,6 +115,8 @@ class ModelTurn:
 
     def answered(self, reply: Any) -> None:
         """The reply is there: let the clone hear it, then tell."""
+        if self.finished:
+            return  # too late
         hear = getattr(self.clone, "self_observe", None)
         if hear is not None:
             hear(reply)
@@ -103,12 +125,18 @@ class ModelTurn:
 
     def failed(self, error: BaseException) -> None:
         """There is no reply: let the clone forget what it observed, then tell."""
+        if self.finished:
+            return
         self.error = error
         try:
             if self._kept is not None:
                 self._kept.restore()
         finally:
             self._end()
+
+    def give_up(self) -> None:
+        """Nobody waits for the reply any more."""
+        self.error, self.finished = ModelDown("it takes too long"), True
 
     def _end(self) -> None:
         try:
@@ -122,11 +150,16 @@ class Batcher:
     """
     The model thread.
 
+    A model that ends it, or holds it for too long, is left alone with it, and another thread takes
+    its place: :meth:`look` is to be called now and then.
+
     :param max_batch: turns answered together at most
     :param max_wait: s that a turn waits at most for others that are on their way
     :param max_waiting: turns that may wait
     :param on_their_way: how many turns are likely to arrive in a moment; from any thread
     :param on_batch: told of each batch: its turns, and the seconds it took
+    :param patience: s that the model may take for one batch, or for other work
+    :param on_restart: told of each thread that was given up
     """
 
     def __init__(
@@ -136,12 +169,51 @@ class Batcher:
         max_waiting: int = 2048,
         on_their_way: Callable[[], int] = lambda: 0,
         on_batch: Callable[[int, float], None] = lambda turns, seconds: None,
+        patience: float = 120.0,
+        on_restart: Callable[[], None] = lambda: None,
     ) -> None:
         self.max_batch, self.max_wait, self.max_waiting = max_batch, max_wait, max_waiting
         self.on_their_way, self.on_batch = on_their_way, on_batch
+        self.patience, self.on_restart = patience, on_restart
+        # threads given up since the model last did what it was asked
+        self.given_up = 0
         self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._closed = False
+        self._start()
+
+    def _start(self) -> None:
+        # what the thread does now, and since when; None: it waits for work
+        self._doing: list[Any] = []
+        self._since: float | None = None
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._thread.start()
+
+    def held_up(self) -> float:
+        """For how many seconds the model has been at what it does now."""
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def alive(self) -> bool:
+        """Whether the model answers: its thread lives, and is not held for too long."""
+        stalled = self.held_up() > min(_STALLED, self.patience)
+        return self._thread.is_alive() and not stalled and self.given_up < _GIVEN_UP
+
+    def look(self) -> None:
+        """Give up a thread that the model has ended, or holds for too long."""
+        overdue = self.held_up() > self.patience
+        if self._closed or (self._thread.is_alive() and not overdue):
+            return
+        self.given_up += 1
+        logs.log.error(
+            "the model has %s: its thread is given up, another one goes on (%d so far)",
+            f"been at it for over {self.patience:g} s" if overdue else "ended its thread",
+            self.given_up,
+        )
+        doing = self._doing
+        self._start()
+        self.on_restart()
+        for job in doing:
+            _safely(functools.partial(job.failed, ModelDown("it takes too long")))
 
     def waiting(self) -> int:
         """Turns and other work that have not been begun."""
@@ -163,33 +235,48 @@ class Batcher:
 
     def call(self, function: Callable[[], Any]) -> Any:
         """
-        Run a function on the model thread and wait for what it returns. Not from a fiber.
+        Run a function on the model thread and wait for what it returns, however long it takes.
+        Not from a fiber.
 
         :raises Exception: what the function raised
         """
         if threading.current_thread() is self._thread:
             return function()
         ended = threading.Event()
-        work = BatchedCall(function, ended.set)
+        work = BatchedCall(function, ended.set, bounded=False)
         self.do(work)
         ended.wait()
         return work.outcome()
 
     def close(self) -> None:
         """End the thread once what waits now is done."""
+        self._closed = True
         self._jobs.put(None)
 
     def _run(self) -> None:
+        me = threading.current_thread()
         held: Any = _NOTHING
-        while True:
+        while self._thread is me:
             job, held = self._jobs.get() if held is _NOTHING else held, _NOTHING
+            if self._thread is not me:
+                self._jobs.put(job)  # it came too late for this thread
+                return
             if job is None:
                 return
+            work: Callable[[], Any] = job
             if isinstance(job, ModelTurn):
                 turns, held = self._gather(job)
-                _safely(functools.partial(self._answer, turns))
+                work = functools.partial(self._answer, turns)
+                self._doing = list(turns)
             else:
-                _safely(job)
+                self._doing = [job] if isinstance(job, BatchedCall) and job.bounded else []
+            patient = isinstance(job, BatchedCall) and not job.bounded
+            self._since = None if patient else time.monotonic()
+            _safely(work)
+            if self._thread is me:
+                self._since, self._doing, self.given_up = None, [], 0
+            elif held is not _NOTHING:
+                self._jobs.put(held)
 
     def _gather(self, first: ModelTurn) -> tuple[list[ModelTurn], Any]:
         """Those that wait, up to a batch; and the job that ended the search, or _NOTHING."""
@@ -215,9 +302,11 @@ class Batcher:
         began = time.monotonic()
         observed: dict[int, list[tuple[ModelTurn, Any]]] = {}
         for turn in turns:
+            if turn.finished:
+                continue  # nobody waits for it any more
             try:
                 seen = turn.observe()
-            except Exception as error:
+            except BaseException as error:
                 _fail(turn, error)
             else:
                 observed.setdefault(id(turn.root), []).append((turn, seen))
@@ -241,12 +330,14 @@ def act_together(batch: list[tuple[ModelTurn, Any]]) -> None:
             if more:
                 raise TypeError("this agent answers one at a time")
             # act() hears its own reply
-            turn.reply = turn.clone.act()
-            turn._end()
+            reply = turn.clone.act()
+            if not turn.finished:
+                turn.reply = reply
+                turn._end()
             return
         if len(replies) != len(batch):
             raise ValueError(f"batch_act gave {len(replies)} replies to {len(batch)} observations")
-    except Exception as error:
+    except BaseException as error:
         if len(batch) == 1:
             _fail(batch[0][0], error)
             return
@@ -256,11 +347,11 @@ def act_together(batch: list[tuple[ModelTurn, Any]]) -> None:
     for (turn, _), reply in zip(batch, replies):
         try:
             turn.answered(reply)
-        except Exception as error:
+        except BaseException as error:
             _fail(turn, error)
 
 
-def _fail(turn: ModelTurn, error: Exception) -> None:
+def _fail(turn: ModelTurn, error: BaseException) -> None:
     logs.failure("a turn could not be answered", error)
     _safely(lambda: turn.failed(error))
 
@@ -268,5 +359,5 @@ def _fail(turn: ModelTurn, error: Exception) -> None:
 def _safely(work: Callable[[], None]) -> None:
     try:
         work()
-    except Exception as error:
+    except BaseException as error:  # SystemExit ends a thread without a word
         logs.failure("work on the model thread failed", error)

@@ -13,28 +13,40 @@ the first act, ``message`` for a reply of the model's, ``notice`` for what the s
 
 import dataclasses
 import logging
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from parlai_cu.errors import ConversationError, UsageError, hint, nearest
 from parlai_cu.serving import phrases
 from parlai_cu.serving.feedback import RATINGS, Feedback, FeedbackLog
+from parlai_cu.serving.keeping import ConversationKeeper
+from parlai_cu.serving.store_worker import StoreWorker
 from parlai_cu.serving.transcript_store import (
     DEFAULT_URL,
-    MOST_TURNS,
     StoredConversation,
     StoredTurn,
     TranscriptStore,
 )
 
 Act = dict[str, Any]
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 WELCOME_BACK = "Welcome back. We go on where we stopped."
 FORGOTTEN = "I have forgotten what we said. Let us start again."
+UNREAD = (
+    "I can't read your history just now. We can go on; it comes back as soon as it can be read."
+)
+UNKEPT = (
+    "I can't keep what we say just now. The chat goes on, and I will keep it as soon as I can; "
+    "if the service stops before that, it is lost."
+)
+KEPT_AGAIN = "What we said is kept again."
+HISTORY_BACK = "I can read your history again. Here it is."
+NOT_ERASED = (
+    "What is stored of it could not be deleted just now. I try again for as long as this service "
+    "runs; say it again later to be sure."
+)
 APOLOGY = "Sorry, something went wrong here and I have no answer to that. Please go on."
 THANKS = "Thank you, I have noted that."
 NOTED = "Thank you. I have noted what I should have said; it will be checked."
@@ -141,6 +153,9 @@ class DialoguePolicy:
     :param token: what resumes it, as the service vouches for it; without one nobody can
     :param log: where judgements are written, if anywhere
     :param version: of the model, for the first message
+    :param claimed: what its user says that resumed it until now, where that is another token
+    :param worker: where the store is called; without one in the caller's thread
+    :param log_worker: where judgements are written
     """
 
     def __init__(
@@ -150,29 +165,51 @@ class DialoguePolicy:
         token: str | None = None,
         log: FeedbackLog | None = None,
         version: str | None = None,
+        claimed: str | None = None,
+        worker: StoreWorker | None = None,
+        log_worker: StoreWorker | None = None,
     ) -> None:
         self.store, self.settings, self.log, self.version = store, settings, log, version
-        resumed = self._kept(lambda: store.resume(token), None)
-        self.resumed = resumed is not None
-        if resumed is None:
-            unkept = StoredConversation(secrets.token_hex(8))
-            resumed = self._kept(lambda: store.start(token)[0], unkept)
-        self.conversation: StoredConversation = resumed
+        self.keeper = ConversationKeeper(store, token, claimed, worker)
+        self._log_worker = log_worker
         self._asked: tuple[str, str | None] | None = None
+        # whether the user was told that what is said is not kept
+        self._warned = False
 
-    def _kept(self, work: Callable[[], T], otherwise: T) -> T:
-        """Use the store; where it is out of reach, the conversation goes on without."""
-        try:
-            return work()
-        except ConversationError as error:
-            _log.error("the conversation goes on unkept: %s", error)
-            return otherwise
+    @property
+    def conversation(self) -> StoredConversation:
+        """What was said."""
+        return self.keeper.conversation
+
+    @property
+    def resumed(self) -> bool:
+        """Whether it goes on from an earlier connection."""
+        return self.keeper.resumed
+
+    def renew(self, token: str, used: str) -> None:
+        """
+        Another token resumes the conversation from now on.
+
+        :param token: the new one
+        :param used: the one that its user has shown
+        """
+        self.keeper.renew(token, used)
+
+    def recalled(self) -> bool:
+        """Whether a history was read since this was asked last: the model is to have it, too."""
+        recalled, self.keeper.recalled = self.keeper.recalled, False
+        return recalled
 
     # -- beginning ---------------------------------------------------------------------------
 
     def opening(self) -> Act:
         """The first act: a greeting, or what was said before the connection was lost."""
         turns = self.conversation.turns
+        if self.keeper.unread and not turns:
+            # no history: what a page shows is left as it is
+            return self._say(
+                UNREAD, type="history", version=self.version, title=self.settings.title
+            )
         act = self._say(
             WELCOME_BACK if turns else self.settings.greeting,
             type="history",
@@ -229,8 +266,10 @@ class DialoguePolicy:
         if word == phrases.RESET:
             return self._forget()
         if word == phrases.DONE:
-            self._kept(lambda: self.store.finish(self.conversation.id), None)
-            return Heard([self._say(self.settings.farewell)], done=True)
+            words = [self._say(self.settings.farewell)]
+            if not self.keeper.finish():
+                words.append(self._say(NOT_ERASED))
+            return Heard(words, done=True)
         if phrases.asks_for_version(text):
             return Heard([self._say(self._version_told())])
         if not self.conversation.turns:
@@ -266,10 +305,18 @@ class DialoguePolicy:
             version=self.version,
             knowledge=_facts(knowledge),
         )
-        turn = self._kept(lambda: self.store.add(self.conversation.id, turn), turn)
-        turns.append(turn)
-        del turns[:-MOST_TURNS]
-        return [self._reply(turn)]
+        turn = self.keeper.add(turn)
+        return [self._reply(turn), *self._words_on_keeping()]
+
+    def _words_on_keeping(self) -> list[Act]:
+        """What the user is to know of the store, once each time that it changes."""
+        warned, self._warned = self._warned, not self.keeper.all_kept
+        if self._warned:
+            return [] if warned else [self._say(UNKEPT)]
+        if self.keeper.recalled:
+            history = [_shown(turn) for turn in self.conversation.turns]
+            return [self._say(HISTORY_BACK, type="history", history=history)]
+        return [self._say(KEPT_AGAIN)] if warned else []
 
     def failed(self) -> list[Act]:
         """What to say when the model had no reply: an apology; the conversation goes on."""
@@ -279,19 +326,17 @@ class DialoguePolicy:
     def close(self) -> None:
         """The user is gone; a store on disk keeps what was said."""
         if self.store.in_memory:
-            self._kept(lambda: self.store.delete(self.conversation.id), None)
+            self.keeper.finish()
 
     # -- what is not for the model -----------------------------------------------------------
 
     def _forget(self) -> Heard:
-        turns = self.conversation.turns
-        since = turns[-1].turn if turns else self.conversation.since
-        self.conversation.since = self._kept(lambda: self.store.forget(self.conversation.id), since)
-        turns.clear()
+        erased = self.keeper.forget()
+        self._warned = False
         said = self._say(FORGOTTEN, type="history", history=[])
         if self.settings.quick_replies:
             said["quick_replies"] = list(self.settings.quick_replies)
-        return Heard([said], reset=True)
+        return Heard([said] if erased else [said, self._say(NOT_ERASED)], reset=True)
 
     def _judged(self, act: Mapping[str, Any]) -> Heard:
         """A rating or a correction that names its turn."""
@@ -314,20 +359,39 @@ class DialoguePolicy:
         return self._judge(turn, rating, right)
 
     def _judge(self, turn: StoredTurn, rating: str | None, right: str | None) -> Heard:
+        before = turn.rating, turn.correction
         if right is not None:
             turn.correction, turn.rating = right.strip(), "down"
         if rating is not None:
             turn.rating = rating
-        try:
-            self.store.judge(self.conversation.id, turn.turn, turn.rating, turn.correction)
-            if self.log is not None:
-                self.log.append(self._feedback(turn))
-        except ConversationError as error:
-            _log.error("a judgement was lost: %s", error)
+        if not self._judgement_kept(turn):
+            turn.rating, turn.correction = before
             return self._error("Sorry, I could not keep that. Please try again later.")
         told = self._say(THANKS if right is None else NOTED, type="feedback", rating=turn.rating)
         act = {**told, "turn": turn.turn, "correction": turn.correction}
         return Heard([act], rated=turn)
+
+    def _judgement_kept(self, turn: StoredTurn) -> bool:
+        """Write a judgement where it belongs; where a file is for it, the file decides."""
+        kept = True
+        try:
+            self.keeper.judge(turn)
+        except ConversationError as error:
+            _log.error("a judgement is not in the store: %s", error)
+            kept = False
+        log = self.log
+        if log is None:
+            return kept
+        feedback = self._feedback(turn)
+        try:
+            if self._log_worker is None:
+                log.append(feedback)
+            else:
+                self._log_worker.call(lambda: log.append(feedback))
+        except ConversationError as error:
+            _log.error("a judgement was lost: %s", error)
+            return False
+        return True
 
     def _feedback(self, turn: StoredTurn) -> Feedback:
         before = [one for one in self.conversation.turns if one.turn < turn.turn]
@@ -368,6 +432,7 @@ class DialoguePolicy:
             version=turn.version,
             knowledge=turn.knowledge,
             rating=turn.rating,
+            kept=None if turn.kept else False,
         )
         if self.settings.rating_replies:
             act["quick_replies"] = list(phrases.RATINGS)
@@ -395,8 +460,11 @@ def _facts(knowledge: Any) -> list[dict[str, Any]] | None:
 
 
 def _shown(turn: StoredTurn) -> Act:
-    kept = dataclasses.asdict(turn)
-    return {name: value for name, value in kept.items() if value is not None}
+    shown = dataclasses.asdict(turn)
+    del shown["key"]
+    if turn.kept:
+        del shown["kept"]
+    return {name: value for name, value in shown.items() if value is not None}
 
 
 def _sources(turn: StoredTurn) -> str:

@@ -58,6 +58,14 @@ class FeedbackLog:
         self._lock = threading.Lock()
         self._append(b"")
 
+    def check(self) -> None:
+        """
+        Whether it can be written.
+
+        :raises ConversationError: when it cannot
+        """
+        self._append(b"")
+
     def append(self, feedback: Feedback) -> None:
         """
         Write one record.

@@ -5,17 +5,21 @@ Everything here runs on the IOLoop's thread and does no I/O of its own.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from parlai_cu.serving import logs
+from parlai_cu.serving import logs, places
 from parlai_cu.serving.limits import Addresses, ServiceLimits, same_secret
 from parlai_cu.serving.protocol import Incoming, Refusal, read_frame
-from parlai_cu.serving.session import ChatSession, Connection
+from parlai_cu.serving.session import ChatSession, Connection, is_token
 
 # wrong passwords on one connection before it is closed, and how many messages each counts for
 _WRONG_PASSWORDS, WRONG_COST = 5, 5.0
+# s for a connection to begin a conversation
+_TO_BEGIN = 300.0
+# what a world that accepts it is told when its user is back; only by us
+RESUMED = "resumed"
 # websocket close codes: going away, policy, and one of our own
 GOING_AWAY, POLICY, TAKEN_OVER = 1001, 1008, 4000
 
@@ -32,8 +36,13 @@ class SessionHost(Protocol):
     def leave_pool(self, conversation: ChatSession) -> None:
         """The user does not want to wait for another person any more."""
 
-    def knows_token(self, token: str) -> bool:
-        """Whether something is kept from a conversation with this token."""
+    def find_token(self, token: str, then: Callable[[bool | None], None]) -> None:
+        """
+        Look whether something is kept from a conversation with this token.
+
+        :param token: what a user has shown
+        :param then: called on the IOLoop's thread; with None where it cannot be told just now
+        """
 
 
 @dataclass
@@ -46,14 +55,15 @@ class ClientConnection:
     :param trusted: whether the password, if there is one, was given
     :param wrong: how many passwords were wrong
     :param since: when it was last heard of, seconds of the gateway's clock
+    :param held: messages that wait until it is known whose the connection is; None: none need to
     """
 
     connection: Connection
     conversation: ChatSession | None = None
     trusted: bool = False
     wrong: int = 0
-    # when it was last heard of
     since: float = 0.0
+    held: list[Incoming] | None = None
 
 
 class Gateway:
@@ -83,6 +93,7 @@ class Gateway:
         self.addresses = Addresses(limits)
         self.by_id: dict[str, ChatSession] = {}
         self.by_token: dict[str, ChatSession] = {}
+        self._tokens_of: dict[str, list[str]] = {}
         self.busy: set[ChatSession] = set()
         self.draining = False
         self._client_of: dict[int, ClientConnection] = {}
@@ -119,7 +130,15 @@ class Gateway:
         message = self._checked(client, frame)
         if isinstance(message, Refusal):
             self.refuse(client.connection, message)
-            return
+        elif client.held is None:
+            self._take(client, message)
+        elif len(client.held) < self.limits.max_queue:
+            client.held.append(message)
+        else:
+            why = f"{len(client.held)} messages of yours wait already"
+            self.refuse(client.connection, Refusal("busy", why, message.fields.get("mid")))
+
+    def _take(self, client: ClientConnection, message: Incoming) -> None:
         if message.type == "hello":
             self._greet(client, message)
             return
@@ -144,7 +163,8 @@ class Gateway:
                 self.house.leave_pool(conversation)
                 return None
             return Refusal("waiting", "", mid)
-        if message.type != "message" and message.type not in conversation.accepts:
+        accepted = message.type in conversation.accepts and message.type != RESUMED
+        if message.type != "message" and not accepted:
             return Refusal("malformed", f"this chat takes no {message.type[:40]!r}", mid)
         if conversation.unread() >= self.limits.max_queue:
             return Refusal("busy", f"{conversation.unread()} messages of yours wait already", mid)
@@ -161,6 +181,22 @@ class Gateway:
         """Whether an address may send one more message now; ``cost``: how many it counts for."""
         return self.addresses.take(address, self._clock(), cost)
 
+    def may_guess(self, address: str) -> bool:
+        """Whether a password that an address gives is looked at at all."""
+        return self.addresses.has(address, self._clock(), WRONG_COST)
+
+    def guessed_wrong(self, address: str) -> None:
+        """A password that an address gave was wrong."""
+        self.allow(address, WRONG_COST)
+
+    def may_try_token(self, address: str) -> bool:
+        """Whether an admin token that an address gives is looked at at all."""
+        return self.addresses.may_guess(address, self._clock())
+
+    def wrong_token(self, address: str) -> None:
+        """An admin token that an address gave was wrong."""
+        self.addresses.guessed_wrong(address, self._clock())
+
     def _checked(self, client: ClientConnection, frame: str | bytes) -> Incoming | Refusal:
         if not self.allow(client.connection.address):
             return Refusal("rate")
@@ -173,32 +209,58 @@ class Gateway:
 
     def _greet(self, client: ClientConnection, message: Incoming) -> None:
         client.connection.modern = True
-        if not client.trusted and same_secret(message.fields.get("password"), self.password):
+        given = message.fields.get("password")
+        may = client.trusted or self.may_guess(client.connection.address)
+        if not client.trusted and may and same_secret(given, self.password):
             client.trusted = True
         if not client.trusted:
-            if message.fields.get("password") is not None:
+            if given is not None:
                 self._ask_password(client, None, message.fields.get("mid"))
             client.connection.send({"type": "hello", "text": "", "password": True})
             return
+        if client.conversation is not None:
+            return
         token = message.fields.get("token")
-        if client.conversation is None and not self._admit(client, token):
+        if is_token(token) and token not in self.by_token:
+            client.held = []
+            self.house.find_token(token, lambda kept: self._found(client, token, kept))
+        elif not self._admit(client, token):
             self.refuse(client.connection, Refusal("busy", self._full()))
 
-    def _admit(self, client: ClientConnection, token: Any) -> bool:
-        """Let a client's conversation begin, or go on; False where all places are taken."""
+    def _found(self, client: ClientConnection, token: str, kept: bool | None) -> None:
+        """It is known whether a token resumes something: let the conversation begin."""
+        held, client.held = client.held or [], None
+        if self._client_of.get(id(client.connection)) is not client:
+            return  # he has gone
+        claimed = None if kept is False else token
+        if not self._admit(client, claimed, kept):
+            self.refuse(client.connection, Refusal("busy", self._full()))
+        for message in held:
+            self._take(client, message)
+
+    def _admit(
+        self, client: ClientConnection, token: str | None, kept: bool | None = False
+    ) -> bool:
+        """
+        Let a client's conversation begin, or go on; False where all places are taken.
+
+        :param client: who it is
+        :param token: what resumes it; one that is not ``kept`` counts where a conversation has it
+        :param kept: whether the house has something of that token; None where it cannot tell
+        """
         known = self.by_token.get(token) if isinstance(token, str) else None
-        if known is not None:
-            self._take_up(client, known)
+        if known is not None and isinstance(token, str):
+            self._take_up(client, known, token)
             return True
-        if not self.room():
+        if not self.room(client.connection.address):
             return False
-        kept = isinstance(token, str) and self.house.knows_token(token)
-        client.conversation = self.open(client.connection, token if kept else None)
-        self._say_hello(client.connection, client.conversation, kept)
+        claimed = token if kept or kept is None else None
+        client.conversation = self.open(client.connection, claimed)
+        self._say_hello(client.connection, client.conversation, bool(kept), kept is not None)
         self.house.begin(client.conversation)
         return True
 
-    def _take_up(self, client: ClientConnection, conversation: ChatSession) -> None:
+    def _take_up(self, client: ClientConnection, conversation: ChatSession, token: str) -> None:
         """A conversation goes on, on another connection."""
         before = conversation.connection
         if before is not None:
@@ -208,58 +270,119 @@ class Gateway:
             before.close(TAKEN_OVER, "the conversation goes on in another window")
         client.conversation = conversation
         conversation.last_heard = self._clock()
+        self._forget_tokens(conversation)
+        conversation.renew_token(token)
+        self._note_tokens(conversation)
         self._say_hello(client.connection, conversation, True)
         conversation.attach(client.connection)
-        if "resumed" in conversation.accepts:
-            conversation.put(Incoming("resumed"))
+        if RESUMED in conversation.accepts:
+            conversation.put(Incoming(RESUMED))
 
-    def _say_hello(self, connection: Connection, conversation: ChatSession, resumed: bool) -> None:
+    def renewed(self, conversation: ChatSession) -> None:
+        """A conversation has a token that its user does not know yet; those he has are void."""
+        if conversation.id in self.by_id:
+            self._forget_tokens(conversation)
+            self._note_tokens(conversation)
+            if conversation.connection is not None:
+                self._say_hello(conversation.connection, conversation, False)
+
+    def _note_tokens(self, conversation: ChatSession) -> None:
+        for token in (conversation.token, conversation.claimed):
+            if token is not None and token not in self.by_token:
+                self.by_token[token] = conversation
+                self._tokens_of.setdefault(conversation.id, []).append(token)
+
+    def _forget_tokens(self, conversation: ChatSession) -> None:
+        for token in self._tokens_of.pop(conversation.id, ()):
+            del self.by_token[token]
+
+    def _say_hello(
+        self,
+        connection: Connection,
+        conversation: ChatSession,
+        resumed: bool,
+        with_token: bool = True,
+    ) -> None:
+        """Greet a client; where it is unknown whether its token counts, it is to keep that one."""
         if connection.modern:
-            hello: Mapping[str, Any] = {
+            hello: dict[str, Any] = {
                 "type": "hello",
                 "text": "",
-                "token": conversation.token,
                 "resumed": resumed,
                 "max_text": self.limits.max_text,
                 "password": False,
             }
+            if with_token:
+                hello["token"] = conversation.token
             connection.send(hello)
 
     def _ask_password(self, client: ClientConnection, given: str | None, mid: str | None) -> None:
-        if same_secret(given, self.password):
+        may = self.may_guess(client.connection.address)
+        if may and same_secret(given, self.password):
             client.trusted = True
             # as in ParlAI, the conversation begins: the password is not part of it
             if client.conversation is None and not self._admit(client, None):
                 self.refuse(client.connection, Refusal("busy", self._full(), mid))
             return
         client.wrong += 1
-        self.allow(client.connection.address, WRONG_COST)
-        self.refuse(client.connection, Refusal("password", "", mid))
+        self.guessed_wrong(client.connection.address)
+        self.refuse(client.connection, Refusal("password" if may else "rate", "", mid))
         if client.wrong >= _WRONG_PASSWORDS:
             client.connection.close(POLICY, "too many wrong passwords")
 
     # -- conversations -----------------------------------------------------------------------
 
-    def room(self) -> bool:
-        """Whether one more conversation may begin; a lost one makes room for it."""
+    def room(self, address: str, by_http: bool = False) -> bool:
+        """
+        Whether one more conversation may begin; one that needs its place least makes room for it.
+
+        :param address: whose it is going to be
+        :param by_http: whether it has no connection
+        """
         if len(self.by_id) < self.limits.max_conversations:
             return True
-        lost = [each for each in self.by_id.values() if each.lost_at is not None]
-        if not lost:
+        gives_way = places.least_needed(self.by_id.values(), address, by_http, self._clock())
+        if gives_way is None:
             return False
-        self.end(min(lost, key=lambda each: each.lost_at or 0.0))
+        self._on_refusal("gave_way")
+        self._dismiss(gives_way, "busy", self._full())
         return True
+
+    def _dismiss(self, conversation: ChatSession, code: str, why: str = "") -> None:
+        """End a conversation with a word."""
+        connection = conversation.connection
+        self.end(conversation)
+        if connection is not None:
+            self.refuse(connection, Refusal(code, why))
+            connection.close(GOING_AWAY, code)
+
+    def open_by_http(self, address: str) -> ChatSession | Refusal:
+        """
+        A new conversation without a connection; :meth:`SessionHost.begin` is still to be called.
+
+        :param address: whose it is
+        """
+        waiting = [one for one in self.by_id.values() if one.by_http and one.address == address]
+        if len(waiting) >= self.limits.waiting_per_address:
+            return Refusal("busy", f"{len(waiting)} conversations of your address are open already")
+        if not self.room(address, by_http=True):
+            return Refusal("busy", "all places are taken")
+        conversation = self.open(None)
+        conversation.address, conversation.by_http = address, True
+        return conversation
 
     def open(self, connection: Connection | None, token: str | None = None) -> ChatSession:
         """
         A new conversation; :meth:`SessionHost.begin` is still to be called.
 
         :param connection: the user's, if they are there
-        :param token: what resumes the conversation; a new one where missing
+        :param token: what he says that resumes the conversation
         """
         conversation = ChatSession(self._post, self.busy, self._on_answer, self._clock, token)
-        self.by_id[conversation.id] = self.by_token[conversation.token] = conversation
+        self.by_id[conversation.id] = conversation
+        self._note_tokens(conversation)
         if connection is not None:
+            conversation.address = connection.address
             conversation.attach(connection)
         conversation.begun = True
         return conversation
@@ -268,7 +391,7 @@ class Gateway:
         """End a conversation and free what it holds. The connection, if any, stays open."""
         if self.by_id.pop(conversation.id, None) is None:
             return
-        self.by_token.pop(conversation.token, None)
+        self._forget_tokens(conversation)
         if conversation.connection is not None:
             client = self._client_of.get(id(conversation.connection))
             if client is not None:
@@ -284,13 +407,14 @@ class Gateway:
             if lost is not None and now - lost > self.limits.resume_seconds:
                 self.end(conversation)
             elif now - conversation.last_heard > self.limits.idle_seconds:
-                connection = conversation.connection
-                self.end(conversation)
-                if connection is not None:
-                    self.refuse(connection, Refusal("idle"))
-                    connection.close(GOING_AWAY, "idle")
+                self._dismiss(conversation, "idle")
+        for conversation in places.lost_beyond(
+            self.by_id.values(), self.limits.waiting_per_address
+        ):
+            self.end(conversation)
         for client in list(self._client_of.values()):
-            if client.conversation is None and now - client.since > self.limits.idle_seconds:
+            patience = min(_TO_BEGIN, self.limits.idle_seconds)
+            if client.conversation is None and now - client.since > patience:
                 client.connection.close(GOING_AWAY, "idle")
 
     def clients(self) -> int:

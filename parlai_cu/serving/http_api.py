@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tornado.web import RequestHandler, StaticFileHandler
+from tornado.httputil import HTTPHeaders
+from tornado.web import OutputTransform, RequestHandler, StaticFileHandler
 
 from parlai_cu.serving import logs
-from parlai_cu.serving.gateway import WRONG_COST
 from parlai_cu.serving.limits import origin_allowed, same_secret
 from parlai_cu.serving.protocol import Refusal, read_frame
 from parlai_cu.serving.session import ChatSession
@@ -51,13 +51,35 @@ def log_request(handler: RequestHandler) -> None:
         )
 
 
+def headers_of_all(with_tls: bool) -> type[OutputTransform]:
+    """
+    What the headers of every answer say, and do not say.
+
+    :param with_tls: whether the service itself speaks TLS: browsers are then to use nothing else
+    """
+
+    class Headers(OutputTransform):
+        """Tornado's hook, for all handlers."""
+
+        def transform_first_chunk(
+            self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
+        ) -> tuple[int, HTTPHeaders, bytes]:
+            """Before the headers are written."""
+            headers.pop("Server", None)  # which release of what is nobody's business
+            headers["X-Content-Type-Options"] = "nosniff"
+            if with_tls:
+                headers["Strict-Transport-Security"] = "max-age=31536000"
+            return status_code, headers, chunk
+
+    return Headers
+
+
 class Page(StaticFileHandler):
     """The browser page."""
 
     def set_extra_headers(self, path: str) -> None:
         """Nothing is loaded from elsewhere, and the page is in no frame."""
         self.set_header("Content-Security-Policy", _POLICY)
-        self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "no-referrer")
         # a new release is seen at once; what has not changed is not sent again
         self.set_header("Cache-Control", "no-cache")
@@ -96,6 +118,12 @@ class Handler(RequestHandler):
         self.service.metrics.refusal(refusal.code)
         self.answer(refusal.message(), status or _STATUS.get(refusal.code, 400))
 
+    def too_many_tries(self) -> None:
+        """End the request: a secret is not even looked at."""
+        self.service.metrics.refusal("guesses")
+        told = {"type": "error", "code": "rate", "text": "Too many tries. Please wait a minute."}
+        self.answer(told, 429)
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Errors as JSON too."""
         self.answer({"type": "error", "code": "http", "text": self._reason}, status_code)
@@ -131,6 +159,8 @@ class Health(Handler):
         """Always ok."""
         self.answer({"status": "ok"})
 
+    head = get
+
 
 class Ready(Handler):
     """Whether conversations can begin."""
@@ -139,6 +169,17 @@ class Ready(Handler):
         """503 while the service starts or is about to stop."""
         ready = self.service.ready()
         self.answer({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
+
+    head = get
+
+
+class WrongHost(Handler):
+    """For whoever calls the service by a name that is not its own."""
+
+    def prepare(self) -> None:
+        """Nothing is told."""
+        text = "This service is not called so (--allow-host)"
+        self.answer({"type": "error", "code": "host", "text": text}, 421)
 
 
 class MetricsText(Handler):
@@ -164,34 +205,71 @@ class AdminHandler(Handler):
     def prepare(self) -> None:
         """Let in who has the admin token; a wrong one counts against the address."""
         wanted = self.service.settings.admin_token
-        gateway, address = self.service.gateway, str(self.request.remote_ip)
         if wanted is None:
             self.answer({"type": "error", "code": "off", "text": "Start with --admin-token"}, 403)
         elif not self.from_here():
             self.answer({"type": "error", "code": "origin", "text": "Another site's page"}, 403)
+        elif not self.service.gateway.may_try_token(str(self.request.remote_ip)):
+            self.too_many_tries()
         elif not same_secret(self.secret(), wanted):
-            limited = not gateway.allow(address, WRONG_COST)
+            if self.secret():  # without one nothing was guessed
+                self.service.gateway.wrong_token(str(self.request.remote_ip))
             self.service.metrics.refusal("admin")
             self.set_header("WWW-Authenticate", 'Basic realm="operator", charset="UTF-8"')
-            text = "Too many tries" if limited else "The admin token is needed"
-            told = {"type": "error", "code": "admin", "text": text}
-            self.answer(told, 429 if limited else 401)
+            told = {"type": "error", "code": "admin", "text": "The admin token is needed"}
+            self.answer(told, 401)
 
 
 class _API(Handler):
+    def set_default_headers(self) -> None:
+        """Pages of the origins that are let in may read the answers, those of others not."""
+        # tornado calls this before initialize()
+        origins = self.application.service.settings.origins  # type: ignore[attr-defined]
+        if not origins:
+            return
+        self.set_header("Vary", "Origin")
+        origin = self.request.headers.get("Origin")
+        if "*" in origins:
+            self.set_header("Access-Control-Allow-Origin", "*")
+        elif origin is not None and origin_allowed(origin, "", origins):
+            self.set_header("Access-Control-Allow-Origin", origin)
+
+    def options(self, *name: str) -> None:
+        """A browser asks before another site's page may post."""
+        self.set_header("Access-Control-Allow-Methods", "POST, DELETE")
+        self.set_header("Access-Control-Allow-Headers", "Content-Type, Authorization")
+        self.set_header("Access-Control-Max-Age", "600")
+        self.set_status(204)
+        self.finish()
+
     def prepare(self) -> None:
-        limited = not self.service.gateway.allow(str(self.request.remote_ip))
-        password = self.service.gateway.password
-        if limited:
+        address = str(self.request.remote_ip)
+        gateway = self.service.gateway
+        if not gateway.allow(address):
             self.refuse(Refusal("rate"))
         elif not self.from_here():
             self.service.metrics.refusal("origin")
             self.answer({"type": "error", "code": "origin", "text": "Another site's page"}, 403)
-        elif password is not None and not same_secret(self.secret(), password):
-            self.set_header("WWW-Authenticate", 'Bearer realm="chat"')
-            self.refuse(Refusal("password"), 401)
-        elif self.service.gateway.draining and self.request.method == "POST":
+        elif self.request.method == "OPTIONS":
+            return  # it carries no password
+        elif gateway.password is not None and not self._knows_password():
+            return
+        elif gateway.draining and self.request.method == "POST":
             self.refuse(Refusal("draining"))
+
+    def _knows_password(self) -> bool:
+        """Whether the password was given; else the request ends."""
+        gateway = self.service.gateway
+        if not gateway.may_guess(str(self.request.remote_ip)):
+            self.too_many_tries()
+            return False
+        if same_secret(self.secret(), gateway.password):
+            return True
+        if self.secret():
+            gateway.guessed_wrong(str(self.request.remote_ip))
+        self.set_header("WWW-Authenticate", 'Bearer realm="chat"')
+        self.refuse(Refusal("password"), 401)
+        return False
 
     def conversation(self, name: str) -> ChatSession | None:
         """The conversation of that id; ends the request where there is none."""
@@ -226,10 +304,10 @@ class ConversationsHandler(_API):
     async def post(self) -> None:
         """Begin one. What the world says first comes with it."""
         gateway = self.service.gateway
-        if not gateway.room():
-            self.refuse(Refusal("busy", "all places are taken"))
+        conversation = gateway.open_by_http(str(self.request.remote_ip))
+        if isinstance(conversation, Refusal):
+            self.refuse(conversation)
             return
-        conversation = gateway.open(None)
         gateway.busy.add(conversation)  # until the first world waits
         gateway.house.begin(conversation)
         self.answer(await self.settle(conversation), 201)

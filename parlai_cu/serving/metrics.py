@@ -47,11 +47,29 @@ class Metrics:
             "failed_total", "What failed: a model's turn, or a world", ["what"], **named
         )
         self.begun = prometheus.Counter("conversations_begun_total", "Conversations begun", **named)
+        self._gauge: Callable[[str], Any] = lambda name: prometheus.Gauge(
+            name, name.replace("_", " "), **named
+        )
         for name, value in live.items():
-            gauge = prometheus.Gauge(name, name.replace("_", " "), **named)
-            gauge.set_function(value)
+            self._gauge(name).set_function(value)
+        # name -> what is told of it to people
+        self._shown: dict[str, Callable[[], dict[str, Any]]] = {}
         self._text = prometheus.generate_latest
         self.content_type = prometheus.CONTENT_TYPE_LATEST
+
+    def show(
+        self, name: str, value: Callable[[], float], told: Callable[[], dict[str, Any]]
+    ) -> None:
+        """
+        Show one more thing.
+
+        :param name: of the gauge
+        :param value: its present value
+        :param told: the same in plain values, for the operator's page
+        """
+        if name not in self._shown:
+            self._gauge(name).set_function(value)
+        self._shown[name] = told
 
     def answered(self, seconds: float) -> None:
         """A message got its first answer after so many seconds. From any thread."""
@@ -84,6 +102,7 @@ class Metrics:
         # under load the kept answers reach back less than a minute
         span = _WINDOW if len(answers) < _ANSWERS else min(_WINDOW, max(1e-3, now - answers[0][0]))
         figures: dict[str, Any] = {name: value() for name, value in self._live.items()}
+        figures.update({name: told() for name, told in self._shown.items()})
         figures["turns_per_second"] = round(len(recent) / span, 3)
         for share in (50, 95, 99):
             figures[f"latency_p{share}_ms"] = percentile(recent, share)

@@ -4,7 +4,6 @@ What the operator sees and may do: live figures, versions, and the way back to t
 The page itself (``/operator``) holds nothing secret; what it asks for needs the admin token.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -31,6 +30,10 @@ class OperatorPage(Page):
     async def get(self, path: str = "", include_body: bool = True) -> None:
         """The same file, whatever its address ends with."""
         await super().get("operator.html", include_body)
+
+    async def head(self, path: str = "") -> None:
+        """The same without the file."""
+        await self.get(path, include_body=False)
 
 
 class Deployment:
@@ -100,7 +103,8 @@ class Deployment:
         live = self.store.channel(self.channel)
         if expected is not None and expected != live:
             raise VersionsError(f"{self.channel} serves {live} by now, not {expected}: look again")
-        return self.store.rollback(self.channel, who=who, why=why)._asdict()
+        # if somebody promotes another one at this moment, nothing is changed
+        return self.store.rollback(self.channel, expected=live, who=who, why=why)._asdict()
 
 
 class _Operator(AdminHandler):
@@ -114,11 +118,16 @@ class Status(_Operator):
 
     async def get(self) -> None:
         """Live figures, and of each model its versions."""
-        figures = self.service.status()
         deployments = self.deployments().values()
-        # reading a versions directory may take a moment: not on the loop
-        loop = asyncio.get_running_loop()
-        models = await loop.run_in_executor(None, lambda: [_told(one) for one in deployments])
+        # reading a versions directory may take a moment, or for ever: not on the loop
+        try:
+            figures, models = await self.service.waiting_room.get(
+                lambda: (self.service.status(), [_told(one) for one in deployments])
+            )
+        except TimeoutError:
+            told = {"type": "error", "code": "busy", "text": "The versions cannot be read just now"}
+            self.answer(told, 503)
+            return
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self.answer({"time": now, "figures": figures, "models": models})
 
@@ -137,7 +146,7 @@ class Rollback(_Operator):
         """``{"model": name, "expected": id, "why": text}``, all of which may be left out."""
         try:
             asked = json.loads(self.request.body or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             asked = None
         if not isinstance(asked, dict):
             self._refuse(400, "expected a JSON object")
@@ -152,11 +161,13 @@ class Rollback(_Operator):
             return
         expected, why = asked.get("expected"), str(asked.get("why") or "")[:_LONGEST_REASON]
         who = f"operator page from {self.request.remote_ip}"
-        loop = asyncio.get_running_loop()
         try:
-            change = await loop.run_in_executor(
-                None, lambda: chosen[0].roll_back(expected, who, why)
+            change = await self.service.waiting_room.get(
+                lambda: chosen[0].roll_back(expected, who, why)
             )
+        except TimeoutError:
+            self._refuse(503, "It takes long: look again whether it was rolled back")
+            return
         except VersionsError as error:
             self._refuse(409, str(error))
             return

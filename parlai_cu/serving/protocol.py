@@ -15,7 +15,7 @@ from parlai_cu.serving.limits import ServiceLimits
 # what an act may carry to the client beside text, payload and quick_replies
 PASSED_ON = (
     *("type", "id", "mid", "turn", "version", "knowledge", "sources", "failed", "code"),
-    *("history", "title", "rating", "correction"),
+    *("history", "title", "rating", "correction", "kept"),
 )
 # what a message may carry to the world beside text and payload
 TAKEN_IN = ("mid", "turn", "rating", "knowledge", "token", "password", "have")

@@ -8,18 +8,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerRequest
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from parlai_cu.errors import UsageError
-from parlai_cu.serving import http_api, operator
+from parlai_cu.serving import http_api, logs, operator, tcp
+from parlai_cu.serving.addresses import client_address
 from parlai_cu.serving.gateway import POLICY, ClientConnection, Gateway
-from parlai_cu.serving.limits import origin_allowed
+from parlai_cu.serving.limits import host_allowed, origin_allowed
 from parlai_cu.serving.metrics import Metrics
 from parlai_cu.serving.protocol import encode
-from parlai_cu.serving.settings import ListenSettings
+from parlai_cu.serving.settings import ListenSettings, allowed_hosts
+from parlai_cu.serving.waiting_room import WaitingRoom
 
 PAGE = Path(__file__).parent / "page"
 # beyond so many times the limit a frame is not even read
@@ -32,6 +34,7 @@ class ChatService(Protocol):
     gateway: Gateway
     metrics: Metrics
     settings: ListenSettings
+    waiting_room: WaitingRoom
 
     def ready(self) -> bool:
         """Whether conversations can begin."""
@@ -111,6 +114,32 @@ class ChatSocket(WebSocketHandler):
             self.ws_connection._abort()
 
 
+class GuardedApplication(Application):
+    """
+    The application, which looks at each request before any handler does: whose it is, and whether
+    it calls us by a name of ours.
+
+    :param service: what it belongs to
+    :param handlers: tornado's rules
+    :param settings: of tornado
+    """
+
+    def __init__(self, service: ChatService, handlers: list[Any], **settings: Any) -> None:
+        self.service = service
+        super().__init__(handlers, **settings)
+        self.transforms.append(http_api.headers_of_all(bool(service.settings.tls_cert)))
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        """Tornado's, for requests that are let in."""
+        settings = self.service.settings
+        peer = str(request.remote_ip)
+        request.remote_ip = client_address(peer, request.headers, settings)
+        if not host_allowed(request.headers.get("Host", ""), allowed_hosts(settings)):
+            self.service.metrics.refusal("host")
+            return self.get_handler_delegate(request, http_api.WrongHost, {"service": self.service})
+        return super().find_handler(request, **kwargs)
+
+
 class Shell:
     """
     A listening service.
@@ -121,8 +150,10 @@ class Shell:
 
     def __init__(self, service: ChatService) -> None:
         self.service = service
+        logs.be_seldom()
         limits, settings = service.gateway.limits, service.settings
-        self.application = Application(
+        self.application = GuardedApplication(
+            service,
             [
                 (r"/websocket", ChatSocket, {"service": service}),
                 *service.web_handlers(),
@@ -137,12 +168,18 @@ class Shell:
             log_function=http_api.log_request,
             compress_response=True,
         )
-        self.server = HTTPServer(
+        peers = limits.connections_per_address + tcp.BESIDE
+        self.server = tcp.BoundedServer(
             self.application,
+            most=int(limits.max_connections),
+            # all come from the proxy
+            per_address=None if settings.behind_proxy else int(peers),
+            write_seconds=limits.write_seconds,
+            on_refusal=service.metrics.refusal,
             ssl_options=_tls(settings),
-            xheaders=settings.behind_proxy,
-            max_body_size=limits.max_frame,
-            idle_connection_timeout=120,
+            max_body_size=int(limits.max_frame),
+            idle_connection_timeout=limits.header_seconds,
+            body_timeout=limits.body_seconds,
             # of headers and of one request line
             max_header_size=16 * 1024,
         )
@@ -157,8 +194,8 @@ class Shell:
         """
         settings = self.service.settings
         sockets = self._bind()
-        self.server.add_sockets(sockets)
         self.port = sockets[0].getsockname()[1]
+        self.server.add_sockets(sockets)
         scheme = "https" if settings.tls_cert else "http"
         host = settings.address or "0.0.0.0"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"

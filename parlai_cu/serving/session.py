@@ -6,19 +6,22 @@ back to the IOLoop. A conversation outlives its connection for a while, and its 
 said between one world and the next is read by the next.
 """
 
+import re
 import secrets
 import threading
 import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from parlai_cu.serving import protocol
 from parlai_cu.serving.protocol import Incoming
 
 # messages kept for a user whose connection was lost
 _BACKLOG = 100
+_TOKEN_BYTES = 24
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
 
 
 class Connection(Protocol):
@@ -35,6 +38,20 @@ class Connection(Protocol):
         """Close the connection, with a code and a reason of the websocket protocol."""
 
 
+def new_token() -> str:
+    """What resumes a conversation: nobody guesses it."""
+    return secrets.token_urlsafe(_TOKEN_BYTES)
+
+
+def is_token(given: Any) -> TypeGuard[str]:
+    """
+    Whether something has the form of our tokens; nothing else resumes anything over the network.
+
+    :param given: what a client sent
+    """
+    return isinstance(given, str) and _TOKEN.fullmatch(given) is not None
+
+
 class ChatSession:
     """
     One user's conversation.
@@ -43,7 +60,7 @@ class ChatSession:
     :param busy: conversations with an open turn; shared by all of a service
     :param on_answer: told the seconds from a message to its first answer
     :param clock: seconds of a steady clock
-    :param token: what resumes it; a new one where missing
+    :param token: what its user says that resumes it
     """
 
     def __init__(
@@ -55,11 +72,15 @@ class ChatSession:
         token: str | None = None,
     ) -> None:
         self.id = str(uuid.uuid4())
-        self.token = token or secrets.token_urlsafe(24)
+        self.token = new_token()
+        # what its user has shown to resume it: counts until the new one is used
+        self.claimed = token
         self.connection: Connection | None = None
         # the kinds of message that the world now running takes, beside plain ones
         self.accepts: tuple[str, ...] = ()
         self.begun = False
+        # whose it is, and whether it began without a connection
+        self.address, self.by_http = "", False
         # in a pool, until there are enough users for the world
         self.pooled = False
         self.last_heard = clock()
@@ -110,6 +131,14 @@ class ChatSession:
     def detach(self) -> None:
         """The user's connection is lost; what is said meanwhile is kept."""
         self.connection, self.lost_at = None, self._clock()
+
+    def renew_token(self, used: str) -> None:
+        """Another token resumes it from now on, and until that is used the one just ``used``."""
+        self.token, self.claimed = new_token(), used
+
+    def forget_tokens(self) -> None:
+        """Nothing that its user has resumes it any more. From any thread."""
+        self.token, self.claimed = new_token(), None
 
     def end(self) -> None:
         """Forget what waits to be read. Nothing more is said."""

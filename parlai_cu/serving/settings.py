@@ -1,6 +1,7 @@
 """How a service listens; apart from the shell, so that flags can be read without tornado."""
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,10 @@ class ListenSettings:
     :param admin_token: opens the operator page; None leaves it off
     :param tls_cert: certificate chain, PEM
     :param tls_key: its key, PEM
-    :param behind_proxy: take the user's address from X-Forwarded-For and X-Real-Ip
+    :param behind_proxy: take the user's address from a header that proxies write
+    :param proxy_header: which; empty for X-Forwarded-For or X-Real-Ip, whichever is there
+    :param proxies: how many there are, each of which adds to the header
+    :param hosts: names by which it may be called, beside addresses; see :func:`allowed_hosts`
     """
 
     port: int = 35496
@@ -24,3 +28,25 @@ class ListenSettings:
     tls_cert: str | None = None
     tls_key: str | None = None
     behind_proxy: bool = False
+    proxy_header: str = ""
+    proxies: int = 1
+    hosts: tuple[str, ...] = ()
+
+
+# only this machine's programs reach it, and pages of any site that its browsers show
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def allowed_hosts(settings: ListenSettings) -> tuple[str, ...]:
+    """
+    Names by which the service may be called; empty for all.
+
+    Where only this machine reaches it, those are its own unless others are named: else a page of
+    any site could, by a name that leads here (DNS rebinding).
+    """
+    named = [urlsplit(origin).hostname or "" for origin in settings.origins if origin != "*"]
+    if settings.hosts:
+        return (*settings.hosts, *named)
+    if settings.address in _LOOPBACK and not settings.behind_proxy:
+        return ("localhost", *named)
+    return ()

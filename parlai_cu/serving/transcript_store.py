@@ -13,8 +13,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from parlai_cu.errors import ConversationError
-from parlai_cu.serving.database import MEMORY, ResultRows, Row, Taken, open_rows
+from parlai_cu.errors import ConversationError, UnknownConversationError
+from parlai_cu.serving.database import MEMORY, ResultRows, Row, Schema, Taken, open_rows
+from parlai_cu.serving.purging import Purge
 
 DEFAULT_URL = "sqlite:///conversations.db"
 # turns of a conversation that are read back: more than any model's history holds
@@ -45,8 +46,23 @@ _TABLES = (
     )""",
     "CREATE UNIQUE INDEX IF NOT EXISTS chat_turns_mid ON chat_turns (conversation, mid)",
     "CREATE INDEX IF NOT EXISTS chat_conversations_seen ON chat_conversations (seen)",
+    """CREATE TABLE IF NOT EXISTS chat_clock (
+        id INTEGER PRIMARY KEY,
+        seen DOUBLE PRECISION NOT NULL
+    )""",
 )
+# the hash of the token before, which counts until the new one is used
+_SCHEMA = Schema(_TABLES, [("chat_conversations", "earlier", "TEXT")])
+# begins the name of a turn that the client gave none: a turn that is written twice is kept once
+_UNNAMED = "~"
 _COLUMNS = "turn, mid, text, reply, version, knowledge, rating, correction"
+# nothing is kept of a conversation that was deleted; PostgreSQL wants to know the kinds
+_INSERT = (
+    "INSERT INTO chat_turns (conversation, turn, mid, at, text, reply, version, knowledge) "
+    "SELECT id, CAST(:turn AS INTEGER), CAST(:mid AS TEXT), CAST(:now AS DOUBLE PRECISION), "
+    "CAST(:text AS TEXT), CAST(:reply AS TEXT), CAST(:version AS TEXT), CAST(:knowledge AS TEXT) "
+    "FROM chat_conversations WHERE id = :id AND since < :turn"
+)
 
 
 @dataclass
@@ -62,6 +78,8 @@ class StoredTurn:
     :param knowledge: the facts that were used, as the model's act names them
     :param rating: ``up``, ``down`` or None
     :param correction: what the user says the answer should have been
+    :param key: what names it in the store where the client gave no ``mid``
+    :param kept: whether the store has it
     """
 
     turn: int
@@ -72,6 +90,8 @@ class StoredTurn:
     knowledge: list[dict[str, Any]] | None = None
     rating: str | None = None
     correction: str | None = None
+    key: str | None = field(default=None, compare=False)
+    kept: bool = field(default=True, compare=False)
 
 
 @dataclass
@@ -101,20 +121,31 @@ class TranscriptStore:
     def __init__(self, url: str = DEFAULT_URL, keep_days: float | None = 30) -> None:
         self.in_memory = url == MEMORY
         self.keep_days = keep_days
-        self._purged = 0.0
+        self._rows: ResultRows = open_rows(url, _SCHEMA)
+        # calls of the database at once
+        self.at_once = self._rows.at_once
+        self._purge = Purge(self._rows)
         # what was the time at the start, and has passed since: a clock that is set forward in
         # between must not make conversations look old enough to be deleted
-        self._began = time.time() - time.monotonic()
-        self._rows: ResultRows = open_rows(url)
-        for statement in _TABLES:
-            self._create(statement)
+        self._began = max(time.time(), self._purge.clock()) - time.monotonic()
+        # what earlier releases left of turns that were to be forgotten
+        self._rows.write(
+            "DELETE FROM chat_turns WHERE EXISTS (SELECT 1 FROM chat_conversations "
+            "WHERE chat_conversations.id = conversation AND turn <= since)",
+            {},
+        )
 
-    def _create(self, statement: str) -> None:
-        # PostgreSQL: IF NOT EXISTS of two replicas at once may still collide
-        try:
-            self._rows.write(statement, {})
-        except (Taken, ConversationError):
-            self._rows.write(statement, {})
+    def check(self) -> None:
+        """
+        Whether it can be written.
+
+        :raises ConversationError: when it cannot
+        """
+        self._rows.write("UPDATE chat_conversations SET seen = seen WHERE id = ''", {})
+
+    def interrupt(self) -> None:
+        """End calls that hang, where that can be done. From any thread."""
+        self._rows.interrupt()
 
     def start(self, token: str | None = None) -> tuple[StoredConversation, str]:
         """
@@ -133,21 +164,65 @@ class TranscriptStore:
         )
         return StoredConversation(name), token
 
-    def resume(self, token: str | None) -> StoredConversation | None:
-        """The conversation of a token, with what was said in it; None where there is none."""
-        if not token:
-            return None
-        found = self._rows.read(
-            "SELECT id, since FROM chat_conversations WHERE token = :token",
-            {"token": _hashed(token)},
-        )
-        if not found:
-            return None
-        (name, since), *_ = found
+    def open(
+        self, token: str | None, claimed: str | None = None
+    ) -> tuple[StoredConversation, bool]:
+        """
+        The conversation of a token, else a new one; and whether it was there.
+
+        :param token: what resumes it from now on
+        :param claimed: what its user says that resumes it, where that is another one
+        :raises ConversationError: when it can be neither read nor begun
+        """
+        for _ in range(_TRIES):
+            found = self.resume(claimed or token, token)
+            if found is not None:
+                return found, True
+            try:
+                return self.start(token)[0], False
+            except Taken:
+                continue  # begun by another, in this moment
+        raise ConversationError("a conversation could be neither read nor begun")
+
+    def renew(self, conversation: str, token: str, used: str) -> None:
+        """
+        Let another token resume a conversation, and until it is used the one that was used last.
+
+        :param conversation: its id
+        :param token: the new one
+        :param used: the one that its user has shown
+        """
         self._rows.write(
-            "UPDATE chat_conversations SET seen = :now WHERE id = :id",
-            {"id": name, "now": self._now()},
+            "UPDATE chat_conversations SET token = :token, earlier = :used WHERE id = :id",
+            {"id": conversation, "token": _hashed(token), "used": _hashed(used)},
         )
+
+    def resume(self, token: str | None, renewed: str | None = None) -> StoredConversation | None:
+        """
+        The conversation of a token, with what was said in it; None where there is none.
+
+        :param token: the one that was given last, or the one before where that was never used
+        :param renewed: what resumes it from now on; the same where missing
+        """
+        found = self._of_token(token)
+        if found is None:
+            return None
+        name, since = found
+        values = {"id": name, "now": self._now(), "old": _hashed(token or "")}
+        renewal = ""
+        if renewed is not None and renewed != token:
+            values["new"] = _hashed(renewed)
+            renewal = ", token = :new, earlier = :old"
+        try:
+            self._rows.write(
+                f"UPDATE chat_conversations SET seen = :now{renewal} WHERE id = :id "
+                "AND (token = :old OR earlier = :old)",
+                values,
+            )
+        except ConversationError:
+            if renewal:
+                raise
+            # it can be read though it cannot be written
         rows = self._rows.read(
             f"SELECT {_COLUMNS} FROM chat_turns WHERE conversation = :id AND turn > :since "
             "ORDER BY turn DESC LIMIT :most",
@@ -157,13 +232,16 @@ class TranscriptStore:
 
     def knows(self, token: str | None) -> bool:
         """Whether a token resumes a conversation."""
+        return self._of_token(token) is not None
+
+    def _of_token(self, token: str | None) -> tuple[str, int] | None:
         if not token:
-            return False
-        return bool(
-            self._rows.read(
-                "SELECT 1 FROM chat_conversations WHERE token = :token", {"token": _hashed(token)}
-            )
+            return None
+        found = self._rows.read(
+            "SELECT id, since FROM chat_conversations WHERE token = :token OR earlier = :token",
+            {"token": _hashed(token)},
         )
+        return (str(found[0][0]), int(found[0][1])) if found else None
 
     def add(self, conversation: str, turn: StoredTurn) -> StoredTurn:
         """
@@ -172,11 +250,14 @@ class TranscriptStore:
         :param conversation: its id
         :param turn: with the number it should have; the next free one where that is taken
         :return: the turn as it is kept; the earlier one where its ``mid`` was answered before
+        :raises UnknownConversationError: when the conversation is not there (any more)
         :raises ConversationError: when it cannot be written
         """
-        values = {
+        if turn.mid is None and turn.key is None:
+            turn.key = _UNNAMED + secrets.token_hex(8)
+        values: dict[str, Any] = {
             "id": conversation,
-            "mid": turn.mid,
+            "mid": turn.mid or turn.key,
             "now": self._now(),
             "text": _storable(turn.text),
             "reply": _storable(turn.reply),
@@ -185,19 +266,24 @@ class TranscriptStore:
         }
         for _ in range(_TRIES):
             try:
-                self._rows.write(
-                    "INSERT INTO chat_turns "
-                    "(conversation, turn, mid, at, text, reply, version, knowledge) VALUES "
-                    "(:id, :turn, :mid, :now, :text, :reply, :version, :knowledge)",
-                    {**values, "turn": turn.turn},
-                )
-                return turn
+                if self._rows.write(_INSERT, {**values, "turn": turn.turn}):
+                    return turn
+                # its number was of a turn that is forgotten, or there is no such conversation
+                turn.turn = self._since(conversation) + 1
             except Taken:
-                known = self.answered(conversation, turn.mid)
+                known = self.answered(conversation, values["mid"])
                 if known is not None:
                     return known
                 turn.turn = self._last(conversation) + 1
         raise ConversationError(f"conversation {conversation}: a turn could not be numbered")
+
+    def _since(self, conversation: str) -> int:
+        found = self._rows.read(
+            "SELECT since FROM chat_conversations WHERE id = :id", {"id": conversation}
+        )
+        if not found:
+            raise UnknownConversationError(f"conversation {conversation} is not there")
+        return int(found[0][0])
 
     def _last(self, conversation: str) -> int:
         (number,) = self._rows.read(
@@ -242,49 +328,50 @@ class TranscriptStore:
         )
         return changed > 0
 
-    def forget(self, conversation: str) -> int:
-        """Begin anew in a conversation; returns the last turn that no longer counts."""
-        self._rows.write(
-            "UPDATE chat_conversations SET since = (SELECT COALESCE(MAX(turn), 0) "
-            "FROM chat_turns WHERE conversation = :id) WHERE id = :id",
-            {"id": conversation},
-        )
-        (since,) = self._rows.read(
-            "SELECT since FROM chat_conversations WHERE id = :id", {"id": conversation}
-        )[0]
-        return int(since)
+    def forget(self, conversation: str, last: int | None = None) -> int:
+        """
+        Delete what was said in a conversation, which goes on.
 
-    def finish(self, conversation: str) -> None:
-        """A conversation is over: its token resumes nothing any more; its turns are kept."""
+        :param conversation: its id
+        :param last: the number of the last turn that is to go; all where missing
+        :return: the number of the last turn that has gone
+        :raises UnknownConversationError: when there is no such conversation
+        """
+        values = {"id": conversation}
+        if last is None:
+            self._rows.write(
+                "UPDATE chat_conversations SET since = (SELECT COALESCE(MAX(turn), since) "
+                "FROM chat_turns WHERE conversation = :id) WHERE id = :id",
+                values,
+            )
+        else:
+            self._rows.write(
+                "UPDATE chat_conversations SET since = :last WHERE id = :id AND since < :last",
+                {**values, "last": last},
+            )
+        since = self._since(conversation)
         self._rows.write(
-            "UPDATE chat_conversations SET token = :done WHERE id = :id",
-            {"id": conversation, "done": f"done:{conversation}"},
+            "DELETE FROM chat_turns WHERE conversation = :id AND turn <= :since",
+            {**values, "since": since},
         )
+        self._rows.erase()
+        return since
 
     def delete(self, conversation: str) -> None:
-        """Remove a conversation and all that was said in it."""
+        """Remove a conversation, its token and all that was said in it."""
         for statement in (
             "DELETE FROM chat_turns WHERE conversation = :id",
             "DELETE FROM chat_conversations WHERE id = :id",
         ):
             self._rows.write(statement, {"id": conversation})
+        self._rows.erase()
 
     def purge(self, older_than: float) -> int:
         """
         Delete conversations that nobody spoke in since a time (``older_than``, seconds of the
-        epoch).
+        epoch), and turns of that age whose conversation is not there.
         """
-        silent = (
-            "seen < :limit AND NOT EXISTS "
-            "(SELECT 1 FROM chat_turns WHERE conversation = id AND at >= :limit)"
-        )
-        values = {"limit": older_than}
-        self._rows.write(
-            "DELETE FROM chat_turns WHERE conversation IN "
-            f"(SELECT id FROM chat_conversations WHERE {silent})",
-            values,
-        )
-        return self._rows.write(f"DELETE FROM chat_conversations WHERE {silent}", values)
+        return self._purge.delete(older_than)
 
     def close(self) -> None:
         """Let go of the file or the connections."""
@@ -294,10 +381,8 @@ class TranscriptStore:
         return self._began + time.monotonic()
 
     def _purge_now_and_then(self) -> None:
-        now = self._now()
-        if self.keep_days is not None and now - self._purged > 3600:
-            self._purged = now
-            self.purge(now - self.keep_days * 24 * 3600)
+        if self.keep_days is not None:
+            self._purge.now_and_then(self._now(), self.keep_days * 24 * 3600)
 
 
 def _hashed(token: str) -> str:
@@ -312,4 +397,6 @@ def _storable(text: str) -> str:
 def _turn(row: Row) -> StoredTurn:
     number, mid, text, reply, version, knowledge, rating, correction = row
     facts = json.loads(knowledge) if knowledge else None
-    return StoredTurn(number, text, reply, mid, version, facts, rating, correction)
+    key = mid if mid and mid.startswith(_UNNAMED) else None
+    named = None if key else mid
+    return StoredTurn(number, text, reply, named, version, facts, rating, correction, key)

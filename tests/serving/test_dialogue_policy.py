@@ -24,7 +24,8 @@ def store(tmp_path: Path) -> TranscriptStore:
 def start(store: TranscriptStore, token: str = "t", **more: Any) -> DialoguePolicy:
     """A conversation under way."""
     settings = PolicySettings(greeting="Hello!", quick_replies=("prices",), longest=50)
-    return DialoguePolicy(store, settings, token, version="v1", **more)
+    more.setdefault("version", "v1")
+    return DialoguePolicy(store, settings, token, **more)
 
 
 def turn(
@@ -256,21 +257,115 @@ def test_a_model_without_an_answer(store: TranscriptStore, reply: dict[str, Any]
     assert policy.replay() == [] and start(store).replay() == []
 
 
+class Trouble:
+    """A store's database that fails while it is told to."""
+
+    def __init__(self, store: TranscriptStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.on = True
+        for name in ("read", "write"):
+            real = getattr(store._rows, name)
+            monkeypatch.setattr(store._rows, name, lambda *a, real=real: self.call(real, *a))
+
+    def call(self, real: Any, *arguments: Any) -> Any:
+        """Fail, or not."""
+        if self.on:
+            raise ConversationError("out of reach")
+        return real(*arguments)
+
+
 def test_a_store_out_of_reach(store: TranscriptStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The conversation goes on without; only judgements say that they are lost."""
+    """The conversation goes on without; each turn says so, and once it is said in words."""
     policy = start(store)
-
-    def broken(*_: Any) -> None:
-        raise ConversationError("out of reach")
-
-    monkeypatch.setattr(store._rows, "read", broken)
-    monkeypatch.setattr(store._rows, "write", broken)
+    Trouble(store, monkeypatch)
     for one in (policy, start(store, "new")):
-        assert only(turn(one, "one", "two", mid="m"))["text"] == "two"
-        assert only(turn(one, "three", "four"))["turn"] == 2
+        act, word = turn(one, "one", "two", mid="m")
+        assert act["text"] == "two" and act["kept"] is False and word["text"] == talking.UNKEPT
+        act = only(turn(one, "three", "four"))
+        assert act["turn"] == 2 and act["kept"] is False
         heard = one.hear({"type": "rating", "turn": 1, "rating": "up"})
         assert only(heard.say)["type"] == "error"
-        assert one.hear({"text": "[RESET]"}).reset and one.hear({"text": "[DONE]"}).done
+        assert one.opening()["history"][0].get("rating") is None
+        heard = one.hear({"text": "[RESET]"})
+        assert heard.reset
+        heard = one.hear({"text": "[DONE]"})
+        assert heard.done
+    assert talking.NOT_ERASED in [act["text"] for act in policy.hear({"text": "[DONE]"}).say]
+
+
+def test_what_was_not_kept_is_kept_later(
+    store: TranscriptStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a conversation that the store has, and of one that it never heard of; ratings as well."""
+    known = start(store)
+    turn(known, "zero", "nought")
+    trouble = Trouble(store, monkeypatch)
+    unknown = start(store, "new")
+    for policy in (known, unknown):
+        turn(policy, "one", "two", mid="m")
+    trouble.on = False
+    for policy, token, before in ((known, "t", ["zero"]), (unknown, "new", [])):
+        act, word = turn(policy, "three", "four")
+        assert "kept" not in act and word["text"] == talking.KEPT_AGAIN
+        again = start(store, token)
+        assert [text for text, _ in again.replay()] == [*before, "one", "three"]
+        assert [one.mid for one in again.conversation.turns[-2:]] == ["m", None]
+
+
+def test_a_history_that_can_be_read_later(
+    store: TranscriptStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user is told at once; what he says meanwhile follows his history, as does the model."""
+    turn(start(store, "old"), "one", "two")
+    trouble = Trouble(store, monkeypatch)
+    policy = start(store, "new", claimed="old")
+    opening = policy.opening()
+    assert opening["text"] == talking.UNREAD and "history" not in opening
+    turn(policy, "three", "four")
+    trouble.on = False
+    _, back = turn(policy, "five", "six")
+    assert [one["text"] for one in back["history"]] == ["one", "three", "five"]
+    assert [one["turn"] for one in back["history"]] == [1, 2, 3]
+    assert policy.recalled() and not policy.recalled()
+    assert [text for text, _ in start(store, "new").replay()] == ["one", "three", "five"]
+
+
+def test_the_store_was_moved_away(tmp_path: Path) -> None:
+    """What is known of the conversation goes to the new file; nothing acknowledged is missing."""
+    path = tmp_path / "c.db"
+    store = TranscriptStore(f"sqlite:///{path}")
+    policy = start(store)
+    turn(policy, "one", "two")
+    for end in ("", "-wal", "-shm"):
+        if (tmp_path / f"c.db{end}").exists():
+            (tmp_path / f"c.db{end}").rename(tmp_path / f"moved.db{end}")
+    assert "kept" not in turn(policy, "three", "four")[0]
+    assert [text for text, _ in start(store).replay()] == ["one", "three"]
+    again = TranscriptStore(f"sqlite:///{path}")
+    assert [text for text, _ in start(again).replay()] == ["one", "three"]
+
+
+def test_a_store_that_may_only_be_read(store: TranscriptStore) -> None:
+    """The history is shown; what is said now says that it is not kept."""
+    turn(start(store), "one", "two")
+    store._rows._db.execute("PRAGMA query_only = ON")  # type: ignore[attr-defined]
+    policy = start(store)
+    assert [one["reply"] for one in policy.opening()["history"]] == ["two"]
+    assert turn(policy, "three", "four")[0]["kept"] is False
+
+
+def test_forgotten_is_gone(store: TranscriptStore, tmp_path: Path) -> None:
+    """After [RESET] and [DONE] no byte of it is in the files; a used name gives no old reply."""
+    policy = start(store)
+    turn(policy, "my secret is ZEBRA", "QUAGGA it is", mid="m1")
+    policy.hear({"text": "[RESET]"})
+    assert only(turn(policy, "hello OKAPI", "hi GNU", mid="m1"))["text"] == "hi GNU"
+
+    def held(word: bytes) -> bool:
+        return any(word in path.read_bytes() for path in tmp_path.glob("c.db*"))
+
+    assert not held(b"ZEBRA") and not held(b"QUAGGA") and held(b"OKAPI")
+    policy.hear({"text": "[DONE]"})
+    assert not held(b"OKAPI") and not held(b"GNU")
 
 
 def test_memory_is_given_back() -> None:

@@ -33,7 +33,10 @@ class House:
 
     def __init__(self) -> None:
         self.inside: list[ChatSession] = []
-        self.kept: list[str] = []
+        # None: it cannot be told
+        self.kept: list[str] | None = []
+        self.asked: list[Any] = []
+        self.answers = True
 
     def begin(self, conversation: ChatSession) -> None:
         """One begins."""
@@ -46,9 +49,12 @@ class House:
     def leave_pool(self, conversation: ChatSession) -> None:
         """Nobody waits here."""
 
-    def knows_token(self, token: str) -> bool:
-        """Of those that were kept."""
-        return token in self.kept
+    def find_token(self, token: str, then: Any) -> None:
+        """Of those that were kept; at once, or when the test says so."""
+        kept = None if self.kept is None else token in self.kept
+        self.asked.append(lambda: then(kept))
+        if self.answers:
+            self.asked.pop()()
 
 
 class Desk:
@@ -111,7 +117,7 @@ def test_a_lost_conversation_goes_on() -> None:
     desk.gateway.tidy()
     back = desk.send(desk.arrive("b"), type="hello", token=token)
     assert [each["type"] for each in back] == ["hello", "message"]
-    assert back[0]["resumed"] and back[0]["token"] == token
+    assert back[0]["resumed"] and back[0]["token"] != token
     assert desk.house.inside == [conversation]
 
 
@@ -128,14 +134,101 @@ def test_a_lost_conversation_ends_after_its_time() -> None:
     assert told["token"] != token and not told["resumed"]
 
 
+OLD, MADE_UP = "k" * 32, "m" * 32
+
+
 def test_a_token_that_the_house_has_kept() -> None:
-    """After a restart the conversation begins with its old token; a made-up one is not taken."""
+    """After a restart the conversation goes on, by another token; a made-up one is not taken."""
     desk = Desk()
-    desk.house.kept = ["kept"]
-    told = desk.send(desk.arrive(), type="hello", token="kept")[0]
-    assert told["token"] == "kept" and told["resumed"]
-    told = desk.send(desk.arrive(), type="hello", token="made up")[0]
-    assert told["token"] != "made up" and not told["resumed"]
+    desk.house.kept = [OLD]
+    told = desk.send(desk.arrive(), type="hello", token=OLD)[0]
+    assert told["token"] != OLD and told["resumed"]
+    assert desk.house.inside[0].claimed == OLD
+    told = desk.send(desk.arrive(), type="hello", token=MADE_UP)[0]
+    assert told["token"] != MADE_UP and not told["resumed"]
+    assert desk.house.inside[1].claimed is None
+
+
+def test_tokens_of_another_kind() -> None:
+    """What we do not issue over this line is not even looked for."""
+    desk = Desk()
+    desk.house.answers = False
+    others = ["messenger:1:2", "", "x" * 31, "x" * 33, "done:abc", "é" * 32, 5, None, ["k" * 32]]
+    for other in others:
+        told = desk.send(desk.arrive(), type="hello", token=other)[0]
+        assert told["type"] == "hello" and not told["resumed"]
+    assert desk.house.asked == []
+
+
+def test_while_it_is_looked_for() -> None:
+    """What is said meanwhile waits in its order, and only so much of it; nobody else waits."""
+    desk = Desk(max_queue=2)
+    desk.house.answers = False
+    client = desk.arrive()
+    assert desk.send(client, type="hello", token=OLD) == []
+    assert desk.send(client, text="one") == [] and desk.send(client, text="two") == []
+    assert desk.send(client, text="three")[0]["code"] == "busy"
+    assert desk.send(desk.arrive(), type="hello")[0]["type"] == "hello"
+    desk.house.asked.pop()()
+    conversation = client.conversation
+    assert conversation is not None
+    assert [conversation.take()["text"] for _ in range(2)] == ["one", "two"]  # type: ignore[index]
+    gone = desk.arrive()
+    desk.send(gone, type="hello", token=MADE_UP)
+    desk.gateway.depart(gone)
+    desk.house.asked.pop()()
+    assert len(desk.house.inside) == 2
+
+
+def test_when_it_cannot_be_told() -> None:
+    """The chat begins; the client keeps its token, by which it finds the same chat again."""
+    desk = Desk()
+    desk.house.kept = None
+    client = desk.arrive()
+    told = desk.send(client, type="hello", token=OLD)[0]
+    assert told["type"] == "hello" and "token" not in told and not told["resumed"]
+    desk.gateway.depart(client)
+    assert desk.send(desk.arrive(), type="hello", token=OLD)[0]["resumed"]
+    assert len(desk.house.inside) == 1
+
+
+def test_tokens_change() -> None:
+    """Each time it is resumed; the one before counts until the new one is used, no other does."""
+    desk = Desk()
+    desk.house.kept = []
+    first = desk.send(desk.arrive(), type="hello")[0]["token"]
+    second = desk.send(desk.arrive(), type="hello", token=first)[0]["token"]
+    # its answer was lost on the way
+    third = desk.send(desk.arrive(), type="hello", token=first)[0]["token"]
+    assert not desk.send(desk.arrive(), type="hello", token=second)[0]["resumed"]
+    assert desk.send(desk.arrive(), type="hello", token=third)[0]["resumed"]
+    assert not desk.send(desk.arrive(), type="hello", token=first)[0]["resumed"]
+    (conversation, *_) = desk.house.inside
+    desk.gateway.end(conversation)
+    assert all(one is not conversation for one in desk.gateway.by_token.values())
+
+
+def test_a_new_token_when_it_is_over() -> None:
+    """What resumed it resumes nothing; the client is sent the new one."""
+    desk = Desk()
+    client = desk.arrive()
+    token = desk.send(client, type="hello")[0]["token"]
+    assert client.conversation is not None
+    client.conversation.forget_tokens()
+    desk.gateway.renewed(client.conversation)
+    line: Any = client.connection
+    assert line.heard[-1]["type"] == "hello" and line.heard[-1]["token"] != token
+    assert not desk.send(desk.arrive(), type="hello", token=token)[0]["resumed"]
+
+
+def test_only_we_say_that_somebody_is_back() -> None:
+    """A client's own "resumed" is no message."""
+    desk = Desk()
+    client = desk.arrive()
+    desk.send(client, text="hi")
+    assert client.conversation is not None
+    client.conversation.accepts = ("resumed",)
+    assert desk.send(client, type="resumed", token=OLD)[0]["code"] == "malformed"
 
 
 def test_another_window() -> None:

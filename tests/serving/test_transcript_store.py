@@ -134,7 +134,7 @@ def test_forgetting(store: TranscriptStore) -> None:
 def test_a_finished_conversation_is_not_resumed(store: TranscriptStore) -> None:
     """[DONE] ends what a token is good for."""
     conversation, token = store.start()
-    store.finish(conversation.id)
+    store.delete(conversation.id)
     assert store.resume(token) is None
 
 

@@ -120,6 +120,7 @@
       node.append(tools(reply, node));
       if (reply.correction) corrected(node, reply.correction);
     }
+    if (reply.kept === false) node.append(element("span", "note", "Not kept"));
     if (reply.knowledge && reply.knowledge.length) node.append(sources(reply.knowledge));
     return put(node);
   }
@@ -265,7 +266,8 @@
     judges = true;
     if (act.title) { $("title").textContent = act.title; document.title = act.title; }
     const turns = act.history || [];
-    const fresh = !turns.some((turn) => shown.has(turn.turn));
+    // without a history it cannot be read just now: what is shown stays
+    const fresh = act.history && !turns.some((turn) => shown.has(turn.turn));
     if (fresh) { // begun, begun anew, or opened again: the page shows what the service knows
       shown.clear();
       log.replaceChildren();
@@ -278,7 +280,8 @@
       putReply({ ...turn, text: turn.reply });
     }
     waiting.forEach((sent) => put(sent.node));
-    if (!turns.length) { put(message("reply", "Reply", act.text)); announce("Reply: " + act.text); }
+    if (act.history && !turns.length) { put(message("reply", "Reply", act.text)); announce("Reply: " + act.text); }
+    else if (!act.history) { putNotice(act.text); announce(act.text); }
     else if (fresh) { putNotice(act.text); announce(act.text); toEnd(); }
   }
 

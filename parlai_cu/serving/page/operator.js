@@ -89,6 +89,15 @@
     latency.classList.add("wide");
     made.push(latency);
     made.push(tile("Waiting for the model", number(now.model_queue), element("small", "", number(now.open_turns) + " turns open")));
+    for (const [name, store] of [["Conversations kept", now.store_up], ["Feedback kept", now.feedback_up]])
+      if (store) made.push(keeping(name, store));
+    return made;
+  }
+
+  function keeping(name, store) {
+    const made = tile(name, store.up ? "yes" : "no", element("small", "", store.trouble || ""));
+    if (store.put_off) made.append(element("small", "", number(store.put_off) + " deletions wait"));
+    made.classList.toggle("trouble", !store.up);
     return made;
   }
 
