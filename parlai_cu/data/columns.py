@@ -198,6 +198,8 @@ def is_text(held: Sequence[str]) -> bool:
 
 def _by_content(cells: Cells, found: dict[str, str]) -> None:
     """Fill in question and reply, where what the columns hold leaves no choice."""
+    if "reply" in found and "question" not in found and "text" in found and "speaker" not in found:
+        found["question"] = found.pop("text")
     free = [n for n, held in cells.items() if n not in found.values() and is_text(held)]
     if "question" not in found and free and ("reply" in found or len(free) == 2):
         if "reply" in found and len(free) > 1:

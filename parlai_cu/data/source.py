@@ -136,12 +136,13 @@ def json_records(text: str) -> tuple[list[Record], list[tuple[int, str]]]:
     :return: the objects, each with its line; lines that are none, and why
     """
     begin = text.lstrip()[:1]
-    if begin == "[":
-        return _of_list(text)
-    if begin != "{":
+    if begin not in ("[", "{"):
         return [], []
-    records: list[Record] = []
-    broken: list[tuple[int, str]] = []
+    if begin == "[":
+        records, broken, end = _of_list(text)
+        if not text[end:].strip():
+            return records, broken
+    records, broken = [], []
     for number, line in enumerate(text.split("\n"), 1):
         line = line.strip()
         if line:
@@ -150,10 +151,7 @@ def json_records(text: str) -> tuple[list[Record], list[tuple[int, str]]]:
             except ValueError as error:
                 broken.append((number, f"not JSON ({getattr(error, 'msg', error)})"))
                 continue
-            if isinstance(found, dict):
-                records.append((number, found))
-            else:
-                broken.append((number, "no JSON object"))
+            _take(found, number, records, broken)
     if broken and len(broken) > len(records):  # one object over several lines, or several such
         objects = _objects(text)
         if objects:
@@ -161,7 +159,25 @@ def json_records(text: str) -> tuple[list[Record], list[tuple[int, str]]]:
     return _unpacked(records, text), broken
 
 
-def _of_list(text: str) -> tuple[list[Record], list[tuple[int, str]]]:
+def _take(found: Any, line: int, records: list[Record], broken: list[tuple[int, str]]) -> None:
+    """An object is a record; a list of objects is a conversation, as messages or as rows."""
+    if isinstance(found, dict):
+        records.append((line, found))
+    elif isinstance(found, list) and _are_records(found):
+        if all("role" in one for one in found):
+            records.append((line, {"messages": found}))
+        elif all("from" in one and "value" in one for one in found):
+            records.append((line, {"conversations": found}))
+        elif all("id" in one and "text" in one for one in found):
+            records.append((line, {"dialog": [found]}))
+        else:
+            records += [(line, {"conversation": str(line), **one}) for one in found]
+    else:
+        broken.append((line, "no JSON object"))
+
+
+def _of_list(text: str) -> tuple[list[Record], list[tuple[int, str]], int]:
+    """The records of a list, what is none, and where the list ends."""
     decoder = json.JSONDecoder()
     records: list[Record] = []
     broken: list[tuple[int, str]] = []
@@ -169,18 +185,18 @@ def _of_list(text: str) -> tuple[list[Record], list[tuple[int, str]]]:
     while True:
         while at < len(text) and text[at] in " \t\n,":
             at += 1
-        if at >= len(text) or text[at] == "]":
-            return records, broken
+        if at >= len(text):
+            return records, [*broken, (line, "the list is cut off")], at
+        if text[at] == "]":
+            return records, broken, at + 1
         line, counted = line + text.count("\n", counted, at), at
         try:
             found, at = decoder.raw_decode(text, at)
         except ValueError as error:
             message = getattr(error, "msg", error)
-            return records, [*broken, (line, f"not JSON ({message}), and all that follows")]
-        if isinstance(found, dict):
-            records.append((line, found))
-        else:
-            broken.append((line, "no JSON object"))
+            said = f"not JSON ({message}), and all that follows"
+            return records, [*broken, (line, said)], len(text)
+        _take(found, line, records, broken)
 
 
 def _objects(text: str) -> list[Record]:
@@ -253,7 +269,7 @@ def lines_within(text: str, name: str, count: int, first: int = 1) -> list[int]:
     begin = re.compile(rf'"{name}"\s*:\s*(?:\{{[^\[{{]*)?\[').search(text, start)
     if begin:
         before = text.count("\n", 0, begin.end() - 1)
-        found, broken = _of_list(text[begin.end() - 1 :])
+        found, broken, _ = _of_list(text[begin.end() - 1 :])
         if len(found) == count and not broken:
             return [line + before for line, _ in found]
     return [first] * count

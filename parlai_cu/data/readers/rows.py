@@ -61,10 +61,10 @@ class QuestionRows:
 
 
 def is_flat(source: Source) -> bool:
-    """Whether records hold nothing but values, as rows do."""
+    """Whether records hold texts, as rows do; what is nested beside them is another matter."""
     first = [record for _, record in source.records[:20]]
     return bool(first) and all(
-        not isinstance(value, (dict, list)) for record in first for value in record.values()
+        sum(isinstance(value, str) for value in record.values()) > 1 for record in first
     )
 
 
@@ -78,7 +78,11 @@ def rows_of(source: Source) -> list[Row]:
 
 def cells_of(source: Source) -> dict[str, list[str]]:
     """Column -> what it holds in the first rows."""
-    names = dict.fromkeys(name for _, record in source.records[:200] for name in record)
+    first = source.records[:200]
+    nested = {
+        n for _, record in first for n, held in record.items() if isinstance(held, (dict, list))
+    }
+    names = dict.fromkeys(n for _, record in first for n in record if n not in nested)
     return {name: [_text(record.get(name)) for _, record in source.records[:200]] for name in names}
 
 

@@ -69,6 +69,8 @@ def conflict(one: Example, other: Example) -> bool:
     """
     if contradict(one, other):
         return True
+    if one.label.rstrip().endswith("?") and other.label.rstrip().endswith("?"):
+        return False  # two ways to ask back
     mine, theirs = normal(one.label).split(), normal(other.label).split()
     if not mine or not theirs or Levenshtein.normalized_similarity(mine, theirs) < _SAME_WORDS:
         return False

@@ -10,7 +10,7 @@ from ftfy.badness import is_bad
 from parlai_cu.update.inspection.base import InspectedConversation, InspectedData, of_turns
 
 # what cannot be read any more
-_LOST = re.compile(r"\ufffd|(?<=[^\W\d_])\?(?=[^\W\d_])(?<!http)")
+_LOST = re.compile(r"\ufffd|(?<=[a-z])\?(?=[a-z])")
 _ADDRESS = re.compile(r"\S*(?:://|www\.|\.\w{2,3}/)\S*")
 
 
