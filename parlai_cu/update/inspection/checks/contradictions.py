@@ -6,10 +6,10 @@ from rapidfuzz.distance import Levenshtein
 
 from parlai_cu.knowledge.words import STOP_WORDS
 from parlai_cu.update.inspection.base import InspectedConversation, InspectedData
-from parlai_cu.update.wording import Example, contradict, normal
+from parlai_cu.update.wording import Example, contradict, normal, stated_values
 
-# answers that agree in so many of their words say the same of another thing
-_SAME_WORDS = 0.5
+# answers that agree in so many of their words, but for one thing, say it of another thing
+_SAME_WORDS = 0.75
 Placed = tuple[int, Example, str]
 
 
@@ -71,15 +71,18 @@ def conflict(one: Example, other: Example) -> bool:
         return True
     if one.label.rstrip().endswith("?") and other.label.rstrip().endswith("?"):
         return False  # two ways to ask back
+    if stated_values(one) or stated_values(other):
+        return False  # the same values, in other words
     mine, theirs = normal(one.label).split(), normal(other.label).split()
     if not mine or not theirs or Levenshtein.normalized_similarity(mine, theirs) < _SAME_WORDS:
         return False
-    for edit in Levenshtein.opcodes(mine, theirs):
-        gone = mine[edit.src_start : edit.src_end]
-        come = theirs[edit.dest_start : edit.dest_end]
-        if edit.tag == "replace" and not _is_light(gone) and not _is_light(come):
-            return True
-    return False
+    edits = [
+        (mine[e.src_start : e.src_end], theirs[e.dest_start : e.dest_end])
+        for e in Levenshtein.opcodes(mine, theirs)
+        if e.tag != "equal"
+    ]
+    content = [(gone, come) for gone, come in edits if not _is_light([*gone, *come])]
+    return len(content) == 1 and all(content[0])
 
 
 def _is_light(words: Sequence[str]) -> bool:
