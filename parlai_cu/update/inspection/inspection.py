@@ -25,6 +25,8 @@ _LANGUAGES_OF = 500
 # a language of a smaller share of the conversations is a slip of the detection
 _LEAST_SHARE = 0.02
 _FEWEST_LETTERS = 20
+# of more conversations the short form looks at so many: it is to take seconds
+_MOST = 3000
 # before an update; what is no fault in itself stays unsaid
 _SHORT = (
     "duplicates",
@@ -277,9 +279,12 @@ def short_form(name: str, examples: Sequence[Example]) -> list[str]:
     :param name: of the task
     :param examples: what would be learnt
     """
-    data = InspectedData(of_examples(name, examples))
+    held = of_examples(name, examples)
+    data = InspectedData(held[:_MOST])
     found = inspect_faults(data, _SHORT)
     lines = []
+    if found and len(held) > _MOST:
+        lines.append(f"of the first {_MOST:,d} conversations (all: parlai data):")
     for kind, findings in found.items():
         one = findings[0]
         other = f" {one.other}" if one.other else ""

@@ -21,6 +21,7 @@ from parlai.core.opt import Opt
 from parlai_cu import messages
 from parlai_cu.agents import episodes as task_episodes
 from parlai_cu.agents.episodes import Episode
+from parlai_cu.data.names import path_of
 from parlai_cu.data.splits import splits_of
 from parlai_cu.errors import DataError, ParlaiCuError, UsageError
 from parlai_cu.update.step_cache import content_of
@@ -54,7 +55,8 @@ class Data:
     def short(self) -> str:
         """The name without folders: a task that is a file is called as that."""
         found = re.search(r"datapath=([^:]*)", self.name)
-        return os.path.basename(found.group(1).rstrip("/")) if found else self.name
+        path = found.group(1) if found else path_of(self.name)
+        return os.path.basename(path.rstrip("/")) if path else self.name
 
     @property
     def fingerprint(self) -> str:

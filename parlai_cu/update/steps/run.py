@@ -19,6 +19,7 @@ from parlai_cu.types import NOT_ENOUGH_DATA, Verdict
 from parlai_cu.update import knowledge, report, safety
 from parlai_cu.update.choice import KB, NOTHING, ModeChoice, check_mode, choose
 from parlai_cu.update.diagnosis import Diagnosis, diagnose, leaked
+from parlai_cu.update.inspection.inspection import short_form
 from parlai_cu.update.step_cache import Step, StepCache, content_of, key_of
 from parlai_cu.update.steps import comparison, learning, reporting, training, vocab_extension
 from parlai_cu.update.steps.data import Data, prepare
@@ -145,6 +146,8 @@ class Update:
         update = prepare(self.opt, self.settings.task, folder, seed)
         old = [prepare(self.opt, t, folder, seed, "--retain-task") for t in self.settings.retained]
         self._refuse_leak(update, old)
+        for line in short_form(update.short, update.examples["train"]):
+            say(f"data: {line}")
         return update, old
 
     def _refuse_leak(self, update: Data, old: Sequence[Data]) -> None:

@@ -4,9 +4,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-import ftfy
-from ftfy.badness import is_bad
-
 from parlai_cu.update.inspection.base import InspectedConversation, InspectedData, of_turns
 
 # what cannot be read any more
@@ -41,13 +38,17 @@ class Encodings:
 
 
 def _fixed(text: str) -> str:
+    import ftfy  # late: it is read before every update
+
     return ftfy.fix_encoding(text)
 
 
 def _is_broken(text: str) -> bool:
-    if text.isascii() and "?" not in text:
-        return False
-    return is_bad(text) or ftfy.fix_encoding(text) != text or bool(_lost(text))
+    if text.isascii():
+        return "?" in text and bool(_lost(text))
+    from ftfy.badness import is_bad
+
+    return is_bad(text) or _fixed(text) != text or bool(_lost(text))
 
 
 def _lost(text: str) -> "re.Match[str] | None":
@@ -55,7 +56,7 @@ def _lost(text: str) -> "re.Match[str] | None":
 
 
 def _around(text: str) -> str:
-    fixed = ftfy.fix_encoding(text)
+    fixed = text if text.isascii() else _fixed(text)
     at = next((i for i, (a, b) in enumerate(zip(text, fixed)) if a != b), 0)
     lost = _LOST.search(text)
     at = lost.start() if lost else at
