@@ -150,25 +150,6 @@ EXTENSIONS = {
     "late_imports": ("parlai.utils.fsdp",),
     "model_scripts": ("parlai.scripts.token_stats", "parlai.scripts.torchscript"),
     "command_line": ("parlai.core.script",),
-}
-
-# Repairs of ParlAI and of what it imports, in parlai_cu/compat/: the file's name, and the
-# modules at whose import it looks whether it is needed.
-REPAIRS = {
-    "pkg_resources_gone": ("parlai.core.opt", "rouge"),
-    "plateau_verbose": ("parlai.nn.lr_scheduler",),
-    "numpy_int": ("parlai.core.dict",),
-    "torchvision_mismatch": ("torchvision",),
-    "rouge_without_punkt": ("rouge",),
-    "model_pickles": ("parlai.utils.pickle", "parlai.core.opt", "parlai.core.params"),
-    "seq2seq_load": ("parlai.agents.seq2seq.seq2seq",),
-    "pandas_stack": ("parlai.utils.misc",),
-    "websocket_service": ("parlai.chat_service.services.websocket.websocket_manager",),
-    "chat_logging": ("parlai.chat_service.utils.logging",),
-    "chat_timeouts": ("parlai.chat_service.utils.timeout",),
-    "messenger_models": ("parlai.chat_service.services.messenger.messenger_manager",),
-    "chatbot_prints": ("parlai.chat_service.tasks.chatbot.worlds",),
-    "websocket_callbacks": ("websocket",),
     "misspelt_names": (
         "parlai.core.loader",
         "parlai.core.build_data",
@@ -184,6 +165,28 @@ REPAIRS = {
         "parlai.core.teachers",
         "parlai.scripts.eval_model",
     ),
+    "train_loop": ("parlai.scripts.train_model",),
+    "inherited_options": ("parlai.core.agents",),
+    "eval_retention": ("parlai.scripts.eval_model",),
+    "websocket_service": ("parlai.chat_service.services.websocket.websocket_manager",),
+}
+
+# Repairs of ParlAI and of what it imports, in parlai_cu/compat/: the file's name, and the
+# modules at whose import it looks whether it is needed.
+REPAIRS = {
+    "pkg_resources_gone": ("parlai.core.opt", "rouge"),
+    "plateau_verbose": ("parlai.nn.lr_scheduler",),
+    "numpy_int": ("parlai.core.dict",),
+    "torchvision_mismatch": ("torchvision",),
+    "rouge_without_punkt": ("rouge",),
+    "model_pickles": ("parlai.utils.pickle", "parlai.core.opt", "parlai.core.params"),
+    "seq2seq_load": ("parlai.agents.seq2seq.seq2seq",),
+    "pandas_stack": ("parlai.utils.misc",),
+    "chat_logging": ("parlai.chat_service.utils.logging",),
+    "chat_timeouts": ("parlai.chat_service.utils.timeout",),
+    "messenger_models": ("parlai.chat_service.services.messenger.messenger_manager",),
+    "chatbot_prints": ("parlai.chat_service.tasks.chatbot.worlds",),
+    "websocket_callbacks": ("websocket",),
     "named_files": (
         "parlai.core.script",
         "parlai.core.opt",
@@ -200,9 +203,6 @@ REPAIRS = {
     "gpt2_cache": ("parlai.agents.hugging_face.gpt2",),
     "gpt2_buffers": ("parlai.agents.hugging_face.gpt2",),
     "distributed_cpu": ("parlai.utils.distributed", "parlai.utils.fsdp"),
-    "train_loop": ("parlai.scripts.train_model",),
     "opt_copies": ("parlai.core.opt",),
-    "inherited_options": ("parlai.core.agents",),
     "fp16_padding": ("parlai.core.agents",),
-    "eval_retention": ("parlai.scripts.eval_model",),
 }

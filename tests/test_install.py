@@ -35,7 +35,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # a copy of what is packaged: the build writes into its folder
     source = folder / "source"
     source.mkdir()
-    names = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "parlai_cu.pth", "parlai_cu", "zoo")
+    names = (
+        "setup.py",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "parlai_cu.pth",
+        "parlai_cu",
+        "zoo",
+    )
     copied = run("cp", "-r", *(str(ROOT / name) for name in names), str(source))
     assert copied.returncode == 0, copied.stderr
     options = ("--no-build-isolation", "--no-deps", "-q", "-w", str(folder))

@@ -87,6 +87,7 @@ def test_every_name_in_the_plugin_list_exists() -> None:
     targets = [target.split(":")[0] for target in plugin.AGENTS.values()]
     targets += [*plugin.SCRIPTS, *plugin.TASKS.values(), *plugin.ZOO.values()]
     targets += [f"parlai_cu.compat.{name}" for name in plugin.REPAIRS]
+    targets += [f"parlai_cu.host.{name}" for name in plugin.EXTENSIONS]
     for target in targets:
         assert importlib.util.find_spec(target) is not None, target
 

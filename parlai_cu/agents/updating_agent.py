@@ -59,7 +59,7 @@ class UpdatingAgent(Agent):
         return object.__new__(cls)
 
     def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
-        # kept by the training loop (compat/train_loop.py)
+        # kept by the training loop (host/train_loop.py)
         self.resume_point: Any = None
         self.fast_forward = False
         # of the batch in training

@@ -2,7 +2,7 @@
 ParlAI's chat service without its threads: a user's life is a coroutine of the IOLoop, and their
 worlds run in fibers.
 
-It stands in for ParlAI's ``WebsocketManager`` (parlai_cu/compat/websocket_service.py), so that
+It stands in for ParlAI's ``WebsocketManager`` (parlai_cu/host/websocket_service.py), so that
 configurations, worlds and the other services built on it (terminal, browser) work as they are.
 """
 

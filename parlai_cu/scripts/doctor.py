@@ -135,6 +135,8 @@ def examine(details: bool = False) -> Examination:
     _versions(found)
     _libraries(found)
     _repairs(found, details)
+    if details:
+        _extensions(found)
     _checks(found, details)
     return found
 
@@ -172,6 +174,13 @@ def _repairs(found: Examination, details: bool) -> None:
             found.row("", compat.summary(repair))
         if reason and repair in ADVICE:
             found.problem(f"{reason}: {ADVICE[repair]}")
+
+
+def _extensions(found: Examination) -> None:
+    found.section("Additions to ParlAI (parlai_cu/host)")
+    for extension in plugin.EXTENSIONS:
+        text = importlib.import_module(f"parlai_cu.host.{extension}").__doc__ or ""
+        found.row(extension, " ".join(text.strip().split("\n\n")[0].split()))
 
 
 def _checks(found: Examination, details: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from parlai_cu.compat.eval_retention import _paired, compare, table
+from parlai_cu.host.eval_retention import _paired, compare, table
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
 from parlai_cu.types import Fact
 from tests.conftest import NEW

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from parlai_cu import compat
+from parlai_cu import compat, plugin
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -23,7 +23,10 @@ def python(tmp_path: Path) -> Run:
         env: dict[str, str] | None = None,
         timeout: float = 120,
     ) -> "subprocess.CompletedProcess[str]":
-        lines = "".join(f"plugin.REPAIRS.pop({repair!r})\n" for repair in without)
+        lines = "".join(
+            f"plugin.{'REPAIRS' if name in plugin.REPAIRS else 'EXTENSIONS'}.pop({name!r})\n"
+            for name in without
+        )
         if lines:
             code = f"from parlai_cu import plugin\n{lines}{code}"
         return subprocess.run(

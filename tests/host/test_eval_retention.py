@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from parlai_cu.compat.eval_retention import compare, table
 from parlai_cu.errors import ModelFileError, UsageError
+from parlai_cu.host.eval_retention import compare, table
 
 GENERATOR = "transformer/generator"
 

@@ -7,7 +7,6 @@ A run that is resumed from it draws its examples from the start of the order aga
 dropout, so its loss curve is not that of an uninterrupted run. At its end it reports on the
 checkpoint instead of the best model (``--load-from-checkpoint`` stays set). That ``-mf`` cannot
 be written shows at the first save, after hours.
-Goes when: never; ParlAI is archived.
 
 Only agents of ours are concerned (``base_agent`` in the options); for all others the loop is
 stock.
@@ -29,11 +28,6 @@ import parlai.utils.logging as logging
 import torch
 
 ResumePoint = dict[str, Any]
-
-
-def needed() -> str | None:
-    """Why the repair is active."""
-    return "ParlAI saves nothing on Ctrl-C and resumes with other data"
 
 
 def after(module: Any) -> None:

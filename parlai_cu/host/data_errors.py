@@ -7,7 +7,6 @@ column 26``, whichever line it was and of whichever file; a line without ``dialo
 ``ValueError: empty range for randrange()``, in ``eval_model`` an empty report and success,
 and with ``-dt train:stream`` the loop never ends. Characters that Python takes for line ends
 (U+2028, U+0085) cut a valid line in two.
-Goes when: never; ParlAI is archived.
 
 Each becomes a DataError that names the file, the line, what was found and what was expected.
 An empty fold is refused only where stock ParlAI fails on it as well, or evaluates nothing.
@@ -24,11 +23,6 @@ EXPECTED = (
     'expected one conversation per line: {"dialog": [[{"id": "user", "text": "..."}, '
     '{"id": "bot", "text": "..."}]]}'
 )
-
-
-def needed() -> str | None:
-    """Why the repair is active."""
-    return "ParlAI answers a broken or empty data file with a traceback or an endless loop"
 
 
 def after(module: ModuleType) -> None:

@@ -3,7 +3,6 @@
 
 Seen with ParlAI 1.7.2: two reports, of the deployed model and of the candidate, that differ by
 .01 in f1, and nobody can say whether skill was lost.
-Goes when: never; ParlAI is archived.
 
 With ``--base-model-file deployed/model`` the candidate (``-mf``) and the deployed model are
 evaluated on the same examples, and the report ends with the difference on each task, its paired
@@ -30,11 +29,6 @@ _PREFERRED = ("ppl", "accuracy", "hits@1", "f1", "token_acc")
 Collected = dict[str, tuple[list[float], list[float]]]
 # an example's text and labels -> each metric's total and count, as often as it was met
 Seen = dict[tuple[str, str], list[dict[str, tuple[float, float]]]]
-
-
-def needed() -> str | None:
-    """Why the addition is active."""
-    return "eval_model compares two models on request (--base-model-file)"
 
 
 def after(module: Any) -> None:

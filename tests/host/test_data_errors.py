@@ -1,4 +1,4 @@
-"""parlai_cu/compat/data_errors.py: bad and empty data files end in one clear line."""
+"""parlai_cu/host/data_errors.py: bad and empty data files end in one clear line."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import parlai_cu.compat.data_errors  # noqa: F401  (the repair is there before ParlAI is)
+import parlai_cu.host.data_errors  # noqa: F401  (the repair is there before ParlAI is)
 from parlai_cu.errors import DataError
 
 GOOD = json.dumps({"dialog": [[{"id": "user", "text": "hi"}, {"id": "bot", "text": "ho"}]]})

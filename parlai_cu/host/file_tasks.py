@@ -3,7 +3,6 @@ ParlAI takes names of tasks, and no files.
 
 Seen with ParlAI 1.7.2: ``-t corrections.csv`` is ``ModuleNotFoundError: No module named
 'corrections'``; a path with a comma is taken for two tasks, with a colon for a task and its class.
-Goes when: never; it is how ``-t FILE`` works (parlai_cu/tasks/file).
 
 A file or folder that is there stands for a task. A plain name is ParlAI's first: ``-t corrections``
 is the task, also where a folder is called so; ``-t ./corrections`` is the folder.
@@ -18,11 +17,6 @@ from parlai_cu.errors import UsageError, in_place_of, near_file
 _TEACHER = "parlai_cu.tasks.file.agents"
 # options that name tasks
 _OPTIONS = ("task", "evaltask", "retain_task", "replay_task")
-
-
-def needed() -> str | None:
-    """Why the repair is active."""
-    return "ParlAI takes names of tasks where people have files"
 
 
 def after(module: ModuleType) -> None:

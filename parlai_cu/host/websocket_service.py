@@ -6,7 +6,6 @@ allow, so that 11 to 46 % of turns were answered; a new event loop, three file d
 message; 0.3 s of sleep in each turn; a worker kept for ever by each tab that was closed, until
 nobody is let in; a manager loop that ends for good once somebody waits 30 s
 (``parlai/chat_service/services/websocket/websocket_manager.py`` and what it uses).
-Goes when: never; ParlAI is archived.
 
 Here our manager takes the place of ``WebsocketManager``: for ``python -m
 parlai.chat_service.services.websocket.run``, and for the terminal and browser services, which
@@ -15,11 +14,6 @@ derive from it.
 
 from types import ModuleType
 from typing import Any
-
-
-def needed() -> str | None:
-    """Why the repair is active."""
-    return "ParlAI's websocket service loses turns and wedges; ours runs the same worlds"
 
 
 def after(module: ModuleType) -> None:

@@ -7,7 +7,6 @@ model is ``RuntimeError: WARNING: Model file does not exist``, of a folder ``Nee
 ``zoo:telekom/base`` is three tracebacks; ``--tunes`` prints all 660 lines of ``train_model
 --help``, and at their end that the flag is not known; ``versions list --version DIR`` is
 ``KeyError: 'version'``. Without ``-m``, ``-t`` or ``train_model``'s ``-mf`` it is a RuntimeError.
-Goes when: never; ParlAI is archived.
 
 Each becomes one line, which names what comes nearest. An agent or a task that is there, but whose
 own imports fail, raises what it did.
@@ -33,11 +32,6 @@ from parlai_cu.errors import (
 
 # a list of choices that is longer is not shown beside the nearest ones
 _MOST_CHOICES = 12
-
-
-def needed() -> str | None:
-    """Why the repair is active."""
-    return "ParlAI answers misspelt names with a traceback, misspelt flags with pages of help"
 
 
 def after(module: ModuleType) -> None:

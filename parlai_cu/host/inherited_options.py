@@ -4,7 +4,6 @@ ParlAI warns of options that an agent took over on purpose.
 Seen with ParlAI 1.7.2, with ``--init-model``: two screens of "your model is being loaded with
 opts that differ ... Add the following args to your run command to change this: --model
 transformer/generator ...", which would undo what the user asked for.
-Goes when: never; ParlAI is archived.
 
 The warning is right where architecture must be restated by hand. Agents of ours inherit the
 deployed model's options and check them (``base_agent`` is set in their options).
@@ -12,11 +11,6 @@ deployed model's options and check them (``base_agent`` is set in their options)
 
 import functools
 from typing import Any
-
-
-def needed() -> str | None:
-    """Why the repair is active."""
-    return "ParlAI's warning on --init-model is wrong for agents that inherit its options"
 
 
 def after(module: Any) -> None:

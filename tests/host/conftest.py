@@ -1,0 +1,5 @@
+"""Snippets in an interpreter of their own, as in tests/compat."""
+
+from tests.compat.conftest import python
+
+__all__ = ["python"]
