@@ -1,4 +1,4 @@
-"""Serving is tested in asyncio's debug mode: it says what blocks the loop and what nobody awaits."""
+"""Serving is tested in asyncio's debug mode: it says what blocks the loop, what nobody awaits."""
 
 import os
 
