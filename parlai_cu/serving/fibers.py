@@ -47,8 +47,6 @@ class Fiber:
         self._done: Any = done
         self._greenlet: Any = None
         self._stopping = False
-        # which wait it is in, so that timers of earlier ones are told apart
-        self._wait_number = 0
 
     def wake(self) -> None:
         """End its :meth:`wait`, or the next one if it is not waiting. From any thread."""
@@ -70,10 +68,10 @@ class Fiber:
         """
         if self._stopping:
             raise greenlet.GreenletExit
-        self._wait_number += 1
-        if seconds is not None:
-            self.worker.alarm(self, self._wait_number, seconds)
+        alarm = None if seconds is None else self.worker.alarm(self, seconds)
         self.worker.step_aside()
+        if alarm is not None:
+            alarm.clear()  # one that has not rung yet is not to hold anything
         if self._stopping:
             raise greenlet.GreenletExit
 
@@ -90,7 +88,7 @@ class Fiber:
             self._done(result, error)
         except Exception as failed:
             logs.failure("what follows a world failed", failed)
-        # alarms that have not rung yet still know this fiber: it is not to hold anything
+        # whoever still knows this fiber is not to hold anything by it
         self.local = self._function = self._done = None
 
     def resume(self) -> None:
@@ -105,12 +103,19 @@ class Fiber:
             self._greenlet = None
 
 
+# when a wait ends by itself: who waits; empty once nobody does any more
+Alarm = list[Fiber]
+# alarms that nobody waits for, beside as many others, before they are thrown away
+_SPENT = 1000
+
+
 class Worker:
     """One thread, and the fibers that run on it."""
 
     def __init__(self, name: str) -> None:
         self._posted: queue.SimpleQueue[Fiber | None] = queue.SimpleQueue()
-        self._alarms: list[tuple[float, int, int, Fiber]] = []
+        self._alarms: list[tuple[float, int, Alarm]] = []
+        self._many = _SPENT
         self._order = itertools.count()
         # since when the fiber that runs now has been running; None when none is
         self._running_since: float | None = None
@@ -122,13 +127,15 @@ class Worker:
         """Let a fiber have its turn; None ends the thread. From any thread."""
         self._posted.put(fiber)
 
-    def alarm(self, fiber: Fiber, wait_number: int, seconds: float) -> None:
-        """
-        Let a fiber have its turn in so many seconds, if its wait of that number goes on. Only from
-        inside.
-        """
-        at = time.monotonic() + seconds
-        heapq.heappush(self._alarms, (at, next(self._order), wait_number, fiber))
+    def alarm(self, fiber: Fiber, seconds: float) -> Alarm:
+        """Let a fiber have its turn in so many seconds, if it still waits. Only from inside."""
+        made = [fiber]
+        if len(self._alarms) > self._many:
+            self._alarms = [each for each in self._alarms if each[2]]
+            heapq.heapify(self._alarms)
+            self._many = 2 * len(self._alarms) + _SPENT
+        heapq.heappush(self._alarms, (time.monotonic() + seconds, next(self._order), made))
+        return made
 
     def step_aside(self) -> None:
         """Give the thread to the other fibers. Only from inside."""
@@ -159,8 +166,8 @@ class Worker:
     def _ring(self) -> None:
         now = time.monotonic()
         while self._alarms and self._alarms[0][0] <= now:
-            _, _, wait_number, fiber = heapq.heappop(self._alarms)
-            if fiber._wait_number == wait_number:
+            _, _, alarm = heapq.heappop(self._alarms)
+            for fiber in list(alarm):
                 self._turn(fiber)
 
     def _turn(self, fiber: Fiber) -> None:

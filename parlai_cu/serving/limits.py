@@ -85,11 +85,23 @@ class Buckets:
         self._overflow, self._shared = overflow, (self.burst * overflow, 0.0)
 
     def has(self, address: str, now: float, cost: float = 1.0) -> bool:
-        """Whether an address has so many tokens left."""
+        """
+        Whether an address has so many tokens left.
+
+        :param address: whose they are
+        :param now: seconds of any steady clock
+        :param cost: how many tokens
+        """
         return self._now(address, now)[0] >= cost
 
     def take(self, address: str, now: float, cost: float = 1.0) -> bool:
-        """Take tokens of an address, if it has so many."""
+        """
+        Take tokens of an address, if it has so many.
+
+        :param address: whose they are
+        :param now: seconds of any steady clock
+        :param cost: how many tokens
+        """
         left, shared = self._now(address, now)
         allowed = left >= cost
         left -= cost if allowed else 0.0

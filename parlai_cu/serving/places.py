@@ -62,7 +62,7 @@ def lost_beyond(held: Iterable[ChatSession], most: float) -> list[ChatSession]:
     Lost conversations of addresses that have too many of them, the oldest of each.
 
     :param held: all conversations
-    :param most: of one address
+    :param most: how many conversations of one address are left
     """
     lost: dict[str, list[ChatSession]] = {}
     for one in held:

@@ -97,7 +97,7 @@ class Purge:
         Delete conversations nobody spoke in since a time, and old turns that belong to none.
 
         :param older_than: seconds of the epoch
-        :param most: of them, the oldest first; None for all
+        :param most: how many conversations, the oldest first; None for all
         :return: how many conversations were deleted
         """
         values: dict[str, float] = {"limit": older_than}

@@ -138,8 +138,7 @@ class BoundedServer(HTTPServer):
         """A connection was accepted: serve it, unless there are too many."""
         peer = address[0] if isinstance(address, tuple) else ""
         name = counted(peer) or peer
-        if self._crowded(name):
-            self._forget_closed()
+        self._forget_closed()
         if self._crowded(name):
             self._on_refusal("connections")
             stream.close()
@@ -154,7 +153,7 @@ class BoundedServer(HTTPServer):
         return full or len(self._streams) >= self._most
 
     def _forget_closed(self) -> None:
-        """Those that have closed make room; looked for when there is none, but not all the time."""
+        """Those that have closed make room; looked for as others come, but not all the time."""
         now = IOLoop.current().time()
         if now - self._looked < _SELDOM:
             return

@@ -299,9 +299,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
     async def main() -> None:
         async with listening(service(tmp_path, config(), ECHO)) as address:
             port = int(address.rpartition(":")[2].partition("/")[0])
-            second = service(tmp_path, config(), ECHO, port=port)
             with pytest.raises(UsageError, match=f"--port {port}"):
-                await second.start()
-            second.shutdown()
+                await service(tmp_path, config(), ECHO, port=port).start()
 
     asyncio.run(main())
