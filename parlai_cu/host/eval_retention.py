@@ -5,16 +5,15 @@ Seen with ParlAI 1.7.2: two reports, of the deployed model and of the candidate,
 .01 in f1, and nobody can say whether skill was lost.
 
 With ``--base-model-file deployed/model`` the candidate (``-mf``) and the deployed model are
-evaluated on the same examples, and the report ends with the difference on each task, its paired
-bootstrap interval, and what the pair says of forgetting and transfer. Without the flag the
-command is stock.
+evaluated on the same examples, and the report ends with the difference on each task, its interval
+by a bootstrap over conversations, and what the pair says of forgetting and transfer. Without the
+flag the command is stock.
 """
 
 import contextlib
 import functools
 import itertools
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -22,13 +21,10 @@ import numpy as np
 
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.retention import metrics
+from parlai_cu.retention.paired import both_measured, paired_difference
 
 # the metrics of which at most one is compared by default, best known first
 _PREFERRED = ("ppl", "accuracy", "hits@1", "f1", "token_acc")
-# metric -> totals and counts, example by example; NaN where an example has none of it
-Collected = dict[str, tuple[list[float], list[float]]]
-# an example's text and labels -> each metric's total and count, as often as it was met
-Seen = dict[tuple[str, str], list[dict[str, tuple[float, float]]]]
 
 
 def after(module: Any) -> None:
@@ -98,62 +94,42 @@ def _base_opt(module: Any, opt: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _collecting() -> Iterator[list[Seen]]:
-    """What every example adds to every averaged metric, one dictionary a task."""
-    from parlai.core.metrics import AverageMetric
-    from parlai.core.teachers import FixedDialogTeacher
+def _collecting() -> Iterator[list[list[Any]]]:
+    """What every answer adds to every averaged metric, a list a task."""
     from parlai.scripts import eval_model as module
 
-    tasks: list[Seen] = []
-    stock_world, stock_observe = module._eval_single_world, FixedDialogTeacher.observe
+    from parlai_cu.update.steps.evaluation import watching
+
+    tasks: list[list[Any]] = []
+    stock_world = module._eval_single_world
 
     def eval_single_world(opt: Any, agent: Any, task: str) -> Any:
-        tasks.append({})
-        return stock_world(opt, agent, task)
-
-    def keep(teacher: Any, observation: Any) -> Any:
-        said, labels = getattr(teacher, "last_act", None), getattr(teacher, "lastY", None)
-        seen = stock_observe(teacher, observation)
-        if labels is not None and tasks:
-            key = str((said or {}).get("text")), str(labels)
-            found = {
-                name: (float(value._numer), float(value._denom))
-                for name, value in teacher.metrics.report_recent().items()
-                if isinstance(value, AverageMetric)
-            }
-            tasks[-1].setdefault(key, []).append(found)
-        return seen
+        with watching() as found:
+            tasks.append(found)
+            return stock_world(opt, agent, task)
 
     with mock.patch.object(module, "_eval_single_world", eval_single_world):
-        with mock.patch.object(FixedDialogTeacher, "observe", keep):
-            yield tasks
+        yield tasks
 
 
-def _paired(base: Seen, candidate: Seen) -> tuple[Collected, Collected]:
+def _paired(base: Sequence[Any], candidate: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """The same examples in the same order; of equal ones the first beside the first."""
-    rows = []
-    for key in {**base, **candidate}:
-        one, other = base.get(key, []), candidate.get(key, [])
-        rows += list(itertools.zip_longest(one, other, fillvalue={}))
-    return _columns([row[0] for row in rows]), _columns([row[1] for row in rows])
-
-
-def _columns(examples: list[dict[str, tuple[float, float]]]) -> Collected:
-    names = {name: None for example in examples for name in example}
-    none = (math.nan, math.nan)
-    return {
-        name: (
-            [example.get(name, none)[0] for example in examples],
-            [example.get(name, none)[1] for example in examples],
-        )
-        for name in names
-    }
+    groups: dict[Any, tuple[list[Any], list[Any]]] = {}
+    for which, answers in enumerate((base, candidate)):
+        for one in answers:
+            groups.setdefault((one.example.context, one.example.label), ([], []))[which].append(one)
+    rows: list[tuple[Any, Any]] = []
+    for group in groups.values():
+        for one, other in itertools.zip_longest(*group):
+            # whom one model has no answer to is left out, by having none of any metric
+            rows.append((one or other.without(), other or one.without()))
+    return [row[0] for row in rows], [row[1] for row in rows]
 
 
 def compare(
     tasks: list[str],
-    base: list[Collected],
-    candidate: list[Collected],
+    base: Sequence[Sequence[Any]],
+    candidate: Sequence[Sequence[Any]],
     metric: str | None,
     update: str | None,
 ) -> dict[str, Any]:
@@ -164,13 +140,17 @@ def compare(
     update. Scores are such that higher is better: of perplexity, minus its logarithm.
 
     :param tasks: their names
-    :param base: what was collected of the base, for each task
+    :param base: of each task what the base answered, as ``update.steps.evaluation.Measured``
     :param candidate: of the candidate, likewise
     :param metric: by default the first of the preferred ones that every task has
     :param update: which task is the update; by default the last of several
     :raises UsageError: when the metric or the task is unknown
     """
-    shared = set.intersection(*(set(found) for found in [*base, *candidate]))
+    from parlai_cu.update.steps.evaluation import sums
+
+    shared = set.intersection(
+        *({name for one in answers for name in one.sums} for answers in [*base, *candidate])
+    )
     names = [name for name in _PREFERRED if name in shared] + sorted(shared - set(_PREFERRED))
     if not names or (metric is not None and metric not in names):
         close = nearest(metric or "", names) or names or ["none: evaluate with labels"]
@@ -184,20 +164,20 @@ def compare(
         close = nearest(unknown[0], tasks) or tasks
         raise UsageError(f"--update-task {unknown[0]}: nearest of -t: {', '.join(close)}")
     for task, of_base, of_candidate in zip(tasks, base, candidate):
-        both = [np.array(found[metric]) for found in (of_base, of_candidate)]
-        has = [~np.isnan(part[0]) for part in both]
-        shared_rows = has[0] & has[1]
-        if not shared_rows.any():
+        one, other = sums(of_base, metric), sums(of_candidate, metric)
+        has = one.count > 0, other.count > 0
+        if not (has[0] & has[1]).any():
             raise UsageError(
                 f"--retention-metric {metric}: no example of {task} has it of both models"
             )
-        one, other = (metrics.Sums(*part[:, shared_rows]) for part in both)
-        found = metrics.paired_difference(one, other, exponential=exponential)
+        one, other = both_measured(one, other)
+        found = paired_difference(one, other, exponential=exponential)
         rows.append(
             {
                 "task": task,
                 "role": "update" if task in updates else "old",
                 "examples": len(one.total),
+                "conversations": found.conversations,
                 "left_out": {
                     "base": int((~has[0] & has[1]).sum()),
                     "candidate": int((has[0] & ~has[1]).sum()),
@@ -238,7 +218,7 @@ def table(comparison: dict[str, Any]) -> str:
     metric = comparison["metric"]
     lines = [
         "",
-        f"{metric} of the candidate beside the base, with 95% intervals of the difference",
+        f"{metric} of the candidate beside the base, with 95% intervals by conversation",
         f"{'task':<42} {'role':<7} {'base':>9} {'candidate':>9} {'difference':>27}",
     ]
     for row in comparison["tasks"]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from parlai_cu.errors import UsageError, nearest
-from parlai_cu.retention.metrics import PairedDifference, Sums, paired_difference
+from parlai_cu.retention.paired import PairedDifference, Sums, paired_difference
 from parlai_cu.types import ACCEPT, NOT_ENOUGH_DATA, REFUSE, Verdict
 
 PASS, FAIL, UNDECIDED = "pass", "fail", "not enough data"
@@ -26,8 +26,8 @@ PREFERRED = ("ppl", "accuracy", "hits@1", "f1", "token_acc")
 DEFAULT_MAX_LOSS = {"ppl": 0.05}
 DEFAULT_MIN_GAIN = {"ppl": 0.02}
 OTHERS_MAX_LOSS, OTHERS_MIN_GAIN = 0.03, 0.01
-# with fewer pairs an interval by bootstrap is not to be trusted
-MIN_EXAMPLES = 20
+# with fewer conversations an interval is not to be trusted (benchmarks/gate.py)
+MIN_CONVERSATIONS = 20
 # nats a token by which an answer is to be likelier after its own question than after another
 _LIKELIER = 0.1
 # of an update's questions so many may have two answers: a slip in fifty examples, or two
@@ -43,7 +43,8 @@ class Check:
     :param kind: retained, update, safety or user
     :param result: pass, fail or not enough data
     :param reason: in words and numbers
-    :param figures: base, candidate, change, low, high, limit, examples
+    :param figures: base, candidate, change, low, high, error (standard), limit, examples,
+        conversations
     """
 
     name: str
@@ -61,13 +62,13 @@ class GateLimits:
     :param losses: metric, or "task/metric" -> at most; of perplexity the share by which it rises
     :param gains: metric -> at least, in the same units
     :param confidence: of each one-sided test
-    :param min_examples: fewer are not enough data
+    :param min_conversations: fewer are not enough data
     """
 
     losses: Mapping[str, float] = field(default_factory=dict)
     gains: Mapping[str, float] = field(default_factory=dict)
     confidence: float = 0.95
-    min_examples: int = MIN_EXAMPLES
+    min_conversations: int = MIN_CONVERSATIONS
 
     def of_retained(self, task: str, short: str, there: Sequence[str]) -> dict[str, float]:
         """
@@ -149,7 +150,9 @@ def improvement(metric: str, base: Sums, candidate: Sums, level: float) -> Paire
     :param level: of each one-sided bound, e.g. .95
     """
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-    one, other = (Sums(sign * sums.total, sums.count) for sums in (base, candidate))
+    one, other = (
+        Sums(sign * sums.total, sums.count, sums.conversation) for sums in (base, candidate)
+    )
     return paired_difference(one, other, level=2 * level - 1)
 
 
@@ -166,7 +169,9 @@ def _figures(metric: str, found: PairedDifference, limit: float, count: int) -> 
         "low": found.low,
         "high": found.high,
         "limit": limit,
+        "error": found.error,
         "examples": count,
+        "conversations": found.conversations,
         "unit": "log" if metric == "ppl" else "",
     }
 
@@ -187,14 +192,14 @@ def check_retained(
     :param candidate: the candidate's, on the same examples
     :param limits: of the gate
     """
-    count = len(base.total)
+    count = base.conversations
     name = f"{task} {metric}"
     allowed = float(np.log1p(most)) if metric == "ppl" else most
-    if count < limits.min_examples:
-        return _too_few(name, "retained", count, limits.min_examples)
+    if count < limits.min_conversations:
+        return _too_few(name, "retained", count, limits.min_conversations)
     found = improvement(metric, base, candidate, limits.confidence)
     loss, least, largest = -found.difference, -found.high, -found.low
-    figures = _figures(metric, found, allowed, count)
+    figures = _figures(metric, found, allowed, len(base.total))
     words = (
         f"{_change(metric, figures)}; loss {loss:+.3f}, with {limits.confidence:.0%} confidence "
         f"at most {largest:+.3f}; allowed {allowed:.3f}"
@@ -203,7 +208,9 @@ def check_retained(
         return Check(name, "retained", PASS, words, figures)
     if least > allowed:
         return Check(name, "retained", FAIL, f"{words}: too much is lost", figures)
-    return Check(name, "retained", UNDECIDED, f"{words}: {count} examples do not tell", figures)
+    return Check(
+        name, "retained", UNDECIDED, f"{words}: {count} conversations do not tell", figures
+    )
 
 
 def check_update(
@@ -219,14 +226,14 @@ def check_update(
     :param candidate: the candidate's, on the same examples
     :param limits: of the gate
     """
-    count = len(base.total)
+    count = base.conversations
     name = f"{task} {metric}"
     # the share by which perplexity falls, in logarithms
     wanted = float(-np.log1p(-least)) if metric == "ppl" else least
-    if count < limits.min_examples:
-        return _too_few(name, "update", count, limits.min_examples)
+    if count < limits.min_conversations:
+        return _too_few(name, "update", count, limits.min_conversations)
     found = improvement(metric, base, candidate, limits.confidence)
-    figures = _figures(metric, found, wanted, count)
+    figures = _figures(metric, found, wanted, len(base.total))
     words = (
         f"{_change(metric, figures)}; gain {found.difference:+.3f}, with "
         f"{limits.confidence:.0%} confidence at least {found.low:+.3f}; wanted above {wanted:.3f}"
@@ -246,11 +253,11 @@ def check_dependence(own: Sums, other: Sums, limits: GateLimits) -> Check:
     :param limits: of the gate
     """
     name = "answers follow from questions"
-    count = len(own.total)
-    if count < limits.min_examples:
-        return Check(name, "update", PASS, f"not tested: only {count} answers can be swapped")
+    count = own.conversations
+    if count < limits.min_conversations:
+        return Check(name, "update", PASS, f"not tested: only {count} conversations")
     found = improvement("loss", other, own, limits.confidence)
-    figures = _figures("loss", found, _LIKELIER, count)
+    figures = _figures("loss", found, _LIKELIER, len(own.total))
     words = (
         f"their loss is {found.difference:.3f} less after their own questions than after others, "
         f"with {limits.confidence:.0%} confidence at least {found.low:+.3f} and at most "
@@ -265,7 +272,7 @@ def _above(name: str, figures: Mapping[str, Any], words: str, otherwise: str) ->
         return Check(name, "update", PASS, words, figures)
     if figures["high"] <= figures["limit"]:
         return Check(name, "update", FAIL, f"{words}: {otherwise}", figures)
-    why = f"{words}: {figures['examples']} examples do not tell"
+    why = f"{words}: {figures['conversations']} conversations do not tell"
     return Check(name, "update", UNDECIDED, why, figures)
 
 
@@ -297,8 +304,8 @@ def _too_few(name: str, kind: str, count: int, wanted: int) -> Check:
         name,
         kind,
         UNDECIDED,
-        f"{count} held-out examples, expected {wanted} or more",
-        {"examples": count},
+        f"{count} held-out conversations, expected {wanted} or more",
+        {"conversations": count},
     )
 
 
@@ -325,13 +332,3 @@ def verdict(checks: Sequence[Check]) -> Verdict:
         for check in checks
     )
     return Verdict(decision=decision, reasons=tuple(reasons), checks=rows)
-
-
-def paired(base: Sums, candidate: Sums) -> tuple[Sums, Sums]:
-    """The examples that both were measured on: some metrics are of some examples only."""
-    size = min(len(base.count), len(candidate.count))
-    both = (base.count[:size] > 0) & (candidate.count[:size] > 0)
-    return (
-        Sums(base.total[:size][both], base.count[:size][both]),
-        Sums(candidate.total[:size][both], candidate.count[:size][both]),
-    )

@@ -9,6 +9,8 @@ import pytest
 from parlai_cu.host.eval_retention import _paired, compare, table
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
 from parlai_cu.types import Fact
+from parlai_cu.update.steps.evaluation import Measured
+from parlai_cu.update.wording import Example
 from tests.conftest import NEW
 
 GENERATOR = "transformer/generator"
@@ -57,10 +59,11 @@ def test_examples_are_paired_by_what_they_are() -> None:
     """In whatever order they come; what only one of both has is left out, and said."""
 
     def seen(**losses: list[float | None]) -> Any:
-        return {
-            (text, "label"): [{} if loss is None else {"loss": (loss, 1.0)} for loss in row]
+        return [
+            Measured(Example(text, "label"), "", {} if loss is None else {"loss": [loss, 1.0]})
             for text, row in losses.items()
-        }
+            for loss in row
+        ]
 
     base = seen(a=[1.0, 2.0], b=[3.0], c=[4.0])
     candidate = seen(c=[4.5], b=[None], a=[1.5, 2.5, 9.0])

@@ -9,6 +9,8 @@ import pytest
 
 from parlai_cu.errors import ModelFileError, UsageError
 from parlai_cu.host.eval_retention import compare, table
+from parlai_cu.update.steps.evaluation import Measured
+from parlai_cu.update.wording import Example
 
 GENERATOR = "transformer/generator"
 
@@ -69,6 +71,7 @@ def test_the_pair_on_the_same_examples(
         assert low <= row["difference"] <= high
     update = found["tasks"][1]
     assert update["significant"] and update["difference"] < 0 and update["examples"] == 40
+    assert update["conversations"] <= 40
     assert found["bwt"] == pytest.approx(-found["forgetting"])
     out = capsys.readouterr().out
     assert "95% intervals" in out and "BWT" in out
@@ -97,7 +100,8 @@ def test_refusals(evaluate: Callable[..., dict[str, Any]], deployed: Callable[[s
     """The nearest right spelling is named."""
     with pytest.raises(ModelFileError, match="--base-model-file .*: no model file"):
         evaluate(model_file=deployed(GENERATOR), base_model_file="nowhere/model")
-    found = [{"ppl": ([1.0], [1.0]), "token_acc": ([1.0], [1.0])}]
+    sums = {"ppl": [1.0, 1.0], "token_acc": [1.0, 1.0]}
+    found = [[Measured(Example("hi", "hello"), "", sums, "one")]]
     with pytest.raises(UsageError, match="--retention-metric token-acc: .*: token_acc"):
         compare(["old"], found, found, "token-acc", None)
     with pytest.raises(UsageError, match="--update-task odl: nearest of -t: old"):
@@ -108,7 +112,11 @@ def test_the_matrix_by_hand() -> None:
     """Accuracy .8 and .1 before, .7 and .6 after: ACC .65, BWT -.1, FWT .1, forgetting .1."""
 
     def scores(*values: float) -> Any:
-        return [{"accuracy": ([v] * 10, [1.0] * 10)} for v in values]
+        example = Example("hi", "hello")
+        return [
+            [Measured(example, "", {"accuracy": [v, 1.0]}, str(i)) for i in range(10)]
+            for v in values
+        ]
 
     found = compare(["a", "b"], scores(0.8, 0.1), scores(0.7, 0.6), None, None)
     assert found["R"] == [

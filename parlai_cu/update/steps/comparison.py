@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from parlai_cu.errors import DataError
+from parlai_cu.retention.paired import both_measured
 from parlai_cu.types import Verdict
 from parlai_cu.update import gate, safety
 from parlai_cu.update.choice import KB, ModeChoice
@@ -49,16 +50,12 @@ def held_out(work: UpdateContext, model: EvaluatedModel, name: str) -> Answers:
 def _held_out(work: UpdateContext, model: EvaluatedModel, name: str, data: Data) -> list[Measured]:
     say(f"{name} model on held-out {data.short}")
     found = model.measure(data, "test", work.settings.examples)
-    wanted = {example.key for example in data.examples["test"]}
-    new = [m for m in found if m.example.key in wanted]
-    if found and not new:
+    if not found:
         raise DataError(
-            f"{data.name}: training holds the first {len(found)} of its held-out examples too, "
-            f"such as {found[0].example.text[:60]!r} (do all conversations open alike?), so that "
-            "nothing is left to judge by. Raise --gate-examples, or hold out conversations that "
-            "differ"
+            f"{data.name}: training holds all of its held-out examples too (do all conversations "
+            "open alike?), so that nothing is left to judge by. Hold out conversations that differ"
         )
-    return new
+    return found
 
 
 def limits_of(work: UpdateContext, live: Answers, choice: ModeChoice) -> Limits:
@@ -112,7 +109,7 @@ def judge(
     ]
     checks = [check for data in work.tasks for check in _of_limits(work, data, live, after, limits)]
     if work.model.generates and choice.mode != KB:
-        checks.append(_dependence(work, candidate))
+        checks.append(_dependence(work, candidate, live[work.update.name]))
     checks.append(gate.check_agreement(len(diagnosis.contradictions), diagnosis.examples))
     if not work.old:
         checks.append(
@@ -136,7 +133,7 @@ def _of_limits(
             data.short,
             metric,
             limit,
-            *gate.paired(sums(before, metric), sums(now, metric)),
+            *both_measured(sums(before, metric), sums(now, metric)),
             work.settings.limits,
         )
         for metric, limit in limits[data.name].items()
@@ -161,13 +158,15 @@ def _of_safety(
     return checks
 
 
-def _dependence(work: UpdateContext, candidate: EvaluatedModel) -> gate.Check:
-    found = work.update.examples["test"][: work.settings.examples]
+def _dependence(
+    work: UpdateContext, candidate: EvaluatedModel, answers: Sequence[Measured]
+) -> gate.Check:
+    found = [one.example for one in answers]
     losses = [
         sums(candidate.measure(data, "test", len(found), replies=False), "loss")
         for data in swapped(found, work.cache.data_folder)
     ]
-    return gate.check_dependence(*gate.paired(*losses), work.settings.limits)
+    return gate.check_dependence(*both_measured(*losses), work.settings.limits)
 
 
 def on_validation(
@@ -196,7 +195,7 @@ def on_validation(
             data.short,
             metric,
             min(most, _OF_THE_LIMIT * most),
-            *gate.paired(sums(before, metric), sums(after, metric)),
+            *both_measured(sums(before, metric), sums(after, metric)),
             work.settings.limits,
         )
         for metric, most in limits.items()

@@ -58,6 +58,10 @@ class Data:
         path = found.group(1) if found else path_of(self.name)
         return os.path.basename(path.rstrip("/")) if path else self.name
 
+    def conversations(self, split: str) -> int:
+        """How many conversations a ``split`` has."""
+        return sum(not example.history for example in self.examples[split])
+
     @property
     def fingerprint(self) -> str:
         """Of all its splits."""

@@ -2,8 +2,10 @@
 
 import contextlib
 import functools
+import itertools
+import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -13,7 +15,7 @@ import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
-from parlai.core.teachers import FixedDialogTeacher
+from parlai.core.teachers import ChunkTeacher, FixedDialogTeacher
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from parlai.core.worlds import create_task
 from tqdm import tqdm
@@ -21,12 +23,16 @@ from tqdm import tqdm
 from parlai_cu.agents import scoring
 from parlai_cu.agents.episodes import with_defaults
 from parlai_cu.errors import DataError, UsageError
-from parlai_cu.retention.metrics import Sums
+from parlai_cu.retention.paired import Sums
 from parlai_cu.selection.scores import SCORES
+from parlai_cu.update.conversations import conversation_ids, part_of
 from parlai_cu.update.diagnosis import Replied
 from parlai_cu.update.step_cache import Step, StepCache
-from parlai_cu.update.steps.data import Data
+from parlai_cu.update.steps.data import Data, examples
 from parlai_cu.update.wording import Example
+
+# of examples
+Keys = Collection[tuple[str, str]]
 
 _BATCH = 32
 _LATENCIES = 20
@@ -42,11 +48,19 @@ class Measured:
     :param example: what was said, and the right answer
     :param reply: the model's; empty where none was written
     :param sums: metric -> [total, count]
+    :param conversation: id of the one that it is of
+    :param part: of its task that it belongs to, as the task says: its intent, service or domain
     """
 
     example: Example
     reply: str
     sums: dict[str, list[float]] = field(default_factory=dict)
+    conversation: str = ""
+    part: str = ""
+
+    def without(self) -> "Measured":
+        """The example without an answer."""
+        return Measured(self.example, "", {}, self.conversation, self.part)
 
     @property
     def replied(self) -> Replied:
@@ -72,7 +86,7 @@ class ModelTraits:
     size: int
 
 
-ANSWERS: Step[list[Measured]] = Step("answers", list[Measured])
+ANSWERS: Step[list[Measured]] = Step("answers", list[Measured], format=2)
 TRAITS: Step[ModelTraits] = Step("traits", ModelTraits)
 
 
@@ -119,39 +133,43 @@ class EvaluatedModel:
 
     def measure(self, data: Data, split: str, limit: int, replies: bool = True) -> list[Measured]:
         """
-        Answer the examples of a task, from the first on.
+        Answer a task's examples, whole conversations drawn at random.
 
         :param data: the task
-        :param split: of it
-        :param limit: how many examples at most
+        :param split: of it; of the test those examples count that training does not hold
+        :param limit: about how many examples; all of fewer
         :param replies: generators: also write replies, which takes most of the time
         """
         inputs = {
             "model": self.content,
-            "data": data.content[split],
+            "data": data.fingerprint if split == "test" else data.content[split],
             "task": data.task,
             "examples": limit,
             "replies": replies or not self.generates,
         }
         datatype = "train:evalmode" if split == "train" else split
+        among = {example.key for example in data.examples["test"]} if split == "test" else None
         return self.cache.get(
-            ANSWERS, inputs, lambda _: self._answer(data.task, datatype, limit, replies)
+            ANSWERS, inputs, lambda _: self._answer(data.task, datatype, limit, replies, among)
         )
 
-    def _answer(self, task: str, datatype: str, limit: int, replies: bool) -> list[Measured]:
+    def _answer(
+        self, task: str, datatype: str, limit: int, replies: bool, among: Keys | None
+    ) -> list[Measured]:
         _want_replies(self.agent, replies)
         options = with_defaults(Opt({**self.opt, **self.agent.opt}), task)
         options.update(task=task, datatype=datatype, batchsize=_BATCH, dynamic_batching=None)
         options["datapath"] = self.opt["datapath"]
         world = create_task(options, self.agent)
+        most = draw_conversations(world, limit, among)
         size = min(limit, world.num_examples() or limit)
-        with _watching() as found, tqdm(total=size, unit=" examples", delay=2.0) as bar:
-            while not world.epoch_done() and len(found) < limit:
+        with watching() as found, tqdm(total=size, unit=" examples", delay=2.0) as bar:
+            while not world.epoch_done() and len(found) < most:
                 world.parley()
                 bar.update(min(len(found), size) - bar.n)
         world.reset()
         self.agent.reset()
-        return found[:limit]
+        return [m for m in found if among is None or m.example.key in among]
 
     def latencies(self, contexts: Sequence[str], candidates: Sequence[str]) -> Iterator[float]:
         """
@@ -279,10 +297,14 @@ def _states(agent: Any, encoder: torch.nn.Module, texts: Sequence[str]) -> np.nd
 
 
 @contextlib.contextmanager
-def _watching() -> Iterator[list[Measured]]:
+def watching() -> Iterator[list[Measured]]:
     """Every example that a teacher gets an answer to, with its conversation."""
     found: list[Measured] = []
     said: dict[int, list[str]] = {}
+    numbers = itertools.count()
+    episode: dict[int, int] = {}
+    episodes: list[int] = []
+    messages: list[dict[str, Any]] = []
     stock = FixedDialogTeacher.observe
 
     def observe(teacher: Any, observation: Any) -> Any:
@@ -294,8 +316,11 @@ def _watching() -> Iterator[list[Measured]]:
         history = said.setdefault(id(teacher), [])
         example = Example(str(act.get("text") or ""), str(judged[0]), tuple(history))
         history += [example.text, example.label]
+        episodes.append(episode.setdefault(id(teacher), next(numbers)))
+        messages.append(dict(act))
         if act.get("episode_done"):
             said[id(teacher)] = []
+            del episode[id(teacher)]
         found.append(
             Measured(
                 example,
@@ -305,9 +330,91 @@ def _watching() -> Iterator[list[Measured]]:
                     for name, value in teacher.metrics.report_recent().items()
                     if isinstance(value, AverageMetric)
                 },
+                part=part_of(act),
             )
         )
         return seen
 
     with mock.patch.object(FixedDialogTeacher, "observe", observe):
         yield found
+    ids = conversation_ids([one.example for one in found], episodes, messages)
+    for one, conversation in zip(found, ids):
+        one.conversation = conversation
+
+
+def draw_conversations(world: Any, limit: int, among: Keys | None = None) -> float:
+    """
+    Let a world have a random sample of its task's conversations, each of them whole.
+
+    What a task serves as a stream is taken from its beginning.
+
+    :param world: with a task, or several
+    :param limit: about how many examples, of all tasks
+    :param among: keys of the examples that count
+    :return: how many examples to stop at
+    """
+    if among is None and (world.num_examples() or 0) <= limit:
+        return float("inf")
+    teachers = list(_teachers(world))
+    if not all(_has_places(teacher) for teacher in teachers):
+        return limit
+    # those of a batch serve the same
+    tasks = {_served(teacher): teacher for teacher in teachers}
+    drawn = {name: _drawn(t, limit // len(tasks), among) for name, t in tasks.items()}
+    for teacher in teachers:
+        places = drawn[_served(teacher)]
+        stock = teacher.get
+        teacher.get = lambda i, entry=0, stock=stock, places=places: stock(places[i], entry)
+        teacher.num_episodes = lambda places=places: len(places)
+    return float("inf")
+
+
+def _served(teacher: Any) -> tuple[Any, ...]:
+    """What a teacher has: the same for all of a batch."""
+    return teacher.opt.get("task"), teacher.id, teacher.num_episodes()
+
+
+def _drawn(teacher: Any, limit: int, among: Keys | None) -> list[int]:
+    """Numbers of episodes, in random order, until there are as many examples; one at least."""
+    numbers = list(range(teacher.num_episodes()))
+    random.Random(0).shuffle(numbers)
+    found: list[int] = []
+    size = 0
+    for number in numbers:
+        turns = examples([_episode(teacher, number)])
+        counted = len(turns) if among is None else sum(e.key in among for e in turns)
+        if counted:
+            found.append(number)
+            size += counted
+        if size >= limit:
+            break
+    return found or numbers[:1]
+
+
+def _episode(teacher: Any, number: int) -> list[dict[str, Any]]:
+    """What is said in an episode and answered, from beginning to end."""
+    turns = []
+    for entry in itertools.count():
+        act = teacher.get(number, entry)
+        labels = act.get("labels") or act.get("eval_labels")
+        if labels and act.get("text") is not None:
+            turns.append({**act, "labels": list(labels)})
+        if act.get("episode_done"):
+            return turns
+    return turns
+
+
+def _teachers(world: Any) -> Iterator[Any]:
+    """Every teacher of a world: each of a batch has one of its own."""
+    inner = getattr(world, "worlds", None)
+    if inner:
+        for one in inner:
+            yield from _teachers(one)
+    else:
+        yield world.get_agents()[0]
+
+
+def _has_places(teacher: Any) -> bool:
+    """Whether its conversations can be had in any order."""
+    stream = getattr(teacher, "stream", False) or isinstance(teacher, ChunkTeacher)
+    return isinstance(teacher, FixedDialogTeacher) and not stream

@@ -140,7 +140,8 @@ def _part(
     limits: comparison.Limits,
 ) -> float:
     """How much of what was learnt is kept: as much as the old skill bears, on validation."""
-    judged = [data for data in work.old if len(data.examples["valid"]) >= gate.MIN_EXAMPLES]
+    least = work.settings.limits.min_conversations
+    judged = [data for data in work.old if data.conversations("valid") >= least]
     if not judged:
         return 1.0
 
