@@ -19,8 +19,8 @@ import numpy as np
 _LEAST_ERROR = 0.25
 # with fewer conversations that differ, a share's bound is widened to the exact one
 _FEW_DIFFER = 10
-# of a share, between two turns of one conversation; measured on Schema-Guided Dialogue: .17
-_CORRELATION = 0.2
+# of a share, between two turns of one conversation, where nothing shows another one yet
+_CORRELATION = 0.05
 
 
 @dataclass
@@ -226,10 +226,11 @@ def _t(level: float, conversations: int) -> float:
 
 
 def _is_share(base: Sums, candidate: Sums) -> bool:
-    """Whether every example's value is between 0 and 1."""
+    """Whether every example's value is between 0 and 1, or between 0 and -1."""
     return all(
-        bool(((sums.total >= 0) & (sums.total <= sums.count + 1e-9)).all())
+        bool((sign * sums.total >= 0).all() and (np.abs(sums.total) <= sums.count + 1e-9).all())
         and bool((sums.count <= 1).all())
+        for sign in [-1 if base.total.sum() + candidate.total.sum() < 0 else 1]
         for sums in (base, candidate)
     )
 
@@ -242,7 +243,8 @@ def _widened(
     doesn't follow that there is none in the next thousand.
 
     Clopper and Pearson's bound for as many examples as the turns are worth (Korn and Graubard 1998,
-    https://www150.statcan.gc.ca/n1/pub/12-001-x/1998002/article/4356-eng.pdf).
+    https://www150.statcan.gc.ca/n1/pub/12-001-x/1998002/article/4356-eng.pdf): those that differ
+    in one conversation count as one.
     """
     from scipy.stats import beta
 
@@ -253,6 +255,7 @@ def _widened(
         return low, high
     turns = len(change)
     effect = 1 + (turns / conversations - 1) * _CORRELATION
+    effect = max(effect, np.count_nonzero(change) / max(differing, 1))
     worth = turns / effect
     down, up = -change[change < 0].sum() / effect, change[change > 0].sum() / effect
     most = [float(beta.ppf(level, n + 1, max(worth - n, 1e-9))) for n in (down, up)]

@@ -15,6 +15,7 @@ import numpy as np
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.retention.paired import PairedDifference, Sums, paired_difference
 from parlai_cu.types import ACCEPT, NOT_ENOUGH_DATA, REFUSE, Verdict
+from parlai_cu.update.planning import conversations_do_not_tell, needed
 
 PASS, FAIL, UNDECIDED = "pass", "fail", "not enough data"
 
@@ -238,7 +239,7 @@ def check_update(
         f"{_change(metric, figures)}; gain {found.difference:+.3f}, with "
         f"{limits.confidence:.0%} confidence at least {found.low:+.3f}; wanted above {wanted:.3f}"
     )
-    return _above(name, figures, words, "the update is not learnt")
+    return _above(name, figures, words, "the update is not learnt", found, limits)
 
 
 def check_dependence(own: Sums, other: Sums, limits: GateLimits) -> Check:
@@ -263,16 +264,25 @@ def check_dependence(own: Sums, other: Sums, limits: GateLimits) -> Check:
         f"with {limits.confidence:.0%} confidence at least {found.low:+.3f} and at most "
         f"{found.high:+.3f}; wanted above {_LIKELIER}"
     )
-    return _above(name, figures, words, "they do not")
+    return _above(name, figures, words, "they do not", found, limits)
 
 
-def _above(name: str, figures: Mapping[str, Any], words: str, otherwise: str) -> Check:
+def _above(
+    name: str,
+    figures: dict[str, Any],
+    words: str,
+    otherwise: str,
+    found: PairedDifference,
+    limits: GateLimits,
+) -> Check:
     """Passes when the lower bound is above the limit, fails when the upper one is not."""
     if figures["low"] > figures["limit"]:
         return Check(name, "update", PASS, words, figures)
     if figures["high"] <= figures["limit"]:
         return Check(name, "update", FAIL, f"{words}: {otherwise}", figures)
-    why = f"{words}: {figures['conversations']} conversations do not tell"
+    margin = found.difference - figures["limit"]
+    figures["needed"] = needed(found.error, found.conversations, margin, limits.confidence)
+    why = f"{words}: {conversations_do_not_tell(found, figures['needed'])}"
     return Check(name, "update", UNDECIDED, why, figures)
 
 

@@ -6,13 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from parlai_cu import named
 from parlai_cu.errors import UsageError
-from parlai_cu.update.gate import FAIL, PASS, Check
+from parlai_cu.retention.paired import Sums, paired_difference
+from parlai_cu.update.gate import FAIL, PASS, UNDECIDED, Check
+from parlai_cu.update.planning import conversations_do_not_tell, needed
 from parlai_cu.update.wording import tokens
 
-# by how much the share of broken replies may rise: a reply in fifty, or two
+# by how much the share of broken replies may rise: a reply in fifty; two are a slip
 _MORE_BROKEN, _MORE_REPLIES = 0.02, 2
+# of each one-sided test
+_CONFIDENCE = 0.95
 MAX_SLOWER = 1.5
 MAX_LARGER = 1.2
 
@@ -27,6 +33,7 @@ class Pair:
     :param label: the right answer
     :param before: the live model's reply
     :param after: the candidate's
+    :param conversation: id of the one that it is of; where missing it is one of its own
     """
 
     task: str
@@ -34,6 +41,7 @@ class Pair:
     label: str
     before: str
     after: str
+    conversation: str = ""
 
 
 def repeats(reply: str) -> bool:
@@ -69,11 +77,36 @@ def check_replies(pairs: Sequence[Pair]) -> list[Check]:
 
 
 def _broken(name: str, is_broken: Callable[[str], bool], pairs: Sequence[Pair]) -> Check:
-    before = sum(is_broken(pair.before) for pair in pairs) / len(pairs)
-    after = sum(is_broken(pair.after) for pair in pairs) / len(pairs)
-    allowed = before + max(_MORE_BROKEN, _MORE_REPLIES / len(pairs))
-    words = f"{after:.1%}, of the live model's {before:.1%}; allowed {allowed:.1%}"
-    return Check(name, "safety", PASS if after <= allowed + 1e-9 else FAIL, words)
+    """That the share of broken replies rises by no more than allowed, by conversation."""
+    one, other = (
+        np.array([float(is_broken(reply)) for reply in replies])
+        for replies in ([pair.before for pair in pairs], [pair.after for pair in pairs])
+    )
+    ids = [f"{pair.task} {pair.conversation or i}" for i, pair in enumerate(pairs)]
+    every = np.ones(len(pairs))
+    sums = [Sums(broken, every, np.array(ids)) for broken in (one, other)]
+    found = paired_difference(sums[0], sums[1], level=2 * _CONFIDENCE - 1)
+    # with few conversations two slips are no proof that there are no more than a reply in fifty
+    slips = np.zeros(len(pairs))
+    slips[np.unique(sums[0].ids(), return_index=True)[1][:_MORE_REPLIES]] = 1.0
+    slip = paired_difference(
+        Sums(np.zeros(len(pairs)), every, np.array(ids)),
+        Sums(slips, every, np.array(ids)),
+        level=2 * _CONFIDENCE - 1,
+        resamples=100,
+    )
+    allowed = max(_MORE_BROKEN, slip.high)
+    words = (
+        f"{found.candidate:.1%}, of the live model's {found.base:.1%}; a rise by "
+        f"{found.difference:+.1%}, with {_CONFIDENCE:.0%} confidence at most {found.high:+.1%}; "
+        f"allowed {allowed:.1%}"
+    )
+    if found.low > allowed:
+        return Check(name, "safety", FAIL, words)
+    if found.high <= allowed + 1e-9:
+        return Check(name, "safety", PASS, words)
+    more = needed(found.error, found.conversations, allowed - found.difference, _CONFIDENCE)
+    return Check(name, "safety", UNDECIDED, f"{words}: {conversations_do_not_tell(found, more)}")
 
 
 def _commonest(replies: Sequence[str]) -> float:
@@ -82,19 +115,36 @@ def _commonest(replies: Sequence[str]) -> float:
 
 def check_latency(before: Sequence[float], after: Sequence[float], most: float) -> Check:
     """
-    That replies do not take much longer.
+    That replies do not take much longer, pair by pair.
 
-    :param before: seconds of the live model's replies, measured in turns with
-    :param after: seconds of the candidate's
-    :param most: allowed ratio of the medians: times as many seconds
+    The interval of the median ratio is that of the order statistics (Thompson 1936,
+    https://doi.org/10.1214/aoms/1177732502): a few replies that something else disturbed do not
+    move it, however far they are off.
+
+    :param before: seconds of the live model's replies, measured in alternation with
+    :param after: seconds of the candidate's, to the same
+    :param most: allowed ratio: times as many seconds
     """
-    one, other = statistics.median(before), statistics.median(after)
-    ratio = other / max(one, 1e-9)
+    ratios = np.sort(np.array(after) / np.maximum(before, 1e-9))
+    middle = float(np.median(ratios))
+    low, high = _median_bounds(ratios)
     words = (
-        f"median of {len(after)} replies {1000 * other:.0f} ms, the live model's "
-        f"{1000 * one:.0f} ms; allowed {most:g} times as much"
+        f"{middle:.2f} times the live model's, by the median of {len(ratios)} pairs of replies "
+        f"({1000 * statistics.median(after):.0f} and {1000 * statistics.median(before):.0f} ms), "
+        f"with {_CONFIDENCE:.0%} confidence from {low:.2f} to {high:.2f}; allowed {most:g} times"
     )
-    return Check("latency", "safety", PASS if ratio <= most else FAIL, words)
+    result = PASS if high <= most else FAIL if low > most else UNDECIDED
+    return Check("latency", "safety", result, words)
+
+
+def _median_bounds(ordered: np.ndarray) -> tuple[float, float]:
+    """One-sided bounds of the median; the median itself where there are too few for bounds."""
+    from scipy.stats import binom  # type: ignore[import-untyped]
+
+    rank = int(binom.ppf(1 - _CONFIDENCE, len(ordered), 0.5))
+    if binom.cdf(rank - 1, len(ordered), 0.5) > 1 - _CONFIDENCE or rank < 1:
+        return float(np.median(ordered)), float(np.median(ordered))
+    return float(ordered[rank - 1]), float(ordered[len(ordered) - rank])
 
 
 def check_size(before: int, after: int, most: float) -> Check:

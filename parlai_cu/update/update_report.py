@@ -11,6 +11,7 @@ from parlai_cu import files
 from parlai_cu.types import NOT_ENOUGH_DATA, Verdict
 from parlai_cu.update import report
 from parlai_cu.update.choice import ModeChoice
+from parlai_cu.update.planning import Plan
 
 JSON, HTML = "report.json", "report.html"
 
@@ -44,6 +45,7 @@ class UpdateReport:
     :param data: each task, its content's fingerprint and how many examples it has
     :param diagnosis: as :func:`~parlai_cu.update.report.plain` gives it
     :param choice: how it was learnt
+    :param plans: of each test of the gate what it takes, foreseen before the training
     :param training: each run
     :param replies: before and after, those that changed most first
     :param version: id of the candidate
@@ -60,6 +62,7 @@ class UpdateReport:
     data: list[dict[str, Any]]
     diagnosis: dict[str, Any]
     choice: ModeChoice
+    plans: list[Plan] = dataclasses.field(default_factory=list)
     training: list[TrainingRun] = dataclasses.field(default_factory=list)
     replies: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     version: str | None = None

@@ -1,5 +1,6 @@
 """Broken replies, latency, size, and checks of the user's own."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -29,12 +30,28 @@ GOOD = [f"That makes {i} dollars." for i in range(40)]
     ],
 )
 def test_broken_replies_fail(broken: str, name: str) -> None:
-    """Three in forty are more than is allowed, two are not; the other checks pass."""
-    two = safety.check_replies(pairs([broken, broken, *GOOD[2:]]))
-    assert not [check for check in two if check.result == "fail"]
-    found = safety.check_replies(pairs([broken, broken, broken, *GOOD[3:]]))
-    assert [check.name for check in found if check.result == "fail"] == [name]
-    assert not [c for c in safety.check_replies(pairs(GOOD)) if c.result == "fail"]
+    """Twenty of forty are too many; three do not tell; two are a slip; the other checks pass."""
+    for count, result in ((20, "fail"), (3, "not enough data"), (2, "pass"), (0, "pass")):
+        found = safety.check_replies(pairs([broken] * count + GOOD[count:]))
+        results = {check.name: check.result for check in found}
+        assert results.pop(name) == result
+        del results["one reply for everything"]
+        assert set(results.values()) == {"pass"}
+
+
+def test_broken_replies_are_counted_by_conversation() -> None:
+    """Thirty in one conversation say less than thirty in as many."""
+    every = [f"That makes {i} dollars." for i in range(200)]
+    spread = pairs([""] * 30 + every[30:])
+    one = [
+        dataclasses.replace(pair, conversation=str(max(i - 30, -1) + 1))
+        for i, pair in enumerate(spread)
+    ]
+    assert safety.check_replies(spread)[0].result == "fail"
+    assert safety.check_replies(one)[0].result == "not enough data"
+    few = safety.check_replies(pairs(["", "", "", "", *every[4:]]))[0]
+    assert few.result == "not enough data" and "conversations do not tell" in few.reason
+    assert safety.check_replies(pairs(every))[0].result == "pass"
 
 
 def test_one_reply_for_everything_fails() -> None:
@@ -43,10 +60,19 @@ def test_one_reply_for_everything_fails() -> None:
     assert [check.name for check in found if check.result == "fail"] == ["one reply for everything"]
 
 
-def test_latency_and_size() -> None:
+def test_a_busy_minute_neither_refuses_nor_hides() -> None:
+    """A few pairs far off move nothing; nearly half of them leave it open."""
+    before = [0.1] * 20
+    for slower, result in ((1.1, "pass"), (2.0, "fail")):
+        for disturbed in (50.0, 0.02):
+            after = [0.1 * slower] * 16 + [0.1 * disturbed] * 4
+            assert safety.check_latency(before, after, 1.5).result == result
+    assert safety.check_latency(before, [0.1] * 9 + [0.3] * 11, 1.5).result == "not enough data"
+    assert safety.check_latency([0.1] * 3, [0.11] * 3, 1.5).result == "pass"
+
+
+def test_size() -> None:
     """Within the allowed ratio or not."""
-    assert safety.check_latency([0.1, 0.1, 0.2], [0.12, 0.1, 0.9], 1.5).result == "pass"
-    assert safety.check_latency([0.1, 0.1, 0.1], [0.2, 0.2, 0.2], 1.5).result == "fail"
     assert safety.check_size(100, 110, 1.2).result == "pass"
     assert safety.check_size(100, 130, 1.2).result == "fail"
 

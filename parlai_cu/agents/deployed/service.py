@@ -205,13 +205,17 @@ class ModelService:
                 return [self._answer(resident, [m], [s])[0] for m, s in zip(members, seen)]
             # not its message, which may quote what the user wrote
             logging.error(f"version {resident.version} failed on a turn: {logs.where(error)}")
-            self._count(resident.version, time.monotonic() - started, failed=True)
+            self._count(
+                resident.version, members[0].conversation, time.monotonic() - started, failed=True
+            )
             return [self._answer_live(members[0])]
         seconds = time.monotonic() - started
         for member, reply in zip(members, replies):
             reply.force_set("version", resident.version)
             self._remember(member.conversation, resident.version)
-            self._count(resident.version, seconds, failed=not reply.get("text"))
+            self._count(
+                resident.version, member.conversation, seconds, failed=not reply.get("text")
+            )
         return list(replies)
 
     def _answer_live(self, conversation: Any) -> Message:
@@ -244,7 +248,7 @@ class ModelService:
         with self.lock:
             arm = self._arm(version or self._last_version.get(conversation))
             if self.guard is not None and arm is not None:
-                self.guard.rating(arm, up)
+                self.guard.rating(arm, conversation, up)
                 self._judge()
 
     def _arm(self, version: str | None) -> str | None:
@@ -253,11 +257,11 @@ class ModelService:
         arms = {self.lineup.live: canary.LIVE, self.lineup.canary: canary.CANARY}
         return arms.get(version)
 
-    def _count(self, version: str, seconds: float, failed: bool) -> None:
+    def _count(self, version: str, conversation: str, seconds: float, failed: bool) -> None:
         with self.lock:
             arm = self._arm(version)
             if self.guard is not None and arm is not None:
-                self.guard.turn(arm, seconds, failed)
+                self.guard.turn(arm, conversation, seconds, failed)
                 self._judge()
 
     def _judge(self) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from parlai_cu.errors import DataError
 from parlai_cu.retention.paired import both_measured
 from parlai_cu.types import Verdict
-from parlai_cu.update import gate, safety
+from parlai_cu.update import gate, safety, slices
 from parlai_cu.update.choice import KB, ModeChoice
 from parlai_cu.update.diagnosis import Diagnosis
+from parlai_cu.update.planning import Plan, before_training
 from parlai_cu.update.step_cache import Step
 from parlai_cu.update.steps.data import Data, swapped
 from parlai_cu.update.steps.evaluation import (
@@ -28,7 +29,7 @@ _OF_THE_LIMIT = 0.5
 _WITHOUT_REPLIES = ("ppl", "loss", "token_acc")
 
 MOST_LATENCIES = 20
-LATENCIES: Step[list[list[float]]] = Step("latencies", list[list[float]])
+LATENCIES: Step[list[list[float]]] = Step("latencies", list[list[float]], format=2)
 
 # name of a task -> metric -> how much may be lost, or must be gained
 Limits = dict[str, dict[str, float]]
@@ -103,7 +104,14 @@ def judge(
     """
     after = held_out(work, candidate, "candidate")
     pairs = [
-        safety.Pair(data.short, one.example.context, one.example.label, one.reply, two.reply)
+        safety.Pair(
+            data.short,
+            one.example.context,
+            one.example.label,
+            one.reply,
+            two.reply,
+            one.conversation,
+        )
         for data in work.tasks
         for one, two in zip(live[data.name], after[data.name])
     ]
@@ -126,18 +134,63 @@ def judge(
 def _of_limits(
     work: UpdateContext, data: Data, live: Answers, after: Answers, limits: Limits
 ) -> list[gate.Check]:
-    test = gate.check_update if data is work.update else gate.check_retained
     before, now = live[data.name], after[data.name]
-    return [
-        test(
+    checks = []
+    for metric, limit in limits[data.name].items():
+        pair = both_measured(sums(before, metric), sums(now, metric))
+        if data is work.update:
+            checks.append(gate.check_update(data.short, metric, limit, *pair, work.settings.limits))
+            continue
+        checks.append(gate.check_retained(data.short, metric, limit, *pair, work.settings.limits))
+        found = slices.check_slices(
             data.short,
             metric,
             limit,
-            *both_measured(sums(before, metric), sums(now, metric)),
+            _named(before, metric),
+            *pair,
             work.settings.limits,
         )
-        for metric, limit in limits[data.name].items()
-    ]
+        checks += [found] if found else []
+    return checks
+
+
+def _named(answers: Sequence[Measured], metric: str) -> list[slices.NamedExample]:
+    """Which slice each example is of that has the metric."""
+    counted = [one for one in answers if one.sums.get(metric, [0.0, 0.0])[1] > 0]
+    return slices.named_examples(
+        [one.part for one in counted],
+        [one.example.text for one in counted],
+        [one.conversation for one in counted],
+    )
+
+
+def say_what_it_takes(work: UpdateContext, live: Answers, limits: Limits) -> list[Plan]:
+    """
+    Say, before anything is trained, whether the gate can decide with the data there is.
+
+    :param work: what all steps work with
+    :param live: the live model's answers
+    :param limits: of :func:`limits_of`
+    """
+    settings, plans = work.settings.limits, []
+    for data in work.tasks:
+        for metric, limit in limits[data.name].items():
+            measured = sums(live[data.name], metric)
+            measured = measured.of(measured.count > 0)
+            if not len(measured.total) or limit <= 0:
+                continue
+            plan = before_training(
+                f"{data.short} {metric}",
+                metric,
+                limit,
+                measured,
+                settings.confidence,
+                settings.min_conversations,
+                of_update=data is work.update,
+            )
+            plans.append(plan)
+            say(f"  {plan.words()}")
+    return plans
 
 
 def _of_safety(

@@ -171,23 +171,25 @@ class EvaluatedModel:
         self.agent.reset()
         return [m for m in found if among is None or m.example.key in among]
 
-    def latencies(self, contexts: Sequence[str], candidates: Sequence[str]) -> Iterator[float]:
+    def reply_seconds(self, context: str, candidates: Sequence[str]) -> float:
         """
-        Seconds for each reply, one after the other.
+        How long a reply takes: on a processor by its own clock, which stands still while others
+        have it.
 
-        :param contexts: what is said to it
+        :param context: what is said
         :param candidates: replies that a ranker may choose from
         """
+        said: dict[str, Any] = {"id": "user", "text": context, "episode_done": True}
+        if not self.generates:
+            said["label_candidates"] = list(candidates)
         _want_replies(self.agent, True)
-        for context in contexts:
-            said: dict[str, Any] = {"id": "user", "text": context, "episode_done": True}
-            if not self.generates:
-                said["label_candidates"] = list(candidates)
-            self.agent.reset()
-            started = time.monotonic()
-            self.agent.observe(said)
-            self.agent.act()
-            yield time.monotonic() - started
+        self.agent.reset()
+        on_processor = next(self.agent.model.parameters()).device.type == "cpu"
+        clock = time.process_time if on_processor else time.monotonic
+        started = clock()
+        self.agent.observe(said)
+        self.agent.act()
+        return clock() - started
 
     def gradient_cosine(self, update: str, old: str, examples: int) -> float | None:
         """
@@ -232,16 +234,22 @@ def side_by_side(
     one: EvaluatedModel, other: EvaluatedModel, contexts: Sequence[str], candidates: Sequence[str]
 ) -> list[list[float]]:
     """
-    Seconds of both models' replies, in turns, so that what else runs here slows both.
+    Seconds of both models' replies, pair by pair, in alternation.
 
     :param one: a model
     :param other: a second one
-    :param contexts: what is said to both
+    :param contexts: what is said to both; again from the beginning where they are few
     :param candidates: replies that rankers may choose from
     """
-    chosen, offered = list(contexts)[:_LATENCIES], list(candidates)[:_LATENCIES]
-    found = list(zip(one.latencies(chosen, offered), other.latencies(chosen, offered)))
-    return [list(times) for times in zip(*found)]
+    offered = list(candidates)[:_LATENCIES]
+    found: list[list[float]] = [[], []]
+    chosen = list(itertools.islice(itertools.cycle(contexts), _LATENCIES + 1)) if contexts else []
+    for i, context in enumerate(chosen):
+        # who is first changes
+        for which in (0, 1) if i % 2 else (1, 0):
+            found[which].append((one, other)[which].reply_seconds(context, offered))
+    # the first reply of a model also makes ready what later ones use
+    return [times[1:] for times in found]
 
 
 def sums(measured: Sequence[Measured], metric: str) -> Sums:

@@ -166,7 +166,7 @@ def _part(
         "retained": [[data.name, data.content["valid"], limits[data.name]] for data in judged],
         "examples": work.settings.examples,
         "confidence": work.settings.limits.confidence,
-        "fewest": work.settings.limits.min_examples,
+        "fewest": work.settings.limits.min_conversations,
     }
     part = work.cache.get(PART, inputs, chosen)
     say(f"the candidate has {part:.0%} of what was learnt")

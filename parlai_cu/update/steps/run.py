@@ -52,7 +52,7 @@ class Judged:
 
 
 DIAGNOSIS: Step[Diagnosis] = Step("diagnosis", Diagnosis)
-VERDICT: Step[Judged] = Step("verdict", Judged)
+VERDICT: Step[Judged] = Step("verdict", Judged, format=2)
 
 
 class Update:
@@ -105,6 +105,7 @@ class Update:
         # before the training: what cannot be gated is not worth it
         answers = comparison.held_out(work, model, "live")
         limits = comparison.limits_of(work, answers, choice)
+        plans = comparison.say_what_it_takes(work, answers, limits)
         facts = self._knowledge(work, choice, diagnosis)
         learnt = self._timed(
             "training", lambda: learning.learn(work, choice, diagnosis, facts, limits)
@@ -125,6 +126,7 @@ class Update:
             folder,
             dataclasses.replace(
                 about,
+                plans=plans,
                 training=learnt.runs,
                 replies=judged.replies,
                 version=version,
