@@ -10,7 +10,7 @@ common to a conversation (the correlation).
     python benchmarks/gate.py --losses benchmarks/results/gate_losses.json --out build/gate
     python benchmarks/gate.py --measure shared/data/sgd --candidates MODELS --losses losses.json
 
-``MODELS/sgd_plain/model`` and so on are candidates that ``parlai train_model -m frozen_layer`` made.
+``MODELS/sgd_plain/model`` and so on are candidates of ``parlai train_model -m frozen_layer``.
 """
 
 import argparse
@@ -234,7 +234,7 @@ def predicted(pools: dict[str, Losses], runs: int) -> list[dict[str, Any]]:
 
 
 def canary(runs: int, conversations: int = 120) -> list[dict[str, Any]]:
-    """Canaries as good as the live version, and worse ones, looked at after every turn of theirs."""
+    """Canaries as good as the live version, and worse ones, looked at after each of their turns."""
     rows = []
     for correlation in (0.0, 0.2, 0.5):
         for rate in (0.03, 0.3):
@@ -335,8 +335,8 @@ def table(result: dict[str, Any]) -> str:
 def slice_table(result: dict[str, Any]) -> str:
     """What becomes of honest candidates and of those that destroy one slice of ten."""
     lines = [
-        "| losses of | conversations | of the slice | it loses | named | another named | undecided | "
-        "passes on average |",
+        "| losses of | conversations | of the slice | it loses | named | another named | "
+        "undecided | passes on average |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in result["slices"]:
