@@ -22,7 +22,7 @@ _OF_LOSSES, _OF_SHARES = 0.3, 0.6
 
 
 @dataclass(frozen=True)
-class Plan:
+class DecisionPlan:
     """
     What a test of the gate takes.
 
@@ -96,7 +96,7 @@ def before_training(
     confidence: float,
     least: int,
     of_update: bool = False,
-) -> Plan:
+) -> DecisionPlan:
     """
     Whether a test can be decided with the data there is.
 
@@ -116,4 +116,4 @@ def before_training(
     error = own.error * (_OF_LOSSES if metric in ("ppl", "loss") else _OF_SHARES)
     size = own.conversations
     margin = limit * (_LEARNT - 1) if of_update else limit
-    return Plan(name, size, max(least, needed(error, size, margin, confidence)))
+    return DecisionPlan(name, size, max(least, needed(error, size, margin, confidence)))

@@ -11,7 +11,7 @@ from parlai_cu import files
 from parlai_cu.types import NOT_ENOUGH_DATA, Verdict
 from parlai_cu.update import report
 from parlai_cu.update.choice import ModeChoice
-from parlai_cu.update.planning import Plan
+from parlai_cu.update.planning import DecisionPlan
 
 JSON, HTML = "report.json", "report.html"
 
@@ -62,7 +62,7 @@ class UpdateReport:
     data: list[dict[str, Any]]
     diagnosis: dict[str, Any]
     choice: ModeChoice
-    plans: list[Plan] = dataclasses.field(default_factory=list)
+    plans: list[DecisionPlan] = dataclasses.field(default_factory=list)
     training: list[TrainingRun] = dataclasses.field(default_factory=list)
     replies: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     version: str | None = None

@@ -8,7 +8,7 @@ from parlai_cu.types import Verdict
 from parlai_cu.update import gate, safety, slices
 from parlai_cu.update.choice import KB, ModeChoice
 from parlai_cu.update.diagnosis import Diagnosis
-from parlai_cu.update.planning import Plan, before_training
+from parlai_cu.update.planning import DecisionPlan, before_training
 from parlai_cu.update.step_cache import Step
 from parlai_cu.update.steps.data import Data, swapped
 from parlai_cu.update.steps.evaluation import (
@@ -164,7 +164,7 @@ def _named(answers: Sequence[Measured], metric: str) -> list[slices.NamedExample
     )
 
 
-def say_what_it_takes(work: UpdateContext, live: Answers, limits: Limits) -> list[Plan]:
+def say_what_it_takes(work: UpdateContext, live: Answers, limits: Limits) -> list[DecisionPlan]:
     """
     Say, before anything is trained, whether the gate can decide with the data there is.
 
