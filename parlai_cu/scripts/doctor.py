@@ -15,6 +15,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import site
 import sys
 import tempfile
@@ -115,14 +116,44 @@ class Doctor(ParlaiScript):
             default=False,
             help="print the traceback of what failed, and what each repair is for",
         )
+        parser.add_argument(
+            "--agent",
+            help="instead: which modes work over an agent (my.module:MyAgent, as for -m), each "
+            "tried on a tiny model of it, and why not where not",
+        )
+        parser.add_argument(
+            "--agent-flags", help="flags that this agent needs to be trained, in quotes"
+        )
         return parser
 
     def run(self) -> None:
         """Examine and print; exits with status 1 if something essential is broken."""
+        if self.opt.get("agent"):
+            _try_modes(self.opt["agent"], self.opt.get("agent_flags") or "")
+            return
         found = examine(details=self.opt["details"])
         print(found.text())
         if found.broken:
             raise SystemExit(1)
+
+
+def _try_modes(agent: str, flags: str) -> None:
+    """
+    Print, mode by mode, whether it works over an ``agent``; ``flags`` are those it needs.
+
+    :raises SystemExit: with status 1 where one does not
+    """
+    from parlai_cu.agents.mode_check import ModeCheck
+
+    print(f"{agent}: each mode over a tiny model of it")
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="parlai_cu-") as folder:
+        for result in ModeCheck(agent, folder, shlex.split(flags)).run():
+            failed += not result.works
+            mark = "yes" if result.works else "no "
+            print(f"  {mark} {result.mode}: {result.said}", flush=True)
+    if failed:
+        raise SystemExit(1)
 
 
 def examine(details: bool = False) -> Examination:

@@ -1,0 +1,252 @@
+"""
+Which modes work over an agent, whoever wrote it: each is tried on a tiny model of it.
+
+The battery of ``parlai doctor --agent`` and of tests/agents_of_others. Beside the agent's own
+commands each mode has to give the same: the weights of its own training, the report of its own
+evaluation.
+"""
+
+import contextlib
+import io
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from parlai.core.torch_classifier_agent import TorchClassifierAgent
+from parlai.core.torch_ranker_agent import TorchRankerAgent
+
+from parlai_cu import checkpoints
+from parlai_cu.agents import base_agent, episodes
+from parlai_cu.errors import ParlaiCuError
+
+# what makes an agent small and its steps repeatable, of the flags that it has
+_SMALL: dict[str, str] = {
+    **dict(embedding_size="16", n_layers="1", n_heads="2", ffn_size="16", n_positions="64"),
+    **dict(embeddingsize="16", hiddensize="16", numlayers="1", truncate="32"),
+    # replies of a model that knows nothing end at this length
+    **dict(label_truncate="8"),
+    **dict(dropout="0.0", attention_dropout="0.0", relu_dropout="0.0"),
+}
+_RANKER = {"candidates": "batch", "eval_candidates": "inline"}
+_CLASSES = ("one", "zero")
+_LINES = "open the door,close the window,call a taxi,book a table,good night,what is it".split(",")
+_STEPS = ["-tstep", "4", "-bs", "3", "-dt", "train:ordered", "--seed", "0", "-vmt", "loss"]
+_QUIET = ["--loglevel", "critical", "--no-cuda"]
+# beyond which two trainings are not the same; sums may be in another order
+_SAME = 1e-5
+# metrics that tell of time, of the command, or of the knowledge base
+_APART = ("exps", "ups", "tpb", "ctpb", "ltpb", "gpu_mem", "lr", "total_train_updates")
+
+
+class ModeResult(NamedTuple):
+    """
+    What came of a mode.
+
+    :param mode: its name
+    :param works: whether it does
+    :param said: what was compared, or why it does not work
+    """
+
+    mode: str
+    works: bool
+    said: str
+
+
+class ModeCheck:
+    """
+    The modes, over one agent.
+
+    :param agent: as for ``-m``
+    :param folder: an empty one
+    :param flags: more flags that the agent needs, as words
+    :raises UsageError: when there is no such agent, or it has no torch model
+    """
+
+    def __init__(self, agent: str, folder: str, flags: Sequence[str] = ()) -> None:
+        self.agent, self.folder = agent, folder
+        self.base_class = base_agent.base_agent_class(agent, "--agent")
+        self.base = os.path.join(folder, "base", "model")
+        self.flags = [*self._small(), *flags]
+        self.old, self.new = self._data("old", _LINES), self._data("new", _LINES[:3])
+
+    def run(self) -> Iterator[ModeResult]:
+        """Try all; without a base model there is nothing more to try."""
+        first = self._tried("train", self._train)
+        yield first
+        if not first.works:
+            return
+        tries: dict[str, Callable[[], str]] = {
+            "frozen_layer": self._frozen_layer,
+            "frozen_layer, nothing learnt": self._nothing_learnt,
+            "frozen_layer --tune one tensor": self._one_tensor,
+            "--replay-task, --penalty l2sp": lambda: self._defended("l2sp"),
+            "--replay-task, --penalty ewc": lambda: self._defended("ewc"),
+            "--replay-task, --penalty lwf": lambda: self._defended("lwf"),
+            "distill_student": self._student,
+            "kb_augmented": self._knowledge,
+            "versions, deployed": self._deployed,
+        }
+        for mode, work in tries.items():
+            yield self._tried(mode, work)
+
+    def _tried(self, mode: str, work: Callable[[], str]) -> ModeResult:
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), _same_random_numbers():
+                return ModeResult(mode, True, work())
+        except (ParlaiCuError, _Differs) as error:
+            return ModeResult(mode, False, str(error))
+        except Exception as error:  # of anybody's agent
+            return ModeResult(mode, False, f"{type(error).__name__}: {error}".splitlines()[0])
+
+    # -- what is tried -----------------------------------------------------------------------
+
+    def _train(self) -> str:
+        self._learn(["-m", self.agent, *self.flags, "-t", self.old, "-mf", self.base])
+        report = self._report(["-mf", self.base])
+        return f"trained and evaluated by ParlAI's own commands ({len(report)} metrics)"
+
+    def _frozen_layer(self) -> str:
+        start = ["--init-model", self.base, "--dict-file", f"{self.base}.dict"]
+        plain = self._learn(["-m", self.agent, *self.flags, *start, *self._update("plain")])
+        ours = self._learn([*self._frozen(), "--tune", "*", *self._update("frozen")])
+        far = max(
+            ((plain[n].float() - ours[n].float()).abs().max().item() for n in plain), default=0
+        )
+        if not far <= _SAME:
+            raise _Differs(f"other weights than its own training gives, by {far:.2g}")
+        return f"the weights of its own training, to {max(far, 1e-9):.0e}"
+
+    def _nothing_learnt(self) -> str:
+        path = self._update("nothing")
+        after = self._learn([*self._frozen(), "--tune", "*", *path, "-lr", "0"])
+        self._same_tensors(after, "")
+        self._same_report(["-mf", path[-1]])
+        return "weights bit-identical after saving; loaded, the report of the base"
+
+    def _one_tensor(self) -> str:
+        name = [n for n, t in self._weights(self.base).items() if t.is_floating_point()][-1]
+        after = self._learn([*self._frozen(), "--tune", name, *self._update("one")])
+        self._same_tensors(after, name)
+        return f"all but {name} bit-identical"
+
+    def _defended(self, penalty: str) -> str:
+        old = ["--replay-task", self.old, "--replay-size", "4", "--penalty", penalty]
+        self._learn([*self._frozen(), "--tune", "*", *old, *self._update(penalty)])
+        return "trained with old examples, whole messages"
+
+    def _student(self) -> str:
+        self._learn(
+            ["-m", "distill_student", "--teacher-model", self.base, *self._update("student")]
+        )
+        self._report(["-mf", self._update("student")[-1]])
+        return "trained; the student is evaluated as a plain model"
+
+    def _knowledge(self) -> str:
+        from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
+
+        uri = f"sqlite:///{os.path.join(self.folder, 'facts.db')}"
+        SQLiteFacts(uri, writable=True)
+        words = ["-m", "kb_augmented", "--init-model", self.base, "--kb", uri, "--kb-gate", "never"]
+        self._same_report(words)
+        return "the report of the base, with a knowledge base that is not asked"
+
+    def _deployed(self) -> str:
+        from parlai_cu.versions.store import VersionStore
+
+        store = VersionStore(
+            os.path.join(self.folder, "versions"),
+            create=True,
+            cache=os.path.join(self.folder, "cache"),
+        )
+        store.promote(store.add(self.base, mode="import").id, force=True)
+        self._same_report(["-m", "deployed", "--versions", store.path])
+        return "the report of the base, as the live version"
+
+    # -- how ---------------------------------------------------------------------------------
+
+    def _small(self) -> list[str]:
+        known = base_agent.option_names(self.base_class)
+        wanted = {name: value for name, value in _SMALL.items() if name in known}
+        words = [word for n, v in wanted.items() for word in (f"--{n.replace('_', '-')}", v)]
+        if issubclass(self.base_class, TorchRankerAgent):
+            words += [word for n, v in _RANKER.items() for word in (f"--{n.replace('_', '-')}", v)]
+        return [*words, "--classes", *_CLASSES] if self._classifies() else words
+
+    def _classifies(self) -> bool:
+        return issubclass(self.base_class, TorchClassifierAgent) or (
+            "classes" in base_agent.option_names(self.base_class)
+        )
+
+    def _data(self, name: str, lines: Sequence[str]) -> str:
+        """Conversations whose messages carry what agents are known to read."""
+        found = []
+        for number, line in enumerate(lines):
+            reply = " ".join(reversed(line.split()))
+            label = _CLASSES[number % 2] if self._classifies() else reply
+            turn = {
+                "text": line,
+                "labels": [label],
+                "label_candidates": [label, *(c for c in (*_CLASSES, "no") if c != label)],
+                "knowledge": f"doors __knowledge__ {line}\nwindows __knowledge__ two\n",
+                "title": "doors",
+                "checked_sentence": line,
+                "chosen_topic": "doors",
+            }
+            found.append([turn, {**turn, "text": f"{line} please"}])
+        path = os.path.join(self.folder, name)
+        return episodes.store_splits(path, dict.fromkeys(("train", "valid", "test"), found), name)
+
+    def _update(self, name: str) -> list[str]:
+        return ["-t", self.new, "-mf", os.path.join(self.folder, name, "model")]
+
+    def _frozen(self) -> list[str]:
+        return ["-m", "frozen_layer", "--init-model", self.base]
+
+    def _learn(self, words: list[str]) -> dict[str, torch.Tensor]:
+        from parlai.scripts.train_model import TrainModel
+
+        rate = [] if "-lr" in words else ["-lr", "0.05"]
+        rate += ["--datapath", self.folder]
+        skips = ["--optimizer", "sgd", "-vme", "4", "--short-final-eval", "true"]
+        TrainModel.main(*words, *_STEPS, *rate, *skips, *_QUIET)
+        return self._weights(words[words.index("-mf") + 1])
+
+    def _weights(self, model_file: str) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = checkpoints.load(model_file)["model"]
+        return found
+
+    def _report(self, words: list[str]) -> dict[str, float]:
+        from parlai.scripts.eval_model import EvalModel
+
+        where = ["--datapath", self.folder]
+        report = EvalModel.main(*words, "-t", self.old, "-dt", "valid", "-bs", "3", *where, *_QUIET)
+        return {
+            name: float(value)
+            for name, value in report.items()
+            if name not in _APART and not name.startswith("kb_") and not name.endswith("tps")
+        }
+
+    def _same_report(self, words: list[str]) -> None:
+        expected, found = self._report(["-mf", self.base]), self._report(words)
+        for name in expected:
+            one, other = expected[name], found.get(name, math.nan)
+            if one != other and not (math.isnan(one) and math.isnan(other)):
+                raise _Differs(f"evaluated it has {name} {other:.6g}, the base {one:.6g}")
+
+    def _same_tensors(self, after: dict[str, torch.Tensor], but: str) -> None:
+        for name, tensor in self._weights(self.base).items():
+            if name != but and not torch.equal(tensor, after[name]):
+                raise _Differs(f"{name} moved, which was not to learn")
+
+
+class _Differs(Exception):
+    """A mode does something else than the agent itself."""
+
+
+@contextlib.contextmanager
+def _same_random_numbers() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
