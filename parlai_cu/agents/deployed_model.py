@@ -10,7 +10,7 @@ import os
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
-from parlai_cu.agents import base_agent, model_files, updating_agent
+from parlai_cu.agents import base_agent, model_files, own_flags, updating_agent
 from parlai_cu.distillation.teacher_cache import file_sha256
 from parlai_cu.errors import UsageError
 
@@ -80,8 +80,10 @@ def inherit(parser: ParlaiParser, partial: Opt, agent: str) -> bool:
     name = base_name(source)
     base = base_agent.base_agent_class(name, "the deployed model's agent")
     source = base.upgrade_opt(source)
-    base.add_cmdline_args(parser, Opt({**source, **partial}))
-    parser.set_defaults(**base_agent.inherited_options(base, source), base_agent=name)
+    known = Opt({**source, **partial})
+    shared = own_flags.add_beside(parser, lambda: base.add_cmdline_args(parser, known), name)
+    inherited = own_flags.defaults(base_agent.inherited_options(base, source), shared)
+    parser.set_defaults(**inherited, base_agent=name)
     dictionary = f"{updating_agent.model_path(partial, 'init_model')}.dict"
     if deployed is not None and not base_agent.brings_its_dictionary(base, deployed):
         model_files.check_dictionary(dictionary)

@@ -37,9 +37,9 @@ def make_penalty(agent: Any, model: torch.nn.Module) -> Penalty:
     :param model: its bare model
     :raises ModelFileError: when the stored one is of another selection
     """
-    name = agent.opt["penalty"]
+    name = agent.own["penalty"]
     kind = kind_of_penalty(name)
-    path = f"{agent.opt['model_file']}.penalty" if agent.opt.get("model_file") else None
+    path = f"{agent.own['model_file']}.penalty" if agent.own.get("model_file") else None
     stored = _load(path)
     if stored is None:
         stored = {
@@ -82,10 +82,10 @@ def _fisher(agent: Any, model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 def _losses(agent: Any) -> Iterator[Loss]:
     """A function for each old example, or each batch where rankers need others as candidates."""
-    path = replay.sample_file(agent.opt)
+    path = replay.sample_file(agent.own)
     assert path is not None
-    size = agent.opt["batchsize"] if kinds.kind_of(agent) == "ranker" else 1
-    old = episodes.read(agent.opt, replay.task_of(path))
+    size = agent.own["batchsize"] if kinds.kind_of(agent) == "ranker" else 1
+    old = episodes.read(agent.own, replay.task_of(path))
     turns = itertools.islice(example_losses.observed(agent, old), FISHER_EXAMPLES)
     return example_losses.losses(agent, turns, size)
 

@@ -122,7 +122,7 @@ class CachedRows(SoftRows):
         self, teacher: Teacher, loss: SoftLabelLoss, order: torch.Tensor | None, agent: Any
     ):
         super().__init__(teacher, loss, order)
-        opt = agent.opt
+        opt = agent.own
         if teacher.kind == "generator" and (
             teacher.base._model_input is not TorchGeneratorAgent._model_input
         ):

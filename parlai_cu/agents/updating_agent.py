@@ -21,7 +21,7 @@ from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import is_distributed
 
 from parlai_cu import checkpoints
-from parlai_cu.agents import base_agent, model_files, replay
+from parlai_cu.agents import base_agent, model_files, own_flags, replay
 from parlai_cu.agents.penalties import kind_of_penalty, make_penalty
 from parlai_cu.agents.token_loss import can_skip_padding, token_loss
 from parlai_cu.agents.training_step.optimizer import parameter_versions, settle_before_steps
@@ -56,6 +56,8 @@ class UpdatingAgent(Agent):
             if not opt.get("base_agent"):
                 raise UsageError(cls.no_base)
             cls = base_agent.compose(cls, base_agent.base_agent_class(opt["base_agent"]))
+        if shared is None:
+            own_flags.as_we_read(opt)
         return object.__new__(cls)
 
     def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
@@ -67,15 +69,23 @@ class UpdatingAgent(Agent):
         self._terms: list[LossTerm] | None = None
         self._skips_padding = Proof("skipping padding at the output layer")
         self._batches = {"learnt": 0, "reaching nothing": 0}
+        starts_from = self.starts_from(opt) if shared is None else None
+        if shared is None:
+            own_flags.as_the_base_reads(opt)
         self._name, base = opt.get("model"), opt["base_agent"]
         # a base that asks what it is called is told its own name
         opt["model"] = base
         try:
-            with padding_as(self.starts_from(opt) if shared is None else None):
+            with padding_as(starts_from):
                 super().__init__(opt, shared)
         finally:
             opt["model"] = self._name
         self.opt = Opt({**self.opt, "model": base}) if self.opt is opt else self.opt
+
+    @property
+    def own(self) -> Opt:
+        """The options as we read them: a base may have flags that are called like ours."""
+        return own_flags.of_ours(self.opt)
 
     def starts_from(self, opt: Opt) -> Opt | None:
         """The options of the model whose dictionary this one has; None where it is its own."""
@@ -85,11 +95,11 @@ class UpdatingAgent(Agent):
 
     def make_terms(self) -> list[LossTerm]:
         """What joins the base's loss; asked once, before the first step."""
-        name = self.opt.get("penalty")
+        name = self.own.get("penalty")
         if not name or kind_of_penalty(name).needs == SOFT_LABELS:
             return []
         penalty = make_penalty(self, self.bare_model())
-        weight = replay.penalty_weight(self.opt)
+        weight = replay.penalty_weight(self.own)
         return [ParameterTerm(f"--penalty {name}", penalty, self.bare_model, weight)]
 
     def gold_weights(self, batch: Any) -> torch.Tensor | None:
@@ -196,7 +206,7 @@ class UpdatingAgent(Agent):
             or not can_skip_padding(self)
         ):
             return plain(batch, return_output=return_output)
-        chunked = bool(self.opt.get("distill_chunked"))
+        chunked = bool(self.own.get("distill_chunked"))
         with step.paused():
             tried = self._skips_padding.left
             proven = self._skips_padding.try_batch(

@@ -35,7 +35,7 @@ def export_model(model_file: str, outfile: str) -> None:
     import torch
 
     from parlai_cu import checkpoints
-    from parlai_cu.agents import base_agent, model_files, replay
+    from parlai_cu.agents import base_agent, model_files, own_flags, replay
     from parlai_cu.agents.kb_augmented import flags
 
     ours = {*OUR_OPTIONS, *base_agent.names_added(replay.add_flags, flags.add)}
@@ -53,7 +53,7 @@ def export_model(model_file: str, outfile: str) -> None:
         for name, value in states.items()
         if name not in (*_TRAINING_STATES, *OUR_RECORDS)
     }
-    plain_opt = Opt({k: v for k, v in opt.items() if k not in ours})
+    plain_opt = Opt(own_flags.without_ours(opt, ours))
     plain_opt["model"] = opt["base_agent"]
     plain_opt["init_model"] = None
     plain_opt["dict_file"] = outfile + ".dict"

@@ -73,11 +73,6 @@ class CopyingModel(TransformerGeneratorModel):
         super().__init__(opt, dictionary)
         self.copying = nn.Parameter(torch.ones(1))
 
-    def forward(self, *xs: Any, **kwargs: Any) -> Any:
-        """As the stock one, and the source is kept for the output layer."""
-        self.source = xs[0]
-        return super().forward(*xs, **kwargs)
-
     def output(self, tensor: torch.Tensor) -> torch.Tensor:
         """Logits of [bsz, length, width]."""
         logits = super().output(tensor)
@@ -91,6 +86,10 @@ class Copying(_Generator):
     """An output layer that copies from the source."""
 
     model_class = CopyingModel
+
+    def _model_input(self, batch: Any) -> Any:
+        self.model.source = batch.text_vec
+        return super()._model_input(batch)
 
 
 # -- losses of their own ---------------------------------------------------------------------
@@ -503,5 +502,5 @@ class OwnFlags(TransformerGeneratorAgent):
     def compute_loss(self, batch: Any, return_output: bool = False) -> Any:
         """The stock loss, and its own penalty."""
         loss, output = super().compute_loss(batch, return_output=True)
-        loss = loss + self.opt["penalty"] * output[0].pow(2).mean()
+        loss = loss + self.opt["penalty"] * output[0].clamp(-9, 9).pow(2).mean()
         return (loss, output) if return_output else loss

@@ -144,7 +144,7 @@ class DistillStudentAgent(UpdatingAgent):
             )
 
     def _check_student(self) -> None:
-        across = self.opt.get("distill_across_vocabularies")
+        across = self.own.get("distill_across_vocabularies")
         for teacher in self.teachers:
             if not across:
                 teacher.check_dictionary(self.dict, self.opt.get("dict_file") or "")
@@ -166,7 +166,7 @@ class DistillStudentAgent(UpdatingAgent):
 
     def _rows_of(self, teacher: Teacher) -> SoftRows:
         order = teacher.class_order(self.class_dict) if self.kind == "classifier" else None
-        if not self.opt.get("teacher_cache"):
+        if not self.own.get("teacher_cache"):
             return SoftRows(teacher, self._soft_loss, order)
         return CachedRows(teacher, self._soft_loss, order, self)
 
@@ -175,7 +175,7 @@ class DistillStudentAgent(UpdatingAgent):
     def build_model(self) -> Any:
         """The base's model; a new one starts from the teacher's layers (``--student-init``)."""
         model = super().build_model()
-        if self._is_new and self.opt["student_init"] == "layers":
+        if self._is_new and self.own["student_init"] == "layers":
             state, copied = copy_layers(
                 model.state_dict(), self.teachers[0].agent.model.state_dict()
             )
@@ -219,7 +219,7 @@ class DistillStudentAgent(UpdatingAgent):
     def init_optim(self, params: Any, *args: Any, **kwargs: Any) -> bool:
         """The base's optimizer, which also trains projections (``--distill-hidden-weight``)."""
         params = list(params)
-        if self.teachers and flags.matches_layers(self.opt):
+        if self.teachers and flags.matches_layers(self.own):
             self._matching = LayerMatching(self.bare_model(), self.teachers[0].agent.model)
             projections = self._matching.hidden_loss
             if "projections" in self._loaded:
@@ -243,7 +243,7 @@ class DistillStudentAgent(UpdatingAgent):
 
     def train_step(self, batch: Any) -> Any:
         """One step of the base, whose loss is mixed with the teacher's soft labels on the way."""
-        if self.teachers and self.opt["distill_across_vocabularies"] and not self.fast_forward:
+        if self.teachers and self.own["distill_across_vocabularies"] and not self.fast_forward:
             self._replace_labels(batch)
         return super().train_step(batch)
 
@@ -256,15 +256,15 @@ class DistillStudentAgent(UpdatingAgent):
             name="--distill-weight",
             teachers=self._soft_rows,
             follows=self._followed,
-            weight=self.opt["distill_weight"],
+            weight=self.own["distill_weight"],
             metric="distill_loss",
             by_example=True,
         )
-        if self.opt["distill_on_policy"]:
-            soft: LossTerm = OnPolicyTerm(self, self.opt["distill_on_policy"], **settings)
+        if self.own["distill_on_policy"]:
+            soft: LossTerm = OnPolicyTerm(self, self.own["distill_on_policy"], **settings)
         else:
             soft = SoftLabelTerm(**settings)
-        layers = self.opt["distill_hidden_weight"], self.opt["distill_attention_weight"]
+        layers = self.own["distill_hidden_weight"], self.own["distill_attention_weight"]
         matched: list[LossTerm] = []
         if self._matching:
             matched = [LayerTerm(self._matching, self._followed, *layers)]
@@ -274,7 +274,7 @@ class DistillStudentAgent(UpdatingAgent):
         """On examples that follow a teacher the gold labels have what its soft labels leave."""
         if not self._soft_rows:
             return None
-        share = 1.0 - self.opt["distill_weight"]
+        share = 1.0 - self.own["distill_weight"]
         weights = [1.0 if number is None else share for number in self._followed(batch)]
         return torch.tensor(weights, device=next(self.model.parameters()).device)
 
@@ -286,7 +286,7 @@ class DistillStudentAgent(UpdatingAgent):
         """
         if not self.teachers:
             return False
-        if self.opt["distill_chunked"] and not (
+        if self.own["distill_chunked"] and not (
             can_skip_padding(self) and self._skips_padding.holds
         ):
             raise UsageError(

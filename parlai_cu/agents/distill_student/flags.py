@@ -7,7 +7,7 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from parlai_cu import plugin
-from parlai_cu.agents import base_agent, model_files, replay, updating_agent
+from parlai_cu.agents import base_agent, model_files, own_flags, replay, updating_agent
 from parlai_cu.agents.teacher import Teacher
 from parlai_cu.errors import UsageError, nearest
 
@@ -24,8 +24,9 @@ def add_flags(parser: ParlaiParser, partial: Opt, missing: str, epochs: int) -> 
     :param missing: what to say without ``--teacher-model``
     :param epochs: where the command sets no limit to the training
     """
-    _add_ours(parser)
-    replay.add_flags(parser)
+    with own_flags.ours(parser):
+        _add_ours(parser)
+        replay.add_flags(parser)
 
     def add_students(known: Opt) -> bool:
         path = known.get("teacher_model")
@@ -39,10 +40,14 @@ def add_flags(parser: ParlaiParser, partial: Opt, missing: str, epochs: int) -> 
         base = base_agent.base_agent_class(student, "--student-agent")
         if student == name:
             teacher = base.upgrade_opt(teacher)
-            base.add_cmdline_args(parser, Opt({**teacher, **known}))
-            parser.set_defaults(**base_agent.inherited_options(base, teacher))
+            both = Opt({**teacher, **known})
+            shared = own_flags.add_beside(
+                parser, lambda: base.add_cmdline_args(parser, both), student
+            )
+            inherited = base_agent.inherited_options(base, teacher)
+            parser.set_defaults(**own_flags.defaults(inherited, shared))
         else:
-            base.add_cmdline_args(parser, known)
+            own_flags.add_beside(parser, lambda: base.add_cmdline_args(parser, known), student)
             own = base_agent.option_names(base, known)
             shared = {"text_truncate", "label_truncate", "truncate", "history_size", "classes"}
             names = (shared | base_agent.dictionary_options(base)) & own | {"history_size"}
@@ -161,7 +166,7 @@ def our_options() -> set[str]:
 def plain_opt(opt: Opt) -> Opt:
     """The student's options as a ParlAI without us wants them: its own agent, nothing of ours."""
     ours = our_options() | {"base_agent", "override", _EMPTY_BART}
-    plain = Opt({name: value for name, value in opt.items() if name not in ours})
+    plain = Opt(own_flags.without_ours(opt, ours))
     plain["model"] = opt["base_agent"]
     if str(plain.get("init_model") or "").endswith(".checkpoint"):
         plain["init_model"] = None

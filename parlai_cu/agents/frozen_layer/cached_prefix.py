@@ -94,7 +94,7 @@ def attach(agent: Any, frozen: Sequence[str]) -> Optional["CachedPrefix"]:
     :return: None where there is no cache
     :raises UsageError: when the model has nothing that can be kept, except under ``auto``
     """
-    asked = agent.opt.get("cache_frozen")
+    asked = agent.own.get("cache_frozen")
     if not asked:
         return None
     if asked == "auto":
@@ -114,7 +114,7 @@ def attach(agent: Any, frozen: Sequence[str]) -> Optional["CachedPrefix"]:
 def _would_not_pay(agent: Any) -> str | None:
     if agent.use_cuda:
         return "that it pays on a GPU is not known (name a folder to try it)"
-    epochs = agent.opt.get("num_epochs") or -1
+    epochs = agent.own.get("num_epochs") or -1
     if 0 < epochs <= 1:
         return "each example is seen once"
     return None
@@ -133,10 +133,10 @@ class CachedPrefix:
 
     def __init__(self, agent: Any, parts: Sequence[Part], reasons: Sequence[str]) -> None:
         self.active, self._cached = False, True
-        folder = own_folder(agent.opt) or agent.opt["cache_frozen"]
+        folder = own_folder(agent.own) or agent.own["cache_frozen"]
         try:
             self.cache = ActivationCache(
-                folder, max_bytes=int(agent.opt["cache_frozen_size"] * 1e9), warn=logging.warning
+                folder, max_bytes=int(agent.own["cache_frozen_size"] * 1e9), warn=logging.warning
             )
         except DataError as error:
             raise DataError(f"--cache-frozen: {error}") from None
@@ -195,12 +195,12 @@ class CachedPrefix:
                 example, along = probe(part.call, made_up_tokens(agent), self._padding, device)
         except NotByRow as error:
             raise UsageError(
-                f"--cache-frozen: {part.path} of {agent.opt.get('base_agent')} cannot be kept row "
+                f"--cache-frozen: {part.path} of {agent.own.get('base_agent')} cannot be kept row "
                 f"by row: {error}; leave the flag away"
             ) from error
         except Exception as error:
             raise UsageError(
-                f"--cache-frozen: {part.path} of {agent.opt.get('base_agent')} needs more than "
+                f"--cache-frozen: {part.path} of {agent.own.get('base_agent')} needs more than "
                 f"rows of tokens ({error}); leave the flag away"
             ) from error
         memo = self._memos[part.path] = RowMemo(self.cache, example, along)
@@ -311,15 +311,15 @@ class CachedPrefix:
 
     def _identity(self, agent: Any, part: Part) -> bytes:
         """Stands for all that outputs depend on but the tokens: weights and architecture."""
-        names = base_agent.ARCHITECTURE_OPTIONS & set(agent.opt)
+        names = base_agent.ARCHITECTURE_OPTIONS & set(agent.own)
         hashed = hashlib.sha256(
             repr(
                 (
-                    agent.opt.get("base_agent"),
+                    agent.own.get("base_agent"),
                     part.path,
                     part.layers,
-                    agent.opt.get("bf16_autocast"),
-                    sorted((name, repr(agent.opt[name])) for name in names),
+                    agent.own.get("bf16_autocast"),
+                    sorted((name, repr(agent.own[name])) for name in names),
                 )
             ).encode()
         )

@@ -26,6 +26,7 @@ from parlai_cu.agents import (
     base_agent,
     deployed_model,
     model_files,
+    own_flags,
     replay,
     scoring,
     updating_agent,
@@ -87,52 +88,8 @@ class FrozenLayerAgent(UpdatingAgent):
     def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None) -> ParlaiParser:
         """Our flags, then those of the base with the deployed model's values as defaults."""
         partial = partial_opt or Opt()
-        group = parser.add_argument_group("Frozen Layer Arguments")
-        group.add_argument(
-            "--tune",
-            type="nonestr",
-            default=None,
-            help="what learns: comma-separated prefixes (encoder.layers.3), slices "
-            "(decoder.layers[-2:]), globs (*.norm*), re:REGEX, groups "
-            "(@bias @norm @attention @ffn @embeddings @head), or auto[:SCORE][:FRACTION]: what "
-            f"gradients on the update recommend (scores: {', '.join(SCORES)}; see parlai "
-            "score_parameters)",
-        )
-        group.add_argument(
-            "--freeze",
-            type="nonestr",
-            default=None,
-            help="what does not learn, same patterns; stronger than --tune. Alone: all else learns",
-        )
-        group.add_argument(
-            "--lora-rank",
-            type=int,
-            default=0,
-            help="instead of the matched linear layers themselves, train low-rank factors of this "
-            "rank on them; merged into the layers on save (0: off)",
-        )
-        group.add_argument(
-            "--lora-alpha",
-            type=float,
-            default=None,
-            help="scale of the low-rank product, which enters as alpha / rank (default: 2 x rank)",
-        )
-        group.add_argument(
-            "--bf16-autocast",
-            type="bool",
-            default=False,
-            help="multiply matrices in bfloat16 in training: faster where the processor has it "
-            "(AVX-512 BF16, AMX), and rounded to three digits; weights, gradients and what is "
-            "saved stay as they are",
-        )
-        group.add_argument(
-            "--base-agent",
-            default=None,
-            help="agent to freeze layers of, as for -m; only where there is no --init-model "
-            "whose .opt says it, e.g. hugging_face/gpt2",
-        )
-        cached_prefix.add_flags(group)
-        replay.add_flags(parser)
+        with own_flags.ours(parser):
+            _add_ours(parser)
         if not deployed_model.inherit(parser, partial, "frozen_layer"):
             updating_agent.add_flags_once_known(
                 parser, partial, lambda known: _add_base_flags(parser, known), _NO_BASE
@@ -172,7 +129,7 @@ class FrozenLayerAgent(UpdatingAgent):
                 )
             if self.opt.get("model_file"):
                 self.opt["dict_file"] = self.opt["model_file"] + ".dict"
-            if self.opt.get("bf16_autocast") and not self.use_cuda and _lacks_bfloat16():
+            if self.own.get("bf16_autocast") and not self.use_cuda and _lacks_bfloat16():
                 logging.warning(
                     "--bf16-autocast: this processor has no instructions for bfloat16, so that "
                     "training is several times slower with it, not faster"
@@ -258,14 +215,14 @@ class FrozenLayerAgent(UpdatingAgent):
     def _choose(self, params: list[Any]) -> list[Any]:
         """What of the parameters, or groups of them, that the base would train, is to learn."""
         previous = self._loaded.get(RECORD) if self.is_resumed_from(self._loaded_from) else None
-        self._auto = scoring.settle_auto(self.opt, self.model, previous)
-        tune = self._auto["tune"] if self._auto else self.opt.get("tune")
+        self._auto = scoring.settle_auto(self.own, self.model, previous)
+        tune = self._auto["tune"] if self._auto else self.own.get("tune")
         optimized = holdings.flat(params)
         beside = self._beside = holdings.beside_the_model(self, optimized, self._base_states())
         of_model = list_tensors(self.model)
         held = [*of_model, *holdings.describe(beside, optimized)]
-        selection = select(held, tune, self.opt.get("freeze"))
-        rank = self.opt.get("lora_rank", 0)
+        selection = select(held, tune, self.own.get("freeze"))
+        rank = self.own.get("lora_rank", 0)
         adapted: list[TensorInfo] = []
         self._selected_names = sorted(name for t in selection.learning for name in t.names)
         if previous:
@@ -305,11 +262,11 @@ class FrozenLayerAgent(UpdatingAgent):
             return {}
 
     def _lora_alpha(self) -> float:
-        alpha = self.opt.get("lora_alpha")
-        return 2.0 * self.opt["lora_rank"] if alpha is None else alpha
+        alpha = self.own.get("lora_alpha")
+        return 2.0 * self.own["lora_rank"] if alpha is None else alpha
 
     def _lora_setting(self) -> list[float] | None:
-        rank = self.opt.get("lora_rank", 0)
+        rank = self.own.get("lora_rank", 0)
         return [rank, self._lora_alpha()] if rank else None
 
     def _check_same_run(self, previous: dict[str, Any], selection: Selection) -> None:
@@ -325,7 +282,7 @@ class FrozenLayerAgent(UpdatingAgent):
 
     def _check_bits(self, previous: dict[str, Any]) -> None:
         # under fp16 the model in memory is rounded, and the digests are of the rounding
-        shared = set(previous["digests"]) & set(self._guard.digests)
+        shared = (set(previous["digests"]) & set(self._guard.digests)) - set(self._beside)
         if previous["half"] == self._is_half() and any(
             previous["digests"][name] != self._guard.digests[name] for name in shared
         ):
@@ -364,7 +321,7 @@ class FrozenLayerAgent(UpdatingAgent):
             if self._batch_seen is None:
                 merging.check(self, batch, self._adapted, before_training=True)
             self._batch_seen = batch
-        with self._autocast(self.opt.get("bf16_autocast", False)):
+        with self._autocast(self.own.get("bf16_autocast", False)):
             with self._reading(batch):
                 return super().train_step(batch)
 
@@ -382,7 +339,7 @@ class FrozenLayerAgent(UpdatingAgent):
             # what is computed is kept; the second time it is read
             with without_metrics(self), torch.no_grad(), same_random_numbers():
                 loss(cached=True)
-        half = bool(self.fp16 or self.opt.get("bf16_autocast"))
+        half = bool(self.fp16 or self.own.get("bf16_autocast"))
         if self._cache_proof.try_batch(self, lambda: loss(False), lambda: loss(True), half):
             return prefix.reading(batch)
         return contextlib.nullcontext()
@@ -400,7 +357,7 @@ class FrozenLayerAgent(UpdatingAgent):
         """Remove what was kept for this run only (called by the training loop)."""
         super().training_is_done()
         if is_primary_worker():
-            cached_prefix.clean_up(self.opt)
+            cached_prefix.clean_up(self.own)
 
     # -- learning without forgetting ---------------------------------------------------------
 
@@ -423,9 +380,9 @@ class FrozenLayerAgent(UpdatingAgent):
         """The deployed model's soft labels (``--penalty lwf``), or what all agents of ours have."""
         if self._deployed is None:
             return super().make_terms()
-        name = self.opt["penalty"]
+        name = self.own["penalty"]
         rows = SoftRows(self._deployed, kind_of_penalty(name)(), None)
-        weight = replay.penalty_weight(self.opt)
+        weight = replay.penalty_weight(self.own)
         return [SoftLabelTerm(f"--penalty {name}", [rows], self._old, weight, "penalty", False)]
 
     def _old(self, batch: Any) -> list[int | None]:
@@ -460,13 +417,63 @@ class FrozenLayerAgent(UpdatingAgent):
             "chosen_by": self._chosen_by(self.selection),
             "auto": self._auto,
             "selected": self._selected_names,
-            "digests": self._guard.digests,
+            # what stands beside the model may not be in the file at all
+            "digests": {n: d for n, d in self._guard.digests.items() if n not in self._beside},
             "half": self._is_half(),
             "init_model": self.opt.get("init_model"),
             "lora": {"setting": self._lora_setting(), **merged},
             "resume_point": self.resume_point,
         }
         return states
+
+
+def _add_ours(parser: ParlaiParser) -> None:
+    group = parser.add_argument_group("Frozen Layer Arguments")
+    group.add_argument(
+        "--tune",
+        type="nonestr",
+        default=None,
+        help="what learns: comma-separated prefixes (encoder.layers.3), slices "
+        "(decoder.layers[-2:]), globs (*.norm*), re:REGEX, groups "
+        "(@bias @norm @attention @ffn @embeddings @head), or auto[:SCORE][:FRACTION]: what "
+        f"gradients on the update recommend (scores: {', '.join(SCORES)}; see parlai "
+        "score_parameters)",
+    )
+    group.add_argument(
+        "--freeze",
+        type="nonestr",
+        default=None,
+        help="what does not learn, same patterns; stronger than --tune. Alone: all else learns",
+    )
+    group.add_argument(
+        "--lora-rank",
+        type=int,
+        default=0,
+        help="instead of the matched linear layers themselves, train low-rank factors of this "
+        "rank on them; merged into the layers on save (0: off)",
+    )
+    group.add_argument(
+        "--lora-alpha",
+        type=float,
+        default=None,
+        help="scale of the low-rank product, which enters as alpha / rank (default: 2 x rank)",
+    )
+    group.add_argument(
+        "--bf16-autocast",
+        type="bool",
+        default=False,
+        help="multiply matrices in bfloat16 in training: faster where the processor has it "
+        "(AVX-512 BF16, AMX), and rounded to three digits; weights, gradients and what is "
+        "saved stay as they are",
+    )
+    group.add_argument(
+        "--base-agent",
+        default=None,
+        help="agent to freeze layers of, as for -m; only where there is no --init-model "
+        "whose .opt says it, e.g. hugging_face/gpt2",
+    )
+    cached_prefix.add_flags(group)
+    replay.add_flags(parser)
 
 
 def _add_replay_flags(parser: ParlaiParser, known: Opt) -> bool:
@@ -480,6 +487,7 @@ def _add_base_flags(parser: ParlaiParser, known: Opt) -> bool:
     if not known.get("base_agent"):
         return False
     base = base_agent.base_agent_class(known["base_agent"])
-    base.add_cmdline_args(parser, known)
+    name = known["base_agent"]
+    own_flags.add_beside(parser, lambda: base.add_cmdline_args(parser, known), name)
     parser.set_defaults(dict_class=base_agent.class2str(base.dictionary_class()))
     return True

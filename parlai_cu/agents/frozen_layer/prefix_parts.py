@@ -75,7 +75,7 @@ def find(agent: Any, frozen: Sequence[str]) -> tuple[list[Part], list[str]]:
     if not parts:
         why = "; ".join(reasons) or "it has neither an encoder nor a transformer of ParlAI's"
         raise UsageError(
-            f"--cache-frozen {agent.opt['cache_frozen']}: {agent.opt.get('base_agent')} with this "
+            f"--cache-frozen {agent.own['cache_frozen']}: {agent.own.get('base_agent')} with this "
             f"selection has nothing that can be kept: {why}. Expected: an encoder, or the first "
             "layers of a transformer, in which nothing learns; or leave the flag away"
         )
@@ -103,7 +103,7 @@ def _why_not(agent: Any, module: Any, path: str, frozen: Sequence[str], layers: 
         if child is not module.layers and [*child.parameters(), *child.buffers()]:
             if not _is_under(f"{path}.{name}", frozen):
                 return f"{name} learns"
-    if module.dropout.p and agent.opt["cache_frozen_exact"]:
+    if module.dropout.p and agent.own["cache_frozen_exact"]:
         return (
             f"its input has dropout {module.dropout.p:g}, so its {layers} frozen layers give "
             "something else each time (--cache-frozen-exact false turns it off, and so does "
