@@ -15,12 +15,10 @@ import parlai.utils.logging as logging
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
-from parlai.core.torch_classifier_agent import TorchClassifierAgent
-from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
 from parlai_cu import files, plugin
 from parlai_cu.agents import episodes as task_episodes
-from parlai_cu.agents import model_files
+from parlai_cu.agents import kinds, model_files
 from parlai_cu.agents.episodes import Episode
 from parlai_cu.errors import DataError, UsageError, nearest
 from parlai_cu.retention.sampling import stratified_sample
@@ -224,12 +222,13 @@ def _from_model(opt: Opt, deployed: str, seed: int) -> list[Episode]:
     overrides = {name: opt[name] for name in ("no_cuda", "gpu", "datapath") if name in opt}
     overrides.update({"datatype": "valid", "skip_generation": False, "interactive_mode": False})
     model = create_agent_from_model_file(deployed, overrides)
-    generates = isinstance(model, TorchGeneratorAgent)
-    if not generates and not isinstance(model, TorchClassifierAgent):
-        raise UsageError(
-            "--replay-from-model: a ranker's reply is one of its candidates, which the update "
-            "brings; give old data by --replay-task"
-        )
+    kind = kinds.kind_of(model)
+    generates = kind == "generator"
+    if kind not in ("generator", "classifier"):
+        why = "a ranker's reply is one of its candidates, which the update brings"
+        if kind is None:
+            why = f"{type(model).__name__} is neither a generator nor a classifier"
+        raise UsageError(f"--replay-from-model: {why}; give old data by --replay-task")
     if generates:
         model.opt.update({"inference": "nucleus", "topp": 0.9, "beam_size": 1})
         model.beam_size = 1

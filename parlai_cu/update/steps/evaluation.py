@@ -16,11 +16,10 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
 from parlai.core.teachers import ChunkTeacher, FixedDialogTeacher
-from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from parlai.core.worlds import create_task
 from tqdm import tqdm
 
-from parlai_cu.agents import scoring
+from parlai_cu.agents import kinds, scoring
 from parlai_cu.agents.episodes import with_defaults
 from parlai_cu.errors import DataError, UsageError
 from parlai_cu.retention.paired import Sums
@@ -78,12 +77,14 @@ class ModelTraits:
     :param has_knowledge: it answers with a knowledge base
     :param width: numbers that stand for one token (elements of its hidden states)
     :param size: bytes of all parameters and buffers
+    :param has_soft_labels: it scores tokens, candidates or classes, which can be learnt from
     """
 
     generates: bool
     has_knowledge: bool
     width: int
     size: int
+    has_soft_labels: bool = True
 
 
 ANSWERS: Step[list[Measured]] = Step("answers", list[Measured], format=2)
@@ -268,10 +269,11 @@ def metrics_of(measured: Sequence[Measured]) -> list[str]:
 def _traits(agent: Any) -> ModelTraits:
     tensors = {t.data_ptr(): t for t in agent.model.state_dict().values()}
     return ModelTraits(
-        generates=isinstance(agent, TorchGeneratorAgent),
+        generates=kinds.kind_of(agent) == "generator",
         has_knowledge=bool(agent.opt.get("kb")),
         width=_width(agent.opt),
         size=sum(t.numel() * t.element_size() for t in tensors.values()),
+        has_soft_labels=kinds.kind_of(agent) is not None,
     )
 
 
@@ -284,7 +286,7 @@ def _width(opt: Mapping[str, Any]) -> int:
 
 def _want_replies(agent: Any, wanted: bool) -> None:
     """Whether replies are wanted of a generator while it is measured."""
-    if isinstance(agent, TorchGeneratorAgent):
+    if kinds.kind_of(agent) == "generator":
         agent.skip_generation = not wanted
         agent.opt["skip_generation"] = not wanted
 

@@ -78,6 +78,7 @@ def learn(
         width=work.model.traits.width,
         metric="ppl" if work.model.generates else _choosing_metric(work),
         generates=work.model.generates,
+        has_soft_labels=work.model.traits.has_soft_labels,
         seed=work.settings.seed,
         more=work.settings.training,
     )

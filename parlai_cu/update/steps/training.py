@@ -90,6 +90,7 @@ class Plan:
     :param generates: the live model writes its replies
     :param seed: of the run
     :param more: flags of ``parlai train_model`` that come last, so that they win
+    :param has_soft_labels: it scores tokens, candidates or classes, which can be learnt from
     """
 
     choice: ModeChoice
@@ -101,6 +102,7 @@ class Plan:
     generates: bool
     seed: int
     more: Sequence[str] = ()
+    has_soft_labels: bool = True
 
 
 def flags(plan: Plan) -> list[str]:
@@ -205,15 +207,17 @@ def _replay_share(plan: Plan) -> float:
 def _defence(plan: Plan, share: float) -> list[str]:
     """What docs/retention.md recommends: replay with lwf, by the model's words where need be."""
     words: list[str] = []
+    # an agent that scores neither tokens nor candidates nor classes is held by its weights
+    penalty = "lwf" if plan.has_soft_labels else "l2sp"
     if plan.old:
         words += ["--replay-task", ",".join(data.task for data in plan.old)]
     elif plan.generates:
         words += ["--replay-from-model", "true"]
     else:
-        return ["--penalty", "lwf"] if TUNE in plan.choice.mode else []
+        return ["--penalty", penalty] if TUNE in plan.choice.mode else []
     words += ["--replay-size", str(REPLAY_SIZE), "--replay-share", str(share)]
     if TUNE in plan.choice.mode:
-        return [*words, "--penalty", "lwf"]
+        return [*words, "--penalty", penalty]
     return [*words, "--distill-weight", str(SOFT_SHARE)]
 
 
