@@ -51,14 +51,18 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=MOST)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    rows = []
+    kept = args.out / "results.json"
+    rows = json.loads(kept.read_text())["rows"] if kept.exists() else []
     for corpus in ("SGD", "telecom"):
         if corpus == "SGD" and not args.sgd.is_dir():
             continue
         clean, held_out = sgd(args.sgd) if corpus == "SGD" else telecom(args.telecom or args.out)
         for seed in args.seeds:
-            rows += measure(corpus, clean, held_out, seed, args.most)
-    publish(args.out, {"about": about(args.seeds), "rows": rows}, table({"rows": rows}))
+            if not any((row["corpus"], row["seed"]) == (corpus, seed) for row in rows):
+                rows += measure(corpus, clean, held_out, seed, args.most)
+    rows.sort(key=lambda row: (row["corpus"], row["seed"]))
+    seeds = sorted({row["seed"] for row in rows})
+    publish(args.out, {"about": about(seeds), "rows": rows}, table({"rows": rows}))
 
 
 def sgd(folder: Path) -> tuple[list[InspectedConversation], list[InspectedConversation]]:

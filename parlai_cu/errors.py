@@ -95,7 +95,10 @@ def in_place_of(stock: BaseException | type[Exception], error: ParlaiCuError) ->
     :param error: what is said instead
     :return: an error that is of both kinds
     """
-    kind = stock if isinstance(stock, type) else type(stock)
+    kind: type[BaseException] = stock if isinstance(stock, type) else type(stock)
+    if issubclass(kind, ParlaiCuError):  # that stands for one of ParlAI's itself
+        others = (base for base in kind.__mro__ if not issubclass(base, ParlaiCuError))
+        kind = next(base for base in others if issubclass(base, BaseException))
     if isinstance(error, kind):
         return error
     made: ParlaiCuError = _both(type(error), kind)(*error.args)

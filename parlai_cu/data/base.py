@@ -162,7 +162,7 @@ def exchanges(conversation: Conversation) -> Iterator[TrainingTurn]:
     """
     heard: list[str] = []
     said: list[Utterance] = []
-    asked = False
+    asked = begun = False
 
     def reply() -> TrainingTurn | None:
         text = " ".join(one.text for one in said)
@@ -191,7 +191,9 @@ def exchanges(conversation: Conversation) -> Iterator[TrainingTurn]:
                 asked = False
             said.clear()
         heard.append(utterance.text)
-        asked = asked or utterance.role == USER
+        begun = begun or utterance.role == USER
+        # what a tool returned is replied to as well
+        asked = asked or begun
     found = reply() if said else None
     if found:
         yield found

@@ -65,9 +65,15 @@ NAMES = {
         private | is private | internal | internal note | private note | intern | privat | privé
         | interne | privado | interno | privato | prywatne | внутренний | 内部""",
     "public": "public | is public | öffentlich | público | pubblico | openbaar",
+    "incoming": "incoming | is incoming | inbound | from customer | is customer",
     "type": "type | message type | messagetype | part type | event | kind | typ | tipo",
     "id": "id | nr | no | number | nummer | numéro | número | numero | key | index | uuid | row",
 }
+# who speaks, where a column does not hold what is said
+PEOPLE = frozenset(
+    """customer user human client agent bot assistant support kunde nutzer cliente usuario utente
+    klant klient клиент""".split()
+)
 # with a name of a reply: that it was wrong, that it is right
 WRONG = """
     wrong bad old incorrect rejected bot model actual given current false previous falsch alte

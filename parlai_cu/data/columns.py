@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 from parlai_cu.data.base import ReadOptions
-from parlai_cu.data.column_names import ACCEPTED, NAMES, REFUSED, RIGHT, SPLITS, WRONG
+from parlai_cu.data.column_names import ACCEPTED, NAMES, PEOPLE, REFUSED, RIGHT, SPLITS, WRONG
 from parlai_cu.errors import DataError, UsageError, nearest
 
 ROLES = tuple(role for role in NAMES if role not in ("correction", "id"))
@@ -16,6 +16,7 @@ _TEXT_WORDS = 2.5
 _ASKS = re.compile(r"[?？؟]\s*$")
 # names of roles that only what stands in the cells confirms
 _EXACT, _END, _BEGIN, _WITHIN = 4.0, 3.5, 3.0, 2.0
+_JUDGED = ("label", "desirable", "thumbs up", "correct", "is correct")
 Cells = Mapping[str, Sequence[str]]
 
 
@@ -56,6 +57,12 @@ def require(found: Mapping[str, str], cells: Cells, where: str) -> None:
     :param where: the file, for messages
     :raises DataError: which says how to name them
     """
+    twin = f"{found.get('reply', '')} (2)"
+    if twin in cells and twin not in found.values() and any(cells[twin]):
+        raise DataError(
+            f"{where}: two columns are called {found['reply']!r}. Say which is right: "
+            f'--columns "reply={twin},wrong={found["reply"]}", or the other way round'
+        )
     missing = [role for role in ("question", "reply") if role not in found]
     if missing:
         known = "".join(f"; {role} = {name!r}" for role, name in found.items())
@@ -89,9 +96,9 @@ def _by_name(cells: Cells, taken: set[str]) -> dict[str, str]:
         for role, score in _roles(name).items():
             if role in taken or not _confirmed(role, held):
                 continue
-            # a name alone ("agent", "customer") is a reply or a question only where it holds texts
-            if role in ("question", "reply") and not is_text(held):
-                score -= 2
+            # "agent", "customer": a reply or a question only where it holds texts
+            if plain(name) in PEOPLE and role in ("question", "reply") and not is_text(held):
+                score -= 3
             scored.append((-score, order, role, name))
     found: dict[str, str] = {}
     used: set[str] = set()
@@ -110,6 +117,10 @@ def _settled(found: dict[str, str], cells: Cells, taken: set[str]) -> dict[str, 
             found["wrong"] = found.pop("reply")
         found["reply"] = correction
     found.pop("id", None)
+    for name in cells:  # true and false, of answers that were judged
+        if plain(name) in _JUDGED and name not in found.values() and "accepted" not in taken:
+            if _confirmed("accepted", cells[name]):
+                found.setdefault("accepted", name)
     return found
 
 
@@ -173,7 +184,7 @@ def _confirmed(role: str, held: Sequence[str]) -> bool:
     values = {cell.strip().casefold() for cell in held[:_LOOKED_AT] if cell.strip()}
     if role == "split":
         return bool(values) and values <= set(SPLITS)
-    if role in ("accepted", "private", "public"):
+    if role in ("accepted", "private", "public", "incoming"):
         return values <= ACCEPTED | REFUSED
     if role == "speaker":
         return all(len(value) <= 80 for value in values)

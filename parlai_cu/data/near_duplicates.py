@@ -7,7 +7,7 @@ known words are one with a slip is told by how often they occur: "form" and "fro
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 from rapidfuzz.distance import OSA, Levenshtein
@@ -29,8 +29,8 @@ _LONG = 30
 _ALIKE = 0.6
 # texts that are compared with all others at a time
 _BLOCK = 500
-# a word that occurs in more texts is no slip of the pen
-_RARE = 2
+# a word that occurs in more texts, or in a greater share of many, is no slip of the pen
+_RARE, _RARE_SHARE = 2, 0.002
 # texts with fewer words are the same only where their keys are
 _FEWEST = 3
 
@@ -45,6 +45,8 @@ def first_of_each(texts: Sequence[str]) -> list[int]:
     first = [by_key.setdefault(key_of([text]), i) for i, text in enumerate(texts)]
     words = {i: key.split() for key, i in by_key.items()}
     seen = Counter(word for held in words.values() for word in set(held))
+    rare = max(_RARE, _RARE_SHARE * len(words))
+    known = {word for word, count in seen.items() if count > rare}
     root = list(range(len(texts)))
 
     def find(i: int) -> int:
@@ -53,7 +55,7 @@ def first_of_each(texts: Sequence[str]) -> list[int]:
         return i
 
     for one, other in _candidates(words):
-        if find(one) != find(other) and is_same(words[one], words[other], seen):
+        if find(one) != find(other) and is_same(words[one], words[other], known):
             low, high = sorted((find(one), find(other)))
             root[high] = low
     return [find(i) for i in first]
@@ -87,13 +89,13 @@ def _runs(words: list[str]) -> list[str]:
     return [" ".join(words[i : i + 3]) for i in range(len(words) - 2)]
 
 
-def is_same(one: Sequence[str], other: Sequence[str], seen: Counter[str]) -> bool:
+def is_same(one: Sequence[str], other: Sequence[str], known: Collection[str]) -> bool:
     """
     Whether two texts differ by nothing that says anything.
 
     :param one: its words
     :param other: its words
-    :param seen: in how many texts each word occurs
+    :param known: words that are no slip of the pen
     """
     if _numbers(one) != _numbers(other):
         return False
@@ -105,7 +107,7 @@ def is_same(one: Sequence[str], other: Sequence[str], seen: Counter[str]) -> boo
         edits += max(len(gone), len(come))
         if all(word in _FILLERS for word in (*gone, *come)):
             continue
-        if edit.tag != "replace" or not _is_slip("".join(gone), "".join(come), seen):
+        if edit.tag != "replace" or not _is_slip("".join(gone), "".join(come), known):
             return False
     return edits <= max(1.0, _MOST_EDITS * max(len(one), len(other)))
 
@@ -114,11 +116,11 @@ def _numbers(words: Sequence[str]) -> list[str]:
     return sorted(word for word in words if any(letter.isdigit() for letter in word))
 
 
-def _is_slip(one: str, other: str, seen: Counter[str]) -> bool:
+def _is_slip(one: str, other: str, known: Collection[str]) -> bool:
     if one == other:  # "phone number", "phonenumber"
         return True
     length = min(len(one), len(other))
-    if length < 4 or min(seen[one], seen[other]) > _RARE:
+    if length < 4 or (one in known and other in known):
         return False
     return OSA.distance(one, other) <= (1 if length < 8 else 2)
 

@@ -147,7 +147,8 @@ def _reader(name: str) -> ConversationReader:
 
 def _read(source: Source, reader: ConversationReader, options: ReadOptions) -> ReadFile:
     reading = reader.read(source, options)
-    for line, reason in source.broken:
+    # a text that begins with a bracket is no broken JSON
+    for line, reason in source.broken if source.records or source.table else ():
         reading.leave_out(reason, [line])
     service = assign(reading, options, source.name)
     if options.service is not None:

@@ -22,6 +22,8 @@ _LISTS = (
     "conversations tickets chats data messages examples rows records items payload results dialogs "
     "dialogues"
 ).split()
+# what else stands in a message, and makes no table of it
+_OF_MESSAGES = frozenset("name tool_calls tool_call_id weight id".split())
 Record = tuple[int, dict[str, Any]]
 
 
@@ -141,7 +143,7 @@ def json_records(text: str) -> tuple[list[Record], list[tuple[int, str]]]:
     if begin == "[":
         records, broken, end = _of_list(text)
         if not text[end:].strip():
-            return records, broken
+            return _one_chat(records), broken
     records, broken = [], []
     for number, line in enumerate(text.split("\n"), 1):
         line = line.strip()
@@ -157,6 +159,14 @@ def json_records(text: str) -> tuple[list[Record], list[tuple[int, str]]]:
         if objects:
             records, broken = objects, []
     return _unpacked(records, text), broken
+
+
+def _one_chat(records: list[Record]) -> list[Record]:
+    """A list of messages is one conversation."""
+    for names, whole in (({"from", "value"}, "conversations"), ({"role", "content"}, "messages")):
+        if records and all(names <= set(record) <= names | _OF_MESSAGES for _, record in records):
+            return [(records[0][0], {whole: [record for _, record in records]})]
+    return records
 
 
 def _take(found: Any, line: int, records: list[Record], broken: list[tuple[int, str]]) -> None:

@@ -48,7 +48,7 @@ class MessageRows:
             "language",
             "split",
         )
-        said_as = {"speaker": columns["type"], **columns} if "type" in columns else columns
+        said_as = {"speaker": _speaker(columns) or "", **columns}
         reading = Reading(columns={role: said_as[role] for role in shown if role in said_as})
         known = set(columns.values())
         unused = [name for name in cells if name not in known]
@@ -71,7 +71,7 @@ class MessageRows:
 
 
 def _speaker(columns: dict[str, str]) -> str | None:
-    return columns.get("speaker") or columns.get("type")
+    return columns.get("speaker") or columns.get("type") or columns.get("incoming")
 
 
 def _taken(row: Row, columns: dict[str, str], reading: Reading) -> bool:
@@ -98,6 +98,9 @@ def _said(row: Row, columns: dict[str, str]) -> Utterance:
     number, cells = row
     kind = _kind(cells.get(columns.get("type", ""), ""))
     speaker = cells.get(columns.get("speaker", ""), "") or kind
+    if "incoming" in columns:
+        came = cells.get(columns["incoming"], "").casefold() in ACCEPTED
+        speaker = kind = "incoming" if came else "outgoing"
     speaker = _DIRECTIONS.get(speaker, speaker)
     role = role_of(speaker)
     if not role and role_of(kind):  # a person's name, and incoming or outgoing

@@ -32,6 +32,10 @@ _ROLES = {
 }
 
 
+# where other makers keep them
+_LISTS = "messages conversations conversation contents chat dialogue dialog turns history".split()
+
+
 class OpenAIMessages:
     """Also of other makers who write roles and contents."""
 
@@ -39,18 +43,21 @@ class OpenAIMessages:
 
     def recognises(self, source: Source) -> bool:
         """Whether it has messages with roles."""
-        held = [record.get("messages") for _, record in source.records[:20]]
-        return any(is_messages(messages) for messages in held)
+        return any(_messages(record) for _, record in source.records[:20])
 
     def read(self, source: Source, options: ReadOptions) -> Reading:
         """All conversations."""
         reading = Reading()
         defined: list[int] = []
         for number, record in source.records:
-            if not is_messages(record.get("messages")):
+            messages = _messages(record)
+            if not messages:
                 reading.leave_out('no "messages" with role and content', [number])
                 continue
-            said = utterances(record["messages"], number, reading)
+            said = utterances(messages, number, reading)
+            system = text_of(record.get("system") or record.get("system_instruction"))
+            if system:
+                said.insert(0, Utterance("system", system, number, CONTEXT))
             if record.get("tools") or record.get("functions"):
                 defined.append(number)
             name = str(record.get("id") or record.get("conversation_id") or number)
@@ -64,6 +71,10 @@ class OpenAIMessages:
                 "and results stand in the text that is answered"
             )
         return reading
+
+
+def _messages(record: dict[str, Any]) -> list[dict[str, Any]]:
+    return next((record[name] for name in _LISTS if is_messages(record.get(name))), [])
 
 
 def is_messages(held: Any) -> bool:
@@ -92,13 +103,21 @@ def utterances(messages: list[dict[str, Any]], line: int, reading: Reading) -> l
     for message in messages:
         role = _ROLES.get(message["role"].lower(), "")
         speaker = message["role"].lower()
-        text = text_of(message.get("content"))
-        if isinstance(message.get("content"), list) and _other_parts(message["content"]):
+        content = message.get("content", message.get("parts"))
+        parts = content if isinstance(content, list) else []
+        text = text_of([part for part in parts if not _is_tool(part)] if parts else content)
+        if any(isinstance(p, dict) and not text_of(p) and not _is_tool(p) for p in parts):
             reading.leave_out("parts that are no text (images, sound)", [line])
+        results = [part for part in parts if _is_tool(part) and part["type"] != "tool_use"]
+        for part in results:
+            name = names.get(str(part.get("tool_use_id")), "")
+            told = text_of(part.get("content"))
+            found.append(Utterance("tool", f"{name}: {told}" if name else told, line, CONTEXT))
+        called: list[Utterance] = []
         for call in _calls(message):
             name = str(call.get("name", "tool"))
             names[str(call.get("id"))] = name
-            found.append(Utterance("tool", f"{name}({call.get('arguments')})", line, CONTEXT))
+            called.append(Utterance("tool", f"{name}({call.get('arguments')})", line, CONTEXT))
         if message["role"] in ("tool", "function"):
             name = message.get("name") or names.get(str(message.get("tool_call_id")), "")
             text = f"{name}: {text}" if name else text
@@ -107,13 +126,23 @@ def utterances(messages: list[dict[str, Any]], line: int, reading: Reading) -> l
         if text:
             learnt = message.get("weight", 1) != 0
             found.append(Utterance(speaker, text, line, role, learnt))
+        found += called  # what is said with a call is said before it
     return found
+
+
+def _is_tool(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") in ("tool_use", "tool_result")
 
 
 def _calls(message: dict[str, Any]) -> list[dict[str, Any]]:
     calls = message.get("tool_calls") or []
     if isinstance(message.get("function_call"), dict):
         calls = [{"function": message["function_call"]}, *calls]
+    parts = message.get("content")
+    for part in parts if isinstance(parts, list) else ():  # Anthropic's
+        if _is_tool(part) and part["type"] == "tool_use":
+            function = {"name": part.get("name"), "arguments": part.get("input") or {}}
+            calls = [*calls, {"id": part.get("id"), "function": function}]
     found = []
     for call in calls if isinstance(calls, list) else []:
         inner = call.get("function") if isinstance(call, dict) else None
@@ -123,7 +152,3 @@ def _calls(message: dict[str, Any]) -> list[dict[str, Any]]:
                 arguments = json.dumps(arguments, ensure_ascii=False)
             found.append({"id": call.get("id"), "name": inner.get("name"), "arguments": arguments})
     return found
-
-
-def _other_parts(content: list[Any]) -> bool:
-    return any(isinstance(part, dict) and not text_of(part) for part in content)

@@ -36,7 +36,7 @@ class QuestionRows:
         cells = cells_of(source)
         columns = find_columns(cells, options, source.name)
         require(columns, cells, source.name)
-        for role in ("speaker", "text", "private", "public", "type"):
+        for role in ("speaker", "text", "private", "public", "type", "incoming"):
             columns.pop(role, None)
         reading = Reading(columns=columns)
         corrections = "wrong" in columns
@@ -108,9 +108,9 @@ def _grouped(rows: list[Row], columns: dict[str, str]) -> list[tuple[int, str, l
     """The rows of each conversation in their order; without such a column each is one."""
     column = columns.get("conversation")
     groups: dict[str, list[Row]] = {}
-    for number, cells in rows:
+    for order, (number, cells) in enumerate(rows, 1):
         name = cells.get(column, "") if column else ""
-        groups.setdefault(name or f"row {number}", []).append((number, cells))
+        groups.setdefault(name or f"row {order}", []).append((number, cells))
     return [
         (group[0][0], name, in_order(group, columns.get("time"))) for name, group in groups.items()
     ]

@@ -17,11 +17,17 @@ _CLOCK = r"\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?:\s?[AaPp]\.?\s?[Mm]\.?)?"
 _HEAD = re.compile(
     rf"\[?(?P<time>{_DATE},?\s{_CLOCK})\]?(?:\s[-–])?\s(?:(?P<who>[^:\n]{{1,60}}?):(?:\s|$))?(?P<text>.*)"
 )
+_LEFT_OUT = (
+    "omitted|weggelassen|ausgeschlossen|excluded|omitid[ao]s?|ocult[ao]|omise?s?|absente?|"
+    r"omess[aio]|weggelaten|пропущен[оы]?|не включен\w*|attached|angehängt"
+)
+_THINGS = (
+    r"imagen?|imagem|immagine|v[ií]deo|[aá]udio|sticker|figurinha|gif|document\w*|contact card|"
+    "bild|dokument|изображение|видео|аудио|media|medien|multimedia|médias?"
+)
 _MEDIA = re.compile(
-    r"<[^<>]{0,40}(?:omitted|weggelassen|ausgeschlossen|omitido|omis|omessi?|ommesso|excluded|"
-    r"weggelaten|пропущен[оы]?|attached:[^>]*|angehängt:[^>]*|Media[^>]*)[^<>]{0,40}>|"
-    r"(?:image|video|audio|sticker|GIF|document|Contact card|Bild|Video|Audio|Sticker) "
-    r"(?:omitted|weggelassen)|.{1,80}\.(?:jpg|png|opus|mp4|webp|pdf|vcf) \([^)]{3,30}\)",
+    rf"<[^<>]{{0,40}}\b(?:{_LEFT_OUT}|{_THINGS})\b[^<>]{{0,60}}>|(?:{_THINGS}) (?:{_LEFT_OUT})|"
+    r".{1,80}\.(?:jpg|png|opus|mp4|webp|pdf|vcf) \([^)]{3,30}\)",
     re.IGNORECASE,
 )
 # "Messages and calls are end-to-end encrypted", said in the name of the business

@@ -69,10 +69,6 @@ def conflict(one: Example, other: Example) -> bool:
     """
     if contradict(one, other):
         return True
-    if one.label.rstrip().endswith("?") and other.label.rstrip().endswith("?"):
-        return False  # two ways to ask back
-    if stated_values(one) or stated_values(other):
-        return False  # the same values, in other words
     mine, theirs = normal(one.label).split(), normal(other.label).split()
     if not mine or not theirs or Levenshtein.normalized_similarity(mine, theirs) < _SAME_WORDS:
         return False
@@ -82,7 +78,17 @@ def conflict(one: Example, other: Example) -> bool:
         if e.tag != "equal"
     ]
     content = [(gone, come) for gone, come in edits if not _is_light([*gone, *come])]
+    if any(_is_number(gone) and _is_number(come) for gone, come in content):
+        return True
+    if stated_values(one) or stated_values(other):
+        return False  # the same values, in other words
+    if one.label.rstrip().endswith("?") and other.label.rstrip().endswith("?"):
+        return False  # two ways to ask back
     return len(content) == 1 and all(content[0])
+
+
+def _is_number(words: Sequence[str]) -> bool:
+    return len(words) == 1 and any(letter.isdigit() for letter in words[0])
 
 
 def _is_light(words: Sequence[str]) -> bool:
