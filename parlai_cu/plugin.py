@@ -134,7 +134,10 @@ ZOO = {
 # Modules of ParlAI, and what they import at their top and hardly ever use: that is imported when
 # it is used (parlai_cu/host/late_imports.py).
 LATE_IMPORTS = {
-    "parlai.core.build_data": ("torch.multiprocessing",),
+    "parlai.core.build_data": ("torch.multiprocessing", "requests", "tqdm"),
+    "parlai.core.teachers": ("yaml",),
+    "parlai.core.image_featurizers": ("PIL",),
+    "parlai.utils.bpe": ("regex",),
     "parlai.core.torch_classifier_agent": ("sklearn.metrics",),
     "parlai.utils.fsdp": (
         "torch.distributed.fsdp",

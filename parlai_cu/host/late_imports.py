@@ -25,7 +25,10 @@ class LateName:
 
     def resolve(self) -> Any:
         """What the name stands for."""
-        return getattr(importlib.import_module(self._late_module), self._late_name)
+        module = importlib.import_module(self._late_module)
+        if hasattr(module, self._late_name):
+            return getattr(module, self._late_name)
+        return importlib.import_module(f"{self._late_module}.{self._late_name}")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call it."""
@@ -45,12 +48,15 @@ class LateName:
 
 
 class _LateModule(ModuleType):
-    """Hands out late names."""
+    """Hands out late names to those who import from it, and the real ones to who kept it."""
+
+    late_shown = True
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return LateName(self.__name__, name)
+        late = LateName(self.__name__, name)
+        return late if self.late_shown else late.resolve()
 
 
 def show(names: Iterable[str]) -> Callable[[], None]:
@@ -70,6 +76,7 @@ def show(names: Iterable[str]) -> Callable[[], None]:
 
     def away() -> None:
         for module in late:
+            module.late_shown = False
             if sys.modules.get(module.__name__) is module:
                 del sys.modules[module.__name__]
 

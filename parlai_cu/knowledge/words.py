@@ -3,6 +3,7 @@
 import functools
 import importlib
 import importlib.util
+import os
 import re
 import sys
 import unicodedata
@@ -41,10 +42,12 @@ def _without_the_rest_of_nltk() -> Any:
     """
     spec = importlib.util.find_spec("nltk")
     if "nltk" not in sys.modules and spec is not None:
-        bare, corpus = ModuleType("nltk"), ModuleType("nltk.corpus")
+        bare, stems = ModuleType("nltk"), ModuleType("nltk.stem")
+        corpus = ModuleType("nltk.corpus")
         bare.__path__ = list(spec.submodule_search_locations or ())
+        stems.__path__ = [os.path.join(folder, "stem") for folder in bare.__path__]
         corpus.stopwords = None  # type: ignore[attr-defined]  # only for a stemmer that leaves them out
-        sys.modules.update({"nltk": bare, "nltk.corpus": corpus})
+        sys.modules.update({"nltk": bare, "nltk.stem": stems, "nltk.corpus": corpus})
         try:
             return importlib.import_module("nltk.stem.snowball").SnowballStemmer
         finally:
