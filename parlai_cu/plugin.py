@@ -200,6 +200,7 @@ REPAIRS = {
         "parlai.scripts.train_model",
     ),
     "checked_settings": ("parlai.scripts.train_model",),
+    "closed_classes": ("parlai.core.torch_classifier_agent",),
     "silent_replies": ("parlai.core.torch_agent", "parlai.agents.seq2seq.seq2seq"),
     "stream_lengths": ("parlai.core.teachers",),
     "ranker_candidates": ("parlai.core.torch_ranker_agent",),

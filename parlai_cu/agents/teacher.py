@@ -170,8 +170,15 @@ class Teacher:
 
         :param classes: the student's classes and their columns
         :return: LongTensor[classes]
+        :raises UsageError: when it does not have one
         """
         own = self.agent.class_dict
+        unknown = [name for name in classes if name not in own]
+        if unknown:
+            raise UsageError(
+                f"{self.flag} {self.model_file} has no class {', '.join(unknown)}; it knows "
+                f"{', '.join(own)}: about others it says nothing that could be followed"
+            )
         ordered = sorted(classes, key=lambda name: classes[name])
         return torch.tensor([own[name] for name in ordered])
 

@@ -16,7 +16,7 @@ from parlai_cu.versions.records import StoredFile
 from parlai_cu.versions.storage import file_hash, translate_errors
 
 # a delta is kept where it takes at most this share of the model
-DELTA_SHARE = 0.5
+DELTA_SHARE = 0.9
 
 
 class StoredModel(NamedTuple):
@@ -75,6 +75,20 @@ class ModelImporter:
             self._write_beside(folder)
             return StoredModel(self._recorded(folder, base if is_delta else None), is_delta)
 
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of all tensors."""
+        return tensors.count_bytes(self.held.tensors.values())
+
+    def shared_bytes(self, base: checkout.Base) -> int:
+        """Bytes of the tensors that a version has as well, under the same names."""
+        of_base = base.contents["tensors"]
+        return tensors.count_bytes(
+            tensor
+            for path, tensor in self.held.tensors.items()
+            if of_base.get(path) == self.hashes[path]
+        )
+
     def _changed(self, of_base: Mapping[str, str]) -> dict[str, torch.Tensor]:
         return {
             path: tensor
@@ -83,8 +97,7 @@ class ModelImporter:
         }
 
     def _pays(self, changed: Mapping[str, torch.Tensor]) -> bool:
-        whole = tensors.count_bytes(self.held.tensors.values())
-        return tensors.count_bytes(changed.values()) <= DELTA_SHARE * whole
+        return tensors.count_bytes(changed.values()) <= DELTA_SHARE * self.weights_bytes
 
     def _write_full(self, path: str) -> None:
         if self._as_it_is:

@@ -49,12 +49,17 @@ from parlai_cu.versions.version_reader import (
 if TYPE_CHECKING:
     from parlai_cu.versions.diff import VersionDiff
 
+if TYPE_CHECKING:  # it imports torch, which most commands do without
+    from parlai_cu.versions.importer import ModelImporter
+
 FORMAT = 1
 STORE = "store.json"
 LIVE = "live"
 # what may stand in the directory beside channels
 _OURS = {STORE, FOLDER, ".lock"}
 _CURRENT: Any = object()
+# versions, the newest, that a new model is compared with
+_LOOKED_AT = 50
 
 
 class VersionStore:
@@ -123,14 +128,14 @@ class VersionStore:
 
         :param model_file: ``-mf`` of the model
         :param mode: how it came about
-        :param parent: what it was made from
+        :param parent: what it was made from; where missing, the version that holds most of it
         :param metrics: what it was measured at
         :param verdict: of the gate
         :param data: fingerprint of what it learnt from: ``hash``, ``task``, ``examples``
         :param seed: of its training
         :param kb_snapshot: the knowledge base, as it was when this model was gated
-        :param delta: keep only the tensors that differ from the parent's; None: where that
-            saves at least half
+        :param delta: keep only the tensors that differ from the parent's, or from those of the
+            version that holds most of them; None: where that saves something
         :param note: in words
         :param who: user and machine, where it is not this one
         :return: the new version, which no channel serves yet
@@ -144,7 +149,7 @@ class VersionStore:
         if delta and above is None:
             raise VersionsError("delta: a delta needs a parent to be against")
         intake = ModelImporter(model_file)
-        base = None if delta is False else self._delta_base(above)
+        base = None if delta is False else self._delta_base(above, intake, only=bool(delta))
         with self._storage.staging(FOLDER) as staged:
             kept = intake.write(staged, base, wanted=delta)
             with self._storage.locked():
@@ -156,7 +161,7 @@ class VersionStore:
                     who=who or records.whoami(),
                     mode=mode,
                     agent=intake.agent,
-                    parent=above.id if above else None,
+                    parent=above.id if above else self._derived_from(intake, base),
                     delta_of=base.version.id if base and kept.is_delta else None,
                     depth=base.version.depth + 1 if base and kept.is_delta else 0,
                     files=kept.files,
@@ -175,10 +180,28 @@ class VersionStore:
                 self._storage.publish(staged, RECORD, FOLDER, version.id)
         return version
 
-    def _delta_base(self, above: Version | None) -> checkout.Base | None:
-        if above is None or above.pruned or above.depth >= checkout.MAX_DEPTH:
+    def _delta_base(
+        self, above: Version | None, intake: "ModelImporter", only: bool
+    ) -> checkout.Base | None:
+        """The version that holds most of the model's tensors; the one it is said to be of first."""
+        newest = [above] if above else []
+        if not only:
+            newest += [v for v in reversed(self.list()) if above is None or v.id != above.id]
+        best, most = None, -1 if only else 0
+        for version in newest[:_LOOKED_AT]:
+            if version.pruned or version.depth >= checkout.MAX_DEPTH:
+                continue
+            found = checkout.Base(version, self._shelf.contents(version))
+            shared = intake.shared_bytes(found)
+            if shared > most:
+                best, most = found, shared
+        return best
+
+    def _derived_from(self, intake: "ModelImporter", base: checkout.Base | None) -> str | None:
+        """Where nobody said so: the version that most of the model's bytes stand in."""
+        if base is None or intake.shared_bytes(base) * 2 < intake.weights_bytes:
             return None
-        return checkout.Base(above, self._shelf.contents(above))
+        return base.version.id
 
     def _next_number(self) -> int:
         held = self._storage.read_json(STORE)

@@ -23,6 +23,7 @@ from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import is_primary_worker
 
 from parlai_cu.agents import (
+    added_classes,
     base_agent,
     deployed_model,
     model_files,
@@ -31,6 +32,7 @@ from parlai_cu.agents import (
     scoring,
     updating_agent,
 )
+from parlai_cu.agents.added_classes import AddedClasses
 from parlai_cu.agents.batches import TaskRoles
 from parlai_cu.agents.frozen_layer import cached_prefix, holdings, merging
 from parlai_cu.agents.frozen_layer.cached_prefix import CachedPrefix
@@ -115,6 +117,7 @@ class FrozenLayerAgent(UpdatingAgent):
         self._batch_seen: Any = None
         self._deployed: Teacher | None = None
         self._prefix: CachedPrefix | None = None
+        self._added = AddedClasses(opt)
         self._cache_proof = Proof("--cache-frozen")
         if shared is None and opt.get("init_model"):
             opt["init_model"] = updating_agent.model_path(opt, "init_model")
@@ -159,9 +162,10 @@ class FrozenLayerAgent(UpdatingAgent):
         if deployed is not None:
             if model_files.same_file(model_file, opt["init_model"]):
                 raise deployed_model.overwritten(model_file)
-            base_agent.check_architecture(
-                base_agent.base_agent_class(opt["base_agent"]), deployed, opt
-            )
+            base = base_agent.base_agent_class(opt["base_agent"])
+            wider = added_classes.widened(deployed, opt, base)
+            added_classes.take_over(opt, wider)
+            base_agent.check_architecture(base, wider, opt)
         # where a run goes on from its checkpoint, ParlAI has put that in the place of the model
         named = opt["init_model"] if deployed else (opt.get("override") or {}).get("init_model")
         if not named and (opt["replay_from_model"] or opt["penalty"]):
@@ -177,10 +181,16 @@ class FrozenLayerAgent(UpdatingAgent):
         """Load as the base does; damage and misfit are named."""
         with updating_agent.misfit_told(path, lambda error: self._misfit(path, error)):
             states = super().load(path)
+        if self._added.count and "model" in states:
+            states["model"] = self._added.widen(states["model"], self.model.state_dict())
         if updating_agent.is_training(self.opt):
             self._loaded = states
             self._loaded_from = path
         return states
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As the base does it, with rows for the classes that are added."""
+        super().load_state_dict(self._added.widen(state_dict, self.model.state_dict()))
 
     def _misfit(self, path: str, error: str) -> str:
         details = [line.strip() for line in error.splitlines() if "size mismatch" in line]
@@ -217,6 +227,9 @@ class FrozenLayerAgent(UpdatingAgent):
         previous = self._loaded.get(RECORD) if self.is_resumed_from(self._loaded_from) else None
         self._auto = scoring.settle_auto(self.own, self.model, previous)
         tune = self._auto["tune"] if self._auto else self.own.get("tune")
+        if self._added.count and not tune and not self.own.get("freeze"):
+            names = self._added.keep_old_rows(self.model, (previous or {}).get("selected"))
+            tune = ",".join(names)
         optimized = holdings.flat(params)
         beside = self._beside = holdings.beside_the_model(self, optimized, self._base_states())
         of_model = list_tensors(self.model)
@@ -283,12 +296,11 @@ class FrozenLayerAgent(UpdatingAgent):
     def _check_bits(self, previous: dict[str, Any]) -> None:
         # under fp16 the model in memory is rounded, and the digests are of the rounding
         shared = (set(previous["digests"]) & set(self._guard.digests)) - set(self._beside)
-        if previous["half"] == self._is_half() and any(
-            previous["digests"][name] != self._guard.digests[name] for name in shared
-        ):
+        other = [n for n in shared if previous["digests"][n] != self._guard.digests[n]]
+        if previous["half"] == self._is_half() and other:
             raise ModelFileError(
-                f"{self._loaded_from} is damaged: frozen tensors are not those it was saved with. "
-                "Delete it to go on from the deployed model"
+                f"{self._loaded_from} is damaged: frozen tensors are not those it was saved with "
+                f"({', '.join(sorted(other)[:3])}). Delete it to go on from the deployed model"
             )
 
     def _is_half(self) -> bool:
@@ -324,6 +336,11 @@ class FrozenLayerAgent(UpdatingAgent):
         with self._autocast(self.own.get("bf16_autocast", False)):
             with self._reading(batch):
                 return super().train_step(batch)
+
+    def update_params(self) -> None:
+        """The base's update; of a head that was widened only the new rows learn, if so chosen."""
+        super().update_params()
+        self._added.restore(self.bare_model())
 
     def _reading(self, batch: Any) -> Any:
         """The cache at work, once it has shown that it gives the same."""
@@ -472,6 +489,7 @@ def _add_ours(parser: ParlaiParser) -> None:
         help="agent to freeze layers of, as for -m; only where there is no --init-model "
         "whose .opt says it, e.g. hugging_face/gpt2",
     )
+    added_classes.add_flags(group)
     cached_prefix.add_flags(group)
     replay.add_flags(parser)
 
