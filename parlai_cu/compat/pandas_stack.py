@@ -54,7 +54,7 @@ def after(module: ModuleType) -> None:
             index=table.shape[0] > 1,
         )
         lines = text.replace("\n\n", "\n").replace("\n", "\n   ")
-        return re.sub(r"\s+$", "", "   " + lines)
+        return ("   " + lines).rstrip()
 
     nice_report.__doc__ = stock.__doc__
     misc.nice_report = nice_report

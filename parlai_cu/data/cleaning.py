@@ -5,7 +5,7 @@ import re
 from html.parser import HTMLParser
 
 _MARKUP = re.compile(
-    r"</?(?:p|br|div|span|a|b|i|ul|li|table|td|html|body|strong|em|font|img)\b[^>]*>", re.I
+    r"</?(?:p|br|div|span|a|b|i|ul|li|table|td|html|body|strong|em|font|img)\b[^<>]*>", re.I
 )
 _ENTITY = re.compile(r"&(?:nbsp|amp|lt|gt|quot|#\d+|#x[0-9a-fA-F]+|[a-zA-Z]{3,8});")
 # marks that exports put around names and numbers; joiners within words and emoji stay

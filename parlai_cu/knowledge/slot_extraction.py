@@ -21,7 +21,8 @@ _LONGEST, _LONGEST_WRONG = 8, 3
 _LETTERS = 2000
 _SAID = 200
 TRUE, FALSE = {"true", "yes", "1", "t", "y"}, {"false", "no", "0", "f", "n"}
-_NUMBER = r"(?:[$£€]\s*)?(\d+(?:\.\d+)?)"
+# only from its first digit: from each the cost is the square
+_NUMBER = r"(?:[$£€]\s*)?(?<!\d)(\d++(?:\.\d++)?)"
 _AT_MOST = re.compile(
     r"\b(?:under|below|less than|cheaper than|at most|up to|no more than|within|maximum(?: of)?)\s+"
     + _NUMBER
@@ -29,6 +30,7 @@ _AT_MOST = re.compile(
 _AT_LEAST = re.compile(
     r"\b(?:over|above|more than|at least|no less than|minimum(?: of)?)\s+" + _NUMBER
 )
+_WORD_AFTER = re.compile(r"[\s-]*([a-z]+)")
 _WITH_WORD = re.compile(_NUMBER + r"[\s-]+([a-z]+)")
 _MONEY = ("price", "cost", "fare", "rent", "rate", "fee")
 _FROM = {"from", "origin", "leaving", "departure", "pickup"}
@@ -113,8 +115,9 @@ def constraints(
     :param today: from where "tomorrow" is counted
     """
     found: dict[tuple[str, str, str], Constraint] = {}
-    for said in [*turn.history, turn.text]:
-        values = _values(with_dates(said[:_LETTERS], today), index)
+    for utterance in [*turn.history, turn.text]:
+        said = utterance[:_LETTERS]
+        values = _values(with_dates(said, today), index)
         for constraint in [*values, *_numbers(said, columns), *_flags(said, columns)]:
             column = constraint.column
             if constraint.operator == "=":
@@ -226,7 +229,7 @@ def _numbers(said: str, columns: Sequence[Column]) -> list[Constraint]:
     for pattern, operator in ((_AT_MOST, "<="), (_AT_LEAST, ">=")):
         for match in pattern.finditer(text):
             bounded.add(match.start(1))
-            after = re.match(r"[\s-]*([a-z]+)", text[match.end() :])
+            after = _WORD_AFTER.match(text, match.end())
             meant = _meant(after.group(1) if after else "", numeric)
             meant = meant or [c for c in numeric if c.called & set(map(stem, _MONEY))]
             found += [Constraint(column, operator, float(match.group(1))) for column in meant]

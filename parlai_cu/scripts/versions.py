@@ -201,6 +201,7 @@ class VersionsScript(ParlaiScript):
                 raise UsageError(f"parlai versions {action} needs --{flag.replace('_', '-')}")
 
     def _import(self, store: Any) -> Any:
+        from parlai_cu import reach
         from parlai_cu.agents import base_agent, model_files
         from parlai_cu.versions import beside
 
@@ -224,6 +225,8 @@ class VersionsScript(ParlaiScript):
         if found.left_out:
             left = [f"MODEL{end} ({what})" for end, what in found.left_out.items()]
             print("  without " + ", ".join(left))
+        for named in reach.named_by(opt):
+            print(f"  REACHES BEYOND ITS FOLDER: {named}")
         if not store.channels():
             print(
                 f"nothing is served yet; to serve it: parlai versions --versions {store.path} "

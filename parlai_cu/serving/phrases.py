@@ -41,7 +41,13 @@ _CORRECTION = re.compile(
 _QUOTES = "\"'“”„‘’«»"
 
 
+# characters of what can be a question about a reply
+_QUESTION = 200
+
+
 def _plain(text: str) -> str:
+    if len(text) > _QUESTION:
+        return ""
     words = text.strip().replace("’", "'").rstrip("?!. ").lower()
     return re.sub(r"[,\s]+", " ", words)
 

@@ -29,7 +29,7 @@ from parlai.core.torch_agent import Batch
 from parlai.core.torch_ranker_agent import TorchRankerAgent
 from parlai.utils.misc import warn_once
 
-from parlai_cu import checkpoints
+from parlai_cu import checkpoints, reach
 from parlai_cu.agents import deployed_model, model_files, updating_agent
 from parlai_cu.agents.kb_augmented import flags
 from parlai_cu.agents.kb_augmented.batched_calls import Act, together
@@ -98,6 +98,7 @@ class KBAugmentedAgent(FactReader, FusingSearch, GateTraining, RankJudging, Upda
             if opt.get("init_model"):
                 opt["init_model"] = updating_agent.model_path(opt, "init_model")
             flags.check(opt)
+            reach.check(opt)
             flags.check_base(opt, type(self))
             if trains:
                 self._check_before_work(opt)

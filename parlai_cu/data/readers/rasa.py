@@ -15,7 +15,7 @@ from parlai_cu.errors import DataError
 
 _PARTS = ("nlu", "stories", "rules", "responses", "intents")
 # [Berlin](city) and [Berlin]{"entity": "city"}
-_ENTITY = re.compile(r"\[([^\]]+)\](?:\([^)]*\)|\{[^}]*\})")
+_ENTITY = re.compile(r"\[([^\[\]]+)\](?:\([^()]*\)|\{[^{}]*\})")
 
 
 class Rasa:
