@@ -269,9 +269,14 @@ class ChatWorld(World):
 
     def _tell_model(self, turn: StoredTurn) -> None:
         """Ratings count in the trial of a canary (``-m deployed``)."""
-        rate = getattr(self.model, "rate", None)
-        if callable(rate) and turn.rating is not None:
-            rate(self.policy.conversation.id, turn.rating == "up", turn.version)
+        conversation, up = self.policy.conversation.id, turn.rating == "up"
+        if turn.rating is None:
+            return
+        if hasattr(self.model, "vote"):  # -m deployed
+            voter = getattr(getattr(self.agent, "conversation", None), "address", None)
+            self.model.vote(conversation, turn.turn, up, turn.version, voter or None)
+        elif hasattr(self.model, "rate"):
+            self.model.rate(conversation, up, turn.version)
 
     def _remember(self) -> None:
         """Give the model the history that counts, without asking it anything."""

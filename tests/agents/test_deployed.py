@@ -272,7 +272,7 @@ def test_a_canary_answers_its_share(versions: Versions, by_hand: None) -> None:
     assert set(answered.values()) == {live, trial}
     agent.rate("person 0", up=True)
     guard = agent.status()["guard"]
-    assert sum(int(arm["failed"].split()[-1]) for arm in guard.values()) == 24
+    assert sum(int(arm["failed"].split()[-1]) for arm in guard.values()) == 12
     assert sum(int(arm["rated down"].split()[-1]) for arm in guard.values()) == 1
     agent.service._load = None  # type: ignore[assignment]
     versions.store.promote("v2")

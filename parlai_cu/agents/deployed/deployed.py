@@ -149,6 +149,20 @@ class DeployedAgent(Agent):
         """
         self.service.rate(conversation, up, version)
 
+    def vote(
+        self, conversation: str, turn: int, up: bool, version: str | None, voter: str | None
+    ) -> None:
+        """
+        The same, of a reply that has a number, by somebody who may have several conversations.
+
+        :param conversation: :attr:`conversation` of the agent that replied
+        :param turn: the reply's number
+        :param up: thumbs up or down
+        :param version: of the reply, as its act says
+        :param voter: an address; None where it is not known
+        """
+        self.service.rate(conversation, up, version, turn, voter)
+
     # -- a turn ------------------------------------------------------------------------------
 
     def observe(self, observation: Any) -> Message:

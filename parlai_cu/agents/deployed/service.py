@@ -20,6 +20,7 @@ from parlai_cu.serving import logs
 from parlai_cu.versions import canary, channels
 from parlai_cu.versions.store import VersionStore
 from parlai_cu.versions.swap import VersionRouter
+from parlai_cu.versions.votes import Votes
 
 CANARY_CHANNEL = "canary"
 # s between two looks at the channels
@@ -71,6 +72,7 @@ class ModelService:
         self.lock = threading.Condition(threading.RLock())
         self.residents: dict[str, LoadedModel] = {}
         self.guard: canary.Guard | None = None
+        self._voted_on: canary.Guard | None = None
         self.swaps = 0
         self.load_errors: list[dict[str, str]] = []
         self._load, self._look_seconds = load, look_seconds
@@ -200,6 +202,9 @@ class ModelService:
             replies = agent.batch_act(list(seen))
         except Exception as error:
             if resident.version == self.lineup.live:
+                if len(members) == 1:  # of more, each is tried alone
+                    taken = time.monotonic() - started
+                    self._count(resident.version, members[0].conversation, taken, failed=True)
                 raise
             if len(members) > 1:
                 return [self._answer(resident, [m], [s])[0] for m, s in zip(members, seen)]
@@ -237,18 +242,33 @@ class ModelService:
 
     # -- the canary's trial ------------------------------------------------------------------
 
-    def rate(self, conversation: str, up: bool, version: str | None = None) -> None:
+    def rate(
+        self,
+        conversation: str,
+        up: bool,
+        version: str | None = None,
+        turn: int | None = None,
+        voter: str | None = None,
+    ) -> None:
         """
-        Count a user's rating.
+        Count a user's rating: one a turn, the last; one voice for each voter.
 
         :param conversation: its id
         :param up: thumbs up or down
         :param version: of the reply that is rated; where missing, of the conversation's last
+        :param turn: the reply's number
+        :param voter: whose it is, an address; the conversation's where missing
         """
         with self.lock:
             arm = self._arm(version or self._last_version.get(conversation))
             if self.guard is not None and arm is not None:
-                self.guard.rating(arm, conversation, up)
+                if self._voted_on is not self.guard:  # another trial
+                    self._voted_on = self.guard
+                    for counts in self.guard.counts.values():
+                        counts[canary.DISLIKED] = Votes()
+                votes = self.guard.counts[arm][canary.DISLIKED]
+                assert isinstance(votes, Votes)
+                votes.vote(voter or conversation, f"{conversation} {turn}", not up)
                 self._judge()
 
     def _arm(self, version: str | None) -> str | None:
