@@ -136,6 +136,7 @@ bench: venv
 	$(BENCH)/knowledge_life.py --split dev
 	$(BENCH)/data_faults.py --seeds 1
 	$(BENCH)/knowledge_speed.py --sizes 1000,10000 --queries 50
+	$(BENCH)/command_line.py --rounds 1
 	$(BENCH)/chat_service.py --users 1 32 --promotions 5 --soak 200 --hour 200
 
 # what the docs quote: many hours, on a machine that does nothing else
@@ -158,6 +159,7 @@ bench-full: venv
 	$(BENCH)/data_faults.py
 	$(BENCH)/knowledge_speed.py
 	$(BENCH)/dstc11.py
+	$(BENCH)/command_line.py
 	$(BENCH)/chat_service.py
 	$(BENCH)/avalanche_check.py
 
