@@ -10,6 +10,8 @@ from parlai_cu.update.wording import Example, contradict, normal, stated_values
 
 # answers that agree in so many of their words, but for one thing, say it of another thing
 _SAME_WORDS = 0.75
+# an answer that so many times as many give is taken for the right one
+_CLEAR = 2
 Placed = tuple[int, Example, str]
 
 
@@ -46,18 +48,32 @@ class Contradictions:
 
 
 def _conflicts(placed: Sequence[Placed]) -> Iterator[tuple[int, str, str | None]]:
-    distinct: dict[str, Placed] = {}
+    """Those that contradict another answer, but for what twice as many others say as well."""
+    groups: dict[str, list[Placed]] = {}
     for one in placed:
-        distinct.setdefault(normal(one[1].label), one)
-    if len(distinct) < 2:
+        groups.setdefault(normal(one[1].label), []).append(one)
+    if len(groups) < 2:
         return
-    for i, example, place in placed:
-        if i < 0:
-            continue
-        for j, other, elsewhere in distinct.values():
-            if (j, elsewhere) != (i, place) and conflict(example, other):
-                yield i, f"{_short(example.label)} here, {_short(other.label)}", elsewhere
+    names = list(groups)
+    against = {
+        name: [n for n in names if n != name and conflict(groups[name][0][1], groups[n][0][1])]
+        for name in names
+    }
+    for name in names:
+        for rival in against[name]:
+            if _support(groups, against, name) < _CLEAR * _support(groups, against, rival):
+                other, elsewhere = groups[rival][0][1:]
+                for i, example, _ in groups[name]:
+                    if i >= 0:
+                        said = f"{_short(example.label)} here, {_short(other.label)}"
+                        yield i, said, elsewhere
                 break
+
+
+def _support(groups: dict[str, list[Placed]], against: dict[str, list[str]], name: str) -> float:
+    """How many say so, or the same in other words; what is true already outweighs all."""
+    agreeing = [one for n, held in groups.items() if n not in against[name] for one in held]
+    return float("inf") if any(i < 0 for i, _, _ in groups[name]) else len(agreeing)
 
 
 def conflict(one: Example, other: Example) -> bool:

@@ -20,7 +20,7 @@ from parlai_cu.update.inspection.base import InspectedConversation, InspectedDat
 _FEWEST = 40
 _PARTS = 5
 # how much likelier the other way round must be: the sum of log odds, and their mean over utterances
-_SUM, _MEAN = 4.0, 0.5
+_SUM, _MEAN = 2.5, 0.5
 
 
 class SwappedSpeakers:
