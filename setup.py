@@ -202,6 +202,7 @@ setup(
             "mammoth",
             "pypdf",
             "matplotlib",
+            "pyarrow",  # Parquet
             f"oxigraph; {WHEELS}",  # its server
             # a PostgreSQL server with pgvector
             f"psycopg[binary]; {WHEELS}",

@@ -25,7 +25,7 @@ def sources_in(path: str) -> list[Source]:
     if os.path.isfile(os.path.join(path, "dataset_dict.json")):
         with open(os.path.join(path, "dataset_dict.json"), encoding="utf-8") as file:
             names = json.load(file).get("splits", [])
-        return [one for name in names for one in _saved(os.path.join(path, name), name)]
+        return [one for name in names for one in _saved(path, name)]
     if all(os.path.isfile(os.path.join(path, name)) for name in _SAVED):
         return _saved(path, None)
     files = [
@@ -70,6 +70,7 @@ def _rasa(path: str, files: list[str]) -> tuple[list[Source], list[str]]:
 
 def _saved(path: str, split: str | None) -> list[Source]:
     """A dataset as ``save_to_disk`` writes it: Arrow streams, and their names."""
+    folder = os.path.join(path, split) if split else path
     try:
         import pyarrow
         import pyarrow.ipc
@@ -78,14 +79,14 @@ def _saved(path: str, split: str | None) -> list[Source]:
             f"{path}: a saved dataset is read by pyarrow: pip install pyarrow"
         ) from None
     try:
-        with open(os.path.join(path, "state.json"), encoding="utf-8") as file:
+        with open(os.path.join(folder, "state.json"), encoding="utf-8") as file:
             state = json.load(file)
         records: list[dict[str, Any]] = []
         for one in state["_data_files"]:
-            with pyarrow.memory_map(os.path.join(path, one["filename"])) as stream:
+            with pyarrow.memory_map(os.path.join(folder, one["filename"])) as stream:
                 records += pyarrow.ipc.open_stream(stream).read_all().to_pylist()
     except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
         raise DataError(f"{path}: the saved dataset cannot be read ({error})") from error
     name = state.get("_split") if split is None else split
     known = SPLITS.get(str(name).lower())
-    return [Source(path, part=str(name or ""), split=known, given=list(enumerate(records, 1)))]
+    return [Source(path, part=str(split or ""), split=known, given=list(enumerate(records, 1)))]

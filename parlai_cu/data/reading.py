@@ -110,9 +110,12 @@ def read_path(path: str, options: ReadOptions | None = None) -> list[ReadFile]:
     if not found:
         raise _not_recognised(sources[0], options)
     for source in unknown:
-        count = len(source.records) or source.text.count("\n") + 1
-        lines = range(1, count + 1)
-        found[0].reading.leave_out(f"rows of {source.name}, whose format is not known", lines)
+        if source.table is not None:
+            lines = [number for number, _ in source.records]
+            reason = f"rows of {source.name}, without question and reply"
+            found[0].reading.leave_out(reason, lines)
+        else:
+            found[0].reading.leave_out(f"file of no known format: {source.name}", [1])
     if not any(True for one in found for _ in one.exchanges()):
         raise DataError(
             f"{path}: read as {found[0].title}, but there is no reply to learn in it\n"

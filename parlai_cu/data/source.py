@@ -49,7 +49,8 @@ class Source:
     def name(self) -> str:
         """What it is called in messages."""
         short = os.path.basename(self.path.rstrip("/"))
-        return f"{short}, sheet {self.part!r}" if self.part else short
+        kind = "sheet" if self.table is not None else "split"
+        return f"{short}, {kind} {self.part!r}" if self.part else short
 
     @functools.cached_property
     def decoded(self) -> DecodedText | None:

@@ -2,7 +2,8 @@
 Text files of any encoding.
 
 UTF-8 and files with a mark of their encoding are read as that. Else charset-normalizer judges; but
-of a few words it takes cp1250 for what is cp1252, so a text that makes sense in cp1252 is read so.
+of a few words it takes one code page for another, so a text that makes sense in that of western
+languages, of Turkish or of central Europe is read so.
 """
 
 import codecs
@@ -23,9 +24,17 @@ _MARKS = (
 _WESTERN = frozenset(
     "äöüßÄÖÜàâæçéèêëîïôœùûÿÀÂÇÉÈÊËÎÏÔŒÙÛáíóúñÁÍÓÚÑ¿¡ãõÃÕåøÅØÆìòÌÒ€£¥§°²³½¼«»„“”‘’‚–—…•·©®™×±´µ\xa0"
 )
+# the same of Turkish, whose own letters another encoding has in the place of western ones
+_TURKISH = frozenset("çğıöşüÇĞİÖŞÜâîûÂÎÛ€£§°«»„“”‘’–—…•©\xa0")
+_CENTRAL = frozenset(
+    "ąćęłńóśźżĄĆĘŁŃÓŚŹŻáčďéěíňřšťúůýžÁČĎÉĚÍŇŘŠŤÚŮÝŽľĺŕĽôäöüÄÖÜßőűŐŰăâîşţĂÂÎŞŢđĐ€§°«»„“”‘’–—…•©\xa0"
+)
 # more letters outside ASCII than this share is no western text
 _MOST_ACCENTS = 0.25
 _FEWEST_KNOWN = 0.9
+
+# one after the other
+_CODE_PAGES = (("cp1252", _WESTERN), ("cp1254", _TURKISH), ("cp1250", _CENTRAL))
 
 
 @dataclass(frozen=True)
@@ -89,8 +98,9 @@ def decode(raw: bytes) -> DecodedText | None:
             return DecodedText(raw.decode("utf-8"), "utf-8")
         except UnicodeDecodeError:
             pass
-        if _is_western(raw):
-            return DecodedText(raw.decode("cp1252"), "cp1252")
+        for encoding, letters in _CODE_PAGES:
+            if _is_written_in(raw, encoding, letters):
+                return DecodedText(raw.decode(encoding), encoding)
     elif raw[:256].count(b"\0") < len(raw[:256]) // 4:
         return None
     from charset_normalizer import from_bytes  # late: it takes longer than most files
@@ -99,13 +109,13 @@ def decode(raw: bytes) -> DecodedText | None:
     return DecodedText(str(best), best.encoding) if best is not None else None
 
 
-def _is_western(raw: bytes) -> bool:
+def _is_written_in(raw: bytes, encoding: str, usual: frozenset[str]) -> bool:
     try:
-        text = raw.decode("cp1252")
+        text = raw.decode(encoding)
     except UnicodeDecodeError:
         return False
     beyond = [letter for letter in text if letter > "\x7f"]
     letters = [letter for letter in text if unicodedata.category(letter)[0] == "L"]
     accents = sum(letter > "\x7f" for letter in letters)
-    known = sum(letter in _WESTERN for letter in beyond)
+    known = sum(letter in usual for letter in beyond)
     return known >= _FEWEST_KNOWN * len(beyond) and accents <= _MOST_ACCENTS * max(1, len(letters))

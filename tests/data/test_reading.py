@@ -204,7 +204,14 @@ def test_read(name):
     ("name", "lines"),
     [
         ("corrections_de.csv", ["  left out: 1, no reply (line 9)"]),
-        ("spa.xlsx", ["  left out: 1, not accepted (line 6)"]),
+        (
+            "spa.xlsx",
+            [
+                "  left out: 1, not accepted (line 6)",
+                "  left out: 2, rows of spa.xlsx, sheet 'Notes', without question and reply "
+                "(lines 2, 3)",
+            ],
+        ),
         ("zendesk.csv", ["  left out: 1, private notes of agents (line 4)"]),
         ("zendesk.json", ["  left out: 1, private notes of agents (line 24)"]),
         ("chatwoot.json", ["  left out: 1, events, not messages (line 15)"]),

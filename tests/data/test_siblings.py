@@ -28,6 +28,8 @@ TABLES = {
     ),
     "zh.csv": ("问题,正确答案\n运费多少？,十元。\n几点开门？,九点。\n", "gb18030"),
     "he.csv": ("שאלה,תשובה\nמתי פותחים?,בתשע בבוקר.\nאיפה?,ברחוב הים.\n", "utf-8-sig"),
+    "tr.csv": ("Soru;Doğru cevap\nAçık mı?;Evet, dokuzda.\nKaç para?;Üç yüz.\n", "cp1254"),
+    "pl.csv": ("Pytanie;Poprawna odpowiedź\nCzy otwarte?;Tak, źle.\nGdzie?;W Łodzi.\n", "cp1250"),
     "fr.csv": ("Question du client;Bonne réponse\nOuvert ?;Oui, à neuf.\nOù ?;À Lyon.\n", "cp1252"),
 }
 
@@ -192,3 +194,36 @@ def test_a_list_that_is_cut_off(tmp_path):
     said, about = read(path)
     assert said == ["Open now? -> Yes it is"] * 2
     assert "and all that follows (line 10)" in about[1]
+
+
+def test_parquet_and_saved_datasets(tmp_path):
+    """Columns that are nested, and the splits of a dataset."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import ipc, parquet
+
+    table = pyarrow.table({"messages": [messages("role", "content", "assistant")]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    assert read(tmp_path / "a.parquet")[0] == ["Open? -> Yes."]
+    saved = tmp_path / "saved"
+    for split in ("train", "test"):
+        (saved / split).mkdir(parents=True)
+        with ipc.new_stream(str(saved / split / "data.arrow"), table.schema) as stream:
+            stream.write_table(table)
+        state = {"_data_files": [{"filename": "data.arrow"}], "_split": split}
+        (saved / split / "state.json").write_text(json.dumps(state))
+        (saved / split / "dataset_info.json").write_text("{}")
+    (saved / "dataset_dict.json").write_text(json.dumps({"splits": ["train", "test"]}))
+    found = read_path(str(saved))
+    assert [c.split for one in found for c in one.reading.conversations] == ["train", "test"]
+    assert found[0].name == "saved, split 'train'"
+    assert read(saved / "train")[0] == ["Open? -> Yes."]
+
+
+def test_folders(tmp_path):
+    """Each file by its format; what is none is told."""
+    (tmp_path / "a.txt").write_text("Customer: Open?\nAgent: Yes.\n")
+    (tmp_path / "b.csv").write_text("question,answer\nIs it far?,It is near.\n")
+    (tmp_path / "README.md").write_text("Exports of the shop.\n")
+    said, about = read(tmp_path)
+    assert said == ["Open? -> Yes.", "Is it far? -> It is near."]
+    assert "  left out: 1, file of no known format: README.md (line 1)" in about
