@@ -127,6 +127,7 @@ bench: venv
 	$(BENCH)/selection.py --seeds 1 --choices all "last block" --examples 32
 	$(BENCH)/continual.py --seeds 1 --epochs 1 --methods "full fine-tuning" "replay + LwF" --jobs $(JOBS)
 	$(BENCH)/update_model.py --parts choice --examples 50 --steps 50
+	$(BENCH)/gate.py --runs 20
 	$(BENCH)/deployed.py --conversations 2 --rounds 1
 	$(BENCH)/compatibility.py --agents transformer/generator
 	$(BENCH)/knowledge_tables.py --turns 20
@@ -149,6 +150,7 @@ bench-full: venv
 	$(BENCH)/selection.py --updates update_1 update_2 update_3 telecom:new_plans
 	$(BENCH)/continual.py
 	$(BENCH)/update_model.py
+	$(BENCH)/gate.py
 	$(BENCH)/deployed.py
 	$(BENCH)/compatibility.py
 	$(BENCH)/knowledge_tables.py

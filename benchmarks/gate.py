@@ -1,19 +1,21 @@
 """
 How often the gate errs: simulated updates, drawn from real losses conversation by conversation.
 
-``losses.json`` has, of each held-out turn of Schema-Guided Dialogue and of ``telecom:retain``, the
-loss of the model in service and of candidates that were tuned from it. A simulated update draws
+``gate_losses.json.gz`` has, of each held-out turn of Schema-Guided Dialogue and of
+``telecom:retain``, the loss of the model in service and of two candidates: tuned plainly on an
+update, and with replay and ``lwf``. A simulated update draws
 conversations of it with their turns and tokens, and gives the candidate a change whose mean is the
 effect that is wanted, whose spread and skew are those of a real candidate, and of which a share is
 common to a conversation (the correlation).
 
-    python benchmarks/gate.py --losses benchmarks/results/gate_losses.json --out build/gate
-    python benchmarks/gate.py --measure shared/data/sgd --candidates MODELS --losses losses.json
+    python benchmarks/gate.py --out build/gate
+    python benchmarks/gate.py --measure shared/data/sgd --candidates MODELS --losses NEW.json.gz
 
 ``MODELS/sgd_plain/model`` and so on are candidates of ``parlai train_model -m frozen_layer``.
 """
 
 import argparse
+import gzip
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ from parlai_cu.update.planning import before_training, needed
 from parlai_cu.update.slices import FAILS, PASSES, slice_results
 from parlai_cu.versions.canary import CANARY, LIVE, Guard
 
+LOSSES = Path(__file__).parent / "gate_losses.json.gz"
 LIMIT = float(np.log1p(0.05))
 CORRELATIONS = (0.0, 0.1, 0.3, 0.5)
 SIZES = (20, 60, 200)
@@ -276,7 +279,7 @@ def _tried(
     return None
 
 
-def measured(folder: str, candidates: Path) -> dict[str, Any]:
+def losses_of_models(folder: str, candidates: Path) -> dict[str, Any]:
     """The losses of models on held-out turns, with their conversations and tokens."""
     from parlai.core.build_data import modelzoo_path
     from parlai.core.params import ParlaiParser
@@ -412,22 +415,21 @@ def draw(result: dict[str, Any], path: Path) -> None:
 def main() -> None:
     """Measure losses, or simulate with those that are there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument("--losses", type=Path, required=True, help="what is drawn from, or written")
+    parser.add_argument("--losses", type=Path, default=LOSSES, help="drawn from, or written")
     parser.add_argument("--out", type=Path, default=Path("build/gate"))
     parser.add_argument("--measure", help="folder of Schema-Guided Dialogue: measure the losses")
     parser.add_argument("--candidates", type=Path, help="folder of the candidates' models")
-    parser.add_argument("--runs", type=int, default=400, help="simulated updates of each cell")
+    parser.add_argument("--runs", type=int, default=100, help="simulated updates of each cell")
     args = parser.parse_args()
     if args.measure:
-        args.losses.write_text(json.dumps(measured(args.measure, args.candidates)))
+        found = json.dumps(losses_of_models(args.measure, args.candidates))
+        args.losses.write_bytes(gzip.compress(found.encode(), mtime=0))
         return
     args.out.mkdir(parents=True, exist_ok=True)
-    corpora = json.loads(args.losses.read_text())
+    corpora = json.loads(gzip.decompress(args.losses.read_bytes()))
     pools = {
         f"{name}, {kind}": losses_of(corpora[name], kind)
-        for name in corpora
-        for kind in ("plain", "replay")
-        if kind in corpora[name]
+        for name, kind in (("telecom", "replay"), ("sgd", "plain"), ("sgd", "replay"))
     }
     result = {
         "about": about([0]),

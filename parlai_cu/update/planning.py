@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parlai_cu.retention.paired import PairedDifference, Sums, paired_difference
+from parlai_cu.retention.paired import WIDER, PairedDifference, Sums, paired_difference
 
 # a candidate that changes nothing is to pass in so many of cases
 POWER = 0.8
@@ -66,7 +66,7 @@ def needed(error: float, conversations: int, margin: float, confidence: float) -
     spread = error * np.sqrt(conversations)
     size = 3
     for _ in range(30):  # Student's t depends on the number that is sought
-        factor = float(t.ppf(confidence, size - 1) + norm.ppf(POWER))
+        factor = float(WIDER * t.ppf(confidence, size - 1) + norm.ppf(POWER))
         wanted = max(3, int(np.ceil((factor * spread / margin) ** 2)))
         if wanted == size:
             break
@@ -105,7 +105,7 @@ def before_training(
 
     :param name: of the test
     :param metric: that is compared
-    :param limit: what may be lost, or must be gained
+    :param limit: what may be lost, or must be gained, in units of the metric
     :param live: the live model's values
     :param confidence: of the one-sided test
     :param least: number of conversations that the gate wants in any case

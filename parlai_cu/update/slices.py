@@ -115,7 +115,7 @@ def check_slices(
 
     :param task: its name
     :param metric: its name
-    :param most: what the whole task may lose, as in :func:`~parlai_cu.update.gate.check_retained`
+    :param most: what the whole task may lose, in units of the metric
     :param examples: which slice each is of
     :param base: the live model's, example by example
     :param candidate: the candidate's, on the same examples
@@ -180,7 +180,7 @@ def slice_results(
     :param names: of each example, which slice it is of
     :param base: the live model's values, less is better
     :param candidate: the candidate's, of the same examples
-    :param limit: what a slice may lose
+    :param limit: what a slice may lose, in units of the metric
     :param confidence: that no slice of an honest candidate fails, and of each that passes
     """
     array = np.array(names)

@@ -44,6 +44,7 @@ def held_out(work: UpdateContext, model: EvaluatedModel, name: str) -> Answers:
     :param work: what all steps work with
     :param model: that is asked
     :param name: of the model: live or candidate
+    :raises DataError: when training holds all of a task's held-out examples
     """
     return {data.name: _held_out(work, model, name, data) for data in work.tasks}
 
