@@ -139,6 +139,7 @@ setup(
         "Pillow",
         "PyYAML",
         "scikit-learn",
+        "scipy",
         "packaging",
         "nltk",
         "tornado",

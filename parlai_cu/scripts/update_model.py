@@ -67,7 +67,8 @@ class UpdateModel(ParlaiScript):
             "--gate-examples",
             type=int,
             default=500,
-            help="of each held-out set at most so many are answered by both models",
+            help="of each held-out set about so many turns are answered by both models, in whole "
+            "conversations drawn at random",
         )
         group.add_argument(
             "--gate", help="checks of your own: my.module:check, several, comma-separated"

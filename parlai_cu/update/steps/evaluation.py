@@ -257,7 +257,8 @@ def sums(measured: Sequence[Measured], metric: str) -> Sums:
     """A metric of some examples, ready to be paired."""
     pairs = np.array([m.sums.get(metric, [0.0, 0.0]) for m in measured], dtype=float)
     pairs = pairs.reshape(-1, 2)
-    return Sums(pairs[:, 0], pairs[:, 1])
+    ids = [m.conversation for m in measured]
+    return Sums(pairs[:, 0], pairs[:, 1], np.array(ids) if all(ids) else None)
 
 
 def metrics_of(measured: Sequence[Measured]) -> list[str]:
