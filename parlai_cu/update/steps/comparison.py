@@ -1,5 +1,6 @@
 """The candidate beside the model in service: what the gate tests, measured on both."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from parlai_cu.errors import DataError
@@ -37,27 +38,45 @@ Limits = dict[str, dict[str, float]]
 Answers = dict[str, list[Measured]]
 
 
-def held_out(work: UpdateContext, model: EvaluatedModel, name: str) -> Answers:
+def held_out(
+    work: UpdateContext, model: EvaluatedModel, name: str, tasks: Sequence[Data] | None = None
+) -> Answers:
     """
     Answers to the held-out examples that training does not hold.
 
     :param work: what all steps work with
     :param model: that is asked
     :param name: of the model: live or candidate
+    :param tasks: whose examples; all where missing
     :raises DataError: when training holds all of a task's held-out examples
     """
-    return {data.name: _held_out(work, model, name, data) for data in work.tasks}
+    return {data.name: _held_out(work, model, name, data) for data in tasks or work.tasks}
 
 
 def _held_out(work: UpdateContext, model: EvaluatedModel, name: str, data: Data) -> list[Measured]:
     say(f"{name} model on held-out {data.short}")
-    found = model.measure(data, "test", work.settings.examples)
+    found = model.measure(data, "test", work.settings.examples, _told(work, data))
     if not found:
         raise DataError(
             f"{data.name}: training holds all of its held-out examples too (do all conversations "
             "open alike?), so that nothing is left to judge by. Hold out conversations that differ"
         )
     return found
+
+
+def _told(work: UpdateContext, data: Data) -> bool:
+    """Whether replies are written to old questions: for a small update where limits need them."""
+    limits = work.settings.limits
+    named = {name.rpartition("/")[2] for name in [*limits.losses, *limits.gains]}
+    likely = work.model.generates and not work.model.traits.has_knowledge
+    by_likelihood = likely and KB not in work.settings.mode and named <= set(_WITHOUT_REPLIES)
+    return not (work.update.small and by_likelihood) or data is work.update
+
+
+def least_gain(work: UpdateContext) -> float:
+    """What an update's answers must gain in likelihood, in nats a token."""
+    least = work.settings.limits.gains.get("ppl", gate.DEFAULT_MIN_GAIN["ppl"])
+    return -math.log1p(-min(least, 1 - 1e-9))
 
 
 def limits_of(work: UpdateContext, live: Answers, choice: ModeChoice) -> Limits:
@@ -116,9 +135,29 @@ def judge(
         for data in work.tasks
         for one, two in zip(live[data.name], after[data.name])
     ]
-    checks = [check for data in work.tasks for check in _of_limits(work, data, live, after, limits)]
+    checks = [check for data in work.tasks for check in of_limits(work, data, live, after, limits)]
     if work.model.generates and choice.mode != KB:
         checks.append(_dependence(work, candidate, live[work.update.name]))
+    return concluded(work, candidate, checks, pairs, diagnosis), pairs
+
+
+def concluded(
+    work: UpdateContext,
+    candidate: EvaluatedModel,
+    checks: Sequence[gate.Check],
+    pairs: Sequence[safety.Pair],
+    diagnosis: Diagnosis,
+) -> Verdict:
+    """
+    The verdict of these checks and of those that every update has to pass.
+
+    :param work: what all steps work with
+    :param candidate: the model
+    :param checks: made so far
+    :param pairs: replies of both models
+    :param diagnosis: of the update
+    """
+    checks = list(checks)
     checks.append(gate.check_agreement(len(diagnosis.contradictions), diagnosis.examples))
     if not work.old:
         checks.append(
@@ -129,12 +168,21 @@ def judge(
                 "without --retain-task nothing shows what the candidate still knows",
             )
         )
-    return gate.verdict([*checks, *_of_safety(work, candidate, pairs)]), pairs
+    return gate.verdict([*checks, *_of_safety(work, candidate, pairs)])
 
 
-def _of_limits(
+def of_limits(
     work: UpdateContext, data: Data, live: Answers, after: Answers, limits: Limits
 ) -> list[gate.Check]:
+    """
+    The tests of a task's limits, and of its slices.
+
+    :param work: what all steps work with
+    :param data: the task
+    :param live: the live model's answers
+    :param after: the candidate's
+    :param limits: of :func:`limits_of`
+    """
     before, now = live[data.name], after[data.name]
     checks = []
     for metric, limit in limits[data.name].items():

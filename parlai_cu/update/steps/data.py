@@ -6,6 +6,7 @@ A task that has training, validation and test data of its own is used as it is. 
 that it is the same in every step and is never trained on.
 """
 
+import dataclasses
 import glob
 import hashlib
 import json
@@ -24,10 +25,13 @@ from parlai_cu.agents.episodes import Episode
 from parlai_cu.data.names import path_of
 from parlai_cu.data.splits import splits_of
 from parlai_cu.errors import DataError, ParlaiCuError, UsageError
+from parlai_cu.update.editing import otherwise
 from parlai_cu.update.step_cache import content_of
 from parlai_cu.update.wording import Example, normal
 
 _FEWEST = 5
+# of so many times the conversations that are to be held out a part can be
+_PARTS = 3
 SPLITS = ("train", "valid", "test")
 # what a message says of its answer rather than of its question
 _OF_THE_ANSWER = ("labels", "label_candidates")
@@ -43,6 +47,8 @@ class Data:
     :param own_splits: whether those are the task's own
     :param examples: split -> its examples; of the test those that training does not hold
     :param content: split -> fingerprint of all that the task serves of it
+    :param small: all of it is trained on and validates; its test are the same questions, asked
+        otherwise (:mod:`parlai_cu.update.editing`)
     """
 
     name: str
@@ -50,6 +56,7 @@ class Data:
     own_splits: bool
     examples: dict[str, list[Example]]
     content: Mapping[str, str]
+    small: bool = False
 
     @property
     def short(self) -> str:
@@ -126,15 +133,18 @@ def examples(episodes: Sequence[Episode]) -> list[Example]:
     return found
 
 
-def prepare(opt: Opt, task: str, folder: str, seed: int, flag: str = "-t") -> Data:
+def prepare(opt: Opt, task: str, folder: str, seed: int, flag: str = "-t", fewest: int = 0) -> Data:
     """
     Read a task; hold a part out where it has no splits of its own.
+
+    Of an update that is too small for that nothing is held out (:attr:`Data.small`).
 
     :param opt: of the command
     :param task: as for ``-t``
     :param folder: where files go
     :param seed: of the split
     :param flag: what named the task, for messages
+    :param fewest: conversations to be held out, of an update
     :raises DataError: when it cannot be read, or there is too little of it
     :raises UsageError: when there is no such task
     """
@@ -154,10 +164,47 @@ def prepare(opt: Opt, task: str, folder: str, seed: int, flag: str = "-t") -> Da
     known = {example.key for example in examples(parts["train"])}
     for split in ("valid", "test"):
         parts[split] = _own(opt, task, split, known)
+    if fewest and _is_small(parts, known, fewest):
+        return corrections(task, [e for split in SPLITS for e in parts[split]], folder)
     if all(parts.values()):
         content = {split: content_of_episodes(parts[split]) for split in SPLITS}
         return Data(task, task, True, _held(parts), content)
-    return write(task, _split(parts, seed, f"{flag} {task}"), folder)
+    return write(task, _split(parts, seed, f"{flag} {task}", fewest), folder)
+
+
+def _is_small(parts: Mapping[str, list[Episode]], known: set[tuple[str, str]], fewest: int) -> bool:
+    """Whether too few conversations can be held out, though a third of all were."""
+    if all(parts.values()):
+        new = [e for e in parts["test"] if any(x.key not in known for x in examples([e]))]
+        return len(_distinct(new)) < fewest
+    return len(_distinct(parts["train"])) < _PARTS * fewest
+
+
+def _distinct(episodes: Sequence[Episode]) -> dict[str, list[Episode]]:
+    """Equal conversations together."""
+    groups: dict[str, list[Episode]] = {}
+    for episode in episodes:
+        groups.setdefault(repr([e.key for e in examples([episode])]), []).append(episode)
+    return groups
+
+
+def corrections(name: str, episodes: Sequence[Episode], folder: str) -> Data:
+    """
+    A small update: all is learnt, and asked again; the test are other wordings of its questions.
+
+    :param name: of the task
+    :param episodes: all of it
+    :param folder: where files go
+    """
+    held = list(_distinct(episodes).values())
+    train = [alike[0] for alike in held]
+    reworded = [
+        [*episode[:-1], {**episode[-1], "text": text}]
+        for episode in train
+        for text in otherwise(str(episode[-1].get("text") or ""))
+    ]
+    parts = {"train": train, "valid": train, "test": reworded}
+    return dataclasses.replace(write(name, parts, folder), small=True)
 
 
 def write(name: str, parts: dict[str, list[Episode]], folder: str) -> Data:
@@ -215,6 +262,11 @@ def _answering(asked: Example, answered: Example) -> Episode:
     return [{**question, **answer, "labels": [answered.label]}]
 
 
+def as_episodes(found: Sequence[Example]) -> list[Episode]:
+    """Each example as a conversation of its own, with all that was said before it."""
+    return [_answering(example, example) for example in found]
+
+
 def context_of(example: Example) -> dict[str, Any]:
     """What an example asks, as one message with all that was said before, without its answer."""
     fields = {k: v for k, v in (example.fields or {}).items() if k not in _OF_THE_ANSWER}
@@ -254,13 +306,15 @@ def _own(opt: Opt, task: str, split: str, known: set[tuple[str, str]]) -> list[E
     return found if new else []
 
 
-def _split(parts: dict[str, list[Episode]], seed: int, where: str) -> dict[str, list[Episode]]:
+def _split(
+    parts: dict[str, list[Episode]], seed: int, where: str, fewest: int
+) -> dict[str, list[Episode]]:
     """
     Hold out what is missing, of the training data, by what was asked: a task that grows moves
     nothing from there into training, and near-duplicates stay on one side.
     """
     asked = ["\n".join(turn["text"] for turn in episode) for episode in parts["train"]]
-    different = len({repr([e.key for e in examples([episode])]) for episode in parts["train"]})
+    different = len(_distinct(parts["train"]))
     if different < _FEWEST:
         raise DataError(
             f"{where} has {different} different conversations: expected {_FEWEST} or more, as a "
@@ -269,8 +323,19 @@ def _split(parts: dict[str, list[Episode]], seed: int, where: str) -> dict[str, 
     taken: dict[str, list[Episode]] = {split: [] for split in SPLITS}
     for episode, split in zip(parts["train"], splits_of(asked)):
         taken["train" if parts.get(split) and split != "train" else split].append(episode)
+    if not parts.get("test") and len(_distinct(taken["test"])) < fewest:
+        _hold_more_out(taken, fewest)
     random.Random(seed).shuffle(taken["train"])
     return {
         split: parts[split] if split != "train" and parts[split] else taken[split]
         for split in SPLITS
     }
+
+
+def _hold_more_out(taken: dict[str, list[Episode]], fewest: int) -> None:
+    """Until so many conversations are; always the same ones of the same data."""
+    groups = _distinct(taken["train"])
+    ordered = sorted(groups, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    moved = ordered[: fewest - len(_distinct(taken["test"]))]
+    taken["test"] += [episode for name in moved for episode in groups[name]]
+    taken["train"] = [e for name in groups if name not in moved for e in groups[name]]

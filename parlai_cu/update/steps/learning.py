@@ -6,9 +6,10 @@ import os
 from parlai_cu.update import gate, knowledge
 from parlai_cu.update.choice import KB, ModeChoice
 from parlai_cu.update.diagnosis import Diagnosis
+from parlai_cu.update.editing import folds
 from parlai_cu.update.step_cache import Step, StepCache, content_of
 from parlai_cu.update.steps import comparison, training, vocab_extension, weight_interpolation
-from parlai_cu.update.steps.data import Data, without
+from parlai_cu.update.steps.data import Data, as_episodes, without, write
 from parlai_cu.update.steps.evaluation import EvaluatedModel, metrics_of
 from parlai_cu.update.steps.reporting import say
 from parlai_cu.update.steps.settings import LOOKED_AT, UpdateContext
@@ -26,10 +27,12 @@ class Learnt:
 
     :param model: its file
     :param runs: each training: its command, its curves, and how much of it was kept
+    :param crossed: of a small update: what was held out in a training on the rest, and its model
     """
 
     model: training.ModelFile
     runs: list[TrainingRun]
+    crossed: tuple[tuple[Data, training.ModelFile], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +86,7 @@ def learn(
         more=work.settings.training,
     )
     runs: list[TrainingRun] = []
+    crossed: list[tuple[Data, training.ModelFile]] = []
     below = live
     if choice.mode != KB:
         if (diagnosis.unwritable or 0.0) >= _LACKING:
@@ -91,6 +95,9 @@ def learn(
         part = _part(plan, trained, work, limits)
         runs.append(dataclasses.replace(run, part=part))
         below = _part_of(plan, trained, part, work.cache)
+        for data in halves(work.update, work.cache.data_folder):
+            half, _ = training.train(dataclasses.replace(plan, update=data), options, work.cache)
+            crossed.append((data, _part_of(plan, half, part, work.cache)))
     if facts is None and work.model.traits.has_knowledge:
         below = training.keep_knowledge(live, below, work.cache)
     if facts is not None:
@@ -102,7 +109,26 @@ def learn(
             plan, below, (base, facts.snapshot), data, options, work.cache
         )
         runs.append(run)
-    return Learnt(below, runs)
+    return Learnt(below, runs, tuple(crossed))
+
+
+def halves(update: Data, folder: str) -> list[Data]:
+    """
+    Of a small update with answers that are asked for in several ways: each half of the wordings
+    as the test of what is trained on the rest.
+
+    :param update: its data
+    :param folder: where files go
+    """
+    found = []
+    corrected = update.examples["train"]
+    for held in folds(corrected) if update.small else []:
+        rest = [e for i, e in enumerate(corrected) if i not in held]
+        asked = [corrected[i] for i in held]
+        parts = {"train": as_episodes(rest), "valid": as_episodes(rest), "test": as_episodes(asked)}
+        made = write(f"{update.short} but for other wordings", parts, folder)
+        found.append(dataclasses.replace(made, small=True))
+    return found
 
 
 def _widened(plan: training.Plan, work: UpdateContext) -> training.Plan:

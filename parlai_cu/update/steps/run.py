@@ -21,7 +21,14 @@ from parlai_cu.update.choice import KB, NOTHING, ModeChoice, check_mode, choose
 from parlai_cu.update.diagnosis import Diagnosis, diagnose, leaked
 from parlai_cu.update.inspection.inspection import short_form
 from parlai_cu.update.step_cache import Step, StepCache, content_of, key_of
-from parlai_cu.update.steps import comparison, learning, reporting, training, vocab_extension
+from parlai_cu.update.steps import (
+    comparison,
+    learning,
+    reporting,
+    small_update,
+    training,
+    vocab_extension,
+)
 from parlai_cu.update.steps.data import Data, prepare
 from parlai_cu.update.steps.evaluation import EvaluatedModel
 from parlai_cu.update.steps.reporting import say
@@ -112,7 +119,7 @@ class Update:
         )
         judged = self._timed(
             "gate",
-            lambda: self._judge(work, learnt.model, facts, answers, limits, choice, diagnosis),
+            lambda: self._judge(work, learnt, facts, answers, limits, choice, diagnosis),
         )
         made = learnt.model
         if facts is not None:
@@ -145,7 +152,8 @@ class Update:
 
     def _read(self) -> tuple[Data, list[Data]]:
         folder, seed = self.cache.data_folder, self.settings.seed
-        update = prepare(self.opt, self.settings.task, folder, seed)
+        fewest = self.settings.limits.min_examples
+        update = prepare(self.opt, self.settings.task, folder, seed, fewest=fewest)
         old = [prepare(self.opt, t, folder, seed, "--retain-task") for t in self.settings.retained]
         self._refuse_leak(update, old)
         for line in short_form(update.short, update.examples["train"]):
@@ -170,10 +178,11 @@ class Update:
 
     def _look(self, work: UpdateContext) -> Diagnosis:
         model, update, old = work.model, work.update, work.old
-        replied = model.measure(update, "train", LOOKED_AT)
-        known = [m for data in old for m in model.measure(data, "train", LOOKED_AT)]
+        count = min(LOOKED_AT, 2 * len(update.examples["train"])) if update.small else LOOKED_AT
+        replied = model.measure(update, "train", count)
+        known = [m for data in old for m in model.measure(data, "train", count)]
         cosine = None
-        if old:
+        if old and not update.small:
             tasks = ",".join(data.task for data in old)
             cosine = model.gradient_cosine(update.task, tasks, _GRADIENTS)
         return diagnose(
@@ -205,17 +214,18 @@ class Update:
     def _judge(
         self,
         work: UpdateContext,
-        made: training.ModelFile,
+        learnt: learning.Learnt,
         facts: knowledge.CandidateFacts | None,
         answers: comparison.Answers,
         limits: comparison.Limits,
         choice: ModeChoice,
         diagnosis: Diagnosis,
     ) -> Judged:
-        settings = self.settings
+        settings, made = self.settings, learnt.model
         inputs = {
             **_read_by(work),
             "candidate": made.content,
+            "crossed": [model.content for _, model in learnt.crossed],
             "mode": choice.mode,
             "limits": limits,
             "gate": dataclasses.asdict(settings.limits),
@@ -228,7 +238,11 @@ class Update:
         def judge(folder: str) -> Judged:
             kb = facts.candidate_uri if facts else None
             candidate = EvaluatedModel(self.opt, made.path, made.content, self.cache, kb)
-            verdict, pairs = comparison.judge(work, candidate, answers, limits, choice, diagnosis)
+            told = (answers, limits, choice, diagnosis)
+            if work.update.small:
+                verdict, pairs = small_update.judge(work, candidate, learnt.crossed, *told)
+            else:
+                verdict, pairs = comparison.judge(work, candidate, *told)
             return Judged(verdict, report.most_changed(pairs, _SHOWN))
 
         return self.cache.get(VERDICT, inputs, judge)
@@ -279,9 +293,11 @@ class Update:
 
     def _timed(self, name: str, work: Callable[[], Any]) -> Any:
         say(f"-- {name}")
-        started = time.monotonic()
+        started, busy = time.monotonic(), time.process_time()
         found = work()
         self.seconds[name] = round(time.monotonic() - started, 1)
+        busy = time.process_time() - busy
+        say(f"   {name}: {self.seconds[name]:.1f} s, {busy:.1f} s of them computing")
         return found
 
 

@@ -31,13 +31,16 @@ from parlai_cu.update.steps.validating import validations_told
 from parlai_cu.update.update_report import TrainingRun
 from parlai_cu.update.wording import Example, stated_values
 
-BATCH = 32
+BATCH, SMALL_BATCH = 32, 16
 # how often each example of an update is seen, and how many are seen at least and at most
 _EPOCHS, _FEWEST_SEEN, _MOST_SEEN = 4, 3000, 12000
 _VALIDATIONS = 6
 _VALIDATED = 200
+# a small update is learnt when of its answers this share is word for word right; it is looked at
+# after so many steps, and given up after so many, or where it does not get better so many times
+_LEARNT, _STEPS_BETWEEN, _MOST_STEPS, _PATIENCE = 0.9, 10, 300, 3
 # how much of each batch is old, and of how much old data (docs/retention.md)
-REPLAY_SHARE, REPLAY_SIZE = 0.5, 1000
+REPLAY_SHARE, REPLAY_SIZE, SMALL_REPLAY_SIZE = 0.5, 1000, 400
 # of the loss on a replayed example the share of the live model's soft labels: five parts to one of
 # gold, as with --penalty lwf. Gold labels of a sample seen over and over are learnt by heart
 SOFT_SHARE = 0.83
@@ -109,8 +112,6 @@ def flags(plan: Plan) -> list[str]:
     """The words after ``parlai train_model``, but for ``-mf``."""
     share = _replay_share(plan)
     count = len(plan.update.examples["train"])
-    seen = min(max(_EPOCHS * count, _FEWEST_SEEN), _MOST_SEEN)
-    steps = math.ceil(seen / BATCH / (1 - share))
     # a width of 160 wants 5e-4, of 256 about 3e-4, of 1024 less than 1e-4
     rate = min(5e-4, 0.08 / plan.width)
     if TUNE in plan.choice.mode:
@@ -118,16 +119,33 @@ def flags(plan: Plan) -> list[str]:
     else:
         words = ["-m", DISTIL, "--teacher-model", plan.live.path]
     words += ["-t", plan.update.task, *_defence(plan, share)]
-    best = "min" if plan.metric in ("ppl", "loss", "mean_loss", "rank") else "max"
-    tasks = ",".join([plan.update.task, *(data.task for data in plan.old)])
-    words += ["-et", tasks, "-vmt", plan.metric, "-vmm", best, "-vme", str(_VALIDATED)]
-    words += ["-vstep", str(max(1, steps // _VALIDATIONS)), "--save-after-valid", "true"]
-    words += ["-tstep", str(steps), "-bs", str(BATCH), "--optimizer", "adam", "-lr", f"{rate:.2g}"]
-    words += ["--lr-scheduler", "cosine", "--warmup-updates", str(max(1, steps // 20))]
-    words += ["--short-final-eval", "true", "--seed", str(plan.seed)]
+    words += _until_learnt(plan, count) if plan.update.small else _for_steps(plan, count, share)
+    batch = SMALL_BATCH if plan.update.small else BATCH
+    words += ["-bs", str(batch), "--optimizer", "adam", "-lr", f"{rate:.2g}"]
+    words += ["--save-after-valid", "true", "--short-final-eval", "true", "--seed", str(plan.seed)]
     if plan.generates:
         words += ["--skip-generation", "true"]
     return [*words, *plan.more]
+
+
+def _for_steps(plan: Plan, count: int, share: float) -> list[str]:
+    """So many steps that each example is seen a few times."""
+    seen = min(max(_EPOCHS * count, _FEWEST_SEEN), _MOST_SEEN)
+    steps = math.ceil(seen / BATCH / (1 - share))
+    best = "min" if plan.metric in ("ppl", "loss", "mean_loss", "rank") else "max"
+    tasks = ",".join([plan.update.task, *(data.task for data in plan.old)])
+    words = ["-et", tasks, "-vmt", plan.metric, "-vmm", best, "-vme", str(_VALIDATED)]
+    words += ["-vstep", str(max(1, steps // _VALIDATIONS)), "-tstep", str(steps)]
+    return [*words, "--lr-scheduler", "cosine", "--warmup-updates", str(max(1, steps // 20))]
+
+
+def _until_learnt(plan: Plan, count: int) -> list[str]:
+    """Until the corrections themselves are answered word for word."""
+    metric = "token_em" if plan.generates else plan.metric
+    words = ["-et", plan.update.task, "-vmt", metric, "-vmm", "max", "-vcut", str(_LEARNT)]
+    words += ["-vme", str(count), "-vstep", str(_STEPS_BETWEEN), "-tstep", str(_MOST_STEPS)]
+    words += ["-vp", str(_PATIENCE)]
+    return [*words, "--lr-scheduler", "cosine", "--warmup-updates", str(_STEPS_BETWEEN)]
 
 
 def train(plan: Plan, options: list[str], cache: StepCache) -> tuple[ModelFile, TrainingRun]:
@@ -140,7 +158,8 @@ def train(plan: Plan, options: list[str], cache: StepCache) -> tuple[ModelFile, 
     """
     read = {data.task: data.fingerprint for data in (plan.update, *plan.old)}
     read |= files_named(plan.more)
-    tasks = [data.short for data in (plan.update, *plan.old)]
+    validated = (plan.update,) if plan.update.small else (plan.update, *plan.old)
+    tasks = [data.short for data in validated]
     return _run(flags(plan), {"live": plan.live.content, **read}, options, tasks, cache)
 
 
@@ -215,7 +234,8 @@ def _defence(plan: Plan, share: float) -> list[str]:
         words += ["--replay-from-model", "true"]
     else:
         return ["--penalty", penalty] if TUNE in plan.choice.mode else []
-    words += ["--replay-size", str(REPLAY_SIZE), "--replay-share", str(share)]
+    size = SMALL_REPLAY_SIZE if plan.update.small else REPLAY_SIZE
+    words += ["--replay-size", str(size), "--replay-share", str(share)]
     if TUNE in plan.choice.mode:
         return [*words, "--penalty", penalty]
     return [*words, "--distill-weight", str(SOFT_SHARE)]
