@@ -30,6 +30,7 @@ ACTIONS = (
     "prune",
     "verify",
     "export",
+    "suite",
     "review",
 )
 # how many versions an action names
@@ -159,7 +160,7 @@ class VersionsScript(ParlaiScript):
         if action == "review":
             return self._review(names)
         self._need(action, "versions")
-        if len(names) != _NAMES.get(action, 0):
+        if action != "suite" and len(names) != _NAMES.get(action, 0):
             raise UsageError(
                 f"parlai versions {action} {' '.join(names)}: expected {_NAMES.get(action, 0)} "
                 "versions (an id, a beginning of it, or a channel)"
@@ -378,8 +379,51 @@ class VersionsScript(ParlaiScript):
             print(f"  {version.id}")
         return gone
 
+    def _suite(self, store: Any, *words: str) -> Any:
+        """What must not be lost: listed, parts of it dropped, its size set."""
+        from parlai_cu.versions.suite import Suite
+
+        suite, live = Suite(store), store.channel(self.opt["channel"])
+        match words:
+            case () if live is not None:
+                return self._suite_listed(suite, suite.parts(live))
+            case ("drop", _, *_) if live is not None:
+                for part in (gone := suite.drop(live, words[1:])):
+                    print(f"dropped {part.name}: {part.examples:,d} examples")
+                return gone
+            case ("size", number) if number.isdigit():
+                suite.resize(int(number))
+                print(f"the suite has at most {suite.size:,d} examples of each split")
+                return None
+        if live is None and words[:1] in ((), ("drop",)):
+            raise UsageError(f"parlai versions suite: the channel {self.opt['channel']} is empty")
+        raise UsageError(
+            f"parlai versions suite {' '.join(words)}: expected nothing more, drop PART [PART], "
+            "or size EXAMPLES"
+        )
+
+    def _suite_listed(self, suite: Any, parts: Any) -> Any:
+        if self.opt["json"]:
+            print(json.dumps([dataclasses.asdict(part) for part in parts], indent=1))
+            return parts
+        rows = [
+            [
+                part.content[:8],
+                part.name,
+                *(f"{part.counts.get(split, 0):,d}" for split in ("train", "valid", "test")),
+                part.since[:10],
+            ]
+            for part in parts
+        ]
+        heading = ["part", "from", "replayed", "validate", "judge", "since"]
+        print(table(heading, rows) if rows else "the suite is empty yet")
+        print(f"at most {suite.size:,d} examples of each split are used")
+        return parts
+
     def _verify(self, store: Any) -> None:
-        problems = store.verify()
+        from parlai_cu.versions.suite import Suite
+
+        problems = [*store.verify(), *Suite(store).problems()]
         if self.opt["json"]:
             print(json.dumps(problems, indent=1))
         else:

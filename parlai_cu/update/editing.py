@@ -112,7 +112,7 @@ def neighbours(corrected: Sequence[Example], old: Sequence[Example], most: int) 
     places = [
         i
         for i, e in enumerate(old)
-        if normal(e.context) not in asked and not any(_same_fact(e, c) for c in corrected)
+        if normal(e.context) not in asked and not any(same_fact(e, c) for c in corrected)
     ]
     if not places or not corrected:
         return []
@@ -127,7 +127,7 @@ def neighbours(corrected: Sequence[Example], old: Sequence[Example], most: int) 
     return [places[i] for i in list(found)[:most]]
 
 
-def _same_fact(old: Example, corrected: Example) -> bool:
+def same_fact(old: Example, corrected: Example) -> bool:
     """Whether an old answer tells what is corrected, in its old form or already in the new one."""
     if normal(old.label) == normal(corrected.label):
         return True

@@ -15,7 +15,7 @@ from parlai_cu.versions.records import Promotion
 PROMOTE, ROLLBACK = "promote", "rollback"
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,62}$")
 # names that stand in a versions directory already
-RESERVED = ("versions", "store", "cache", "kb")
+RESERVED = ("versions", "store", "cache", "kb", "suite")
 
 
 def check_name(channel: str) -> None:

@@ -56,7 +56,7 @@ FORMAT = 1
 STORE = "store.json"
 LIVE = "live"
 # what may stand in the directory beside channels
-_OURS = {STORE, FOLDER, ".lock"}
+_OURS = {STORE, FOLDER, "suite", ".lock"}
 _CURRENT: Any = object()
 # versions, the newest, that a new model is compared with
 _LOOKED_AT = 50
@@ -98,6 +98,11 @@ class VersionStore:
         self._shelf = Shelf(
             self._storage, os.path.join(cache or user_cache.folder("versions"), self.id)
         )
+
+    @property
+    def storage(self) -> Storage:
+        """Where the directory is kept."""
+        return self._storage
 
     def __repr__(self) -> str:
         """The directory."""

@@ -26,6 +26,7 @@ from parlai_cu.update.steps import (
     learning,
     reporting,
     small_update,
+    suite_data,
     training,
     vocab_extension,
 )
@@ -37,6 +38,7 @@ from parlai_cu.update.two_sample import tf_idf
 from parlai_cu.update.update_report import UpdateReport
 from parlai_cu.versions.facts import snapshot_now
 from parlai_cu.versions.store import VersionStore
+from parlai_cu.versions.suite import Suite, SuitePart
 
 # of update and old data, whose gradients are compared
 _GRADIENTS = 64
@@ -83,7 +85,8 @@ class Update:
                 f"yet. Put the model in service there first: parlai versions --versions "
                 f"{settings.versions} import --model-file MODEL, then promote it"
             )
-        self.live = live
+        self.live, self.suite = live, Suite(self.store)
+        self.parts: list[SuitePart] = []
         self.live_file = self.store.model_file(live)
         self.seconds: dict[str, float] = {}
         self.cache = StepCache(os.path.join(settings.updates_folder, _STEPS), say)
@@ -158,7 +161,9 @@ class Update:
         self._refuse_leak(update, old)
         for line in short_form(update.short, update.examples["train"]):
             say(f"data: {line}")
-        return update, old
+        self.parts = suite_data.without_named(self.suite.parts(self.live), old)
+        suite = suite_data.as_task(self.suite, self.parts, update, folder, seed)
+        return update, [*old, suite] if suite else old
 
     def _refuse_leak(self, update: Data, old: Sequence[Data]) -> None:
         for data in old:
@@ -264,17 +269,30 @@ class Update:
             for known in self.store.list():
                 if known.data.get("update") == key:
                     return known.id
+            brought = self._suite_of(work, verdict)
             return self.store.add(
                 made.path,
                 mode=choice.mode,
                 parent=self.live,
                 metrics={row["name"]: row.get("candidate") for row in verdict.checks},
                 verdict=verdict,
-                data={**work.update.record(), "update": key},
+                data={**work.update.record(), "update": key, "suite": brought},
                 seed=self.settings.seed,
                 kb_snapshot=facts.snapshot if facts else snapshot_now(self.store, self.live),
                 note=f"report: {os.path.join(folder, 'report.html')}",
             ).id
+
+    def _suite_of(self, work: UpdateContext, verdict: Verdict) -> list[dict[str, Any]]:
+        """What a version brings: what the live one did, and what was held out of the update."""
+        seed = self.settings.seed
+        for data in work.old:
+            if data.name in self.settings.retained:
+                self.suite.name(suite_data.stored(self.suite, self.opt, data, seed))
+        found = self.suite.brought(self.live)
+        if verdict.accepted:
+            part = suite_data.stored(self.suite, self.opt, work.update, seed)
+            found = [*(held for held in found if held.content != part.content), part]
+        return suite_data.recorded(found)
 
     def _promote(self, version: str, facts: knowledge.CandidateFacts | None) -> None:
         now = self.store.channel(self.settings.channel)
