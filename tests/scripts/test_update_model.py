@@ -305,7 +305,7 @@ def test_what_was_done_is_remembered_by_what_went_in(
     # elsewhere the report alone
     update(versions, task, out=str(tmp_path / "out"), **options)
     assert kinds(done) == []
-    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".html"}
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".html", ".log"}
     count = len(versions.list())
     # the same command; its file has grown
     more = tmp_path / "more.jsonl"

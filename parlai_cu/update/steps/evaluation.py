@@ -164,7 +164,7 @@ class EvaluatedModel:
         world = create_task(options, self.agent)
         most = draw_conversations(world, limit, among)
         size = min(limit, world.num_examples() or limit)
-        with watching() as found, tqdm(total=size, unit=" examples", delay=2.0) as bar:
+        with watching() as found, tqdm(total=size, unit=" examples", delay=2.0, leave=False) as bar:
             while not world.epoch_done() and len(found) < most:
                 world.parley()
                 bar.update(min(len(found), size) - bar.n)

@@ -30,6 +30,7 @@ from parlai_cu.update.steps import (
     training,
     vocab_extension,
 )
+from parlai_cu.update.steps.console import UpdateLog
 from parlai_cu.update.steps.data import Data, prepare
 from parlai_cu.update.steps.evaluation import EvaluatedModel
 from parlai_cu.update.steps.reporting import say
@@ -89,6 +90,7 @@ class Update:
         self.parts: list[SuitePart] = []
         self.live_file = self.store.model_file(live)
         self.seconds: dict[str, float] = {}
+        self.log = UpdateLog(opt, settings.out or settings.updates_folder)
         self.cache = StepCache(os.path.join(settings.updates_folder, _STEPS), say)
 
     def run(self) -> UpdateReport:
@@ -97,6 +99,14 @@ class Update:
 
         :raises DataError: when the update holds test data of what is to be retained, or nothing
         """
+        try:
+            with self.log.taken():
+                return self._run()
+        finally:
+            # at the end, and where it broke off
+            say(f"log:    {self.log.path}")
+
+    def _run(self) -> UpdateReport:
         settings = self.settings
         say(f"{settings.task} for {self.live}")
         update, old = self._timed("reading", self._read)
@@ -105,6 +115,7 @@ class Update:
         folder = settings.report_folder(self.live, key_of(VERDICT, _read_by(work)))
         with files.translate_errors(folder):
             os.makedirs(folder, exist_ok=True)
+        self.log.move_to(folder)
         diagnosis = self._timed("diagnosis", lambda: self._diagnose(work))
         choice = choose(diagnosis, settings.mode, settings.kb is not None)
         about = reporting.choice_made(work, self.live, diagnosis, choice)
@@ -315,7 +326,7 @@ class Update:
         found = work()
         self.seconds[name] = round(time.monotonic() - started, 1)
         busy = time.process_time() - busy
-        say(f"   {name}: {self.seconds[name]:.1f} s, {busy:.1f} s of them computing")
+        say(f"   {name} took {self.seconds[name]:.1f} s, {busy:.1f} s of them computing")
         return found
 
 

@@ -27,7 +27,7 @@ from parlai_cu.update.choice import DISTIL, KB, STYLE, TUNE, ModeChoice
 from parlai_cu.update.step_cache import Step, StepCache, content_of
 from parlai_cu.update.steps.data import Data, context_of, files_named, write
 from parlai_cu.update.steps.reporting import say
-from parlai_cu.update.steps.validating import validations_told
+from parlai_cu.update.steps.validating import training_shown
 from parlai_cu.update.update_report import TrainingRun
 from parlai_cu.update.wording import Example, stated_values
 
@@ -160,7 +160,8 @@ def train(plan: Plan, options: list[str], cache: StepCache) -> tuple[ModelFile, 
     read |= files_named(plan.more)
     validated = (plan.update,) if plan.update.small else (plan.update, *plan.old)
     tasks = [data.short for data in validated]
-    return _run(flags(plan), {"live": plan.live.content, **read}, options, tasks, cache)
+    read = {"live": plan.live.content, **read}
+    return _run(flags(plan), read, options, tasks, cache, plan.update.small)
 
 
 def _run(
@@ -169,6 +170,7 @@ def _run(
     options: list[str],
     tasks: Sequence[str],
     cache: StepCache,
+    small: bool = False,
 ) -> tuple[ModelFile, TrainingRun]:
     inputs = {"command": words, "read": dict(read)}
     path = os.path.join(cache.place(TRAINING, inputs), MODEL)
@@ -176,7 +178,7 @@ def _run(
     def run(folder: str) -> Trained:
         command = f"parlai train_model {shlex.join([*words, '-mf', path])}"
         say(f"$ {command}")
-        with validations_told(tasks):
+        with training_shown(tasks, small):
             TrainModel.main(*words, "-mf", path, *options)
         for left in glob.glob(glob.escape(path) + ".checkpoint*"):
             os.unlink(left)

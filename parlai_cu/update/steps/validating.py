@@ -12,6 +12,7 @@ from parlai.scripts.train_model import TrainLoop
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from tqdm import tqdm
 
 from parlai_cu.update.gate import LOWER_IS_BETTER, PREFERRED
 from parlai_cu.update.steps.reporting import say
@@ -20,15 +21,26 @@ _COLUMNS = 100
 
 
 @contextlib.contextmanager
-def validations_told(names: Sequence[str]) -> Iterator[None]:
+def training_shown(names: Sequence[str], small: bool = False) -> Iterator[None]:
     """
-    Within, each evaluation of ``parlai train_model`` is said as a table instead of ParlAI's.
+    Within, ``parlai train_model`` shows a bar, and each evaluation as a table instead of ParlAI's.
 
     On ``--loglevel debug`` ParlAI's own are left as they are; above ``info`` there is none.
 
     :param names: of the tasks of ``-et``, in their order
+    :param small: of a small update, which is looked at often, each evaluation is a line
     """
-    stock = TrainLoop._run_eval
+    stock, stock_time = TrainLoop._run_eval, TrainLoop._get_time
+    bars: dict[int, tqdm] = {}
+
+    def get_time(loop: Any, world: Any) -> Any:
+        # what the loop calls after each step
+        if id(loop) not in bars:
+            steps = loop.opt.get("max_train_steps") or 0
+            total = int(steps) if 0 < steps < math.inf else None
+            bars[id(loop)] = tqdm(total=total, unit=" steps", delay=2.0, leave=False)
+        bars[id(loop)].update(loop._train_steps - bars[id(loop)].n)
+        return stock_time(loop, world)
 
     def run_eval(loop: Any, worlds: Any, opt: Any, datatype: str, *args: Any, **more: Any) -> Any:
         if logging.logger.level < logging.INFO:
@@ -40,7 +52,13 @@ def validations_told(names: Sequence[str]) -> Iterator[None]:
         ids = [world.getID() for world in worlds]
         called = dict(zip(ids, names if len(names) == len(ids) else ids))
         now = {**dict_report(found), "train_steps": loop._train_steps}
-        if more.get("write_log"):
+        for bar in bars.values():
+            bar.clear()
+        if small:
+            value = now.get(opt["validation_metric"])
+            if not more.get("write_log") and isinstance(value, (int, float)):
+                say(f"  step {loop._train_steps}: {value:.0%} of the answers are learnt")
+        elif more.get("write_log"):
             # after the training, of the model that is kept
             say(as_table(f"{datatype} data, the best model", called, [now], ""))
         else:
@@ -48,8 +66,13 @@ def validations_told(names: Sequence[str]) -> Iterator[None]:
             say(as_table(title, called, [*loop.valid_reports, now], opt["validation_metric"]))
         return found
 
-    with mock.patch.object(TrainLoop, "_run_eval", run_eval):
-        yield
+    patched = mock.patch.multiple(TrainLoop, _run_eval=run_eval, _get_time=get_time)
+    with patched:
+        try:
+            yield
+        finally:
+            for bar in bars.values():
+                bar.close()
 
 
 def as_table(
@@ -102,8 +125,9 @@ def _without_reports() -> Iterator[None]:
     def is_other(record: Any) -> bool:
         return bool(record.levelno != logging.REPORT)
 
-    logging.logger.addFilter(is_other)
+    shown = logging.logger.streamHandler
+    shown.addFilter(is_other)
     try:
         yield
     finally:
-        logging.logger.removeFilter(is_other)
+        shown.removeFilter(is_other)

@@ -84,7 +84,7 @@ def test_instead_of_the_log(
     monkeypatch.setattr(logging.logger, "level", level)
     monkeypatch.setattr(logging.logger, "handle", _handled(logging.logger, told))
     logging.logger._cache.clear()
-    with validating.validations_told(["the update"]):
+    with validating.training_shown(["the update"]):
         found = TrainLoop._run_eval(Loop(), [World()], {"validation_metric": "ppl"}, "valid")  # type: ignore
     logging.logger._cache.clear()
     assert found["ppl"].value() == 3.0 and TrainLoop._run_eval is stock
