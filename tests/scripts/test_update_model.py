@@ -1,7 +1,6 @@
 """`parlai update_model`: from data to a promoted version, or a refusal."""
 
 import json
-import random
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,82 +13,7 @@ from parlai_cu import files
 from parlai_cu.errors import DataError, UsageError, VersionsError
 from parlai_cu.update.step_cache import RESULT, StepCache
 from parlai_cu.versions.store import VersionStore
-
-SUBJECTS = "door window shop taxi table phone bill plan card chair lamp boat horse ring".split()
-VERBS = "open close call book find pay move sell".split()
-
-
-def dialogues(
-    path: Path, verbs: list[str], answer: Callable[[str, str], str], when: str = "now"
-) -> str:
-    """A conversation for each verb and subject, as a task."""
-    with open(path, "w") as f:
-        for verb in verbs:
-            for subject in SUBJECTS:
-                turns = [
-                    {"id": "user", "text": f"{verb} {subject} {when}"},
-                    {"id": "system", "text": answer(verb, subject)},
-                ]
-                f.write(json.dumps({"dialog": [turns]}) + "\n")
-    return f"jsonfile:jsonfile_datapath={path}"
-
-
-@pytest.fixture(scope="module")
-def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the model in service knows, and an update that it can learn."""
-    folder = tmp_path_factory.mktemp("tasks")
-    return {
-        "old": dialogues(folder / "old.jsonl", VERBS, lambda v, s: f"i {v} the {s}", "soon"),
-        "new": dialogues(folder / "new.jsonl", VERBS, lambda v, s: f"then {s} {v} 42 please"),
-    }
-
-
-@pytest.fixture(scope="module")
-def live(
-    train: Callable[..., Any], tasks: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> str:
-    """A tiny model that was trained on both a little: its dictionary has the words."""
-    from tests.conftest import TINY_TRANSFORMER
-
-    path = str(tmp_path_factory.mktemp("live") / "model")
-    # ParlAI draws the weights before it applies --seed
-    torch.manual_seed(0)
-    random.seed(0)
-    train(
-        model="transformer/generator",
-        task=f"{tasks['old']},{tasks['new']}",
-        multitask_weights=[9, 1],
-        model_file=path,
-        max_train_steps=60,
-        batchsize=16,
-        seed=0,
-        **TINY_TRANSFORMER,
-    )
-    return path
-
-
-@pytest.fixture
-def versions(live: str, tmp_path: Path) -> VersionStore:
-    """The model in service, as a version."""
-    store = VersionStore(str(tmp_path / "versions"), create=True)
-    first = store.add(live, mode="import")
-    store.promote(first.id, force=True, why="the first")
-    return store
-
-
-def update(store: VersionStore, task: str, **options: Any) -> dict[str, Any]:
-    """`parlai update_model` with few steps."""
-    from parlai_cu.scripts.update_model import UpdateModel
-
-    settings: dict[str, Any] = dict(
-        versions=store.path,
-        task=task,
-        training="-tstep 60 -vstep 30 -bs 16 -lr 0.01",
-        max_slower=100.0,
-        loglevel="error",
-        no_cuda=True,
-    )
-    return dict(UpdateModel.main(**{**settings, **options}))
+from tests.scripts.updating import VERBS, dialogues, update
 
 
 @pytest.mark.slow

@@ -174,10 +174,10 @@ def prepare(opt: Opt, task: str, folder: str, seed: int, flag: str = "-t", fewes
 
 def _is_small(parts: Mapping[str, list[Episode]], known: set[tuple[str, str]], fewest: int) -> bool:
     """Whether too few conversations can be held out, though a third of all were."""
-    if all(parts.values()):
-        new = [e for e in parts["test"] if any(x.key not in known for x in examples([e]))]
-        return len(_distinct(new)) < fewest
-    return len(_distinct(parts["train"])) < _PARTS * fewest
+    if len(_distinct([e for episodes in parts.values() for e in episodes])) >= _PARTS * fewest:
+        return False
+    new = [e for e in parts["test"] if any(x.key not in known for x in examples([e]))]
+    return len(_distinct(new)) < fewest
 
 
 def _distinct(episodes: Sequence[Episode]) -> dict[str, list[Episode]]:

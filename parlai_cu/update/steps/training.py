@@ -36,9 +36,11 @@ BATCH, SMALL_BATCH = 32, 16
 _EPOCHS, _FEWEST_SEEN, _MOST_SEEN = 4, 3000, 12000
 _VALIDATIONS = 6
 _VALIDATED = 200
-# a small update is learnt when of its answers this share is word for word right; it is looked at
-# after so many steps, and given up after so many, or where it does not get better so many times
-_LEARNT, _STEPS_BETWEEN, _MOST_STEPS, _PATIENCE = 0.9, 10, 300, 3
+# a small update is learnt at this perplexity of its own answers (nine in ten are then word for word
+# right; of what is not written: at this share); it is looked at after so many steps, and given up
+# after so many, or where it does not get better so many times
+_LEARNT_PPL, _LEARNT = 1.04, 0.9
+_STEPS_BETWEEN, _MOST_STEPS, _PATIENCE = 10, 300, 4
 # how much of each batch is old, and of how much old data (docs/retention.md)
 REPLAY_SHARE, REPLAY_SIZE, SMALL_REPLAY_SIZE = 0.5, 1000, 400
 # of the loss on a replayed example the share of the live model's soft labels: five parts to one of
@@ -140,9 +142,11 @@ def _for_steps(plan: Plan, count: int, share: float) -> list[str]:
 
 
 def _until_learnt(plan: Plan, count: int) -> list[str]:
-    """Until the corrections themselves are answered word for word."""
-    metric = "token_em" if plan.generates else plan.metric
-    words = ["-et", plan.update.task, "-vmt", metric, "-vmm", "max", "-vcut", str(_LEARNT)]
+    """Until the corrections themselves are answered as corrected."""
+    least = plan.metric in ("ppl", "loss", "mean_loss", "rank")
+    cut = _LEARNT_PPL if plan.metric == "ppl" else 0.0 if least else _LEARNT
+    words = ["-et", plan.update.task, "-vmt", plan.metric, "-vmm", "min" if least else "max"]
+    words += ["-vcut", str(cut)]
     words += ["-vme", str(count), "-vstep", str(_STEPS_BETWEEN), "-tstep", str(_MOST_STEPS)]
     words += ["-vp", str(_PATIENCE)]
     return [*words, "--lr-scheduler", "cosine", "--warmup-updates", str(_STEPS_BETWEEN)]
@@ -218,7 +222,9 @@ def curves(model_file: str) -> dict[str, list[dict[str, float]]]:
 
 
 def _is_shown(key: str) -> bool:
-    return key.rsplit("/", 1)[-1] in ("loss", "ppl", "accuracy", "hits@1", "f1", "penalty")
+    return key.rsplit("/", 1)[-1] in (
+        *("loss", "ppl", "accuracy", "hits@1", "f1", "penalty", "token_em"),
+    )
 
 
 def _replay_share(plan: Plan) -> float:

@@ -55,9 +55,8 @@ def training_shown(names: Sequence[str], small: bool = False) -> Iterator[None]:
         for bar in bars.values():
             bar.clear()
         if small:
-            value = now.get(opt["validation_metric"])
-            if not more.get("write_log") and isinstance(value, (int, float)):
-                say(f"  step {loop._train_steps}: {value:.0%} of the answers are learnt")
+            if not more.get("write_log"):
+                say(_learnt(loop, opt, now))
         elif more.get("write_log"):
             # after the training, of the model that is kept
             say(as_table(f"{datatype} data, the best model", called, [now], ""))
@@ -73,6 +72,14 @@ def training_shown(names: Sequence[str], small: bool = False) -> Iterator[None]:
         finally:
             for bar in bars.values():
                 bar.close()
+
+
+def _learnt(loop: Any, opt: Any, now: Mapping[str, Any]) -> str:
+    """How far a small update is learnt, in a line."""
+    metric, at = opt["validation_metric"], opt["validation_cutoff"]
+    words = f"  step {loop._train_steps}: {metric} {_cell(now.get(metric))}, learnt at {at:g}"
+    right = now.get("token_em")
+    return words if right is None else f"{words}; word for word right: {right:.0%}"
 
 
 def as_table(
