@@ -143,7 +143,11 @@ def same_fact(old: Example, corrected: Example) -> bool:
 
 
 def check_reliability(learnt: Sequence[bool]) -> Check:
-    """That the corrections are answered as corrected: all are asked, so nothing is estimated."""
+    """
+    That the corrections are answered as corrected: all are asked, so nothing is estimated.
+
+    :param learnt: of each correction whether it is answered so
+    """
     count, share = len(learnt), sum(learnt) / max(len(learnt), 1)
     words = (
         f"{sum(learnt)} of {count} corrections are answered as corrected; wanted at least "
