@@ -222,7 +222,8 @@ def say_what_it_takes(work: UpdateContext, live: Answers, limits: Limits) -> lis
     :param limits: of :func:`limits_of`
     """
     settings, plans = work.settings.limits, []
-    for data in work.tasks:
+    # a small update is not estimated: each correction is asked again
+    for data in work.old if work.update.small else work.tasks:
         for metric, limit in limits[data.name].items():
             measured = sums(live[data.name], metric)
             measured = measured.of(measured.count > 0)

@@ -44,8 +44,8 @@ class UpdateLog:
         """Within, ParlAI's lines go there; where it fails, the file is named."""
         shown, level = logging.logger.streamHandler, logging.logger.level
         logging.logger.addHandler(self._handler)
-        # a command at --loglevel error writes its INFO lines down all the same
-        self._handler.setLevel(logging.INFO)
+        # ParlAI's logger remembers of an earlier level what it does not show
+        logging.logger._cache.clear()
         if not self._asked:
             shown.addFilter(_is_shown)
         try:

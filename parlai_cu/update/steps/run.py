@@ -166,7 +166,7 @@ class Update:
 
     def _read(self) -> tuple[Data, list[Data]]:
         folder, seed = self.cache.data_folder, self.settings.seed
-        fewest = self.settings.limits.min_examples
+        fewest = self.settings.limits.min_conversations
         update = prepare(self.opt, self.settings.task, folder, seed, fewest=fewest)
         old = [prepare(self.opt, t, folder, seed, "--retain-task") for t in self.settings.retained]
         self._refuse_leak(update, old)
