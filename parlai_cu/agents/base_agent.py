@@ -182,9 +182,12 @@ def inherited_options(base: type[TorchAgent], opt: Opt) -> dict[str, Any]:
         learning rate schedule)
     """
     taken = option_names(base, opt) - RUN_OPTIONS - _scheduler_options()
-    taken = {name for name in taken if not _begins_a_run(name)}
+    wishes = {name for name in taken if _begins_a_run(name)}
+    taken -= wishes
     taken |= {"image_mode", "force_fp16_tokens"}
     inherited = {name: opt[name] for name in sorted(taken) if name in opt}
+    # a switch may be on by default: the weights come from the deployed model, not from elsewhere
+    inherited.update({name: False for name in sorted(wishes) if isinstance(opt.get(name), bool)})
     inherited["dict_class"] = class2str(base.dictionary_class())
     return inherited
 

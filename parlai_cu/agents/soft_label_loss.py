@@ -46,6 +46,7 @@ class SoftRows:
         self.teacher = teacher
         self.loss = loss
         self.order = order
+        self._by_position: bool | None = None
 
     def losses(self, batch: Any, chosen: torch.Tensor, result: StepResult) -> torch.Tensor:
         """
@@ -70,13 +71,15 @@ class SoftRows:
         rows = rows_of(chosen, len(result.mask) // batch.batchsize)
         kept, candidates = result.mask[rows], result.candidates
         assert result.scores is not None
-        if result.output is not None:
+        if result.output is not None and self._ends_by_position(batch, chosen):
             with hidden_only(self.teacher.agent.model) as output:
                 hidden = self.teacher_logits(batch, chosen, candidates)[kept]
             return _chunked(
                 result, rows[kept], lambda own, theirs: self.loss(own, output(theirs)), hidden
             )
         logits = self.teacher_logits(batch, chosen, candidates)
+        if result.output is not None:
+            return _chunked(result, rows[kept], self.loss, logits[kept])
         if logits.size(0) != len(rows) or logits.size(1) != result.scores.size(1):
             raise UsageError(
                 f"{self.teacher.flag} {self.teacher.model_file} ({self.teacher.agent_name}) gives "
@@ -85,6 +88,22 @@ class SoftRows:
             )
         student, log_probs = _rows(result, rows[kept])
         return self.loss(student, logits[kept], log_probs)
+
+    def _ends_by_position(self, batch: Any, chosen: torch.Tensor) -> bool:
+        """Whether the teacher's output layer works row by row, tried on its first examples."""
+        if self._by_position is None:
+            logits = self.teacher_logits(batch, chosen, None)
+            try:
+                with hidden_only(self.teacher.agent.model) as output:
+                    hidden = self.teacher_logits(batch, chosen, None)
+                difference = (output(hidden) - logits).float().clamp(-1e4, 1e4).norm()
+                size = logits.float().clamp(-1e4, 1e4).norm()
+                self._by_position = bool(difference <= 1e-2 * size)
+            except (RuntimeError, IndexError, ValueError):  # it wants whole replies
+                self._by_position = False
+            if not self._by_position:
+                logging.info("--distill-chunked: the teacher's logits are made whole all the same")
+        return self._by_position
 
     def teacher_logits(
         self, batch: Any, chosen: torch.Tensor, candidates: torch.Tensor | None

@@ -22,6 +22,7 @@ from parlai.core.torch_agent import Batch, TorchAgent
 
 from parlai_cu import checkpoints
 from parlai_cu.agents import base_agent, kinds, model_files
+from parlai_cu.agents.training_step.observation import first_scores
 from parlai_cu.distillation.teacher_cache import file_sha256
 from parlai_cu.errors import UsageError
 
@@ -126,7 +127,7 @@ class Teacher:
         """
         agent = self.agent
         if self.kind == "generator":
-            scores, *_ = agent.model(*agent._model_input(batch), ys=batch.label_vec)
+            scores = first_scores(agent.model(*agent._model_input(batch), ys=batch.label_vec))
             # some models predict a start token first, which is no part of the label
             scores = scores[:, -batch.label_vec.size(1) :]
             return scores.reshape(-1, scores.size(-1))

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from parlai.agents.transformer.modules import TransformerGeneratorModel
+from parlai.agents.transformer.modules import TransformerEncoder, TransformerGeneratorModel
 from parlai.agents.transformer.transformer import TransformerGeneratorAgent
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
@@ -89,6 +89,40 @@ class Copying(_Generator):
 
     def _model_input(self, batch: Any) -> Any:
         self.model.source = batch.text_vec
+        return super()._model_input(batch)
+
+
+class ChangingEncoder(TransformerEncoder):
+    """What it gives for a row depends on the batch around it."""
+
+    factor = 1.0
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """As the stock one, scaled."""
+        hidden, *rest = super().forward(*args, **kwargs)
+        return (hidden * self.factor, *rest)
+
+
+class ChangingModel(TransformerGeneratorModel):
+    """With such an encoder."""
+
+    @classmethod
+    def build_encoder(cls, *args: Any, **kwargs: Any) -> Any:
+        """The encoder."""
+        encoder = super().build_encoder(*args, **kwargs)
+        encoder.__class__ = ChangingEncoder
+        return encoder
+
+
+class BatchInEncoder(_Generator):
+    """The longest label of the batch has a say in the encoder."""
+
+    model_class = ChangingModel
+
+    def _model_input(self, batch: Any) -> Any:
+        if batch.label_vec is not None:
+            longest = batch.label_vec.ne(self.NULL_IDX).sum(dim=1).max().item()
+            self.model.encoder.factor = 0.5 * longest
         return super()._model_input(batch)
 
 

@@ -110,6 +110,17 @@ def test_the_loss_is_the_bases_own(
     assert len(dropped) == (habit in MODEL)
 
 
+def test_a_cache_that_would_change_the_loss_is_dropped(
+    tune: Callable[..., Any], tmp_path: Path, said: list[str]
+) -> None:
+    """With one line; the candidate is that of a run without it."""
+    options: dict[str, Any] = dict(tune="decoder.layers", freeze="*embeddings*", max_train_steps=8)
+    plain = tune("BatchInEncoder", "plain", **options)["model"]
+    cached = tune("BatchInEncoder", "cached", cache_frozen=str(tmp_path / "kept"), **options)
+    assert distance(plain, cached["model"]) < 1e-5
+    assert sum("--cache-frozen is not used" in str(line) for line in said) == 1
+
+
 @pytest.mark.parametrize("habit", [*MODEL, *LOSS])
 def test_penalties_happen(habit: str, tune: Callable[..., Any], base: Any) -> None:
     """A strong penalty keeps the candidate near the deployed model, whoever calls backward."""

@@ -33,7 +33,7 @@ from parlai_cu.agents import (
     updating_agent,
 )
 from parlai_cu.agents.added_classes import AddedClasses
-from parlai_cu.agents.batches import TaskRoles
+from parlai_cu.agents.batches import TaskRoles, examples
 from parlai_cu.agents.frozen_layer import cached_prefix, holdings, merging
 from parlai_cu.agents.frozen_layer.cached_prefix import CachedPrefix
 from parlai_cu.agents.penalties import kind_of_penalty
@@ -348,16 +348,19 @@ class FrozenLayerAgent(UpdatingAgent):
         if prefix is None:
             return contextlib.nullcontext()
 
-        def loss(cached: bool) -> torch.Tensor | None:
-            with prefix.reading(batch, cached):
-                return own_loss(self, batch, train=True)
+        def loss(some: Any, cached: bool) -> torch.Tensor | None:
+            with prefix.reading(some, cached):
+                return own_loss(self, some, train=True)
 
         if self._cache_proof.holds and self._cache_proof.left:
-            # what is computed is kept; the second time it is read
+            # what is read is to have been computed beside other examples
             with without_metrics(self), torch.no_grad(), same_random_numbers():
-                loss(cached=True)
-        half = bool(self.fp16 or self.own.get("bf16_autocast"))
-        if self._cache_proof.try_batch(self, lambda: loss(False), lambda: loss(True), half):
+                for half in torch.arange(batch.batchsize).chunk(2):
+                    with contextlib.suppress(Exception):  # the proof shows what comes of it
+                        loss(examples(batch, half), cached=True)
+        rounded = bool(self.fp16 or self.own.get("bf16_autocast"))
+        ways = (lambda: loss(batch, False)), (lambda: loss(batch, True))
+        if self._cache_proof.try_batch(self, *ways, rounded):
             return prefix.reading(batch)
         return contextlib.nullcontext()
 

@@ -9,6 +9,28 @@ from parlai_cu.agents.training_step.result import StepResult
 from parlai_cu.errors import UsageError
 
 
+def first_scores(output: Any) -> Any:
+    """What stands where ParlAI's models put their scores, in the ``output`` of a model."""
+    if hasattr(output, "logits"):
+        return output.logits
+    return output[0] if isinstance(output, (tuple, list)) and output else output
+
+
+def with_scores(output: Any, scores: torch.Tensor) -> Any:
+    """
+    A model's output with other scores.
+
+    :param output: as the model gave it
+    :param scores: FloatTensor, of the shape of those in it
+    """
+    if hasattr(output, "logits"):
+        output.logits = scores
+        return output
+    if hasattr(output, "_fields"):  # a named tuple
+        return type(output)(scores, *output[1:])
+    return type(output)((scores, *output[1:])) if isinstance(output, (tuple, list)) else scores
+
+
 def scores_in(agent: Any, batch: Any, given: tuple[Any, ...], output: Any) -> torch.Tensor | None:
     """
     The scores in what a model put out, if that call was about the batch's own labels.
@@ -19,7 +41,7 @@ def scores_in(agent: Any, batch: Any, given: tuple[Any, ...], output: Any) -> to
     :param output: what it put out
     :return: FloatTensor[bsz, length or more, choices] of generators, [bsz, classes] of classifiers
     """
-    scores = output[0] if isinstance(output, (tuple, list)) and output else output
+    scores = first_scores(output)
     if not torch.is_tensor(scores) or not scores.is_floating_point():
         return None
     if len(scores) != batch.batchsize:

@@ -8,7 +8,12 @@ from typing import Any
 import torch
 
 from parlai_cu.agents.training_step.gold_share import GoldShare
-from parlai_cu.agents.training_step.observation import own_result, result_of, scores_in
+from parlai_cu.agents.training_step.observation import (
+    own_result,
+    result_of,
+    scores_in,
+    with_scores,
+)
 from parlai_cu.agents.training_step.result import (
     PARAMETERS,
     SCORES,
@@ -85,9 +90,7 @@ class TrainingStep:
         if scores is None:
             return None
         given = self._see(scores, self.batch.label_vec if scores.dim() == 3 else None, None)
-        if given is scores:
-            return None
-        return type(output)((given, *output[1:])) if isinstance(output, (tuple, list)) else given
+        return None if given is scores else with_scores(output, given)
 
     def _see_criterion(self, criterion: Any, args: Any, losses: Any) -> Any:
         if self._paused or self.gold is None:
