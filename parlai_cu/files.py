@@ -125,7 +125,7 @@ def make_private(path: str) -> None:
         os.chmod(path, 0o600)
 
 
-def append(path: str, data: bytes, mode: int = 0o666) -> None:
+def append(path: str, data: bytes, mode: int = 0o666, sync: bool = False) -> None:
     """
     Append lines to a file that several processes share, whole or not at all.
 
@@ -135,6 +135,7 @@ def append(path: str, data: bytes, mode: int = 0o666) -> None:
     :param path: is made where it is not there
     :param data: lines, each with its end
     :param mode: of a file that is made
+    :param sync: have it on the disk before it is said to be written
     """
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, mode)
     try:
@@ -149,6 +150,8 @@ def append(path: str, data: bytes, mode: int = 0o666) -> None:
                 step(f"append to {path}")
             if data and os.write(descriptor, data) != len(data):
                 raise OSError(errno.ENOSPC, "no space for the whole record", path)
+            if data and sync:
+                os.fsync(descriptor)
         except OSError:
             os.ftruncate(descriptor, size)
             raise

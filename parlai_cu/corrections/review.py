@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from parlai_cu import files
 from parlai_cu.corrections.chatlog import REVIEWED, Judgement, read
 from parlai_cu.errors import DataError, UsageError, nearest
+from parlai_cu.terminal import plain
 
 ACCEPT, REJECT, PENDING = "accept", "reject", "pending"
 SPLITS = ("train", "valid", "test")
@@ -98,7 +99,7 @@ def decide(path: str, ids: Sequence[str], decision: str, text: str | None = None
     }
     lines = "".join(json.dumps({"id": name, **stamp}) + "\n" for name in chosen)
     with files.translate_errors(_file(path)):
-        files.append(_file(path), lines.encode())
+        files.append(_file(path), lines.encode(), mode=0o600)
     return chosen
 
 
@@ -151,10 +152,11 @@ def listing(path: str, all_of_them: bool = False) -> str:
         if one.decision != PENDING and not all_of_them:
             continue
         j = one.judgement
-        lines += [f"{j.id}  {one.decision}  {j.time[:16]}  {j.version or ''}".rstrip()]
-        lines += [f"    ... {said}" for said in j.context[-2:]]
-        lines += [f"    user:     {j.text}", f"    reply:    {j.reply}"]
-        lines += [f"    right is: {j.correction}"]
+        head = f"{j.id}  {one.decision}  {j.time[:16]}  {j.version or ''}".rstrip()
+        told = [f"    ... {said}" for said in j.context[-2:]]
+        told += [f"    user:     {j.text}", f"    reply:    {j.reply}"]
+        told += [f"    right is: {j.correction}"]
+        lines += map(plain, [head, *told])
     counts = {d: sum(one.decision == d for one in found) for d in (PENDING, ACCEPT, REJECT)}
     lines.append(", ".join(f"{count} {decision}" for decision, count in counts.items()))
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
 from parlai_cu.errors import KnowledgeError, UsageError, nearest
+from parlai_cu.terminal import plain
 from parlai_cu.types import Fact, Turn
 
 _FACT_FLAGS = ("text", "entity", "question", "valid_from", "valid_until")
@@ -254,7 +255,7 @@ class KnowledgeBaseScript(ParlaiScript):
             print(json.dumps(held, indent=1, default=str))
             return
         for evidence in found:
-            print(f"{evidence.score:.3f}  {evidence.id}  {evidence.text}")
+            print(f"{evidence.score:.3f}  {plain(evidence.id)}  {plain(evidence.text)}")
         if not found:
             print("nothing found")
 

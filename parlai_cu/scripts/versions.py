@@ -19,6 +19,7 @@ from parlai.core.script import ParlaiScript, register_script
 
 from parlai_cu.compat.model_pickles import add_flag
 from parlai_cu.errors import UsageError, VersionsError, nearest
+from parlai_cu.terminal import plain
 
 ACTIONS = (
     "import",
@@ -252,7 +253,7 @@ class VersionsScript(ParlaiScript):
                 version.parent or "-",
                 _size(version),
                 version.decision,
-                version.note,
+                plain(version.note),
             ]
             for version in found
         ]
@@ -267,7 +268,7 @@ class VersionsScript(ParlaiScript):
             return version
         for field, value in _plain(version).items():
             if field not in ("files", "verdict", "packages"):
-                print(f"{field:<12} {'-' if value is None else value}")
+                print(f"{field:<12} {'-' if value is None else plain(value)}")
         self._show_facts(store, version)
         packages = ", ".join(f"{name} {number}" for name, number in version.packages.items())
         print(f"{'packages':<12} {packages}\n{'verdict':<12} {version.decision}")
@@ -283,9 +284,9 @@ class VersionsScript(ParlaiScript):
                 change.time,
                 channel,
                 change.action,
-                change.who,
+                plain(change.who),
                 "forced" if change.forced else "",
-                change.why,
+                plain(change.why),
             ]
             for channel in store.channels()
             for change in store.history(channel)

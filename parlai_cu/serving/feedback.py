@@ -80,8 +80,11 @@ class FeedbackLog:
 
     def _append(self, line: bytes) -> None:
         try:
-            os.makedirs(os.path.dirname(os.path.abspath(self.path)), exist_ok=True)
+            # what users wrote is its owner's alone
+            folder = os.path.dirname(os.path.abspath(self.path))
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            files.make_private(self.path)
             with self._lock:
-                files.append(self.path, line, mode=0o600)
+                files.append(self.path, line, mode=0o600, sync=True)
         except OSError as error:
             raise ConversationError(f"feedback: {self.path} cannot be written: {error}") from error
