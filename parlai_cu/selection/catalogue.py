@@ -6,12 +6,10 @@ as one or not at all.
 """
 
 import dataclasses
-import re
 
 import torch
 
-# A dotted path up to and including its first number: `encoder.layers.0`, `transformer.h.11`.
-_BLOCK = re.compile(r"^(.*?\.\d+)(?:\.|$)")
+from parlai_cu.selection.blocks import block_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +43,6 @@ class TensorInfo:
     def block(self) -> str:
         """The block it belongs to: ``encoder.layers.0``, or the module outside of layers."""
         return block_of(self.name)
-
-
-def block_of(name: str) -> str:
-    """The block that a tensor of this name belongs to; see :attr:`TensorInfo.block`."""
-    match = _BLOCK.match(name)
-    if match:
-        return match.group(1)
-    return name.rpartition(".")[0] or name
 
 
 def list_tensors(model: torch.nn.Module) -> list[TensorInfo]:

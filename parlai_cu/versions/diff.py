@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
-from parlai_cu.selection.catalogue import block_of
-from parlai_cu.versions import checkout
+from parlai_cu.selection.blocks import block_of
+from parlai_cu.versions import arrays, checkout
+from parlai_cu.versions.arrays import StoredArray
 from parlai_cu.versions.records import Version
 from parlai_cu.versions.version_reader import Shelf, refuse_pruned
 
@@ -81,8 +80,8 @@ def compare(shelf: Shelf, one: Version, other: Version) -> VersionDiff:
         refuse_pruned(version)
     before, after = (shelf.contents(version)["tensors"] for version in (one, other))
     differ = {path for path in before if path in after and before[path] != after[path]}
-    old = checkout.read_tensors(one, shelf.part, shelf.read)
-    new = checkout.read_tensors(other, shelf.part, shelf.read)
+    old = _tensors(shelf, one, before)
+    new = _tensors(shelf, other, after)
     paths = [*before, *(path for path in after if path not in before)]
     blocks: dict[str, list[str]] = {}
     for path in paths:
@@ -99,10 +98,12 @@ def compare(shelf: Shelf, one: Version, other: Version) -> VersionDiff:
 def _change(
     block: str,
     paths: list[str],
-    old: Mapping[str, torch.Tensor],
-    new: Mapping[str, torch.Tensor],
+    old: Mapping[str, StoredArray],
+    new: Mapping[str, StoredArray],
     differ: Any,
 ) -> BlockChange:
+    import numpy as np
+
     added = [path for path in paths if path not in old]
     removed = [path for path in paths if path not in new]
     moved = [path for path in paths if path in differ]
@@ -110,14 +111,14 @@ def _change(
     elements, square, largest = 0, 0.0, 0.0
     if not reshaped:
         for path in moved:
-            difference = new[path].double() - old[path].double()
-            elements += int(difference.count_nonzero())
-            square += float(difference.square().sum())
-            largest = max(largest, float(difference.abs().max()))
+            difference = new[path].read() - old[path].read()
+            elements += int(np.count_nonzero(difference))
+            square += float(np.square(difference).sum())
+            largest = max(largest, float(np.abs(difference).max()))
     comparable = not (added or removed or reshaped)
     length = 0.0
     if comparable and moved:
-        length = math.sqrt(sum(float(old[path].double().square().sum()) for path in paths))
+        length = math.sqrt(sum(float(np.square(old[path].read()).sum()) for path in paths))
     return BlockChange(
         block=block,
         tensors=len(paths),
@@ -130,6 +131,30 @@ def _change(
         if comparable
         else None,
         largest=largest if comparable else None,
+    )
+
+
+def _tensors(shelf: Shelf, version: Version, hashes: Mapping[str, str]) -> dict[str, StoredArray]:
+    """All tensors of a version by path; read without torch where that can be."""
+    try:
+        held = _stored(shelf, version)
+        return {path: held[path] for path in hashes}
+    except (arrays.NotPlain, KeyError):
+        found = checkout.read_tensors(version, shelf.part, shelf.read)
+        return {path: _of_torch(tensor) for path, tensor in found.items()}
+
+
+def _stored(shelf: Shelf, version: Version) -> dict[str, StoredArray]:
+    if version.delta_of is None:
+        return arrays.of_torch(shelf.part(version, checkout.MODEL))
+    below = _stored(shelf, shelf.read(version.delta_of))
+    return {**below, **arrays.of_safetensors(shelf.part(version, checkout.DELTA))}
+
+
+def _of_torch(tensor: Any) -> StoredArray:
+    flat = tensor.double().contiguous()
+    return StoredArray(
+        tuple(flat.shape), tuple(flat.stride()), 0, "<f8", lambda: flat.numpy().tobytes()
     )
 
 

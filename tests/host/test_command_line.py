@@ -129,6 +129,10 @@ def test_versions_and_facts_need_no_torch(
     assert result.returncode == 0, result.stderr
     assert "imported 1 facts" in result.stdout
     assert imported(result) == []
+    # the figures of what moved are NumPy's
+    result = python(code, ",".join(HEAVY), f"versions diff {version} live --versions {store}")
+    assert result.returncode == 0, result.stderr
+    assert imported(result) == ["numpy"]
 
 
 @pytest.fixture(scope="module")
