@@ -40,7 +40,8 @@ class UpdateModel(ParlaiScript):
         group.add_argument(
             "--retain-task",
             help="what must not be lost, as for -t; several, comma-separated. Its training data "
-            "is replayed, its test data judges",
+            "is replayed, its test data judges; a sample of it is kept for later updates (parlai "
+            "versions suite)",
         )
         group.add_argument(
             "--mode",
