@@ -31,7 +31,11 @@ ResumePoint = dict[str, Any]
 
 
 def after(module: Any) -> None:
-    """Wrap the training loop's start and the generator that runs it (train_model)."""
+    """
+    Wrap the training loop's start and the generator that runs it (train_model).
+
+    :raises UsageError: of the loop, for an agent that only serves
+    """
     stock_init, stock_steps = module.TrainLoop.__init__, module.TrainLoop.train_steps
 
     @functools.wraps(stock_init)
