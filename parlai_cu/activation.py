@@ -222,10 +222,12 @@ def _after_import(module: Any, name: str) -> None:
 
 
 def _use_short_errors(parlai: Any) -> None:
-    """Our own errors reach the terminal as one line; all others as they always did."""
+    """Our own errors reach the terminal as one line, and no letter ends a command there."""
+    from parlai_cu import terminal_encoding
     from parlai_cu.errors import install_short_excepthook
 
     install_short_excepthook()
+    terminal_encoding.prepare()
 
 
 def _register_agents(loader: Any) -> None:

@@ -15,10 +15,13 @@ from typing import Any, NamedTuple
 
 from parlai_cu import plugin
 from parlai_cu.activation import warn_off
-from parlai_cu.errors import one_line_interrupts
+from parlai_cu.errors import hint, nearest, one_line_interrupts
 from parlai_cu.host import completion, stock_commands
 
 Registry = dict[str, Any]
+
+# ParlAI answers these itself
+_HELPS = ("help", "h", "helpall")
 
 
 class _Listed(NamedTuple):
@@ -97,7 +100,7 @@ def _registry(script: Any, words: list[str], quiet: bool = False) -> Registry | 
     own = [module for module in plugin.SCRIPTS if _import(module)]
     held = {name: registration for name, registration in known.items() if name not in listed}
     if not quiet:
-        _say_what_was_meant(own, asked)
+        _say_what_was_meant(own, asked, [*listed, *held])
     return {**listed, **held}
 
 
@@ -130,9 +133,13 @@ def _only_described(script: Any, description: str | None) -> Any:
     return Described
 
 
-def _say_what_was_meant(modules: list[str], asked: str) -> None:
-    """Answer ``parlai review`` with the command that has such an action."""
-    if not asked or asked.startswith("-"):
+def _say_what_was_meant(modules: list[str], asked: str, commands: list[str]) -> None:
+    """
+    Answer ``parlai review`` with the command that has such an action, others with the nearest.
+
+    The flags after it are nobody's: no command's parser is asked about them.
+    """
+    if not asked or asked.startswith("-") or asked in _HELPS:
         return
     action = asked.replace("-", "_")
     homes = [
@@ -146,3 +153,9 @@ def _say_what_was_meant(modules: list[str], asked: str) -> None:
             f"you may mean: {' or '.join(homes)}\n"
         )
         sys.exit(2)
+    close = hint(nearest(asked, commands))
+    sys.stderr.write(
+        f"Parse Error: argument COMMAND: invalid choice: {asked!r}{close}\n"
+        "All that there is: parlai --help\n"
+    )
+    sys.exit(2)
