@@ -128,6 +128,7 @@ bench: venv
 	$(BENCH)/continual.py --seeds 1 --epochs 1 --methods "full fine-tuning" "replay + LwF" --jobs $(JOBS)
 	$(BENCH)/update_model.py --parts choice --examples 50 --steps 50
 	$(BENCH)/gate.py --runs 20
+	$(BENCH)/data_faults.py --seeds 0 --most 400
 	$(BENCH)/deployed.py --conversations 2 --rounds 1
 	$(BENCH)/compatibility.py --agents transformer/generator
 	$(BENCH)/knowledge_tables.py --turns 20
@@ -151,6 +152,7 @@ bench-full: venv
 	$(BENCH)/continual.py
 	$(BENCH)/update_model.py
 	$(BENCH)/gate.py
+	$(BENCH)/data_faults.py
 	$(BENCH)/deployed.py
 	$(BENCH)/compatibility.py
 	$(BENCH)/knowledge_tables.py

@@ -408,3 +408,18 @@ def test_a_directory_of_something_else(tasks: dict[str, str], tmp_path: Path) ->
 
     with pytest.raises(VersionsError):
         update(Foreign(), tasks["new"])  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_a_file_is_an_update(
+    versions: VersionStore, tasks: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """A table and conversations as they are; what is wrong with them is said before training."""
+    rows = [f"{verb} {noun},then {noun} {verb}\n" for verb in VERBS for noun in ("door", "car")]
+    path = tmp_path / "put right, so far.csv"
+    path.write_text("Question,Right answer\n" + "".join([*rows, *rows]))
+    old = tasks["old"].removeprefix("jsonfile:jsonfile_datapath=")
+    found = update(versions, str(path), retain_task=old, dry_run=True, loglevel="info")
+    printed = capsys.readouterr().out
+    assert re.search(r"data: \d+ duplicates, such as put right, so far.csv, conversation", printed)
+    assert found["verdict"]["decision"] == "not enough data" and found["version"] is None
