@@ -19,6 +19,7 @@ Tests live in tests/test_activation.py.
 """
 
 import importlib
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -224,10 +225,14 @@ def _after_import(module: Any, name: str) -> None:
 def _use_short_errors(parlai: Any) -> None:
     """Our own errors reach the terminal as one line, and no letter ends a command there."""
     from parlai_cu import terminal_encoding
-    from parlai_cu.errors import install_short_excepthook
+    from parlai_cu.errors import install_short_excepthook, one_line_interrupts
 
     install_short_excepthook()
     terminal_encoding.prepare()
+    # Ctrl-C while a command is still being imported; a library's callers see it whole
+    command = os.path.basename(sys.argv[0]) if sys.argv else ""
+    if command in ("parlai", "parlai.exe") or sys.orig_argv[1:3] == ["-m", "parlai"]:
+        one_line_interrupts()
 
 
 def _register_agents(loader: Any) -> None:

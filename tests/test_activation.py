@@ -285,3 +285,20 @@ def test_our_errors_are_one_line(python: Run) -> None:
     other = python("-c", "import parlai\nraise ValueError('x')")
     assert other.returncode == 1
     assert "Traceback" in other.stderr and "ValueError: x" in other.stderr
+
+
+INTERRUPTED = """
+import sys
+sys.argv[:] = [sys.argv[1]]
+import parlai
+raise KeyboardInterrupt
+"""
+
+
+@pytest.mark.parametrize(("name", "one"), [("bin/parlai", True), ("my_script.py", False)])
+def test_ctrl_c_during_imports(name: str, one: bool, python: Run) -> None:
+    """A command that is still being imported ends in one line; a user's script as it always did."""
+    result = python("-c", INTERRUPTED, name)
+    said = [line for line in result.stderr.splitlines() if line]
+    assert result.returncode != 0
+    assert (said == ["Interrupted"]) == one, result.stderr
