@@ -147,7 +147,7 @@ def listing(path: str, all_of_them: bool = False) -> str:
     terminal.
     """
     found = reviewed(path)
-    lines = []
+    lines: list[str] = []
     for one in found:
         if one.decision != PENDING and not all_of_them:
             continue

@@ -66,3 +66,17 @@ def test_an_agent_that_shares_neither_class_nor_options() -> None:
         assert agent.act()["text"] == "hello" and agent.opt["a"] == 1
     finally:
         batcher.close()
+
+
+def test_a_served_model_is_not_to_train() -> None:
+    """It makes no optimizer; a configuration that says otherwise is left as it is."""
+    from parlai_cu.chat_service.manager import _not_to_train
+
+    plain: dict[str, Any] = {"model_file": "m", "override": {"beam_size": 2}}
+    _not_to_train(plain)
+    assert plain["datatype"] == "valid"
+    assert plain["override"] == {"beam_size": 2, "datatype": "valid"}
+    for said in ({"datatype": "train"}, {"override": {"datatype": "train"}}):
+        kept: dict[str, Any] = {"model_file": "m", **said}
+        _not_to_train(kept)
+        assert kept == {"model_file": "m", **said}
