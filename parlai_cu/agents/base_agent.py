@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import parlai.agents
+import parlai.utils.logging as logging
 from parlai.core.loader import AGENT_REGISTRY, load_agent_module
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser, class2str
@@ -189,6 +190,15 @@ def inherited_options(base: type[TorchAgent], opt: Opt) -> dict[str, Any]:
     # a switch may be on by default: the weights come from the deployed model, not from elsewhere
     inherited.update({name: False for name in sorted(wishes) if isinstance(opt.get(name), bool)})
     inherited["dict_class"] = class2str(base.dictionary_class())
+    optimizer = inherited.get("optimizer")
+    if optimizer is not None and optimizer not in base.optim_opts():
+        # fused_adam of a machine with apex, for example
+        instead = next((name for name in ("adam", "sgd") if name in str(optimizer)), "adam")
+        logging.warning(
+            f"the deployed model was trained by --optimizer {optimizer}, which there is not here: "
+            f"{instead} is taken; name another by the flag"
+        )
+        inherited["optimizer"] = instead
     return inherited
 
 
