@@ -97,6 +97,8 @@ class ModeCheck:
                 return ModeResult(mode, True, work())
         except (ParlaiCuError, _Differs) as error:
             return ModeResult(mode, False, str(error))
+        except SystemExit:
+            return ModeResult(mode, False, "its flags are not understood: give --agent-flags")
         except Exception as error:  # of anybody's agent
             return ModeResult(mode, False, f"{type(error).__name__}: {error}".splitlines()[0])
 
@@ -193,6 +195,7 @@ class ModeCheck:
                 "title": "doors",
                 "checked_sentence": line,
                 "chosen_topic": "doors",
+                "reward": 1,
             }
             found.append([turn, {**turn, "text": f"{line} please"}])
         path = os.path.join(self.folder, name)
@@ -236,8 +239,11 @@ class ModeCheck:
                 raise _Differs(f"evaluated it has {name} {other:.6g}, the base {one:.6g}")
 
     def _same_tensors(self, after: dict[str, torch.Tensor], but: str) -> None:
-        for name, tensor in self._weights(self.base).items():
-            if name != but and not torch.equal(tensor, after[name]):
+        held = self._weights(self.base)
+        # one tensor may have several names
+        learns = held[but].data_ptr() if but else None
+        for name, tensor in held.items():
+            if tensor.data_ptr() != learns and not torch.equal(tensor, after[name]):
                 raise _Differs(f"{name} moved, which was not to learn")
 
 
