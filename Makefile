@@ -140,6 +140,7 @@ bench: venv
 	$(BENCH)/knowledge_speed.py --sizes 1000,10000 --queries 50
 	$(BENCH)/command_line.py --rounds 1
 	$(BENCH)/chat_service.py --users 1 32 --promotions 5 --soak 200 --hour 200
+	$(BENCH)/chaos.py --minutes 2
 
 # what the docs quote: many hours, on a machine that does nothing else
 bench-full: venv
@@ -165,6 +166,7 @@ bench-full: venv
 	$(BENCH)/dstc11.py
 	$(BENCH)/command_line.py
 	$(BENCH)/chat_service.py
+	$(BENCH)/chaos.py
 	$(BENCH)/avalanche_check.py
 
 clean:

@@ -171,6 +171,10 @@ class _SQLite:
             logs.log.error("%s was moved away or replaced: it is opened anew", self._name)
             db, self._db = self._db, None
             with contextlib.suppress(sqlite3.Error):
+                # SQLite does not do so at the end where the file was moved, and a new file's
+                # first reader throws the log of writes away
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            with contextlib.suppress(sqlite3.Error):
                 db.close()
         if self._db is None:
             self._db = self._open()
