@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from parlai_cu.data.base import SERVICE, USER, Conversation, Reading, ReadOptions, Utterance
+from parlai_cu.data.base import SERVICE, SPLITS, USER, Conversation, Reading, ReadOptions, Utterance
 from parlai_cu.data.source import Source
 
 _UTF8 = ("utf-8", "utf-8-sig")
@@ -31,7 +31,10 @@ class ParlAIJson:
             if turns is None:
                 reading.leave_out('a "dialog" that is no list of turns with text', [number])
                 continue
-            said = [Utterance(str(t.get("id", "")), str(t["text"]), number) for t in turns]
+            said = [_utterance(turn, number) for turn in turns]
+            split = record["split"] if record.get("split") in SPLITS else None
+            if split or any(one.rejected for one in said):
+                reading.stock = None  # which knows of neither
             contexts = sum(one.speaker == "context" for one in said)
             if contexts or record.get("context"):
                 reading.leave_out("context, which ParlAI leaves out as well", [number])
@@ -39,8 +42,14 @@ class ParlAIJson:
             if options.service is None:
                 said = [replace(one, role=SERVICE if i % 2 else USER) for i, one in enumerate(said)]
             name = str(record.get("id", number))
-            reading.conversations.append(Conversation(name, said, number))
+            reading.conversations.append(Conversation(name, said, number, split))
         return reading
+
+
+def _utterance(turn: dict[str, Any], line: int) -> Utterance:
+    rejected = turn.get("rejected")
+    wrong = tuple(map(str, rejected)) if isinstance(rejected, list) else ()
+    return Utterance(str(turn.get("id", "")), str(turn["text"]), line, rejected=wrong)
 
 
 def _turns(dialog: Any) -> list[dict[str, Any]] | None:

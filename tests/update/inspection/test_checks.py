@@ -151,6 +151,17 @@ def test_fix(tmp_path):
     assert not inspect(InspectedData(repaired.kept)).findings
 
 
+def test_fix_keeps_what_a_file_says(tmp_path):
+    """Wrong answers and splits are in the clean file, and are read from it."""
+    path = tmp_path / "a.csv"
+    path.write_text("question,wrong answer,right answer,split\nIs it open?,No.,Till six.,test\n")
+    run(str(path), "--fix", str(tmp_path / "clean.jsonl"))
+    (again,) = read_path(str(tmp_path / "clean.jsonl"))
+    ((conversation, (turn,)),) = again.exchanges()
+    assert (conversation.split, turn.rejected, turn.reply) == ("test", ("No.",), "Till six.")
+    assert again.reading.stock is None
+
+
 def test_short_form():
     """Before an update: one line a fault, none where all is well."""
     examples = [e for one in clean() for e in one.examples()]
