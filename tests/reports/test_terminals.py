@@ -47,6 +47,7 @@ def test_what_is_no_terminal(stream: Any, monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, stream)
     terminal_encoding.prepare()
+    assert sys.stdout is stream
 
 
 def test_it_is_set_when_parlai_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
