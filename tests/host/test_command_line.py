@@ -184,6 +184,7 @@ def said(words):
             status = end.code
     return [status, out.getvalue(), err.getvalue()]
 names = json.loads(sys.argv[2])
+sys.argv[:] = ["parlai"]
 print(json.dumps({" ".join(words): said(words) for words in names}))
 """
 
