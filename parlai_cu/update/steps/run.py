@@ -124,7 +124,7 @@ class Update:
             about = dataclasses.replace(about, verdict=verdict, seconds=self.seconds)
             return reporting.written(folder, about)
         # before the training: what cannot be gated is not worth it
-        answers = comparison.held_out(work, model, "live")
+        answers = self._timed("live model", lambda: comparison.held_out(work, model, "live"))
         limits = comparison.limits_of(work, answers, choice)
         plans = comparison.say_what_it_takes(work, answers, limits)
         facts = self._knowledge(work, choice, diagnosis)
