@@ -89,7 +89,7 @@
     latency.classList.add("wide");
     made.push(latency);
     made.push(tile("Waiting for the model", number(now.model_queue), element("small", "", number(now.open_turns) + " turns open")));
-    for (const [name, store] of [["Conversations kept", now.store_up], ["Feedback kept", now.feedback_up]])
+    for (const [name, store] of [["Chats kept", now.store_up], ["Feedback kept", now.feedback_up]])
       if (store) made.push(keeping(name, store));
     return made;
   }
