@@ -8,8 +8,7 @@ from parlai_cu.agents.mode_check import ModeCheck
 
 AGENTS = [
     "projects.wizard_of_wikipedia.generator.agents:EndToEndAgent",
-    "projects.wizard_of_wikipedia.wizard_transformer_ranker.wizard_transformer_ranker:"
-    "WizardTransformerRankerAgent",
+    "projects.dialogue_unlikelihood.agents:RepetitionUnlikelihoodAgent",
     "projects.style_gen.classifier:ClassifierAgent",
     "projects.style_gen.style_gen:StyleGenAgent",
 ]
