@@ -80,7 +80,9 @@ def test_a_life_behind_iopath(tmp_path: Path) -> None:
     store.promote("v2", force=True)
     assert same(loaded(opened().model_file("live")), loaded(candidate))
     assert opened().rollback().id == store.get("v1").id
-    store.add(candidate, mode="frozen_layer", parent="live")
+    # one that does not stand on the second
+    other = write_model(tmp_path / "d" / "model", change(tiny_model(), block=1))
+    store.add(other, mode="frozen_layer", parent="live")
     assert [version.number for version in opened().prune(keep=1)] == [2]
     assert opened().verify() == []
     bucket.reachable = False
