@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from parlai.core.message import Message
+from parlai.core.opt import Opt
 from parlai.core.torch_agent import TorchAgent
 
 from parlai_cu.errors import ModelFileError, ParlaiCuError
@@ -45,6 +46,8 @@ def probe(agent: Any, described: str, evaluates: bool = False) -> None:
         if not torch.isfinite(tensor).all():
             raise ModelFileError(f"{described}: {name} holds what is no number")
     trial = agent.clone()
+    # in interactive mode a reply that there is not would be an empty one (compat/silent_replies.py)
+    trial.opt = Opt({**agent.opt, "interactive_mode": False})
     if evaluates and getattr(trial, "skip_generation", False):
         trial.skip_generation = False
     turn = Message({"id": "probe", "text": PROBE, "episode_done": True})

@@ -417,9 +417,11 @@ def test_a_file_is_an_update(
     """A table and conversations as they are; what is wrong with them is said before training."""
     rows = [f"{verb} {noun},then {noun} {verb}\n" for verb in VERBS for noun in ("door", "car")]
     path = tmp_path / "put right, so far.csv"
-    path.write_text("Question,Right answer\n" + "".join([*rows, *rows]))
+    # two answers to one question
+    fees = [f"what is the fee,it costs {pounds} pounds\n" for pounds in (5, 7)]
+    path.write_text("Question,Right answer\n" + "".join([*rows, *fees]))
     old = tasks["old"].removeprefix("jsonfile:jsonfile_datapath=")
     found = update(versions, str(path), retain_task=old, dry_run=True, loglevel="info")
     printed = capsys.readouterr().out
-    assert re.search(r"data: \d+ duplicates, such as put right, so far.csv, conversation", printed)
+    assert re.search(r"data: \d+ \w+, such as put right, so far.csv, conversation", printed)
     assert found["verdict"]["decision"] == "not enough data" and found["version"] is None
