@@ -21,7 +21,14 @@ ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "parlai_cu" / "agents").glob("*/README.md"))]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 # explain, or show figures
-WITHOUT = ("choosing_a_mode.md", "compatibility.md", "how_it_works.md")
+WITHOUT = (
+    "choosing_a_mode.md",
+    "compatibility.md",
+    "glossary.md",
+    "how_it_works.md",
+    "reference.md",
+    "security.md",
+)
 
 
 def commands(page: Path) -> list[str]:
