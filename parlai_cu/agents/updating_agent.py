@@ -56,7 +56,7 @@ class UpdatingAgent(Agent):
             if not opt.get("base_agent"):
                 raise UsageError(cls.no_base)
             cls = base_agent.compose(cls, base_agent.base_agent_class(opt["base_agent"]))
-        if shared is None:
+        if opt is not None and shared is None:
             own_flags.as_we_read(opt)
         return object.__new__(cls)
 

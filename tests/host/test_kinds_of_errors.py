@@ -72,7 +72,12 @@ def test_what_is_left_of_the_other_kind() -> None:
     both = in_place_of(stock, UsageError("-m x: no such agent"))
     assert isinstance(both, ModuleNotFoundError) and both.name == "x"
     assert str(in_place_of(KeyError, DataError("no 'dialog'"))) == "no 'dialog'"
-    assert in_place_of(DataError, both) is not both
-    assert in_place_of(UsageError, both) is both
+    also_key = in_place_of(KeyError, both)
+    assert also_key is not both and isinstance(also_key, (KeyError, ModuleNotFoundError))
+    # of an error of ours, what counts is the kind of ParlAI's that it stands for, if any
+    assert in_place_of(DataError, both) is both and in_place_of(UsageError, both) is both
+    again = in_place_of(both, DataError("-t x: no such task"))
+    assert type(again).__bases__ == (DataError, ModuleNotFoundError)
+    assert isinstance(again, ModuleNotFoundError) and again.name == "x"
     sent = pickle.loads(pickle.dumps(both))
     assert type(sent) is UsageError and str(copy.copy(sent)) == "-m x: no such agent"

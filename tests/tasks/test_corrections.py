@@ -53,14 +53,20 @@ def test_pending_ones_on_request(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options, text",
     [
-        (dict(), "needs --chatlog"),
-        (dict(text="x"), "--text needs the correction"),
-        (dict(accept="all", text="x"), "--text is the answer of one correction"),
+        (dict(), "no service's feedback was found; expected --chatlog PATH"),
+        (dict(text="x"), "--text is the answer of one correction: --accept ID"),
+        (dict(accept="all", text="x"), "--text is the answer of one accepted correction"),
+        (dict(reject="c1", text="x"), "--text is the answer of one accepted correction"),
     ],
 )
-def test_review_flags(options: Any, text: str, tmp_path: Path) -> None:
+def test_review_flags(
+    options: Any, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is missing is named."""
     path = log(tmp_path / "chat.jsonl", [record(1)])
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)  # feedback is looked for here
     with pytest.raises(UsageError, match=text):
         versions(**({"chatlog": path} if options else {}), **options)
 

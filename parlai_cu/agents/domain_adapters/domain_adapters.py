@@ -95,6 +95,8 @@ class DomainAdaptersAgent(UpdatingAgent):
         self._files: dict[str, str] = {}
         # of rankers with fixed candidates: their encodings, by domain
         self._encodings: dict[str, Any] = {}
+        # the domain of each task of -t, in their order, and by the ids of their messages
+        self._places: list[int] = []
         self._ids: dict[str, int] = {}
         trains = shared is None and updating_agent.is_training(opt)
         if shared is None and opt.get("init_model"):
@@ -231,7 +233,9 @@ class DomainAdaptersAgent(UpdatingAgent):
         :param ids: in the order of ``-t``
         """
         first = len(ids) - len(self.domains) + 1
-        self._ids = {name: max(i - first + 1, 0) for i, name in enumerate(ids)}
+        self._places = [max(i - first + 1, 0) for i in range(len(ids))]
+        # two tasks may share an id, as two of one teacher do
+        self._ids = dict(zip(ids, self._places))
 
     # -- training ----------------------------------------------------------------------------
 
@@ -254,7 +258,7 @@ class DomainAdaptersAgent(UpdatingAgent):
     def _domain_of(self, observation: Any) -> int:
         place = observation.get(TASK_OF_MESSAGE)
         if place is not None:
-            return list(self._ids.values())[place]
+            return self._places[place]
         if observation.get("id") not in self._ids:
             raise UsageError(
                 f"an example says it is from {observation.get('id')!r}, none of the tasks of -t "
