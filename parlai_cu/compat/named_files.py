@@ -188,7 +188,8 @@ def _name_task_options(module: Any) -> None:
             if key in opt:
                 continue
             close = difflib.get_close_matches(key, opt, n=3, cutoff=_MISSPELT)
-            if close:
+            # a task that was added after the flags were read has options that are not in opt
+            if close and key not in _options_of(agent, opt):
                 raise UsageError(
                     f"-t {opt['task']}: {key}: the task has no such option{hint(close)}"
                 )
@@ -209,6 +210,15 @@ def _options_in(flags: str) -> Iterator[str]:
     for word in flags.split(":"):
         if "=" in word:
             yield word.partition("=")[0].replace("-", "_")
+
+
+def _options_of(agent: Any, opt: Any) -> set[str]:
+    """The options that a task has by itself."""
+    from parlai.core.params import ParlaiParser
+
+    parser = ParlaiParser(add_parlai_args=False, add_model_args=False)
+    agent.add_cmdline_args(parser, partial_opt=opt)
+    return {action.dest for action in parser._actions}
 
 
 def _first_bad_line(module: Any, path: str, error: Exception) -> str:

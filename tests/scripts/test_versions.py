@@ -49,8 +49,9 @@ def test_a_life_of_versions(
     assert "(rolled back)" in capsys.readouterr().out
     run("verify")
     assert "2 versions, every file has its hash" in capsys.readouterr().out
-    for _ in range(2):
-        run("import", "-mf", candidate)
+    # the third stands on the first, and nothing stands on it
+    run("import", "-mf", write_model(tmp_path / "d" / "model", change(tiny_model(), block=1)))
+    run("import", "-mf", candidate)
     assert [version.number for version in run("prune", "--keep", "1", "--dry-run")] == [3]
     assert [version.number for version in run("prune", "--keep", "1")] == [3]
     out = str(tmp_path / "out" / "model")
