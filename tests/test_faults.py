@@ -394,6 +394,9 @@ def test_a_full_disk_under_a_versions_directory(tmp_path: Path) -> None:
     source = write_model(tmp_path / "b" / "model", change(tiny_model()))
     with full_disk(), pytest.raises(ParlaiCuError, match=str(tmp_path / "s")):
         store.add(source, mode="import")
+    trained = write_model(tmp_path / "t" / "model", tiny_model(3), training=True)
+    with full_disk(), pytest.raises(ParlaiCuError, match=str(tmp_path / "s")):
+        store.add(trained, mode="import", delta=False)
     other = store.add(write_model(tmp_path / "c" / "model", tiny_model(2)), mode="import")
     with full_disk(), pytest.raises(ParlaiCuError, match=str(tmp_path / "s")):
         store.promote(other.id, force=True)

@@ -103,7 +103,8 @@ class ModelImporter:
         if self._as_it_is:
             shutil.copyfile(self.model_file, path)
         else:
-            torch.save(self.states, path)
+            with files.translate_errors(path):  # torch's own error on a full disk
+                torch.save(self.states, path)
 
     def _write_beside(self, folder: str) -> None:
         contents = {"tensors": self.hashes, "frame": self.held.frame}

@@ -9,6 +9,8 @@ A model file is nested dictionaries of tensors and plain values. It is taken apa
 import collections
 import hashlib
 import json
+import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -92,14 +94,26 @@ def count_bytes(tensors: Iterable[torch.Tensor]) -> int:
 
 
 def save_tensors(tensors: Mapping[str, torch.Tensor], path: str) -> None:
-    """Write tensors, by name and of any shape, in the safetensors format."""
+    """
+    Write tensors, by name and of any shape, in the safetensors format.
+
+    :raises OSError: when the system refuses, as on a full disk
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     # clones: safetensors refuses tensors that share memory, as slices of one may
     copies = {
         n: t.detach().clone(memory_format=torch.contiguous_format) for n, t in tensors.items()
     }
-    save_file(copies, path)
+    try:
+        save_file(copies, path)
+    except SafetensorError as error:
+        # it gives the system's error as words only: "... File too large (os error 27)"
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), path) from error
 
 
 def load_tensors(path: str) -> dict[str, torch.Tensor]:

@@ -34,7 +34,10 @@ def run(folder: Path, written: Any, **flags: Any) -> None:
             config(tasks={"a": {"task_world": "MessengerBotChatTaskWorld", "backup_task": "b"}}),
             "backup_task of a is 'b'; its tasks are a",
         ),
-        ({**config(), "opt": {"max_text": "many"}}, "--max-text 'many': expected a number"),
+        (
+            {**config(), "opt": {"max_text": "many"}},
+            "opt: max_text: found the text 'many', expected a number",
+        ),
         ({**config(), "opt": {"max_queue": -1}}, "--max-queue -1: expected a number from 0 up"),
     ],
 )
