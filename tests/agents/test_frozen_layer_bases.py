@@ -63,6 +63,37 @@ def test_only_the_selection_changes(
         assert torch.equal(tensor, loaded.model.state_dict()[name])
 
 
+@pytest.mark.parametrize(
+    "tune,rank", [("*", 0), ("transformer.layers[-1]", 0), ("transformer.layers[-1]", 2)]
+)
+def test_an_encoder_that_the_agent_holds_too(
+    tune: str,
+    rank: int,
+    deployed: Callable[[str], str],
+    train: Callable[..., Any],
+    data: Path,
+    tmp_path: Path,
+) -> None:
+    """A classifier's encoder is in its ``base_model`` as well, and learns all the same."""
+    base, agent = deployed("transformer/classifier"), "transformer/classifier"
+    settings = {k: v for k, v in BASES[agent].items() if k in ("task", "classes")}
+    settings.update(init_model=base, optimizer="sgd", learningrate=0.1, dropout=0.0)
+    ours, plain = str(tmp_path / "ours" / "model"), str(tmp_path / "plain" / "model")
+    train(model="frozen_layer", model_file=ours, tune=tune, lora_rank=rank, **settings)
+    old, new = weights(base), weights(ours)
+    moved = {name for name in old if not torch.equal(old[name], new[name])}
+    if tune == "*":
+        train(
+            **{**BASES[agent], **settings, "model": agent, "dict_file": base + ".dict"},
+            model_file=plain,
+        )
+        for name, tensor in weights(plain).items():
+            assert torch.allclose(tensor, new[name], atol=1e-6), name
+        assert "transformer.embeddings.weight" in moved
+    else:
+        assert moved and all(name.startswith("transformer.layers.") for name in moved)
+
+
 @pytest.mark.slow
 def test_bart(train: Callable[..., Any], data: Path, tmp_path: Path) -> None:
     """BART, from a local model: its agent would download one, and its tokenizer."""

@@ -92,10 +92,12 @@ def freeze_beside(
     :param optimized: what the base's optimizer is to train; the rest is left as the base has it
     """
     names, trained = set(learning), {id(tensor) for tensor in optimized}
+    # by identity: a module beside the model may hold parts of it, as a classifier's base_model does
+    learns = {id(t) for n, t in [*_named_tensors(agent.model), *beside.items()] if n in names}
     for attribute, value in list(vars(agent).items()):
-        for name, module in _named_modules(attribute, value) if attribute != "model" else ():
+        for module in _modules(value) if attribute != "model" else ():
             if any(id(p) in trained for p in module.parameters()):
-                freeze(module, {n[len(name) + 1 :] for n in names if n.startswith(f"{name}.")})
+                freeze(module, {n for n, t in _named_tensors(module) if id(t) in learns})
     for name, tensor in beside.items():
         if id(tensor) in trained:
             tensor.requires_grad_(name in names)
@@ -156,16 +158,22 @@ def flat(params: Params) -> list[torch.Tensor]:
     return [p for g in params for p in (g["params"] if isinstance(g, dict) else [g])]
 
 
-def _named_modules(name: str, value: Any) -> Iterator[tuple[str, torch.nn.Module]]:
+def _named_tensors(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Parameters and buffers, tied ones by each of their names."""
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from module.named_buffers(remove_duplicate=False)
+
+
+def _modules(value: Any) -> Iterator[torch.nn.Module]:
     if isinstance(value, torch.nn.Module):
-        yield name, value
+        yield value
     elif isinstance(value, (list, tuple)):
-        for i, part in enumerate(value):
-            yield from _named_modules(f"{name}.{i}", part)
+        for part in value:
+            yield from _modules(part)
     elif isinstance(value, dict):
         for key, part in value.items():
             if isinstance(key, str):
-                yield from _named_modules(f"{name}.{key}", part)
+                yield from _modules(part)
 
 
 def _modules_in(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
