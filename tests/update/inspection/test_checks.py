@@ -87,6 +87,10 @@ def test_encodings():
     assert [i for i, _ in found("encodings", broken, lost, fine)] == [0, 1]
     assert check("encodings").fixed(broken).turns[0].text == "Was kostet das für Söhne?"
     assert check("encodings").fixed(lost) is None
+    links = "see www.a.example/x?y=1 or http://b.example?z=a or c.de/find?q=a"
+    assert [
+        i for i, _ in found("encodings", talk((links, "Was f?r uns?")), talk((links, "ok")))
+    ] == [0]
 
 
 def test_markup():

@@ -8,7 +8,8 @@ from parlai_cu.update.inspection.base import InspectedConversation, InspectedDat
 
 # what cannot be read any more
 _LOST = re.compile(r"\ufffd|(?<=[a-z])\?(?=[a-z])")
-_ADDRESS = re.compile(r"\S*(?:://|www\.|\.\w{2,3}/)\S*")
+# in a word: it is an address, where ? is no lost letter
+_ADDRESS = re.compile(r"://|www\.|\.\w{2,3}/")
 
 
 class Encodings:
@@ -45,14 +46,15 @@ def _fixed(text: str) -> str:
 
 def _is_broken(text: str) -> bool:
     if text.isascii():
-        return "?" in text and bool(_lost(text))
+        return "?" in text and _lost(text)
     from ftfy.badness import is_bad
 
-    return is_bad(text) or _fixed(text) != text or bool(_lost(text))
+    return is_bad(text) or _fixed(text) != text or _lost(text)
 
 
-def _lost(text: str) -> "re.Match[str] | None":
-    return _LOST.search(_ADDRESS.sub("", text))
+def _lost(text: str) -> bool:
+    # word by word: one pattern over the whole text would cost the square of a long word's length
+    return any(_LOST.search(word) and not _ADDRESS.search(word) for word in text.split())
 
 
 def _around(text: str) -> str:
