@@ -140,6 +140,8 @@ class _HookedLoader:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: Any) -> None:
+        # from here on it is the real one's: pkg_resources knows loaders by their classes
+        module.__loader__ = module.__spec__.loader = self._loader
         cleanups = _before_import(self._name)
         try:
             self._loader.exec_module(module)

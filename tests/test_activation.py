@@ -302,3 +302,15 @@ def test_ctrl_c_during_imports(name: str, one: bool, python: Run) -> None:
     said = [line for line in result.stderr.splitlines() if line]
     assert result.returncode != 0
     assert (said == ["Interrupted"]) == one, result.stderr
+
+
+def test_modules_are_left_to_their_own_loaders() -> None:
+    """Python's own: pkg_resources (ParlAI's presets, `-o gen/meena`) knows no other kinds."""
+    import importlib.machinery
+
+    import parlai
+    import parlai.core.opt
+
+    for module in (parlai, parlai.core.opt):
+        assert isinstance(module.__loader__, importlib.machinery.SourceFileLoader)
+        assert module.__spec__.loader is module.__loader__
