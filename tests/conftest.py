@@ -12,6 +12,18 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+try:
+    import hypothesis
+except ImportError:
+    pass
+else:
+    # no test hangs on luck, or on how fast the machine is just now
+    slowly = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile(
+        "steady", derandomize=True, deadline=None, suppress_health_check=slowly
+    )
+    hypothesis.settings.load_profile("steady")
+
 # A few words in fixed order: a tiny model learns it in a few steps
 OLD = ["hello there", "how are you", "what is the time", "where is the shop", "thank you"]
 NEW = ["open the door", "close the window", "call me a taxi", "book a table", "good night"]
