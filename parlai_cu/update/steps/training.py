@@ -238,6 +238,9 @@ def _defence(plan: Plan, share: float) -> list[str]:
     penalty = "lwf" if plan.has_soft_labels else "l2sp"
     if plan.old:
         words += ["--replay-task", ",".join(data.task for data in plan.old)]
+    elif plan.update.small:
+        # the live model's own words on these very questions are what is being put right
+        return ["--penalty", "l2sp"] if TUNE in plan.choice.mode else []
     elif plan.generates:
         words += ["--replay-from-model", "true"]
     else:
