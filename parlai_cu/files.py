@@ -8,6 +8,7 @@ change, so that a test can end the process at any of them.
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import stat
@@ -24,6 +25,12 @@ STALE_SECONDS = 24 * 3600.0
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # what torch.save says on a full disk
 _OF_TORCH = ("PytorchStreamWriter", "unexpected pos", "iostream error")
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of what is in a file, in hexadecimal digits."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def step(what: str) -> None:

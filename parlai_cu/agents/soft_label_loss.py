@@ -4,7 +4,6 @@ import contextlib
 import importlib
 import inspect
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,9 @@ from parlai_cu.agents.training_step.result import StepResult
 from parlai_cu.distillation.base import Divergence
 from parlai_cu.distillation.chunked import chunked_rows
 from parlai_cu.distillation.soft_labels import Abridged, SoftLabelLoss, abridge
-from parlai_cu.distillation.teacher_cache import TeacherCache, digest, file_sha256
+from parlai_cu.distillation.teacher_cache import TeacherCache, digest
 from parlai_cu.errors import UsageError
+from parlai_cu.files import file_hash
 
 
 def load_divergence(name: str, beta: float) -> Divergence:
@@ -160,7 +160,7 @@ class CachedRows(SoftRows):
         names = sorted(base_agent.dictionary_options(teacher.base) & set(teacher.opt))
         identity = {
             "teacher": teacher.sha256,
-            "dictionary": "" if brings else file_sha256(Path(teacher.dict_file)),
+            "dictionary": "" if brings else file_hash(teacher.dict_file),
             "tokenizer": str({name: teacher.opt[name] for name in names if name != "dict_file"}),
             "agent": teacher.agent_name,
             "classes": str(sorted(agent.class_dict.items())) if self.order is not None else "",

@@ -11,7 +11,6 @@ import os
 import random
 import weakref
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,8 +22,8 @@ from parlai.core.torch_agent import Batch, TorchAgent
 from parlai_cu import checkpoints
 from parlai_cu.agents import base_agent, kinds, model_files
 from parlai_cu.agents.training_step.observation import first_scores
-from parlai_cu.distillation.teacher_cache import file_sha256
 from parlai_cu.errors import UsageError
+from parlai_cu.files import file_hash
 
 # options of the student's run that the teacher follows: where it computes, and how precisely
 _OF_THE_RUN = ("no_cuda", "gpu", "fp16", "fp16_impl", "datapath")
@@ -79,7 +78,7 @@ class Teacher:
     @functools.cached_property
     def sha256(self) -> str:
         """Digest of its weights' file."""
-        return file_sha256(Path(self.model_file))
+        return file_hash(self.model_file)
 
     @functools.cached_property
     def agent(self) -> TorchAgent:

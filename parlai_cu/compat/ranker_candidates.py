@@ -22,6 +22,8 @@ from typing import Any
 
 import parlai.utils.logging as logging
 
+from parlai_cu.files import file_hash
+
 # tasks of people, who bring no labels
 _TALK = (None, "", "interactive", "self_chat")
 _KINDS = ("vecs", "encs")
@@ -243,6 +245,5 @@ def _file_name(opt: dict[str, Any]) -> str:
         return task
     digest = hashlib.sha256(task.encode())
     for path in held:
-        with open(path, "rb") as f:
-            digest.update(hashlib.file_digest(f, "sha256").digest())
+        digest.update(bytes.fromhex(file_hash(path)))
     return f"{name[:60]}-{digest.hexdigest()[:12]}"

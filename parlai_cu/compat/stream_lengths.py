@@ -15,6 +15,8 @@ import hashlib
 import os
 from typing import Any
 
+from parlai_cu.files import file_hash
+
 
 def needed() -> str | None:
     """Why the repair is active."""
@@ -54,11 +56,7 @@ def _count(stream: Any) -> tuple[int, int]:
 
 
 def _digest(files: tuple[str, ...]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        with open(path, "rb") as f:
-            digest.update(hashlib.file_digest(f, "sha256").digest())
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(bytes.fromhex(file_hash(path)) for path in files)).hexdigest()
 
 
 def _read(path: str) -> str:

@@ -160,7 +160,7 @@ class TeacherCache:
         try:
             sums = json.loads((path / "shard.json").read_text())
             for name in _ARRAYS:
-                if file_sha256(path / name) != sums[name]:
+                if files.file_hash(path / name) != sums[name]:
                     raise ValueError(f"{name} is not what was written")
             index, choices, log_probs = (np.load(path / name, mmap_mode="r") for name in _ARRAYS)
         except FileNotFoundError:
@@ -205,7 +205,7 @@ class TeacherCache:
                 for name, array in zip(_ARRAYS, arrays):
                     with open(Path(staging) / name, "wb") as f:
                         np.save(f, array)
-                sums = {name: file_sha256(Path(staging) / name) for name in _ARRAYS}
+                sums = {name: files.file_hash(Path(staging) / name) for name in _ARRAYS}
                 (Path(staging) / "shard.json").write_text(json.dumps(sums))
         except OSError as error:
             self.full = True
@@ -215,12 +215,3 @@ class TeacherCache:
             )
             return
         self._open(target)
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, for the identity of what it holds."""
-    hashed = hashlib.sha256()
-    with open(path, "rb") as f:
-        for block in iter(lambda: f.read(1 << 20), b""):
-            hashed.update(block)
-    return hashed.hexdigest()

@@ -26,7 +26,6 @@ T = TypeVar("T")
 
 RESULT = "result.json"
 _DATA = "data"
-_CHUNK = 1 << 20  # bytes
 # what was not asked for in so many seconds is thrown away
 KEEP_SECONDS = 30 * 24 * 3600.0
 # within so many seconds a lock is taken that nobody else holds
@@ -146,13 +145,7 @@ def key_of(step: Step, inputs: Mapping[str, Any]) -> str:
 
 def content_of(*paths: str) -> str:
     """A fingerprint of the bytes of files, in this order."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(b"\0file\0")
-        with open(path, "rb") as f:
-            while chunk := f.read(_CHUNK):
-                digest.update(chunk)
-    return digest.hexdigest()
+    return hashlib.sha256(" ".join(map(files.file_hash, paths)).encode()).hexdigest()
 
 
 def _read(place: str) -> Any:

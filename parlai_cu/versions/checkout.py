@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parlai_cu import files
 from parlai_cu.errors import VersionsError
+from parlai_cu.files import file_hash
 from parlai_cu.versions import outside_files
 from parlai_cu.versions.records import Version
-from parlai_cu.versions.storage import Storage, file_hash, translate_errors
+from parlai_cu.versions.storage import Storage, translate_errors
 
 if TYPE_CHECKING:  # what only looks at versions never waits for torch
     import torch

@@ -10,10 +10,11 @@ import torch
 
 from parlai_cu import checkpoints, files
 from parlai_cu.errors import ModelFileError, near_file
+from parlai_cu.files import file_hash
 from parlai_cu.trust import trusted
 from parlai_cu.versions import beside, checkout, outside_files, tensors
 from parlai_cu.versions.records import StoredFile
-from parlai_cu.versions.storage import file_hash, translate_errors
+from parlai_cu.versions.storage import translate_errors
 
 # a delta is kept where it takes at most this share of the model
 DELTA_SHARE = 0.9

@@ -7,7 +7,6 @@ test can end the process at any of them.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -21,7 +20,6 @@ from parlai_cu.errors import VersionsError
 LOCK = ".lock"
 # how long another process may hold the lock: it is held for small writes only
 LOCK_SECONDS = 30.0
-_CHUNK = 1 << 20  # bytes
 
 
 class Storage:
@@ -237,14 +235,3 @@ def write_whole(path: str, text: str) -> None:
     with files.replacing(path) as aside:
         with open(aside, "w") as f:
             f.write(text)
-
-
-def file_hash(path: str) -> str:
-    """SHA-256 of a local file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as f:
-        while True:
-            chunk = f.read(_CHUNK)
-            if not chunk:
-                return digest.hexdigest()
-            digest.update(chunk)

@@ -5,9 +5,10 @@ import re
 from typing import Any
 
 from parlai_cu.errors import VersionsError
+from parlai_cu.files import file_hash
 from parlai_cu.versions import checkout, records
 from parlai_cu.versions.records import Version
-from parlai_cu.versions.storage import Storage, file_hash, translate_errors
+from parlai_cu.versions.storage import Storage, translate_errors
 
 FOLDER, RECORD = "versions", "version.json"
 _ID = re.compile(r"^v(\d+)-[0-9a-f]{8}$")

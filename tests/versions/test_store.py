@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from parlai_cu.errors import ModelFileError, VersionsError
+from parlai_cu.files import file_hash
 from parlai_cu.types import Verdict
-from parlai_cu.versions.storage import file_hash
 from parlai_cu.versions.store import VersionStore
 from tests.versions.models import change, loaded, tiny_model, write_model
 

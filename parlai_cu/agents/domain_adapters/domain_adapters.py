@@ -30,8 +30,8 @@ from parlai_cu import checkpoints
 from parlai_cu.agents import deployed_model, model_files, updating_agent
 from parlai_cu.agents.batches import TASK_OF_MESSAGE
 from parlai_cu.agents.updating_agent import UpdatingAgent
-from parlai_cu.distillation.teacher_cache import file_sha256
 from parlai_cu.errors import ModelFileError, UsageError, nearest
+from parlai_cu.files import file_hash
 from parlai_cu.retention.adapters import Adapters, Tensors, changed_tensors
 from parlai_cu.token_classifier import TokenClassifier
 
@@ -165,7 +165,7 @@ class DomainAdaptersAgent(UpdatingAgent):
             with checkpoints.translate_errors(path):
                 found = checkpoints.load(path)["model"]
             other = f"{path}.dict"
-            if os.path.isfile(other) and file_sha256(other) != file_sha256(dictionary):
+            if os.path.isfile(other) and file_hash(other) != file_hash(dictionary):
                 raise ModelFileError(f"--adapters {path}: its dictionary is not {dictionary}")
             try:
                 sets[name] = changed_tensors(own, found)

@@ -6,7 +6,6 @@ What it replies to the conversation is the fact, and how likely it finds its own
 
 import functools
 import threading
-from pathlib import Path
 from typing import Any
 
 from parlai.core.agents import create_agent_from_model_file
@@ -16,7 +15,7 @@ from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from parlai_cu import checkpoints
 from parlai_cu.agents import model_files, speaking
 from parlai_cu.agents.kb_augmented.model_view import ModelView
-from parlai_cu.distillation.teacher_cache import file_sha256
+from parlai_cu.files import file_hash
 from parlai_cu.knowledge.cached_source import CachedSource
 from parlai_cu.types import Evidence, Turn
 
@@ -72,4 +71,4 @@ class DomainModel(CachedSource):
 
     @functools.cached_property
     def _digest(self) -> str:
-        return file_sha256(Path(self.path))[:12]
+        return file_hash(self.path)[:12]
