@@ -136,7 +136,6 @@ bench: venv
 	$(BENCH)/knowledge_values.py
 	$(BENCH)/knowledge_telecom.py
 	$(BENCH)/knowledge_life.py --split dev
-	$(BENCH)/data_faults.py --seeds 1
 	$(BENCH)/knowledge_speed.py --sizes 1000,10000 --queries 50
 	$(BENCH)/command_line.py --rounds 1
 	$(BENCH)/chat_service.py --users 1 32 --promotions 5 --soak 200 --hour 200
@@ -161,7 +160,6 @@ bench-full: venv
 	$(BENCH)/knowledge_values.py
 	$(BENCH)/knowledge_telecom.py
 	$(BENCH)/knowledge_life.py --split dev
-	$(BENCH)/data_faults.py
 	$(BENCH)/knowledge_speed.py
 	$(BENCH)/dstc11.py
 	$(BENCH)/command_line.py

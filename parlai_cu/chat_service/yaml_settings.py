@@ -15,6 +15,7 @@ from parlai.core.loader import load_agent_module
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser, get_model_name
 
+from parlai_cu import secret_values
 from parlai_cu.agents import model_files, speaking
 from parlai_cu.agents.updating_agent import model_path
 from parlai_cu.errors import UsageError, hint, nearest
@@ -25,7 +26,7 @@ _OVERRIDE = ("override", "overrides")
 # a name this like that of a flag is a misspelt one, whoever might read it
 _MISSPELT = 0.82
 _KINDS = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
-_SECRETS = ("password", "admin_token")
+_SECRETS = (secret_values.PASSWORD.flag, secret_values.ADMIN_TOKEN.flag)
 
 
 def model_options(name: str, given: Any, datapath: str | None = None) -> dict[str, Any]:

@@ -146,7 +146,11 @@ def listing(path: str, all_of_them: bool = False) -> str:
     The corrections that wait for a decision (``all_of_them``: those decided on, too), for the
     terminal.
     """
-    found = reviewed(path)
+    return listed(reviewed(path), all_of_them)
+
+
+def listed(found: Sequence[Reviewed], all_of_them: bool = False) -> str:
+    """:func:`listing`, of corrections that were read already."""
     lines: list[str] = []
     for one in found:
         if one.decision != PENDING and not all_of_them:

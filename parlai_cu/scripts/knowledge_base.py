@@ -7,7 +7,7 @@ A change is in force with the next turn of every conversation, in whatever proce
 import dataclasses
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from parlai.core.params import ParlaiParser
@@ -94,7 +94,13 @@ class KnowledgeBaseScript(ParlaiScript):
                 f"parlai knowledge_base {action or ''}: expected one of {', '.join(ACTIONS)}; "
                 f"nearest: {', '.join(close)}"
             )
-        if action == "import" and self.opt["dry_run"] and not self.opt.get("from_url"):
+        if action == "import" and self.opt.get("from_url"):
+            for flag in ("dry_run", "replace_source", "entity_column"):
+                if self.opt.get(flag):
+                    raise UsageError(
+                        f"--{flag.replace('_', '-')} is of import --file, not of --from-url"
+                    )
+        if action == "import" and self.opt["dry_run"]:
             return sum(len(plan.facts) for plan in self._plans())
         self._need(action, "kb")
         from parlai_cu.knowledge.factory import open_knowledge_base
@@ -119,7 +125,11 @@ class KnowledgeBaseScript(ParlaiScript):
         from parlai_cu.knowledge.reading_tables import read_tables
 
         tables = (self.opt.get("table") or "").split(",")
-        facts = read_tables(self.opt["from_url"], [name for name in tables if name])
+        return self._add_all(
+            base, read_tables(self.opt["from_url"], [name for name in tables if name])
+        )
+
+    def _add_all(self, base: Any, facts: Iterable[Fact]) -> int:
         count = len(base.add(_counted(facts)))
         print(f"imported {count:,d} facts into {base.name}, snapshot {base.snapshot_id()}")
         return count
@@ -127,8 +137,10 @@ class KnowledgeBaseScript(ParlaiScript):
     def _import_file(self, base: Any) -> int:
         plans = self._plans()
         facts = [fact for plan in plans for fact in plan.facts]
-        if not hasattr(base, "bring_up_to_date"):  # its own refusal to be written to
-            base.add(facts)
+        if not hasattr(base, "bring_up_to_date"):  # of the user's own, or read only
+            if self.opt["replace_source"]:
+                raise UsageError(f"--replace-source: {base.name} knows of no file that it is from")
+            return self._add_all(base, facts)
         counts = base.bring_up_to_date(
             os.path.basename(self.opt["file"]), _counted(facts), self.opt["replace_source"]
         )

@@ -188,13 +188,14 @@ class VersionsScript(ParlaiScript):
             if text and (decision == review.REJECT or ids == ["all"]):
                 raise UsageError("--text is the answer of one accepted correction: --accept ID")
             decided += review.decide(path, ids, decision, text)
-        waiting = [one for one in review.reviewed(path) if one.decision == review.PENDING]
+        found = review.reviewed(path)
+        waiting = [one for one in found if one.decision == review.PENDING]
         if self.opt["json"]:
             print(json.dumps([_correction(one) for one in waiting], indent=1))
         elif decided:
             print(f"{len(decided)} decided; {len(waiting)} wait in {path}")
         else:
-            print(f"{path}: {len(waiting)} wait for a decision\n{review.listing(path)}")
+            print(f"{path}: {len(waiting)} wait for a decision\n{review.listed(found)}")
         return decided
 
     def _need(self, action: str, *flags: str) -> None:

@@ -384,7 +384,6 @@ class Gateway:
         if connection is not None:
             conversation.address = connection.address
             conversation.attach(connection)
-        conversation.begun = True
         return conversation
 
     def end(self, conversation: ChatSession) -> None:

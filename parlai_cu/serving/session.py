@@ -78,7 +78,6 @@ class ChatSession:
         self.connection: Connection | None = None
         # the kinds of message that the world now running takes, beside plain ones
         self.accepts: tuple[str, ...] = ()
-        self.begun = False
         # whose it is, and whether it began without a connection
         self.address, self.by_http = "", False
         # in a pool, until there are enough users for the world

@@ -16,6 +16,7 @@ from typing import Any
 from parlai_cu.errors import ConversationError, UnknownConversationError
 from parlai_cu.serving.database import MEMORY, ResultRows, Row, Schema, Taken, open_rows
 from parlai_cu.serving.purging import Purge
+from parlai_cu.serving.session import new_token
 
 DEFAULT_URL = "sqlite:///conversations.db"
 # turns of a conversation that are read back: more than any model's history holds
@@ -154,7 +155,7 @@ class TranscriptStore:
         :param token: one that the service vouches for; without one it is made up
         """
         self._purge_now_and_then()
-        token = token or secrets.token_urlsafe(24)
+        token = token or new_token()
         name = secrets.token_hex(8)
         values = {"id": name, "token": _hashed(token), "now": self._now()}
         self._rows.write(

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -159,6 +160,17 @@ def test_a_document(tmp_path: Path) -> None:
     assert len({fact.id for fact in facts}) == len(facts)
 
 
+def test_names_that_come_twice_in_a_document(tmp_path: Path) -> None:
+    """Two tables with a row of one name, two parts with one question: each is a fact."""
+    table = "| Who | Fee |\n|---|---|\n| Adult | {} |\n| Child | {} |\n"
+    asked = "## How do I return it?\n\nBy {}.\n"
+    text = "\n".join(["## Zoo", table.format(9, 4), "## Pool", table.format(5, 2)])
+    text += "\n# Shoes\n" + asked.format("post") + "\n# Hats\n" + asked.format("hand")
+    facts = plan_of(tmp_path / "two.md", text).facts
+    assert len({fact.id for fact in facts}) == len(facts) == 6
+    assert [fact.id for fact in facts][:2] == ["two.md#adult", "two.md#child"]
+
+
 def test_a_web_page(tmp_path: Path) -> None:
     """What every page of the site has is not taken; entities and blanks are as people read them."""
     pytest.importorskip("markdownify", reason="an extra")
@@ -194,6 +206,7 @@ def test_word_and_pdf_files(tmp_path: Path) -> None:
         ("f.csv", "text,valid_from\nx,soon\n", r"f.csv:2: valid_from: 'soon' is no date"),
         ("f.jsonl", '{"text": "x"}\n{"text": \n', r"f.jsonl:2: expected a JSON object"),
         ("f.jsonl", "[1]\n", r"f.jsonl:1: expected a JSON object, found 1"),
+        ("f.json", "[" * 100_000, "f.json:1: nested too deep"),
         ("f.yaml", "a: [1\n", "this is no YAML"),
         ("f.md", "\n", "found no sentence"),
     ],
@@ -260,6 +273,26 @@ def test_facts_from_elsewhere_are_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="'a' is there already"):
         run(tmp_path)
     assert [fact.text for fact in base.facts()] == ["by hand"]
+
+
+def test_a_base_of_the_users_own_is_added_to(tmp_path: Path) -> None:
+    """It knows nothing of files and their versions."""
+    (tmp_path / "f.csv").write_text("name,fee\nAda,1\nBo,2\n")
+    script = KnowledgeBaseScript({"file": str(tmp_path / "f.csv"), "replace_source": False})
+    base = SimpleNamespace(name="mine", add=list, snapshot_id=lambda: "1")
+    assert script._import(base) == 2
+    script.opt["replace_source"] = True
+    with pytest.raises(UsageError, match="--replace-source: mine knows of no file"):
+        script._import(base)
+
+
+@pytest.mark.parametrize("flag", ["--dry-run", "--replace-source"])
+def test_flags_of_files_are_refused_for_databases(tmp_path: Path, flag: str) -> None:
+    """Nothing is written by a dry run that is none."""
+    kb, source = f"sqlite:///{tmp_path / 'f.db'}", f"sqlite:///{tmp_path / 's.db'}"
+    with pytest.raises(UsageError, match=f"{flag} is of import --file"):
+        KnowledgeBaseScript.main("import", "--kb", kb, "--from-url", source, flag)
+    assert not (tmp_path / "f.db").exists()
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

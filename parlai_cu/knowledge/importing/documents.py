@@ -5,6 +5,7 @@ All become Markdown first, by libraries. A heading that asks is a question, what
 answer; a table is read as tables are; of other text each sentence is a fact under its heading.
 """
 
+import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -58,6 +59,7 @@ def read_document(path: str, kind: str) -> ImportPlan:
         facts += _facts(source, section, above, len(facts))
     if not facts:
         raise DataError(f"{path}: found no sentence in it")
+    facts = list(_each_its_own(facts))
     asked = sum(bool(fact.question) and fact.question.endswith("?") for fact in facts)
     return ImportPlan(source, facts, f"sentences, rows and answers ({asked} with a question)")
 
@@ -198,6 +200,17 @@ def _facts(source: str, section: _Section, above: str, number: int) -> Iterator[
         for sentence in sentences(text):
             count += 1
             yield Fact(sentence, id=_id(source, sentence, count), question=heading or above)
+
+
+def _each_its_own(facts: Sequence[Fact]) -> Iterator[Fact]:
+    """Facts with ids of their own: two tables may have a row of one name, two parts a question."""
+    taken: set[str | None] = set()
+    for fact in facts:
+        name, number = fact.id, 2
+        while name in taken:
+            name, number = f"{fact.id}-{number}", number + 1
+        taken.add(name)
+        yield dataclasses.replace(fact, id=name)
 
 
 def _unnumbered(heading: str) -> str:

@@ -35,7 +35,7 @@ def _json(path: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """An array, an object that holds one, an object, or an object a line."""
     try:
         whole = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         whole = None
     if whole is not None:
         yield from _objects(path, whole)
