@@ -150,7 +150,12 @@ def listing(path: str, all_of_them: bool = False) -> str:
 
 
 def listed(found: Sequence[Reviewed], all_of_them: bool = False) -> str:
-    """:func:`listing`, of corrections that were read already."""
+    """
+    :func:`listing`, of corrections that were read already.
+
+    :param found: the corrections
+    :param all_of_them: those decided on, too
+    """
     lines: list[str] = []
     for one in found:
         if one.decision != PENDING and not all_of_them:

@@ -6,10 +6,12 @@ Locality: nothing else changes (Yao et al. 2023, https://arxiv.org/abs/2305.1317
 et al. 2022, https://arxiv.org/abs/2202.05262, section 3.4, for neighbours).
 """
 
+import functools
 import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -129,14 +131,25 @@ def neighbours(corrected: Sequence[Example], old: Sequence[Example], most: int) 
 
 def same_fact(old: Example, corrected: Example) -> bool:
     """Whether an old answer tells what is corrected, in its old form or already in the new one."""
-    if normal(old.label) == normal(corrected.label):
+    one, other = _stated(old.text, old.label), _stated(corrected.text, corrected.label)
+    if one.answer == other.answer:
         return True
-    names = [
-        {value for value in values(e.label) | values(e.text) if not value[0].isdigit()}
-        for e in (old, corrected)
-    ]
-    words = [[w for w in tokens(e.label) if not w[0].isdigit()] for e in (old, corrected)]
-    return names[0] == names[1] and _overlap(*words) >= _SAME_FACT
+    return one.names == other.names and _overlap(one.words, other.words) >= _SAME_FACT
+
+
+class _Stated(NamedTuple):
+    """An answer, the names in it and its question, and its words but for numbers."""
+
+    answer: str
+    names: frozenset[str]
+    words: tuple[str, ...]
+
+
+@functools.lru_cache(maxsize=1 << 14)  # each is compared with each
+def _stated(text: str, label: str) -> _Stated:
+    names = {value for value in values(label) | values(text) if not value[0].isdigit()}
+    words = tuple(word for word in tokens(label) if not word[0].isdigit())
+    return _Stated(normal(label), frozenset(names), words)
 
 
 # -- checks -----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from parlai_cu.data.base import SERVICE, USER, Conversation, TrainingTurn, Utterance
+from parlai_cu.data.base import SERVICE, USER, TrainingTurn, Utterance
 from parlai_cu.data.reading import ReadFile
 from parlai_cu.update.wording import Example
 
@@ -129,13 +129,3 @@ def of_turns(place: str, turns: tuple[TrainingTurn, ...]) -> InspectedConversati
         said.append(Utterance("user", turn.text, turn.line, USER))
         said.append(Utterance("service", turn.reply, turn.line, SERVICE, rejected=turn.rejected))
     return InspectedConversation(place, turns, tuple(said))
-
-
-def plain_conversation(one: InspectedConversation, number: int) -> Conversation:
-    """
-    As it is written again.
-
-    :param one: a conversation
-    :param number: its name
-    """
-    return Conversation(str(number), of_turns(one.place, one.turns).said, number, one.split)

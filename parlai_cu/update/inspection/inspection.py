@@ -117,11 +117,8 @@ def inspect(
     :param checks: names; None: all
     :param model: the one in service, where there is one
     """
-    findings = []
-    for name in plugin.DATA_CHECKS if checks is None else checks:
-        for index, detail, other in check(name).find(data):
-            findings.append(Finding(name, index, detail, other))
-    findings.sort(key=lambda one: one.index)
+    faults = inspect_faults(data, tuple(plugin.DATA_CHECKS) if checks is None else checks)
+    findings = sorted((one for held in faults.values() for one in held), key=lambda one: one.index)
     splits = splits_of(["\n".join(t.text for t in one.turns) for one in data.conversations])
     found = Inspection(data, findings, figures(data.conversations, model), splits)
     own = [one.split or "train" for one in data.conversations]

@@ -50,7 +50,26 @@ def held_out(
     :param tasks: whose examples; all where missing
     :raises DataError: when training holds all of a task's held-out examples
     """
-    return {data.name: _held_out(work, model, name, data) for data in tasks or work.tasks}
+    return {
+        data.name: _held_out(work, model, name, data)
+        for data in (work.tasks if tasks is None else tasks)
+    }
+
+
+def pairs_of(name: str, before: Sequence[Measured], after: Sequence[Measured]) -> list[safety.Pair]:
+    """
+    The replies of two models to the same examples, with the conversations that these are of.
+
+    :param name: of the task
+    :param before: the live model's answers
+    :param after: the candidate's
+    """
+    return [
+        safety.Pair(
+            name, one.example.context, one.example.label, one.reply, two.reply, one.conversation
+        )
+        for one, two in zip(before, after)
+    ]
 
 
 def _held_out(work: UpdateContext, model: EvaluatedModel, name: str, data: Data) -> list[Measured]:
@@ -124,16 +143,9 @@ def judge(
     """
     after = held_out(work, candidate, "candidate")
     pairs = [
-        safety.Pair(
-            data.short,
-            one.example.context,
-            one.example.label,
-            one.reply,
-            two.reply,
-            one.conversation,
-        )
+        pair
         for data in work.tasks
-        for one, two in zip(live[data.name], after[data.name])
+        for pair in pairs_of(data.short, live[data.name], after[data.name])
     ]
     checks = [check for data in work.tasks for check in of_limits(work, data, live, after, limits)]
     if work.model.generates and choice.mode != KB:

@@ -126,11 +126,15 @@ def examples(episodes: Sequence[Episode]) -> list[Example]:
     for episode in episodes:
         said: list[str] = []
         for turn in episode:
-            # of an image that says nothing there is none
-            text, label = str(turn.get("text") or ""), str(turn["labels"][0])
+            text, label = _text(turn), str(turn["labels"][0])
             found.append(Example(text, label, tuple(said), turn))
             said += [text, label]
     return found
+
+
+def _text(turn: Mapping[str, Any]) -> str:
+    """What is said in a turn; with an image that says nothing there is no text."""
+    return str(turn.get("text") or "")
 
 
 def prepare(opt: Opt, task: str, folder: str, seed: int, flag: str = "-t", fewest: int = 0) -> Data:
@@ -313,7 +317,7 @@ def _split(
     Hold out what is missing, of the training data, by what was asked: a task that grows moves
     nothing from there into training, and near-duplicates stay on one side.
     """
-    asked = ["\n".join(turn["text"] for turn in episode) for episode in parts["train"]]
+    asked = ["\n".join(map(_text, episode)) for episode in parts["train"]]
     different = len(_distinct(parts["train"]))
     if different < _FEWEST:
         raise DataError(

@@ -46,20 +46,18 @@ def judge(
     for data in work.old:
         checks += comparison.of_limits(work, data, live, after, limits)
     pairs = [
-        safety.Pair(data.short, one.example.context, one.example.label, one.reply, two.reply)
+        pair
         for data in work.old
-        for one, two in zip(live[data.name], after[data.name])
-        if one.reply or two.reply
+        for pair in comparison.pairs_of(data.short, live[data.name], after[data.name])
+        if pair.before or pair.after
     ]
     pairs = _asked_again(work, candidate) + near + pairs
     return comparison.concluded(work, candidate, checks, pairs, diagnosis), pairs
 
 
 def _asked_again(work: UpdateContext, candidate: EvaluatedModel) -> list[safety.Pair]:
-    return [
-        safety.Pair(work.update.short, one.example.context, one.example.label, one.reply, two.reply)
-        for one, two in zip(_answers(work.model, work.update), _answers(candidate, work.update))
-    ]
+    before, after = (_answers(model, work.update) for model in (work.model, candidate))
+    return comparison.pairs_of(work.update.short, before, after)
 
 
 def _answers(model: EvaluatedModel, data: Data, split: str = "valid") -> list[Measured]:
@@ -128,7 +126,4 @@ def _neighbours(
             *([editing.says(m.reply, m.example) for m in found] for found in (before, after))
         )
     )
-    return [
-        safety.Pair(data.name, one.example.context, one.example.label, one.reply, two.reply)
-        for one, two in zip(before, after)
-    ]
+    return comparison.pairs_of(data.name, before, after)

@@ -44,17 +44,18 @@ def as_task(
         of_parts: list[list[Episode]] = []
         # of a file that grows, what earlier updates held of it is in several parts
         known: set[tuple] = set()
-        for part, lines in zip(parts, held):
+        for lines in held:
             of_parts.append([])
             for one in lines.get(split, []):
-                episode = _of(part, [messages.loads(line) for line in one])
+                episode = [messages.loads(line) for line in one]
                 key = tuple(e.key for e in examples([episode]))
                 if key not in known and not _changes(episode, changed, update):
                     of_parts[-1].append(episode)
                 known.add(key)
         counts = [sum(map(len, episodes)) for episodes in of_parts]
-        for episodes, most in zip(of_parts, shares(counts, suite.size)):
-            found[split] += sample(episodes, most, seed)
+        for part, episodes, most in zip(parts, of_parts, shares(counts, suite.size)):
+            # marked after the draw, which goes by what their own fields say
+            found[split] += [_of(part, episode) for episode in sample(episodes, most, seed)]
     found["test"] = [e for e in found["test"] if not any(x.key in trained for x in examples([e]))]
     return write(NAME, found, folder) if found["test"] else None
 

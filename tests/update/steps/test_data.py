@@ -40,6 +40,13 @@ def test_a_file_without_splits_is_split(opt: Opt, tmp_path: Path) -> None:
         assert [e.key for e in found] == [e.key for e in data.examples[split]]
 
 
+def test_turns_without_text_are_split() -> None:
+    """As those of images are: with no text, or none that is one."""
+    parts = [[{"text": None, "labels": [f"a{i}"]}, {"labels": [f"b{i}"]}] for i in range(40)]
+    split = task_data._split({"train": parts, "valid": [], "test": []}, 0, "-t images", fewest=0)
+    assert sum(map(len, split.values())) == 40
+
+
 def test_the_same_seed_splits_the_same(opt: Opt, tmp_path: Path) -> None:
     """So that a run that goes on is judged by what it has not seen."""
     task = write(tmp_path / "new.jsonl", [f"line {i}" for i in range(40)])
