@@ -134,7 +134,8 @@ class UpdatingAgent(Agent):
             return super().train_step(batch)
         gold = self.gold_weights(batch) if self._terms else None
         step = self.step = TrainingStep(self, batch, self._terms, gold)
-        before = parameter_versions(self.bare_model())
+        # only to be compared where a term is left over
+        before = parameter_versions(self.bare_model()) if step.pending else None
         output = None
         try:
             with step.watching():

@@ -108,17 +108,19 @@ def _check_metric(module: Any, loop: Any) -> None:
 def _surely(agent: Any, opt: Any) -> set[str]:
     """Metrics that a kind of agent always has."""
     from parlai.core.torch_classifier_agent import TorchClassifierAgent
-    from parlai.core.torch_generator_agent import TorchGeneratorAgent
-    from parlai.core.torch_ranker_agent import TorchRankerAgent
 
-    if isinstance(agent, TorchGeneratorAgent):
+    from parlai_cu.agents import kinds
+
+    kind = kinds.kind_of(agent)
+    if kind == "generator":
         writes = not opt.get("skip_generation")
         return {"loss", "ppl", "token_acc"} | ({"accuracy", "f1"} if writes else set())
-    if isinstance(agent, TorchRankerAgent):
+    if kind == "ranker":
         return {"accuracy", "f1", "loss", "hits@1"}
     if isinstance(agent, TorchClassifierAgent):
         return {"accuracy", "loss", "weighted_f1"}
-    return {"accuracy"}
+    # of a classifier that is built on something else, its validation tells
+    return set() if kind == "classifier" else {"accuracy"}
 
 
 def _reported(worlds: Any) -> set[str]:

@@ -106,3 +106,8 @@ SPLITS = {
     **dict.fromkeys("valid validation val dev development eval".split(), "valid"),
     **dict.fromkeys("test testing tst heldout held-out".split(), "test"),
 }
+
+
+def split_of(value: object) -> str | None:
+    """The split that a ``value`` of a column or a record names; None where it names none."""
+    return SPLITS.get(value.strip().casefold()) if isinstance(value, str) else None

@@ -5,7 +5,7 @@ import os
 import re
 from typing import Any
 
-from parlai_cu.data.column_names import SPLITS
+from parlai_cu.data.column_names import SPLITS, split_of
 from parlai_cu.data.readers.rasa import is_part, merged
 from parlai_cu.data.source import Source, sources_of
 from parlai_cu.errors import DataError
@@ -88,5 +88,5 @@ def _saved(path: str, split: str | None) -> list[Source]:
     except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
         raise DataError(f"{path}: the saved dataset cannot be read ({error})") from error
     name = state.get("_split") if split is None else split
-    known = SPLITS.get(str(name).lower())
+    known = split_of(name)
     return [Source(path, part=str(split or ""), split=known, given=list(enumerate(records, 1)))]

@@ -187,12 +187,12 @@ def _take(found: Any, line: int, records: list[Record], broken: list[tuple[int, 
         broken.append((line, "no JSON object"))
 
 
-def _of_list(text: str) -> tuple[list[Record], list[tuple[int, str]], int]:
-    """The records of a list, what is none, and where the list ends."""
+def _of_list(text: str, begin: int = 0) -> tuple[list[Record], list[tuple[int, str]], int]:
+    """The records of a list, what is none, and where the list ends; lines count from ``begin``."""
     decoder = json.JSONDecoder()
     records: list[Record] = []
     broken: list[tuple[int, str]] = []
-    at, line, counted = text.index("[") + 1, 1, 0
+    at, line, counted = text.index("[", begin) + 1, 1, begin
     while True:
         while at < len(text) and text[at] in " \t\n,":
             at += 1
@@ -214,12 +214,12 @@ def _objects(text: str) -> list[Record]:
     """Objects one after the other, each over several lines; empty where there is anything else."""
     decoder = json.JSONDecoder()
     records: list[Record] = []
-    at = 0
+    at, line, counted = 0, 1, 0
     while at < len(text):
         if text[at].isspace():
             at += 1
             continue
-        line = text.count("\n", 0, at) + 1
+        line, counted = line + text.count("\n", counted, at), at
         try:
             found, at = decoder.raw_decode(text, at)
         except ValueError:
@@ -265,6 +265,11 @@ def _located(held: list[Any], name: str, text: str) -> list[Record]:
     return list(zip(lines_within(text, name, len(held)), held))
 
 
+@functools.lru_cache(maxsize=1)  # it is asked once a record
+def _line_starts(text: str) -> list[int]:
+    return [0, *(found.end() for found in re.finditer("\n", text))]
+
+
 def lines_within(text: str, name: str, count: int, first: int = 1) -> list[int]:
     """
     On which lines the elements of a list begin; where that cannot be seen, the line of the whole.
@@ -274,13 +279,11 @@ def lines_within(text: str, name: str, count: int, first: int = 1) -> list[int]:
     :param count: how many elements it has
     :param first: line on which the object that holds it begins
     """
-    start = 0
-    for _ in range(first - 1):
-        start = text.find("\n", start) + 1
+    start = _line_starts(text)[first - 1]
     begin = re.compile(rf'"{name}"\s*:\s*(?:\{{[^\[{{]*)?\[').search(text, start)
     if begin:
-        before = text.count("\n", 0, begin.end() - 1)
-        found, broken, _ = _of_list(text[begin.end() - 1 :])
+        before = first - 1 + text.count("\n", start, begin.end() - 1)
+        found, broken, _ = _of_list(text, begin.end() - 1)
         if len(found) == count and not broken:
             return [line + before for line, _ in found]
     return [first] * count

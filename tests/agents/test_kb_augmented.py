@@ -10,6 +10,7 @@ from parlai.core.agents import create_agent
 from parlai.core.opt import Opt
 
 from parlai_cu import plugin
+from parlai_cu.agents.kb_augmented.shown_facts import OBSERVED, SHOWN
 from parlai_cu.errors import KnowledgeError, UsageError
 from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
 from parlai_cu.types import Fact
@@ -91,6 +92,16 @@ def test_a_fact_where_there_is_one(load: Callable[..., Any], kb: SQLiteFacts) ->
     assert (used["id"], used["source"], used["snapshot"]) == ("park", kb.name, kb.snapshot_id())
     assert 0 < used["score"] <= 1 and fact["kb_gate"]["query"] is True
     assert phone["knowledge"][0]["id"] == "phone"
+
+
+def test_a_turn_does_not_hold_all_that_came_before_it(load: Callable[..., Any]) -> None:
+    """A conversation that never ends takes no more room with each turn than its words."""
+    agent = load()
+    for number in range(4):
+        agent.observe({"id": "user", "text": f"{ASKED} {number}", "episode_done": False})
+        before = agent.observation[OBSERVED]._state["observation"]
+        assert number == 0 or (before["text"] and OBSERVED not in before and SHOWN not in before)
+        agent.act()
 
 
 def test_abstains_where_the_best_fact_does_not_answer(load: Callable[..., Any]) -> None:

@@ -44,6 +44,25 @@ def test_tables(tmp_path, name):
     assert read(tmp_path / name)[0] == [f"{row[0]} -> {row[1]}" for row in rows[1:]]
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
+        {"instruction": "a", "output": "b"},
+        {"dialog": [[{"id": "user", "text": "a"}, {"id": "bot", "text": "b"}]]},
+    ],
+    ids=lambda record: next(iter(record)),
+)
+def test_splits_by_their_usual_names(tmp_path, record):
+    """What names no split is of none."""
+    names = ["train", "Validation", "dev", "held-out", "march", ["train"]]
+    lines = [json.dumps({**record, "split": name}) for name in names]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    found = read_path(str(tmp_path / "a.jsonl"), ReadOptions())
+    splits = [c.split for one in found for c in one.reading.conversations]
+    assert splits == ["train", "valid", "valid", "test", None, None]
+
+
 def test_names_of_columns(tmp_path):
     """Snake case, a reply and its correction, a judgement."""
     path = tmp_path / "a.csv"

@@ -28,6 +28,10 @@ class Observed:
     def __init__(self, observer: Any, message: Any) -> None:
         self.message = Message(message)
         self._class, self._state = type(observer), _copied(vars(observer))
+        before = self._state.get("observation")
+        if before:  # without what it carries itself, or each would hold all that came before it
+            kept = {k: v for k, v in before.items() if k not in (OBSERVED, SHOWN)}
+            self._state["observation"] = Message(kept)
 
     def __deepcopy__(self, memo: Any) -> "Observed":
         """Itself: a copied observation is of the same message."""

@@ -7,6 +7,7 @@ from parlai.core.torch_agent import Batch
 
 from parlai_cu.agents.batches import examples
 from parlai_cu.agents.distill_student.on_policy import sample_replies
+from parlai_cu.agents.training_step.observation import first_scores, result_of
 from parlai_cu.agents.training_step.result import FORWARD, StepResult
 from parlai_cu.agents.training_step.soft_label_term import SoftLabelTerm
 
@@ -51,9 +52,7 @@ class OnPolicyTerm(SoftLabelTerm):
     ) -> torch.Tensor:
         agent = self._agent
         some = Batch(**{**examples(batch, chosen), "label_vec": drawn[chosen]})
-        scores, *_ = agent.model(*agent._model_input(some), ys=some.label_vec)
-        scores = scores[:, -some.label_vec.size(1) :]
-        mask = some.label_vec.ne(agent.NULL_IDX).flatten()
-        result = StepResult(mask, scores.reshape(-1, scores.size(-1)))
-        everything = torch.arange(len(chosen), device=mask.device)
+        output = agent.model(*agent._model_input(some), ys=some.label_vec)
+        result = result_of(agent, some, first_scores(output))
+        everything = torch.arange(len(chosen), device=result.mask.device)
         return rows.fresh_losses(some, everything, result)

@@ -172,9 +172,7 @@ class TrainingStep:
                 term.start()
             with self.paused():
                 self.result = own_result(self.agent, self.batch)
-            totals = [self._total(term) for term in terms]
-        else:
-            totals = [self._total(term) for term in terms]
+        totals = [self._total(term) for term in terms]
         for total, term in zip(totals, terms):
             self._check_reaches(total, term)
         learning = [total for total in totals if total.requires_grad]

@@ -12,6 +12,7 @@ from parlai_cu.data.base import (
     Utterance,
     text_of,
 )
+from parlai_cu.data.column_names import split_of
 from parlai_cu.data.source import Source
 
 
@@ -41,10 +42,8 @@ class Alpaca:
                 said.append(Utterance("assistant", answer, number, SERVICE))
             said.append(Utterance("user", text, number, USER))
             said.append(Utterance("assistant", output, number, SERVICE))
-            split = record.get("split")
-            reading.conversations.append(
-                Conversation(str(number), said, number, split if isinstance(split, str) else None)
-            )
+            split = split_of(record.get("split"))
+            reading.conversations.append(Conversation(str(number), said, number, split))
         return reading
 
 

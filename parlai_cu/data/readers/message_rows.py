@@ -7,7 +7,7 @@ events (assigned, closed) are left out.
 
 from parlai_cu.data.base import CONTEXT, Conversation, Reading, ReadOptions, Utterance
 from parlai_cu.data.cleaning import without_markup
-from parlai_cu.data.column_names import ACCEPTED, REFUSED, SPLITS
+from parlai_cu.data.column_names import ACCEPTED, REFUSED, split_of
 from parlai_cu.data.columns import find_columns
 from parlai_cu.data.pauses import by_pauses
 from parlai_cu.data.readers.rows import Row, cells_of, in_order, is_flat, rows_of
@@ -64,7 +64,7 @@ class MessageRows:
             if "conversation" not in columns:
                 reading.conversations += by_pauses(source.name, said)
                 continue
-            split = SPLITS.get(group[0][1].get(columns.get("split", ""), "").casefold())
+            split = split_of(group[0][1].get(columns.get("split", "")))
             language = group[0][1].get(columns.get("language", "")) or None
             reading.conversations.append(Conversation(name, said, group[0][0], split, language))
         return reading

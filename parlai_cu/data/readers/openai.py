@@ -18,6 +18,7 @@ from parlai_cu.data.base import (
     Utterance,
     text_of,
 )
+from parlai_cu.data.column_names import split_of
 from parlai_cu.data.source import Source
 
 _ROLES = {
@@ -61,10 +62,8 @@ class OpenAIMessages:
             if record.get("tools") or record.get("functions"):
                 defined.append(number)
             name = str(record.get("id") or record.get("conversation_id") or number)
-            split = record.get("split")
-            reading.conversations.append(
-                Conversation(name, said, number, split if isinstance(split, str) else None)
-            )
+            split = split_of(record.get("split"))
+            reading.conversations.append(Conversation(name, said, number, split))
         if defined:
             reading.notes.append(
                 f"definitions of tools are left out ({len(defined)} conversations); their calls "

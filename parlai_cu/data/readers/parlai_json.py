@@ -4,7 +4,8 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from parlai_cu.data.base import SERVICE, SPLITS, USER, Conversation, Reading, ReadOptions, Utterance
+from parlai_cu.data.base import SERVICE, USER, Conversation, Reading, ReadOptions, Utterance
+from parlai_cu.data.column_names import split_of
 from parlai_cu.data.source import Source
 
 _UTF8 = ("utf-8", "utf-8-sig")
@@ -32,7 +33,7 @@ class ParlAIJson:
                 reading.leave_out('a "dialog" that is no list of turns with text', [number])
                 continue
             said = [_utterance(turn, number) for turn in turns]
-            split = record["split"] if record.get("split") in SPLITS else None
+            split = split_of(record.get("split"))
             if split or any(one.rejected for one in said):
                 reading.stock = None  # which knows of neither
             contexts = sum(one.speaker == "context" for one in said)

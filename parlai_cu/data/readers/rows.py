@@ -11,7 +11,7 @@ from parlai_cu.data.base import (
     ReadOptions,
     Utterance,
 )
-from parlai_cu.data.column_names import REFUSED, SPLITS
+from parlai_cu.data.column_names import REFUSED, split_of
 from parlai_cu.data.columns import find_columns, require
 from parlai_cu.data.source import Source
 from parlai_cu.data.times import parse_times
@@ -47,13 +47,12 @@ class QuestionRows:
         rows = rows_of(source)
         kept = [row for row in rows if _taken(row, columns, reading)]
         for number, name, group in _grouped(kept, columns):
-            split = _one(group, columns.get("split"))
             reading.conversations.append(
                 Conversation(
                     name,
                     [one for row in group for one in _said(row, columns)],
                     number,
-                    SPLITS.get(split.casefold()) if split else None,
+                    split_of(_one(group, columns.get("split"))),
                     _one(group, columns.get("language")) or None,
                 )
             )
