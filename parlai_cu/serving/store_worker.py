@@ -215,14 +215,7 @@ class StoreWorker:
         mine = self._probing
         try:
             self._probe()
-            while self._later:
-                with self._lock:
-                    key, function = next(iter(self._later.items()))
-                with contextlib.suppress(UnknownConversationError):
-                    function()
-                with self._lock:
-                    if self._later.get(key) is function:
-                        del self._later[key]
+            self._catch_up()
         except Exception as error:
             with self._lock:
                 self._trouble = self._trouble or str(error)
@@ -235,3 +228,18 @@ class StoreWorker:
             away, self._trouble = self._trouble, None
         if away is not None:
             logs.log.warning("%s can be used again", self.name)
+
+    def _catch_up(self) -> None:
+        """Do what was put off. What fails again waits on, and says nothing of the store."""
+        with self._lock:
+            waiting = list(self._later.items())
+        for key, function in waiting:
+            try:
+                with contextlib.suppress(UnknownConversationError):
+                    function()
+            except Exception as error:
+                logs.log.warning("%s: what was put off failed again: %s", self.name, error)
+                continue
+            with self._lock:
+                if self._later.get(key) is function:
+                    del self._later[key]

@@ -134,6 +134,24 @@ def test_what_is_put_off(store: Store) -> None:
     assert sorted(done) == ["b", "new"] and calls.status()["put_off"] == 0
 
 
+def test_what_fails_again_keeps_nobody_else_waiting(store: Store) -> None:
+    """One call that the store always refuses is no reason to take it for away."""
+    calls = StoreWorker("a store", store.call, deadline=PATIENCE, pause=0.01)
+    store.fails = True
+    with pytest.raises(ConversationError):
+        calls.call(store.call)
+    done: list[str] = []
+
+    def refused() -> None:
+        raise ConversationError("never")
+
+    calls.later("a", refused)
+    calls.later("b", lambda: done.append("b"))
+    store.fails = False
+    until(lambda: done == ["b"] and calls.up)
+    assert calls.call(store.call) == "kept" and calls.status()["put_off"] == 1
+
+
 def test_a_fiber_sets_itself_aside(store: Store) -> None:
     """While it waits for the store its thread runs others."""
     pool = WorkerPool(1)
