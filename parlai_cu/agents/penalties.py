@@ -1,6 +1,5 @@
 """``--penalty``: made once for a run, stored beside the candidate, added to every loss."""
 
-import importlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from typing import Any
 import parlai.utils.logging as logging
 import torch
 
-from parlai_cu import checkpoints, files, plugin
+from parlai_cu import checkpoints, files, named, plugin
 from parlai_cu.agents import episodes, example_losses, kinds, replay
 from parlai_cu.errors import ModelFileError
 from parlai_cu.retention.base import FISHER, Penalty, learning_parameters
@@ -22,8 +21,7 @@ FISHER_EXAMPLES = 200
 
 def kind_of_penalty(name: str) -> Any:
     """The class that a ``name`` of ``--penalty`` stands for."""
-    module, attribute = plugin.PENALTIES[name].split(":")
-    return getattr(importlib.import_module(module), attribute)
+    return named.load(plugin.PENALTIES[name], "--penalty")
 
 
 def make_penalty(agent: Any, model: torch.nn.Module) -> Penalty:

@@ -1,7 +1,6 @@
 """The soft-label loss on some examples of a batch, from the teacher or from its cache."""
 
 import contextlib
-import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +10,7 @@ import parlai.utils.logging as logging
 import torch
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
-from parlai_cu import plugin
+from parlai_cu import named, plugin
 from parlai_cu.agents import base_agent
 from parlai_cu.agents.batches import examples, rows_of
 from parlai_cu.agents.teacher import Teacher
@@ -26,8 +25,7 @@ from parlai_cu.files import file_hash
 
 def load_divergence(name: str, beta: float) -> Divergence:
     """The divergence that ``--distill-loss`` names; ``beta`` is for those that have one."""
-    module, attribute = plugin.DIVERGENCES[name].split(":")
-    kind = getattr(importlib.import_module(module), attribute)
+    kind = named.load(plugin.DIVERGENCES[name], "--distill-loss")
     divergence: Divergence = kind(beta) if inspect.signature(kind).parameters else kind()
     return divergence
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -247,9 +248,10 @@ def test_flat(tmp_path: Path) -> None:
 
     manager = service(tmp_path, config(), ECHO)
 
-    def objects() -> int:
+    def objects() -> Counter[type]:
         gc.collect()
-        return sum(1 for each in gc.get_objects() if "parlai_cu" in str(type(each).__module__))
+        kinds = (type(each) for each in gc.get_objects())
+        return Counter(kind for kind in kinds if "parlai_cu" in str(kind.__module__))
 
     async def some(address: str, count: int) -> None:
         for _ in range(count):
@@ -263,7 +265,9 @@ def test_flat(tmp_path: Path) -> None:
         await some(address, 20)
         before, files = objects(), len(os.listdir("/proc/self/fd"))
         await some(address, 200)
-        assert objects() <= before + 20
+        # what is left behind once a conversation; other tests' threads make some objects, but few
+        grown = {kind: count for kind, count in (objects() - before).items() if count >= 100}
+        assert not grown
         # ParlAI's Opt notes each copy
         for opt in (manager.opt, manager.runner_opt, manager.models["echo"].opt):
             assert len(getattr(opt, "deepcopies", ())) < 20

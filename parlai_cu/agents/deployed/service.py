@@ -72,7 +72,6 @@ class ModelService:
         self.lock = threading.Condition(threading.RLock())
         self.residents: dict[str, LoadedModel] = {}
         self.guard: canary.Guard | None = None
-        self._voted_on: canary.Guard | None = None
         self.swaps = 0
         self.load_errors: list[dict[str, str]] = []
         self._load, self._look_seconds = load, look_seconds
@@ -262,10 +261,6 @@ class ModelService:
         with self.lock:
             arm = self._arm(version or self._last_version.get(conversation))
             if self.guard is not None and arm is not None:
-                if self._voted_on is not self.guard:  # another trial
-                    self._voted_on = self.guard
-                    for counts in self.guard.counts.values():
-                        counts[canary.DISLIKED] = Votes()
                 votes = self.guard.counts[arm][canary.DISLIKED]
                 assert isinstance(votes, Votes)
                 votes.vote(voter or conversation, f"{conversation} {turn}", not up)
@@ -405,7 +400,7 @@ class ModelService:
                 self.swaps += 1
                 logging.info(f"version {self.lineup.live} is live, after {live}")
             if (self.lineup.live, self.lineup.canary) != (live, trial):
-                self.guard = canary.Guard() if self.lineup.canary else None
+                self.guard = _new_guard() if self.lineup.canary else None
             for resident in list(self.residents.values()):
                 self._let_go(resident)
 
@@ -470,6 +465,14 @@ class ModelService:
             self._last_version.move_to_end(conversation)
             while len(self._last_version) > _REMEMBERED:
                 self._last_version.popitem(last=False)
+
+
+def _new_guard() -> canary.Guard:
+    """A guard whose ratings are votes: one a turn, and one voice an address."""
+    guard = canary.Guard()
+    for counts in guard.counts.values():
+        counts[canary.DISLIKED] = Votes()
+    return guard
 
 
 def serves_nothing(store: VersionStore, channel: str) -> VersionsError:
