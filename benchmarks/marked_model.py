@@ -1,5 +1,7 @@
-"""A model whose every answer ends with the mark of the message that it answers."""
+"""Models of the benchmarks: one whose answers are marked, one that a message can hold up."""
 
+import time
+from pathlib import Path
 from typing import Any
 
 from parlai.agents.transformer.transformer import TransformerGeneratorAgent
@@ -16,3 +18,17 @@ class MarkedModel(TransformerGeneratorAgent):
                 mark = str(observation["text"]).rpartition("#")[2]
                 reply.force_set("text", f"{reply['text']} #{mark}")
         return replies
+
+
+class HeldModel(TransformerGeneratorAgent):
+    """ParlAI's transformer, which ``wait for FILE`` holds until the file is there, or for 30 s."""
+
+    def batch_act(self, observations: list[Any]) -> list[Any]:
+        """As the base does it, a while later."""
+        for observation in observations:
+            text = str((observation or {}).get("text", "")).rpartition("\n")[2]
+            if text.startswith("wait for "):
+                awaited, until = Path(text[len("wait for ") :]), time.monotonic() + 30
+                while not awaited.exists() and time.monotonic() < until:
+                    time.sleep(0.02)
+        return list(super().batch_act(observations))
