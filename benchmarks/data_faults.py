@@ -1,13 +1,15 @@
 """
 Are the faults of data found by `parlai data`, and is clean data left in peace?
 
-Into clean conversations (SGD's base set, the telecom task's) faults are planted, 5 % each:
-duplicates (word for word; in another case, without marks; with a slip of the pen), contradictions
-(a conversation up to an answer whose value is another), swapped speakers, broken encodings, and
-leaks (conversations of the held-out set, a third of them with a slip). Found is what the check of
-the fault accuses; a clean conversation is accused wrongly. Three seeds.
+Into clean conversations (SGD's base set, the telecom task's, DSTC11's) faults are planted, 5 % of
+each: duplicates (word for word; in another case, without marks; with a slip of the pen),
+contradictions (a conversation up to an answer whose value is another), swapped speakers, broken
+encodings, and leaks (conversations of the held-out set, a third of them with a slip). Found is what
+the check of the fault accuses; a clean conversation is accused wrongly. The rules of the checks
+were written with an eye on the misses of seeds 0 to 2 on SGD and telecom: the seeds here are
+others, and DSTC11 was not looked at.
 
-    python benchmarks/data_faults.py --sgd ../shared/data/sgd
+    python benchmarks/data_faults.py --sgd ../shared/data/sgd --dstc11 ../shared/data/dstc11
 """
 
 import argparse
@@ -45,18 +47,25 @@ def main() -> None:
     """Plant, look, count."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--sgd", type=Path, default=Path("../shared/data/sgd"))
+    parser.add_argument("--dstc11", type=Path, default=Path("../shared/data/dstc11"))
     parser.add_argument("--telecom", type=Path, help="its data sets; made where not given")
     parser.add_argument("--out", type=Path, default=Path("bench/data_faults"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
     parser.add_argument("--most", type=int, default=MOST)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     kept = args.out / "results.json"
     rows = json.loads(kept.read_text())["rows"] if kept.exists() else []
-    for corpus in ("SGD", "telecom"):
-        if corpus == "SGD" and not args.sgd.is_dir():
+    corpora = {
+        "SGD": lambda: sgd(args.sgd) if args.sgd.is_dir() else None,
+        "telecom": lambda: telecom(args.telecom or args.out),
+        "DSTC11": lambda: dstc11(args.dstc11) if args.dstc11.is_dir() else None,
+    }
+    for corpus, load in corpora.items():
+        held = load()
+        if held is None:
             continue
-        clean, held_out = sgd(args.sgd) if corpus == "SGD" else telecom(args.telecom or args.out)
+        clean, held_out = held
         for seed in args.seeds:
             if not any((row["corpus"], row["seed"]) == (corpus, seed) for row in rows):
                 rows += measure(corpus, clean, held_out, seed, args.most)
@@ -82,6 +91,38 @@ def telecom(folder: Path) -> tuple[list[InspectedConversation], list[InspectedCo
         return distinct(of_examples("telecom", examples(episodes)))
 
     return split("train:evalmode"), split("test")
+
+
+def dstc11(folder: Path) -> tuple[list[InspectedConversation], list[InspectedConversation]]:
+    """
+    What was said of DSTC11's track 5, in training and validation, each conversation once.
+
+    A log of the file ends with a question, whose answer is among the labels; several logs may be
+    of one conversation, of which the longest is taken.
+    """
+
+    def split(name: str) -> list[InspectedConversation]:
+        logs = json.loads((folder / name / "logs.json").read_text())
+        labels = json.loads((folder / name / "labels.json").read_text())
+        whole: dict[str, list[Utterance]] = {}
+        for line, (log, label) in enumerate(zip(logs, labels), 1):
+            said = [
+                *log,
+                *([{"speaker": "S", "text": label["response"]}] if "response" in label else []),
+            ]
+            roles = {"U": USER, "S": SERVICE}
+            held = [Utterance("", one["text"], line, roles[one["speaker"]]) for one in said]
+            first = " ".join(one["text"] for one in log[:3])
+            if len(held) > len(whole.get(first, [])):
+                whole[first] = held
+        plain = [Plain(str(said[0].line), said, said[0].line) for said in whole.values()]
+        found = [
+            InspectedConversation(f"{name}, log {c.line}", tuple(exchanges(c)), tuple(c.utterances))
+            for c in plain
+        ]
+        return distinct([one for one in found if one.turns])
+
+    return split("train"), split("val")
 
 
 def read(path: Path) -> list[InspectedConversation]:

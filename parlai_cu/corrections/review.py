@@ -44,10 +44,12 @@ class Lesson:
 
     :param context: all that was said before the answer, oldest first
     :param label: the right answer
+    :param rejected: what was answered wrongly
     """
 
     context: Sequence[str]
     label: str
+    rejected: tuple[str, ...] = ()
 
 
 def reviewed(path: str) -> list[Reviewed]:
@@ -113,9 +115,8 @@ def lessons(path: str, pending: bool = False, rated_up: bool = False) -> list[Le
     """
     wanted = (ACCEPT, PENDING) if pending else (ACCEPT,)
     found = [
-        Lesson((*r.judgement.context, r.judgement.text), str(r.judgement.correction))
-        for r in reviewed(path)
-        if r.decision in wanted
+        Lesson((*j.context, j.text), str(j.correction), (j.reply,) if _differs(j) else ())
+        for j in (one.judgement for one in reviewed(path) if one.decision in wanted)
     ]
     if rated_up:
         found += [
@@ -125,6 +126,12 @@ def lessons(path: str, pending: bool = False, rated_up: bool = False) -> list[Le
         ]
     once = {(tuple(part.lower() for part in one.context), one.label): one for one in found}
     return list(once.values())
+
+
+def _differs(judgement: Judgement) -> bool:
+    """Whether the correction is not the reply itself."""
+    reply = judgement.reply.split()
+    return bool(reply) and reply != str(judgement.correction).split()
 
 
 def split_of(lesson: Lesson) -> str:

@@ -9,6 +9,8 @@ from parlai_cu.data.source import Source
 # roles of speakers; what is context is heard by the model, and not learnt
 USER, SERVICE, CONTEXT = "user", "service", "context"
 SPLITS = ("train", "valid", "test")
+# field of a message: replies that would have been wrong, a list of texts
+REJECTED = "rejected"
 
 
 @dataclass(frozen=True)

@@ -124,3 +124,12 @@ def test_an_unknown_id(tmp_path: Path) -> None:
     path = log(tmp_path / "chat.jsonl", [record(1)])
     with pytest.raises(UsageError, match="zzz: no correction of"):
         review.decide(path, ["zzz"], review.ACCEPT)
+
+
+def test_wrong_replies_stay_with_their_corrections(tmp_path):
+    """What a user put right was wrong; a correction that is the reply says nothing of it."""
+    told = [record(1, reply="No.", correction="Yes."), record(2, reply="Yes.", correction="Yes. ")]
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in told))
+    review.decide(str(path), ["all"], review.ACCEPT)
+    assert [lesson.rejected for lesson in review.lessons(str(path))] == [("No.",), ()]

@@ -1,5 +1,6 @@
 """``-t FILE``: files where a task can stand."""
 
+import json
 import os
 import shutil
 
@@ -113,3 +114,36 @@ def test_service_speaker():
     teacher, served = acts(path, service_speaker="user")
     assert not isinstance(teacher, JsonTeacher)
     assert [a["labels"] for a in served] == [["Until when?"]]
+
+
+def test_wrong_answers_in_every_format(tmp_path):
+    """The field ``rejected`` is a list of texts, whichever format it comes from."""
+    (tmp_path / "a.txt").write_text(
+        "text:Open?\tlabels:Yes.\trejected:No.|Never.\tlabel_candidates:Yes.|No.\n"
+    )
+    (tmp_path / "a.jsonl").write_text(
+        '{"dialog": [[{"id": "u", "text": "Open?"}, {"id": "s", "text": "Yes.", "rejected": '
+        '["No.", "Never."]}]]}\n'
+    )
+    for name in ("a.txt", "a.jsonl"):
+        _, (act,) = acts(str(tmp_path / name))
+        assert act["rejected"] == ["No.", "Never."], name
+    assert acts(str(tmp_path / "a.txt"))[1][0]["label_candidates"] == ["Yes.", "No."]
+
+
+def test_rejected_examples(tmp_path):
+    """What ParlAI's unlikelihood agents read: a label with a negative reward, in training only."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        json.dumps(
+            {
+                name: f"Human: Hi\n\nAssistant: Hello.\n\nHuman: Open?\n\nAssistant: {said}"
+                for name, said in (("chosen", "Yes."), ("rejected", "No."))
+            }
+        )
+    )
+    _, served = acts(str(path), rejected_examples=True)
+    assert [act["labels"] for act in served] == [["Hello."], ["Yes."], ["No."]]
+    assert served[2]["text"] == "Hi\nHello.\nOpen?" and served[2]["reward"] == -1
+    assert served[2]["episode_done"] and served[1]["episode_done"]
+    assert len(acts(str(path), rejected_examples=True, datatype="valid")[1]) == 2

@@ -4,7 +4,15 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from parlai_cu.data.base import SERVICE, USER, Conversation, Reading, ReadOptions, Utterance
+from parlai_cu.data.base import (
+    REJECTED,
+    SERVICE,
+    USER,
+    Conversation,
+    Reading,
+    ReadOptions,
+    Utterance,
+)
 from parlai_cu.data.column_names import split_of
 from parlai_cu.data.source import Source
 
@@ -48,7 +56,7 @@ class ParlAIJson:
 
 
 def _utterance(turn: dict[str, Any], line: int) -> Utterance:
-    rejected = turn.get("rejected")
+    rejected = turn.get(REJECTED)
     wrong = tuple(map(str, rejected)) if isinstance(rejected, list) else ()
     return Utterance(str(turn.get("id", "")), str(turn["text"]), line, rejected=wrong)
 

@@ -2,7 +2,15 @@
 
 import re
 
-from parlai_cu.data.base import SERVICE, USER, Conversation, Reading, ReadOptions, Utterance
+from parlai_cu.data.base import (
+    REJECTED,
+    SERVICE,
+    USER,
+    Conversation,
+    Reading,
+    ReadOptions,
+    Utterance,
+)
 from parlai_cu.data.source import Source
 
 _FIELD = re.compile(r"(?:^|\t)text:")
@@ -35,7 +43,8 @@ class ParlAIText:
             else:
                 label = _plain(re.split(r"(?<!\\)\|", labels)[0])
                 said.append(Utterance("user", _plain(text), number, USER))
-                said.append(Utterance("service", label, number, SERVICE))
+                wrong = tuple(map(_plain, filter(None, fields.get(REJECTED, "").split("|"))))
+                said.append(Utterance("service", label, number, SERVICE, rejected=wrong))
             if fields.get("episode_done", "").strip() == "True" and said:
                 reading.conversations.append(Conversation(str(begins), said, begins))
                 said, begins = [], 0

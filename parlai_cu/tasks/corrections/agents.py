@@ -17,12 +17,13 @@ from parlai.core.params import ParlaiParser
 from parlai.core.teachers import DialogTeacher
 
 from parlai_cu.corrections import review
+from parlai_cu.data.base import REJECTED
 from parlai_cu.errors import DataError, UsageError
 
 
 class CorrectionsTeacher(DialogTeacher):
     """
-    One example a lesson: the conversation so far, and the right answer.
+    One example a lesson: the conversation so far, and the right answer; in ``rejected`` the wrong.
 
     :raises UsageError: without a chat log
     """
@@ -84,7 +85,10 @@ class CorrectionsTeacher(DialogTeacher):
             )
         for lesson in lessons:
             if review.split_of(lesson) == self.split:
-                yield {"text": "\n".join(lesson.context), "labels": [lesson.label]}, True
+                act: dict[str, Any] = {"text": "\n".join(lesson.context), "labels": [lesson.label]}
+                if lesson.rejected:
+                    act[REJECTED] = list(lesson.rejected)
+                yield act, True
 
 
 class DefaultTeacher(CorrectionsTeacher):

@@ -19,7 +19,7 @@ from parlai.core.teachers import DialogTeacher
 from parlai.tasks.fromfile.agents import FbformatTeacher, ParlaiformatTeacher
 from parlai.tasks.jsonfile.agents import JsonTeacher
 
-from parlai_cu.data.base import ReadOptions
+from parlai_cu.data.base import REJECTED, ReadOptions, TrainingTurn
 from parlai_cu.data.names import path_of, short_name
 from parlai_cu.data.reading import ReadFile, read_path, signature
 from parlai_cu.data.splits import assign_splits
@@ -41,11 +41,22 @@ class FileTeacher(DialogTeacher):
             help="of a file without splits: serve 7 of 10 conversations as training data, 1 for "
             "validation, 2 as a test, by their content's hash",
         )
+        parser.add_argument(
+            "--rejected-examples",
+            type="bool",
+            default=False,
+            help="serve each wrong answer as a training example of its own too, with reward -1, as "
+            "ParlAI's unlikelihood agents read it",
+        )
         return parser
 
     def __new__(cls, opt: Opt, shared: dict[str, Any] | None = None) -> Any:
         """The teacher of ParlAI that reads the file as well, or this one."""
-        stock = None if shared is not None or opt.get("hold_out") else _stock(opt)
+        stock = (
+            None
+            if shared is not None or (opt.get("hold_out") or opt.get("rejected_examples"))
+            else _stock(opt)
+        )
         return stock or super().__new__(cls)
 
     def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
@@ -65,13 +76,25 @@ class FileTeacher(DialogTeacher):
             splits = assign_splits([turns for _, turns in held])
         else:
             splits = [self.split] * len(held)
+        unlearn = self.opt.get("rejected_examples") and self.split == "train"
         for split, (_, turns) in zip(splits, held):
             if split == self.split:
                 for i, turn in enumerate(turns):
-                    act = {"text": turn.text, "labels": [turn.reply]}
+                    act: dict[str, Any] = {"text": turn.text, "labels": [turn.reply]}
                     if turn.rejected:
-                        act["rejected"] = list(turn.rejected)
+                        act[REJECTED] = list(turn.rejected)
                     yield act, i == 0
+                yield from _unlearnt(turns) if unlearn else ()
+
+
+def _unlearnt(turns: Sequence[TrainingTurn]) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Wrong answers as examples, each an episode: an agent takes a label for what it has said."""
+    said: list[str] = []
+    for turn in turns:
+        said.append(turn.text)
+        for wrong in turn.rejected:
+            yield {"text": "\n".join(said), "labels": [wrong], "reward": -1.0}, True
+        said.append(turn.reply)
 
 
 class DefaultTeacher(FileTeacher):
@@ -94,7 +117,11 @@ def _stock(opt: Opt) -> Any:
         return JsonTeacher(opt)
     opt.update(fromfile_datapath=path, fromfile_datatype_extension=False)
     if read[0].reading.stock == "fromfile":
-        return ParlaiformatTeacher(opt)
+        teacher = ParlaiformatTeacher(opt)
+        for act in (act for episode in teacher.episodes for act in episode):
+            if REJECTED in act:  # of ParlAI's own fields only it knows which are lists
+                act.force_set(REJECTED, act[REJECTED].split("|"))
+        return teacher
     if read[0].reading.stock == "fromfile:fbformat":
         return FbformatTeacher({**opt, "task": "fromfile:fbformat"})  # which its messages name
     return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from parlai_cu import files, plugin
-from parlai_cu.data.base import SPLITS
+from parlai_cu.data.base import REJECTED, SPLITS
 from parlai_cu.data.splits import splits_of
 from parlai_cu.named import load
 from parlai_cu.update.inspection.base import (
@@ -259,7 +259,7 @@ def _line(conversation: InspectedConversation, why: str | None) -> str:
     for turn in conversation.turns:
         reply: dict[str, Any] = {"id": "service", "text": turn.reply}
         if turn.rejected:
-            reply["rejected"] = list(turn.rejected)
+            reply[REJECTED] = list(turn.rejected)
         rounds.append([{"id": "user", "text": turn.text}, reply])
     record: dict[str, Any] = {"dialog": rounds}
     if conversation.split:
