@@ -373,7 +373,7 @@ def test_the_gate_is_trained_and_nothing_else(
     from parlai.core.agents import create_agent_from_model_file
 
     agent = create_agent_from_model_file(path, {"no_cuda": True, "loglevel": "error"})
-    assert agent.gate.threshold == record["threshold"]
+    assert agent.parts.gate.threshold == record["threshold"]
     reply = ask(agent, ASKED)[0]
     assert reply["kb_gate"]["gate"] == "classifier" and 0 < reply["kb_gate"]["score"] < 1
     (verdict,) = ask(agent, ASKED, label_candidates=["yes", "no"])
@@ -457,7 +457,7 @@ def test_what_cannot_work_is_refused(
     [
         ("transformer/biencoder", {"kb_integrate": "fuse"}, "--kb-integrate fuse: .* generator"),
         ("transformer/classifier", {"kb_integrate": "fuse"}, "--kb-integrate fuse: .* generator"),
-        ("transformer/classifier", {"kb_integrate": "rerank"}, "--kb-integrate rerank: .* classes"),
+        ("transformer/classifier", {"kb_integrate": "rerank"}, "--kb-integrate rerank: .* candidates"),
         ("transformer/biencoder", {"kb_gate": "uncertainty"}, "--kb-gate uncertainty: .* entropy"),
     ],
 )
@@ -496,7 +496,7 @@ def test_the_gate_learns_without_labels(
     assert gate["told"][-1] > 0 and gate["said"][-1] > 0, "the words of facts and dialogues count"
     assert gate["temperature"] != 1 and gate["shift"] == 0, "made questions tell no boundary"
     # saved twice after one validation, it is calibrated once
-    agent._judged = [(0.8, True)] * 20 + [(0.3, False)] * 20
+    agent.gate_training.judged = [(0.8, True)] * 20 + [(0.3, False)] * 20
     once, twice = (
         float(agent.state_dict()["kb_augmented"]["gate"]["temperature"]) for _ in range(2)
     )

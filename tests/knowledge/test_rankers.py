@@ -44,7 +44,7 @@ def test_word_pairs_learn_what_answers_what() -> None:
     ranker = made("word_pairs")
     optimizer = torch.optim.Adam(ranker.parameters(), lr=0.03)
     for _ in range(30):
-        loss = word_pairs.loss(ranker(Turn("is it quiet?"), FOUND), torch.tensor([0.0, 1.0]))
+        loss = ranker.loss(ranker(Turn("is it quiet?"), FOUND), torch.tensor([0.0, 1.0]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -72,7 +72,7 @@ def test_the_share_of_the_best_f1() -> None:
 def test_the_loss_is_shared_by_all_right_facts() -> None:
     """Worked by hand: -(log .5 + log .25) / 2 for odds of 2 : 1 : 1 and the first two right."""
     logits = torch.tensor([2.0, 1.0, 1.0]).log()
-    loss = word_pairs.loss(logits, torch.tensor([1.0, 1.0, 0.0]))
+    loss = word_pairs.WordPairs().loss(logits, torch.tensor([1.0, 1.0, 0.0]))
     assert loss.item() == pytest.approx(1.0397, abs=1e-4)
 
 

@@ -27,7 +27,7 @@ from parlai.core.torch_agent import Batch
 from parlai.utils.distributed import is_distributed, is_primary_worker
 
 from parlai_cu import checkpoints
-from parlai_cu.agents import deployed_model, model_files, updating_agent
+from parlai_cu.agents import deployed_model, model_files, own_flags, updating_agent
 from parlai_cu.agents.batches import TASK_OF_MESSAGE
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.errors import ModelFileError, UsageError, nearest
@@ -65,18 +65,8 @@ class DomainAdaptersAgent(UpdatingAgent):
     def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None) -> ParlaiParser:
         """Our flags, then those of the base with the deployed model's values as defaults."""
         partial = partial_opt or Opt()
-        group = parser.add_argument_group("Domain Adapters Arguments")
-        group.add_argument(
-            "--adapters",
-            help="candidates tuned from the deployed model, NAME=MODEL_FILE,...: one for each of "
-            "the last tasks of -t, in that order; the tasks before are the deployed model's",
-        )
-        group.add_argument(
-            "--adapter",
-            default="auto",
-            help="who answers: 'auto' (the router decides by the conversation), 'old' (the "
-            "deployed model) or the name of an adapter. A message's own field 'adapter' goes first",
-        )
+        with own_flags.ours(parser):
+            _add_ours(parser)
         if deployed_model.inherit(parser, partial, "domain_adapters"):
             parser.set_defaults(optimizer="adam", learningrate=ROUTER_RATE)
         else:
@@ -111,10 +101,11 @@ class DomainAdaptersAgent(UpdatingAgent):
             self._set_up(self._saved_record())
         if trains and opt.get("model_file"):
             self.opt["dict_file"] = opt["model_file"] + ".dict"
-        if opt["adapter"] not in ("auto", *self.domains):
-            close = nearest(opt["adapter"], self.domains) or self.domains
+        wanted = self.own["adapter"]
+        if wanted not in ("auto", *self.domains):
+            close = nearest(wanted, self.domains) or self.domains
             raise UsageError(
-                f"--adapter {opt['adapter']}: expected auto, {', '.join(self.domains)}; nearest: "
+                f"--adapter {wanted}: expected auto, {', '.join(self.domains)}; nearest: "
                 f"{', '.join(close)}"
             )
 
@@ -293,7 +284,7 @@ class DomainAdaptersAgent(UpdatingAgent):
         """
         domains: list[str] = []
         for seen in observations:
-            choice = seen.get("adapter") or self.opt["adapter"]
+            choice = seen.get("adapter") or self.own["adapter"]
             if choice not in ("auto", *self.domains):
                 logging.warning(f"a message asks for adapter {choice!r}, which is not there")
                 choice = "auto"
@@ -341,3 +332,18 @@ class DomainAdaptersAgent(UpdatingAgent):
             "resume_point": self.resume_point,
         }
         return states
+
+
+def _add_ours(parser: ParlaiParser) -> None:
+    group = parser.add_argument_group("Domain Adapters Arguments")
+    group.add_argument(
+        "--adapters",
+        help="candidates tuned from the deployed model, NAME=MODEL_FILE,...: one for each of "
+        "the last tasks of -t, in that order; the tasks before are the deployed model's",
+    )
+    group.add_argument(
+        "--adapter",
+        default="auto",
+        help="who answers: 'auto' (the router decides by the conversation), 'old' (the "
+        "deployed model) or the name of an adapter. A message's own field 'adapter' goes first",
+    )

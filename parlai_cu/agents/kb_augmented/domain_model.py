@@ -10,10 +10,9 @@ from typing import Any
 
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
-from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
 from parlai_cu import checkpoints
-from parlai_cu.agents import model_files, speaking
+from parlai_cu.agents import kinds, model_files, speaking
 from parlai_cu.agents.kb_augmented.model_view import ModelView
 from parlai_cu.files import file_hash
 from parlai_cu.knowledge.cached_source import CachedSource
@@ -60,7 +59,7 @@ class DomainModel(CachedSource):
         text = view.reply()
         if not text:
             return []
-        generates = isinstance(clone, TorchGeneratorAgent)
+        generates = kinds.kind_of(clone) == "generator"
         score = min(view.probability(text), 1.0) if generates else 1.0
         snapshot = self.snapshot_id()
         return [Evidence(self.id_of(turn), text, score, self.name, snapshot, question=turn.text)]

@@ -1,19 +1,24 @@
 """The flags of ``-m kb_augmented``, and what they make."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
-from parlai.core.torch_generator_agent import TorchGeneratorAgent
-from parlai.core.torch_ranker_agent import TorchRankerAgent
 
 from parlai_cu import named, plugin
+from parlai_cu.agents import kinds
+from parlai_cu.agents.kb_augmented.label_linking import MeantFacts
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.knowledge.backends.base import KnowledgeBase
 from parlai_cu.knowledge.factory import COMBINED, SeveralKnowledgeBases, open_knowledge_base
+from parlai_cu.knowledge.gates.base import TrainableGate
 from parlai_cu.knowledge.integrators.fuse import WEIGHT
 from parlai_cu.knowledge.integrators.prompt import FORMATS
+from parlai_cu.knowledge.rankers.base import TrainableRanker
 from parlai_cu.knowledge.synonyms import InOtherWords, read_synonyms
+from parlai_cu.types import Turn
 
 # flag -> our variants, and the methods that one of a user's own must have
 _KINDS: dict[str, Any] = {
@@ -127,12 +132,12 @@ def check_base(opt: Opt, base: type) -> None:
     :param base: its class
     :raises UsageError: naming the flag and the agent
     """
-    generates = issubclass(base, TorchGeneratorAgent)
-    scores = generates or issubclass(base, TorchRankerAgent)
+    kind = kinds.kind_of_class(base)
+    generates, scores = kind == "generator", kind in ("generator", "ranker")
     why = {
         "--kb-integrate fuse": (generates, "it mixes the distributions of a generator's tokens"),
         "--kb-gate uncertainty": (generates, "it is the entropy of a generator's tokens"),
-        "--kb-integrate rerank": (scores, "a classifier's replies are its classes"),
+        "--kb-integrate rerank": (scores, "it needs the scores of tokens or candidates"),
     }
     for flag, (can, reason) in why.items():
         name, value = flag.split()
@@ -158,29 +163,52 @@ def threshold(opt: Opt) -> Any:
     return number
 
 
-def knowledge_base(opt: Opt) -> KnowledgeBase:
-    """The knowledge base, or the several that are one."""
+@dataclasses.dataclass
+class Parts:
+    """
+    What all conversations of an agent have in common beside their base.
+
+    :param kb: the knowledge base, or the several that are one
+    :param meant: which facts labels are
+    :param in_its_words: a turn in the words of the knowledge base (``--kb-synonyms``)
+    """
+
+    kb: KnowledgeBase
+    gate: Any
+    ranker: Any
+    integrator: Any
+    meant: MeantFacts
+    in_its_words: Callable[[Turn], Turn]
+
+    def learners(self) -> dict[str, Any]:
+        """What learns, each a ``torch.nn.Module``."""
+        trainable = {"gate": (self.gate, TrainableGate), "ranker": (self.ranker, TrainableRanker)}
+        return {name: part for name, (part, kind) in trainable.items() if isinstance(part, kind)}
+
+
+def parts(opt: Opt) -> Parts:
+    """What the flags name."""
     synonyms = read_synonyms(opt["kb_synonyms"]) if opt.get("kb_synonyms") else None
-    bases: list[Any] = [open_knowledge_base(uri) for uri in opt["kb"].split(",")]
-    made = bases[0] if len(bases) == 1 else SeveralKnowledgeBases(bases, opt["kb_combine"])
-    return InOtherWords(made, synonyms) if synonyms else made  # type: ignore
-
-
-def gate(opt: Opt) -> Any:
-    """The gate."""
-    return _class(opt, "kb_gate")(threshold(opt))
-
-
-def ranker(opt: Opt) -> Any:
-    """The ranker."""
-    return _class(opt, "kb_rank")()
-
-
-def integrator(opt: Opt) -> Any:
-    """The integrator."""
+    bases = [open_knowledge_base(uri) for uri in opt["kb"].split(",")]
+    kb: Any = bases[0] if len(bases) == 1 else SeveralKnowledgeBases(bases, opt["kb_combine"])
+    in_its_words: Callable[[Turn], Turn] = _as_said
+    if synonyms:
+        kb = InOtherWords(kb, synonyms)
+        in_its_words = kb.meant
     settings = {"template": ("kb_template",), "fuse": ("kb_fuse_weight",)}
-    given = settings.get(opt["kb_integrate"], ())
-    return _class(opt, "kb_integrate")(*(opt[name] for name in given))
+    given = [opt[name] for name in settings.get(opt["kb_integrate"], ())]
+    return Parts(
+        kb,
+        _class(opt, "kb_gate")(threshold(opt)),
+        _class(opt, "kb_rank")(),
+        _class(opt, "kb_integrate")(*given),
+        MeantFacts(kb),
+        in_its_words,
+    )
+
+
+def _as_said(turn: Turn) -> Turn:
+    return turn
 
 
 def _class(opt: Opt, flag: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Optional
 import torch
 from parlai.core.agents import Agent
 
+from parlai_cu.agents.training_step.observation import first_scores
 from parlai_cu.knowledge.integrators import fuse
 
 
@@ -73,7 +74,7 @@ class Fusing:
 
     def _places(self, row: Any, text: str, share: float) -> Sequence[torch.Tensor]:
         """Of each token of a fact: what the model expects there, what is before it, it, share."""
-        expected = _expected(self.agent, row)
+        expected = (label_scores(self.agent, row) / self.agent.temperature).softmax(dim=-1)
         tokens = self._tokens(row.label_vec[0].tolist(), text, expected.size(1))
         ids = torch.tensor(tokens, device=expected.device)
         return expected, fuse.before(ids), ids, expected.new_full((len(ids),), share)
@@ -115,8 +116,15 @@ class Fusing:
 
 
 @torch.no_grad()
-def _expected(agent: Any, row: Any) -> torch.Tensor:
-    """FloatTensor[length, vocab]: what the model expects at each token of the label."""
-    scores, *_ = agent.model(*agent._model_input(row), ys=row.label_vec)
-    scores = scores[0, -row.label_vec.size(1) :].float() / agent.temperature
-    return scores.softmax(dim=-1)
+def label_scores(agent: Any, row: Any) -> torch.Tensor:
+    """
+    What a generator's model gives at each token of a label.
+
+    :param agent: the generator
+    :param row: a batch of one
+    :return: FloatTensor[length, vocab]
+    """
+    output = agent.model(*agent._model_input(row), ys=row.label_vec)
+    # some models predict a start token first, which is no part of the label
+    scores: torch.Tensor = first_scores(output)[0, -row.label_vec.size(1) :]
+    return scores.float()

@@ -1,15 +1,17 @@
 """How the gate of ``-m kb_augmented`` learns: from labels, or from facts and ordinary dialogues."""
 
+import functools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 import parlai.utils.logging as logging
 import torch
-from parlai.core.agents import Agent
 from parlai.core.metrics import AverageMetric, Metric
+from parlai.core.opt import Opt
 
 from parlai_cu.knowledge import made_questions
+from parlai_cu.knowledge.gates.base import TrainableGate
 from parlai_cu.knowledge.gates.calibration import (
     bin_of,
     calibration_error,
@@ -24,6 +26,7 @@ NEEDED, NOT_NEEDED = "yes", "no"
 # one in so many turns is kept from learning without labels, to judge by; so many at most
 _HELD_OUT, _MOST_HELD_OUT = 10, 500
 Example = tuple[Turn, list[Evidence], bool]
+Ask = Callable[[Turn], list[Evidence]]
 
 
 class CalibrationError(Metric):
@@ -63,56 +66,49 @@ class CalibrationError(Metric):
         return sum(map(abs, self._bins.values())) / self._count
 
 
-_cross_entropy = torch.nn.functional.binary_cross_entropy_with_logits
+class GateTraining:
+    """
+    What an agent teaches its gate by, and judges it by.
 
+    :param gate: may be one that does not learn
+    :param kb: the knowledge base
+    :param opt: of the agent
+    :param ask: gives what is found for a turn
+    :param record: takes the name of a metric of the run, and it
+    """
 
-class GateTraining(Agent):
-    """The part of the agent that teaches its gate. It sits before the base agent in the MRO."""
-
-    # what the agent has
-    gate: Any
-    kb: Any
-
-    def __init__(self, opt: Any, shared: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, gate: Any, kb: Any, opt: Opt, ask: Ask, record: Callable[[str, Metric], None]
+    ) -> None:
+        self.gate, self._kb, self._opt, self._ask, self._record = gate, kb, opt, ask, record
         # of validation examples: the gate's probability, and whether knowledge was needed
-        self._judged: list[tuple[float, bool]] = []
+        self.judged: list[tuple[float, bool]] = []
         self._held_out: list[Example] = []
         self._facts: list[Fact] = []
-        self._counted_facts = False
         self._rng = random.Random(opt.get("seed") or 0)
-        super().__init__(opt, shared)
 
-    def teach_gate(
-        self, turn: Turn, needed: bool, found: Sequence[Evidence]
-    ) -> torch.Tensor | None:
+    def teach(self, turn: Turn, needed: bool, found: Sequence[Evidence]) -> list[torch.Tensor]:
         """
-        The loss (a scalar) on one turn; None for a gate that does not learn.
+        The loss (a scalar) on one turn; none for a gate that does not learn.
 
         :param turn: labelled
         :param needed: its label: whether it needs knowledge
         :param found: what the knowledge base found for it
         """
-        if not isinstance(self.gate, torch.nn.Module):
-            return None
-        logits = self.gate([turn], [found[: self.opt["kb_top_k"]]])
+        if not isinstance(self.gate, TrainableGate):
+            return []
+        self._count_words(turn)
+        return [self._loss(turn, needed, found)]
+
+    def _loss(self, turn: Turn, needed: bool, found: Sequence[Evidence]) -> torch.Tensor:
+        logits = self.gate([turn], [found[: self._opt["kb_top_k"]]])
         wanted = torch.tensor([float(needed)], device=logits.device)
-        loss: torch.Tensor = getattr(self.gate, "loss", _cross_entropy)(logits, wanted)
-        self.global_metrics.add("gate_loss", AverageMetric(loss.item()))
-        self.global_metrics.add("gate_acc", AverageMetric(int((logits.item() > 0) == needed)))
+        loss: torch.Tensor = self.gate.loss(logits, wanted)
+        self._record("gate_loss", AverageMetric(loss.item()))
+        self._record("gate_acc", AverageMetric(int((logits.item() > 0) == needed)))
         return loss
 
-    def count_words(self, turn: Turn) -> None:
-        """Let the gate know how often facts and dialogues have each word, if it wants to."""
-        if not hasattr(self.gate, "count_said"):
-            return
-        if not self._counted_facts:
-            self._counted_facts = True
-            if self.gate.told[-1] == 0:
-                self.gate.count_facts(made_questions.statements(self.kb, self._rng))
-        # the exchange before; what was said earlier is that of other turns
-        self.gate.count_said(turn.history[-2:])
-
-    def teach_gate_unlabelled(self, turn: Turn) -> list[torch.Tensor]:
+    def teach_unlabelled(self, turn: Turn) -> list[torch.Tensor]:
         """
         Losses (scalars) on an ordinary turn, and on a question made from a fact in its place.
 
@@ -120,52 +116,61 @@ class GateTraining(Agent):
         fact does when people ask in their own words.
         """
         if not self._facts:
-            self._facts = made_questions.sample(self.kb, self._rng)
+            self._facts = made_questions.sample(self._kb, self._rng)
             logging.info(
                 f"no labels yes and no: the gate learns from questions made of {len(self._facts)} "
                 "facts against the turns of the dialogues"
             )
-        self.count_words(turn)
+        self._count_words(turn)
         fact = self._rng.choice(self._facts)
         asked = Turn(made_questions.question(fact, self._rng), turn.history)
-        others = [found for found in self.ask(asked) if found.id != fact.id]
-        examples: list[Example] = [(turn, self.ask(turn), False), (asked, others, True)]
+        others = [found for found in self._ask(asked) if found.id != fact.id]
+        examples: list[Example] = [(turn, self._ask(turn), False), (asked, others, True)]
         if self._rng.randrange(_HELD_OUT) == 0 and len(self._held_out) < _MOST_HELD_OUT:
             self._held_out += examples
             return []
-        losses = (self.teach_gate(said, needed, found) for said, found, needed in examples)
-        return [loss for loss in losses if loss is not None]
+        return [
+            loss for said, found, needed in examples for loss in self.teach(said, needed, found)
+        ]
+
+    def _count_words(self, turn: Turn) -> None:
+        # the exchange before; what was said earlier is that of other turns
+        statements = functools.partial(made_questions.statements, self._kb, self._rng)
+        self.gate.count_words(statements, turn.history[-2:])
 
     def begin_step(self) -> None:
         """What was judged before is of other weights; and a temperature waits for the end."""
-        self._judged = []
-        self._forget_calibration()
+        self.judged = []
+        if isinstance(self.gate, TrainableGate):
+            self.gate.forget_calibration()
 
-    def gate_reply(self, observation: Any, decision: GateDecision) -> Any:
-        """The answer to a message that asks if knowledge is needed."""
-        labels = observation.get("eval_labels")
+    def judge(self, labels: Sequence[str] | None, decision: GateDecision) -> str:
+        """
+        The answer to a message that asks if knowledge is needed.
+
+        :param labels: whether it is, where that is known
+        :param decision: the gate's
+        """
         if labels:
             needed = NEEDED in labels
-            self._judged.append((decision.score, needed))
-            self.global_metrics.add("gate_ece", CalibrationError.of(decision.score, needed))
-        reply = self.empty_reply()
-        reply["text"] = NEEDED if decision.score >= self.gate.threshold else NOT_NEEDED
-        return reply
+            self.judged.append((decision.score, needed))
+            self._record("gate_ece", CalibrationError.of(decision.score, needed))
+        return NEEDED if decision.score >= self.gate.threshold else NOT_NEEDED
 
-    def settle_gate(self) -> None:
+    def settle(self) -> None:
         """
         Calibration, and threshold where it is to be chosen, by what was judged last.
 
         Once for all saves of the same weights: the calibration is of logits as they were learnt.
         """
-        people_asked = bool(self._judged)
-        judged, self._judged = self._judged or self._judge_held_out(), []
-        if hasattr(self.gate, "temperature") and judged:
+        if not isinstance(self.gate, TrainableGate):
+            return
+        people_asked = bool(self.judged)
+        judged, self.judged = self.judged or self._judge_held_out(self.gate), []
+        if self.gate.calibrates and judged:
             # made questions are easier than people's: they do not tell where the boundary is
             heat, shift = scale_for(judged, shifts=people_asked)
-            # on top of what was applied when these were judged
-            self.gate.shift.add_(shift * self.gate.temperature)
-            self.gate.temperature.mul_(heat)
+            self.gate.calibrate(heat, shift)
             before = calibration_error(judged)
             judged = [(scaled(score, heat, shift), needed) for score, needed in judged]
             logging.info(
@@ -173,26 +178,20 @@ class GateTraining(Agent):
                 f"{shift:.2f}, expected calibration error {before:.3f} -> "
                 f"{calibration_error(judged):.3f}"
             )
-        if self.opt.get("kb_gate_threshold") == "auto" and judged:
-            precision = self.opt["kb_gate_precision"]
+        if self._opt.get("kb_gate_threshold") == "auto" and judged:
+            precision = self._opt["kb_gate_precision"]
             self.gate.threshold = threshold_for(judged, precision)
             logging.info(
                 f"gate threshold {self.gate.threshold:.3f}: precision {precision:.0%} on "
                 f"{len(judged)} turns"
             )
 
-    def _judge_held_out(self) -> list[tuple[float, bool]]:
+    def _judge_held_out(self, gate: TrainableGate) -> list[tuple[float, bool]]:
         """What is made of the turns kept from learning without labels."""
-        if not self._held_out:
-            return []
-        self._forget_calibration()
-        top_k = self.opt["kb_top_k"]
+        if self._held_out:
+            gate.forget_calibration()
+        top_k = self._opt["kb_top_k"]
         return [
-            (self.gate.decide(turn, found[:top_k], None).score, needed)
+            (gate.decide(turn, found[:top_k], None).score, needed)
             for turn, found, needed in self._held_out
         ]
-
-    def _forget_calibration(self) -> None:
-        if hasattr(self.gate, "temperature"):
-            self.gate.temperature.fill_(1)
-            self.gate.shift.fill_(0)

@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 from parlai.core.message import Message
-from parlai.core.torch_generator_agent import TorchGeneratorAgent
-from parlai.core.torch_ranker_agent import TorchRankerAgent
 
-from parlai_cu.agents.kb_augmented.fusing import Fusing
+from parlai_cu.agents import kinds
+from parlai_cu.agents.kb_augmented.fusing import Fusing, label_scores
 from parlai_cu.agents.kb_augmented.shown_facts import OBSERVED, SHOWN, ShownFacts
 from parlai_cu.errors import UsageError
 from parlai_cu.knowledge.integrators import prompt
@@ -48,6 +47,10 @@ class ModelView:
             self.last = self._act([self._with_knowledge(knowledge)])[0]
         return self.last
 
+    def empty(self) -> Message:
+        """A reply to be filled."""
+        return Message({"id": self.agent.getID(), "episode_done": False})
+
     def fused(self, told: Sequence[str], shares: Sequence[float], weight: float) -> str:
         """The model's reply (generators), with facts to copy from at each token."""
         rows = [self._labelled(text) for text in told]
@@ -62,19 +65,19 @@ class ModelView:
         """
         Generators: minus the mean loss of a token. Rankers: their score.
 
-        :raises UsageError: for a classifier
+        :raises UsageError: where there are none
         """
-        agent = self.agent
-        if isinstance(agent, TorchGeneratorAgent):
+        agent, kind = self.agent, kinds.kind_of(self.agent)
+        if kind == "generator":
             return [-self._loss(text) for text in replies]
-        if isinstance(agent, TorchRankerAgent):
+        if kind == "ranker":
             seen = self._copy(label_candidates=list(replies))
             seen.force_set("label_candidates_vecs", [agent._vectorize_text(t) for t in replies])
             with torch.no_grad():
                 batch = agent.batchify([seen])
                 _, vectors, _ = agent._build_candidates(batch, source="inline", mode="eval")
                 return [float(score) for score in agent.score_candidates(batch, vectors)[0]]
-        raise UsageError("--kb-integrate rerank: a classifier's replies are its classes")
+        raise UsageError("--kb-integrate rerank: it needs the scores of tokens or candidates")
 
     def entropy(self) -> float:
         """
@@ -83,13 +86,11 @@ class ModelView:
         :raises UsageError: when it is no generator
         """
         agent, text = self.agent, self.reply()
-        if not isinstance(agent, TorchGeneratorAgent):
+        if kinds.kind_of(agent) != "generator":
             raise UsageError("--kb-gate uncertainty: it is the entropy of a generator's tokens")
-        batch = self._labelled(text)
         # not while asking: other turns go on then
-        with torch.no_grad():
-            scores, *_ = agent.model(*agent._model_input(batch), ys=batch.label_vec)
-        log_probs = scores.float().log_softmax(dim=-1)
+        scores, _ = self._label_scores(text)
+        log_probs = scores.log_softmax(dim=-1)
         return float(-(log_probs.exp() * log_probs).sum(dim=-1).mean())
 
     def probability(self, text: str) -> float:
@@ -97,12 +98,12 @@ class ModelView:
         return math.exp(-self._loss(text))
 
     def _loss(self, text: str) -> float:
-        agent = self.agent
+        return float(torch.nn.functional.cross_entropy(*self._label_scores(text)))
+
+    def _label_scores(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """FloatTensor[length, vocab] and LongTensor[length]: of the tokens of a reply."""
         batch = self._labelled(text)
-        with torch.no_grad():
-            scores, *_ = agent.model(*agent._model_input(batch), ys=batch.label_vec)
-        scores = scores[0, -batch.label_vec.size(1) :].float()
-        return float(torch.nn.functional.cross_entropy(scores, batch.label_vec[0]))
+        return label_scores(self.agent, batch), batch.label_vec[0]
 
     def _labelled(self, text: str) -> Any:
         agent = self.agent
@@ -155,7 +156,7 @@ class ModelView:
 
     def _format(self) -> str:
         agent = self.agent
-        given = agent.opt["kb_prompt_format"]
+        given = agent.own["kb_prompt_format"]
         if given != "auto":
             return str(given)
         known = prompt.BEGIN in getattr(agent.dict, "tok2ind", {})

@@ -12,7 +12,7 @@ dialogues do. So each word is also seen as one of a few kinds, by the logarithm 
 import functools
 import math
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
@@ -46,6 +46,8 @@ class Classifier(torch.nn.Module):
 
     needs_entropy = False
     may_abstain = True
+    optional = False
+    calibrates = True
     temperature: torch.Tensor
     shift: torch.Tensor
     told: torch.Tensor
@@ -71,6 +73,12 @@ class Classifier(torch.nn.Module):
     def count_said(self, utterances: Iterable[str]) -> None:
         """Learn which words dialogues have, of their utterances."""
         _count(utterances, self.said)
+
+    def count_words(self, facts: Callable[[], Iterable[str]], said: Iterable[str]) -> None:
+        """See :class:`~parlai_cu.knowledge.gates.base.TrainableGate`."""
+        if not self.told[-1]:
+            self.count_facts(facts())
+        self.count_said(said)
 
     def forward(
         self, turns: Sequence[Turn], evidence: Sequence[Sequence[Evidence]]
@@ -98,6 +106,17 @@ class Classifier(torch.nn.Module):
         :return: FloatTensor[]
         """
         return torch.relu(1 - (2 * needed - 1) * logits).square().mean()
+
+    def calibrate(self, heat: float, shift: float) -> None:
+        """See :class:`~parlai_cu.knowledge.gates.base.TrainableGate`."""
+        # the shift is of logits that were divided already
+        self.shift.add_(shift * self.temperature)
+        self.temperature.mul_(heat)
+
+    def forget_calibration(self) -> None:
+        """Its logits are as they were learnt."""
+        self.temperature.fill_(1)
+        self.shift.fill_(0)
 
     @torch.no_grad()
     def decide(

@@ -1,6 +1,6 @@
 """``--kb-gate score``: the best fact matches well enough."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
@@ -32,6 +32,7 @@ class Score(torch.nn.Module):
     trained: torch.Tensor
     # it is of use without training
     optional = True
+    calibrates = False
 
     def __init__(self, threshold: float | None = None) -> None:
         super().__init__()
@@ -56,6 +57,19 @@ class Score(torch.nn.Module):
         scores = torch.tensor(found, device=self.slope.device)
         logits: torch.Tensor = _SCALE * (self.slope * scores + self.offset)
         return logits
+
+    def loss(self, logits: torch.Tensor, needed: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy; see :class:`~parlai_cu.knowledge.gates.base.TrainableGate`."""
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits, needed)
+
+    def count_words(self, facts: Callable[[], Iterable[str]], said: Iterable[str]) -> None:
+        """Words make no difference."""
+
+    def calibrate(self, heat: float, shift: float) -> None:
+        """What is learnt are a slope and an offset already."""
+
+    def forget_calibration(self) -> None:
+        """There is none."""
 
     @torch.no_grad()
     def decide(

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from parlai_cu.knowledge.gates import abstaining
+from parlai_cu.knowledge.rankers.base import Judged
 from parlai_cu.knowledge.words import terms
 from parlai_cu.types import Evidence, Turn
 
@@ -37,6 +38,7 @@ class WordPairs(nn.Module):
     """A weight for each pair of a word asked and a word told, and one for the search's score."""
 
     candidates = 96
+    optional = False
     share: torch.Tensor
 
     def __init__(self) -> None:
@@ -63,6 +65,14 @@ class WordPairs(nn.Module):
         scores = torch.tensor([found.score for found in evidence], device=device)
         logits: torch.Tensor = _SCALE * total + self.trust * scores
         return logits
+
+    def loss(self, logits: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy between what it puts first and the right facts, each as good."""
+        return -(logits.log_softmax(dim=0) * right).sum() / right.sum()
+
+    def settle(self, judged: Judged) -> None:
+        """See :class:`~parlai_cu.knowledge.rankers.base.TrainableRanker`."""
+        self.share.fill_(best_share(judged))
 
     @torch.no_grad()
     def rank(self, turn: Turn, evidence: Sequence[Evidence]) -> list[Evidence]:
@@ -92,12 +102,11 @@ class WordPairs(nn.Module):
         return bool(learnt > 0) or abstaining.answers(turn, fact)
 
 
-def best_share(judged: Sequence[tuple[Sequence[tuple[float, bool]], int]]) -> float:
+def best_share(judged: Judged) -> float:
     """
     The share that gives the best F1 over all facts chosen.
 
-    :param judged: of each turn, each fact's share and whether it is right; and how many are right,
-        found or not
+    :param judged: turns
     :return: the default where nothing was judged
     """
     shares = sorted({share for facts, _ in judged for share, _ in facts if share <= 1})
@@ -112,17 +121,6 @@ def best_share(judged: Sequence[tuple[Sequence[tuple[float, bool]], int]]) -> fl
         if f1 > best_f1:
             best, best_f1 = share, f1
     return best
-
-
-def loss(logits: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """
-    Cross-entropy between what the ranker puts first and the right facts, each as good.
-
-    :param logits: FloatTensor[facts]
-    :param right: FloatTensor[facts], 1 for each right one, of which there is at least one
-    :return: FloatTensor[]
-    """
-    return -(logits.log_softmax(dim=0) * right).sum() / right.sum()
 
 
 def _pairs(turn: Turn, fact: Evidence) -> torch.Tensor:
