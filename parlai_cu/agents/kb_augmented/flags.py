@@ -165,19 +165,16 @@ def threshold(opt: Opt) -> Any:
 
 @dataclasses.dataclass
 class Parts:
-    """
-    What all conversations of an agent have in common beside their base.
+    """What all conversations of an agent have in common beside their base."""
 
-    :param kb: the knowledge base, or the several that are one
-    :param meant: which facts labels are
-    :param in_its_words: a turn in the words of the knowledge base (``--kb-synonyms``)
-    """
-
+    # the knowledge base, or the several that are one
     kb: KnowledgeBase
     gate: Any
     ranker: Any
     integrator: Any
+    # which facts labels are
     meant: MeantFacts
+    # a turn in the words of the knowledge base (--kb-synonyms)
     in_its_words: Callable[[Turn], Turn]
 
     def learners(self) -> dict[str, Any]:
