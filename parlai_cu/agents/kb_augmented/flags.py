@@ -165,7 +165,7 @@ def threshold(opt: Opt) -> Any:
 
 @dataclasses.dataclass
 class Parts:
-    """What all conversations of an agent have in common beside their base."""
+    """What all conversations of an agent share: knowledge base, gate, ranker and integrator."""
 
     # the knowledge base, or the several that are one
     kb: KnowledgeBase
