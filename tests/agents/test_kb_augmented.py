@@ -457,7 +457,7 @@ def test_what_cannot_work_is_refused(
     [
         ("transformer/biencoder", {"kb_integrate": "fuse"}, "--kb-integrate fuse: .* generator"),
         ("transformer/classifier", {"kb_integrate": "fuse"}, "--kb-integrate fuse: .* generator"),
-        ("transformer/classifier", {"kb_integrate": "rerank"}, "--kb-integrate rerank: .* candidates"),
+        ("transformer/classifier", {"kb_integrate": "rerank"}, "--kb-integrate rerank: .* scores"),
         ("transformer/biencoder", {"kb_gate": "uncertainty"}, "--kb-gate uncertainty: .* entropy"),
     ],
 )
