@@ -167,9 +167,11 @@ setup(
         # ParlAI with all its own pins; without these two bounds it does not resolve or start
         "classic": ["parlai==1.7.2", "setuptools<82", "pyarrow<21"],
         "huggingface": ["transformers"],
+        # --kb of many facts: an index of their words
         # --kb graph:, sparql+..., sql+..., postgresql://
         # knowledge_base import: web pages, Word and PDF files
         "knowledge": [
+            "tantivy",
             "rdflib",
             "sqlalchemy>=1.4",
             "rapidfuzz",
@@ -202,6 +204,7 @@ setup(
             "markdownify",
             "mammoth",
             "pypdf",
+            "tantivy",
             "matplotlib",
             "pyarrow",  # Parquet
             f"oxigraph; {WHEELS}",  # its server

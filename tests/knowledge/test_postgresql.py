@@ -48,9 +48,8 @@ def test_many_writers_wait_for_one_another(uri: str) -> None:
     base = PostgresFacts(uri)
     assert base.stats()["facts"] == len(FACTS) + 4 * 8
     assert len({change["batch"] for change in base.history(1000)}) == 1 + 4 * 21
-    with base._reading() as store:
-        row = store.execute("SELECT documents FROM terms WHERE term = 'bed'").fetchone()
-    assert row["documents"] == 4 * 8
+    with base._searching() as (_, _, index):
+        assert index.documents(["bed"]) == {"bed": 4 * 8}
     base.close()
 
 
@@ -104,7 +103,7 @@ def test_a_question_reads_no_table_as_a_whole(uri: str) -> None:
     def scans() -> int:
         base._connection.execute("SELECT pg_stat_force_next_flush()")
         found = base._connection.execute(
-            "SELECT sum(seq_scan) AS n FROM pg_stat_user_tables WHERE relname IN ('facts', 'terms')"
+            "SELECT sum(seq_scan) AS n FROM pg_stat_user_tables WHERE relname = 'facts'"
         )
         return int(found.fetchone()["n"])
 
@@ -120,12 +119,28 @@ def test_a_question_reads_no_table_as_a_whole(uri: str) -> None:
 def test_a_damaged_base(uri: str) -> None:
     """A table that is missing is an error, and no end."""
     base = PostgresFacts(uri)
-    postgres.run("ALTER TABLE parlai_cu.terms RENAME TO gone")
-    with pytest.raises(KnowledgeError, match='"terms" does not exist'):
+    postgres.run("ALTER TABLE parlai_cu.changes RENAME TO gone")
+    with pytest.raises(KnowledgeError, match='"changes" does not exist'):
         base.query(Turn("breakfast"))
-    postgres.run("ALTER TABLE parlai_cu.gone RENAME TO terms")
+    postgres.run("ALTER TABLE parlai_cu.gone RENAME TO changes")
     assert ids(base, "breakfast")[0] == "breakfast"
     base.close()
+
+
+def test_facts_of_the_first_format(uri: str) -> None:
+    """They had an index of words in the server: it is not looked at, and goes with a change."""
+    postgres.run(
+        "CREATE TABLE parlai_cu.terms (term TEXT PRIMARY KEY, documents BIGINT NOT NULL); "
+        "ALTER TABLE parlai_cu.facts ADD COLUMN search TSVECTOR NOT NULL DEFAULT ''; "
+        "UPDATE parlai_cu.state SET value = '1' WHERE name = 'version'"
+    )
+    base = PostgresFacts(uri)
+    assert ids(base, "breakfast")[0] == "breakfast"
+    writer = PostgresFacts(uri, writable=True)
+    writer.add([Fact("Pool: open until 9.", id="pool")])
+    assert ids(base, "pool") == ["pool"]
+    for one in (base, writer):
+        one.close()
 
 
 def test_what_has_no_facts_of_ours(uri: str) -> None:
@@ -145,7 +160,7 @@ def test_what_has_no_facts_of_ours(uri: str) -> None:
 def test_facts_of_another_format_are_refused(uri: str) -> None:
     """Those of a later release."""
     postgres.run("UPDATE parlai_cu.state SET value = '9' WHERE name = 'version'")
-    with pytest.raises(KnowledgeError, match="is of format 9, this package reads 1"):
+    with pytest.raises(KnowledgeError, match="is of format 9, this package reads 2"):
         PostgresFacts(uri)
 
 

@@ -2,8 +2,9 @@
 ``postgresql://host/name``: facts in a PostgreSQL database, for many machines and many writers.
 
 All that the embedded knowledge base does, in a schema ``parlai_cu`` of its own beside whatever
-else is there; full text by a GIN index, vectors by pgvector. Writers wait for one another, readers
-for nobody. Tables that are there already are read by ``sql+postgresql://``.
+else is there; each machine keeps an index of the words for itself, vectors are pgvector's. Writers
+wait for one another, readers for nobody. Tables that are there already are read by
+``sql+postgresql://``.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ except ImportError:  # an extra
     psycopg = None  # type: ignore[assignment]
 
 SCHEMA = "parlai_cu"
-VERSION = "1"
+VERSION = "2"
 # until a server that does not answer is given up, how long a question may take, and how long a
 # writer waits for another
 _CONNECT_S, _ASK_MS, _WRITE_WAIT_MS = 3, 10_000, 60_000
@@ -44,12 +45,9 @@ CREATE TABLE {SCHEMA}.facts (
     valid_from TEXT,
     valid_until TEXT,
     terms TEXT NOT NULL,
-    entity_key TEXT NOT NULL,
-    search TSVECTOR NOT NULL
+    entity_key TEXT NOT NULL
 );
-CREATE INDEX facts_search ON {SCHEMA}.facts USING gin (search) WITH (fastupdate = off);
 CREATE INDEX facts_entity ON {SCHEMA}.facts USING hash (entity_key);
-CREATE TABLE {SCHEMA}.terms (term TEXT PRIMARY KEY, documents BIGINT NOT NULL);
 CREATE TABLE {SCHEMA}.changes (
     number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     batch BIGINT NOT NULL,
@@ -61,6 +59,12 @@ CREATE TABLE {SCHEMA}.changes (
 );
 CREATE INDEX changes_batch ON {SCHEMA}.changes (batch);
 CREATE TABLE {SCHEMA}.state (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+# the first format had an index of words of its own
+_FROM_1 = f"""
+DROP TABLE IF EXISTS {SCHEMA}.terms;
+ALTER TABLE {SCHEMA}.facts DROP COLUMN IF EXISTS search;
+UPDATE {SCHEMA}.state SET value = '{VERSION}' WHERE name = 'version';
 """
 
 
@@ -162,6 +166,10 @@ class PostgresFacts(StoredFacts):
                         "('uuid', %s), ('version', %s)",
                         (uuid.uuid4().hex[:12], VERSION),
                     )
+        elif self.writable and _version(db) == "1":
+            with db.transaction():
+                _wait_for_other_writers(db)
+                db.execute(_FROM_1)
         found = _version(db)
         if not found:
             raise KnowledgeError(
@@ -169,7 +177,7 @@ class PostgresFacts(StoredFacts):
                 f"{self.name} --file FACTS.csv; or use the tables that are there: --kb "
                 f"sql+{self.name}"
             )
-        if found != VERSION:
+        if found not in ("1", VERSION):
             raise KnowledgeError(f"{self.name} is of format {found}, this package reads {VERSION}")
         # a new table has no statistics, and without them the planner takes a few look-ups in an
         # index for more than to read a million facts
@@ -196,8 +204,7 @@ class _Tables:
         names = list(rows[0])
         columns = ", ".join(names)
         found = self._db.execute(
-            f"INSERT INTO facts ({columns}, search) SELECT {columns}, "
-            "array_to_tsvector(string_to_array(terms, ' ')) "
+            f"INSERT INTO facts ({columns}) SELECT {columns} "
             f"FROM unnest({', '.join(['%s::text[]'] * len(names))}) AS new ({columns}) "
             "ON CONFLICT (id) DO NOTHING RETURNING key, id",
             [[values[name] for values in rows] for name in names],
@@ -211,23 +218,8 @@ class _Tables:
             raise AlreadyThere(next(name for name in ids if ids.count(name) > 1))
         return [keys[values["id"]] for values in rows]
 
-    def delete(self, key: int, found: str) -> None:
+    def delete(self, key: int) -> None:
         self._db.execute("DELETE FROM facts WHERE key = %s", (key,))
-
-    def facts_with(
-        self, all_of: Sequence[str], any_of: Sequence[str] = (), limit: int = -1
-    ) -> list[int]:
-        # terms are letters and digits (words.py), so that nothing in them ends the quotes
-        parts = [f"'{term}'" for term in all_of]
-        if any_of:
-            either = " | ".join(f"'{term}'" for term in any_of)
-            parts.append(f"({either})")
-        row = self._db.execute(
-            "SELECT array_agg(key) AS keys FROM (SELECT key FROM facts WHERE search @@ "
-            "%s::tsquery LIMIT %s) AS found",
-            (" & ".join(parts), None if limit < 0 else limit),
-        ).fetchone()
-        return list(row["keys"] or ())
 
     def make_vectors(self, size: int) -> None:
         self._db.execute("DROP TABLE IF EXISTS vectors")

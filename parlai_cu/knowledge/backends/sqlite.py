@@ -1,5 +1,5 @@
 """
-``sqlite:///facts.db``: the embedded knowledge base, one file, full text search included.
+``sqlite:///facts.db``: the embedded knowledge base, one file, and an index of its words beside it.
 
 One process writes while many read (write-ahead log); a reader sees a change with its next query,
 and a query sees one state of all.
@@ -15,6 +15,7 @@ from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.backends import sqlite_file
 from parlai_cu.knowledge.backends.store import AlreadyThere, Store
 from parlai_cu.knowledge.backends.stored import StoredFacts
+from parlai_cu.knowledge.word_index import cache_folder
 
 
 class SQLiteFacts(StoredFacts):
@@ -35,6 +36,12 @@ class SQLiteFacts(StoredFacts):
         self._vectors: list[Any] = []
         with self._reading():
             pass
+
+    def _index_folder(self, uuid: str) -> str:
+        beside = os.path.abspath(self.path)
+        return (
+            f"{beside}.words" if os.access(os.path.dirname(beside), os.W_OK) else cache_folder(uuid)
+        )
 
     def _bytes(self, store: Store) -> int:
         return os.path.getsize(self.path)
@@ -91,7 +98,7 @@ class SQLiteFacts(StoredFacts):
         seen = None if now is None else (now.st_dev, now.st_ino)
         if self._connection is None or seen != self._opened:
             self.close()
-            self._vectors = []
+            self._vectors, self._words = [], None
             self._connection = sqlite_file.connect(self.path, self.name, self.writable)
             found = os.stat(self.path)
             self._opened = (found.st_dev, found.st_ino)
@@ -114,40 +121,14 @@ class _File:
             marks = ", ".join("?" * len(values))
             sql = f"INSERT INTO facts ({', '.join(values)}) VALUES ({marks})"
             try:
-                key = int(self._db.execute(sql, tuple(values.values())).lastrowid or 0)
+                keys.append(int(self._db.execute(sql, tuple(values.values())).lastrowid or 0))
             except sqlite3.IntegrityError as error:
                 raise AlreadyThere(values["id"]) from error
-            self._db.execute(
-                "INSERT INTO search (rowid, terms) VALUES (?, ?)", (key, values["terms"])
-            )
-            keys.append(key)
         return keys
 
-    def delete(self, key: int, found: str) -> None:
-        # an index without content wants to be told what it held
-        self._db.execute(
-            "INSERT INTO search (search, rowid, terms) VALUES ('delete', ?, ?)", (key, found)
-        )
+    def delete(self, key: int) -> None:
         self._db.execute("DELETE FROM facts WHERE key = ?", (key,))
         self._db.execute("DELETE FROM vectors WHERE key = ?", (key,))
-
-    def facts_with(self, all_of: Sequence[str], any_of: Sequence[str] = (), limit: int = -1) -> Any:
-        # terms are letters and digits (words.py), so that nothing in them ends the quotes
-        parts = [f'"{term}"' for term in all_of]
-        if any_of:
-            either = " OR ".join(f'"{term}"' for term in any_of)
-            parts.append(f"({either})")
-        # as one string: ten times faster than a row each
-        found = self._db.execute(
-            "SELECT group_concat(rowid) FROM (SELECT rowid FROM search WHERE search MATCH ? "
-            "LIMIT ?)",
-            (" AND ".join(parts), limit),
-        ).fetchone()[0]
-        import numpy
-
-        if not found:
-            return numpy.empty(0, dtype=numpy.int64)
-        return numpy.fromstring(found, dtype=numpy.int64, sep=",")
 
     def make_vectors(self, size: int) -> None:
         self._db.execute("DELETE FROM vectors")

@@ -8,7 +8,7 @@ from parlai_cu.errors import KnowledgeError
 
 # in the file's header, so that nobody takes another database for ours
 APPLICATION = 0x70637566
-VERSION = 1
+VERSION = 2
 # how long a writer waits for another; and a question, for somebody who locked the whole file
 _WAIT_S, _ASK_WAIT_S = 5.0, 1.0
 _VECTORS = """
@@ -30,10 +30,6 @@ CREATE TABLE facts (
     entity_key TEXT NOT NULL  -- the entity's words
 );
 CREATE INDEX facts_entity ON facts (entity_key);
-CREATE VIRTUAL TABLE search USING fts5 (
-    terms, content='', tokenize='unicode61 remove_diacritics 0', detail='none'
-);
-CREATE TABLE terms (term TEXT PRIMARY KEY, documents INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE changes (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     batch INTEGER NOT NULL,   -- of one command
@@ -108,10 +104,14 @@ def _check(db: sqlite3.Connection, name: str, writable: bool) -> None:
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application == APPLICATION:
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version != VERSION:
+        if not 1 <= version <= VERSION:
             raise KnowledgeError(f"{name} is of format {version}, this package reads {VERSION}")
         if writable:
-            db.execute(_VECTORS)
+            # the first format had an index of words of its own
+            old = "DROP TABLE search; DROP TABLE terms;" if version == 1 else ""
+            db.executescript(
+                f"BEGIN IMMEDIATE; {_VECTORS} {old} PRAGMA user_version = {VERSION}; COMMIT"
+            )
         return
     if tables or not writable:
         raise KnowledgeError(

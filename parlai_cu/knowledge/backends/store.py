@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from parlai_cu.errors import KnowledgeError
-from parlai_cu.knowledge.candidates import Lookup
 from parlai_cu.knowledge.encoders import Encoder
 from parlai_cu.knowledge.fact_codec import id_of, moment, plain
 from parlai_cu.knowledge.words import terms, words
@@ -23,7 +22,7 @@ COLUMNS = "id, entity, question, text, fields, valid_from, valid_until, terms, e
 ENCODED = 256
 
 
-class Store(Lookup, Protocol):
+class Store(Protocol):
     """An open transaction, in SQL with ``?`` for values and rows that are known by name."""
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> Any:
@@ -43,13 +42,8 @@ class Store(Lookup, Protocol):
         """
         ...
 
-    def delete(self, key: int, found: str) -> None:
-        """
-        Take a fact out, with its vector and what the index has of it.
-
-        :param key: the fact's
-        :param found: its terms, as they are stored
-        """
+    def delete(self, key: int) -> None:
+        """Take the fact of a ``key`` out, with its vector."""
         ...
 
     def make_vectors(self, size: int) -> None:
@@ -87,7 +81,6 @@ class Change:
         self.at = datetime.now(UTC).isoformat(timespec="seconds")
         self.who = _who()
         self.removed: list[str] = []
-        self.documents: dict[str, int] = {}
         self.notes: list[tuple[Any, ...]] = []
         self.facts = self.terms = 0
         # facts to be stored, together: a server has a way to go for each
@@ -139,7 +132,7 @@ class Change:
             raise missing(self.store, fact_id)
         self.removed.append(json.dumps(plain(fact_in(row)), ensure_ascii=False))
         self.waiting.pop(row["key"], None)
-        self.store.delete(row["key"], row["terms"])
+        self.store.delete(row["key"])
         self._count(row["terms"].split(), -1)
 
     def undo(self) -> int:
@@ -200,11 +193,6 @@ class Change:
             "INSERT INTO changes (batch, at, who, action, id, before) VALUES (?, ?, ?, ?, ?, ?)",
             self.notes,
         )
-        self.store.executemany(
-            "INSERT INTO terms (term, documents) VALUES (?, ?) ON CONFLICT (term) DO UPDATE "
-            "SET documents = terms.documents + excluded.documents",
-            sorted(self.documents.items()),
-        )
         for name, more in (("facts", self.facts), ("terms", self.terms)):
             self.store.execute(
                 "UPDATE state SET value = CAST(CAST(value AS INTEGER) + ? AS TEXT) WHERE name = ?",
@@ -237,8 +225,6 @@ class Change:
     def _count(self, found: list[str], sign: int) -> None:
         self.facts += sign
         self.terms += sign * len(found)
-        for term in set(found):
-            self.documents[term] = self.documents.get(term, 0) + sign
 
 
 def said_of(fact: Fact) -> str:

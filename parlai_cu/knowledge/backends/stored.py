@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from parlai_cu.errors import KnowledgeError, hint, nearest
-from parlai_cu.knowledge import bm25, candidates
+from parlai_cu.knowledge import bm25
 from parlai_cu.knowledge.aliases import MOST_NAMES, Aliases
 from parlai_cu.knowledge.backends import verifying
 from parlai_cu.knowledge.backends.store import (
@@ -34,6 +34,7 @@ from parlai_cu.knowledge.encoders import Encoder, load_encoder, made_with, signa
 from parlai_cu.knowledge.fact_codec import id_of, moment
 from parlai_cu.knowledge.fusion import reciprocal_ranks
 from parlai_cu.knowledge.question import Question, ask
+from parlai_cu.knowledge.word_index import WordIndex, cache_folder
 from parlai_cu.knowledge.words import stem
 from parlai_cu.types import Evidence, Fact, Turn
 
@@ -73,6 +74,7 @@ class StoredFacts:
         self._told: set = set()
         # names of things, up to a change of a database
         self._aliases, self._named_until = Aliases(), ("", 0)
+        self._words: WordIndex | None = None
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -89,6 +91,10 @@ class StoredFacts:
         """The one writer there is; kept at the end, or nothing of it where anything is raised."""
         raise NotImplementedError
 
+    def _index_folder(self, uuid: str) -> str:
+        """Where the index of words of a database is kept; empty: in memory."""
+        return cache_folder(uuid)
+
     def _bytes(self, store: Store) -> int:
         """How much room it takes."""
         raise NotImplementedError
@@ -103,24 +109,38 @@ class StoredFacts:
         now. Facts that are not valid today are left out. Where facts have vectors, the ranking by
         words and that by vectors are fused, and the score is the better of share and cosine.
         """
-        with self._reading() as store:
-            state = state_of(store)
+        with self._searching() as (store, state, index):
             self._learn_names(store, state)
             question = ask(
                 turn,
                 lambda names: _known_entities(store, names),
                 lambda said: self._aliases.meant(
-                    said, lambda *of: _is_rare(store, *of), lambda said: _unknown(store, said)
+                    said,
+                    lambda *of: _is_rare(store, index, *of),
+                    lambda said: _unknown(index, said),
                 ),
             )
             if not question.weights:
                 return []
             encoder = self._encoder(state)
             if encoder is None:
-                return self._by_words(store, question, state, top_k)
-            by_words = self._by_words(store, question, state, _BY_VECTOR)
+                return self._by_words(store, index, question, state, top_k)
+            by_words = self._by_words(store, index, question, state, _BY_VECTOR)
             by_vectors = self._by_vectors(store, turn, question, state, encoder)
             return _fused(by_words, by_vectors)[:top_k]
+
+    @contextlib.contextmanager
+    def _searching(self) -> Iterator[tuple[Store, dict[str, str], WordIndex]]:
+        """One state of everything, and an index of its words."""
+        with self._lock:
+            if self._words is not None:
+                self._words.reload()
+            with self._reading() as store:
+                state = state_of(store)
+                if self._words is None or self._words.uuid != state["uuid"]:
+                    self._words = WordIndex(self._index_folder(state["uuid"]), state["uuid"])
+                self._words.catch_up(store, int(state["last"]))
+                yield store, state, self._words
 
     def _learn_names(self, store: Store, state: Mapping[str, str]) -> None:
         """Those that were added since it was last looked."""
@@ -143,18 +163,21 @@ class StoredFacts:
         self._named_until = (uuid, last)
 
     def _by_words(
-        self, store: Store, question: Question, state: Mapping[str, str], most: int
+        self,
+        store: Store,
+        index: WordIndex,
+        question: Question,
+        state: Mapping[str, str],
+        most: int,
     ) -> list[Evidence]:
-        documents = _documents(store, question.weights)
+        documents = index.documents(question.weights)
         facts, length = int(state["facts"]), int(state["terms"])
         frequencies = {
             term: bm25.inverse_frequency(facts, documents.get(term, 0)) for term in question.weights
         }
-        worth = {term: weight * frequencies[term] for term, weight in question.weights.items()}
-        keys = candidates.best(store, worth, documents)
-
+        ids = index.best(question.weights, frequencies)
         relevance = bm25.Relevance(question.weights, frequencies, length / max(facts, 1))
-        rows = _candidates(store, question.entities, keys)
+        rows = _candidates(store, question.entities, "id", ids)
         ranked = _ranked(rows, question, lambda row: relevance.of(row["terms"].split()))
         return self._evidences(store, ranked[:most], state)
 
@@ -168,7 +191,7 @@ class StoredFacts:
     ) -> list[Evidence]:
         (vector,) = encoder.encode([" ".join([turn.text, *question.entities])])
         cosines = dict(store.nearest(vector, _BY_VECTOR))
-        rows = _candidates(store, [], list(cosines))
+        rows = _candidates(store, [], "key", list(cosines))
         ranked = _ranked(rows, question, lambda row: max(cosines[row["key"]], 0.0))
         return self._evidences(store, ranked, state)
 
@@ -177,7 +200,7 @@ class StoredFacts:
     ) -> list[Evidence]:
         """In their order."""
         keys = [key for _, _, key in ranked]
-        rows = {row["key"]: row for row in _with_keys(store, COLUMNS, keys)}
+        rows = {row["key"]: row for row in _with(store, COLUMNS, "key", keys)}
         return [self._evidence(rows[key], -found, state) for found, _, key in ranked]
 
     def _encoder(self, state: Mapping[str, str]) -> Encoder | None:
@@ -504,9 +527,11 @@ def _fused(by_words: list[Evidence], by_vectors: list[Evidence]) -> list[Evidenc
     return sorted(best.values(), key=lambda found: (-gains[found.id], -found.score, found.id))
 
 
-def _candidates(store: Store, entities: Sequence[str], keys: Sequence[int]) -> Iterable[Any]:
-    """What is to be compared: the facts found by their words, and those of the entities."""
-    rows = _with_keys(store, _COMPARED, keys)
+def _candidates(
+    store: Store, entities: Sequence[str], column: str, found: Sequence[Any]
+) -> Iterable[Any]:
+    """What is to be compared: facts that were found, and those of the entities."""
+    rows = _with(store, _COMPARED, column, found)
     for entity in entities:
         rows += store.execute(
             f"SELECT {_COMPARED} FROM facts WHERE entity_key = ? LIMIT ?", (entity, _OF_AN_ENTITY)
@@ -514,12 +539,12 @@ def _candidates(store: Store, entities: Sequence[str], keys: Sequence[int]) -> I
     return {row["key"]: row for row in rows}.values()
 
 
-def _with_keys(store: Store, columns: str, keys: Sequence[int]) -> list[Any]:
-    if not keys:
+def _with(store: Store, columns: str, column: str, values: Sequence[Any]) -> list[Any]:
+    if not values:
         return []
-    marks = ", ".join("?" * len(keys))
-    statement = f"SELECT {columns} FROM facts WHERE key IN ({marks})"
-    return list(store.execute(statement, keys).fetchall())
+    marks = ", ".join("?" * len(values))
+    statement = f"SELECT {columns} FROM facts WHERE {column} IN ({marks})"
+    return list(store.execute(statement, values).fetchall())
 
 
 def _ranked(rows: Iterable[Any], question: Question, score: Callable[[Any], float]) -> list[Ranked]:
@@ -535,16 +560,6 @@ def _ranked(rows: Iterable[Any], question: Question, score: Callable[[Any], floa
     return sorted(ranked)
 
 
-def _documents(store: Store, wanted: Iterable[str]) -> dict[str, int]:
-    """In how many facts each term stands; those in none are left out."""
-    names = list(wanted)
-    marks = ", ".join("?" * len(names))
-    found = store.execute(
-        f"SELECT term, documents FROM terms WHERE documents > 0 AND term IN ({marks})", names
-    )
-    return {row["term"]: row["documents"] for row in found}
-
-
 def _known_entities(store: Store, names: list[str]) -> list[str]:
     marks = ", ".join("?" * len(names))
     rows = store.execute(
@@ -553,15 +568,15 @@ def _known_entities(store: Store, names: list[str]) -> list[str]:
     return [row["entity_key"] for row in rows]
 
 
-def _is_rare(store: Store, word: str, entity: str) -> bool:
+def _is_rare(store: Store, index: WordIndex, word: str, entity: str) -> bool:
     """Whether a word stands in few facts but those of an entity."""
     row = store.execute(
         "SELECT count(*) AS n FROM facts WHERE entity_key = ?", (entity,)
     ).fetchone()
-    return _documents(store, [stem(word)]).get(stem(word), 0) <= _ALONE * int(row["n"])
+    return index.documents([stem(word)]).get(stem(word), 0) <= _ALONE * int(row["n"])
 
 
-def _unknown(store: Store, said: Sequence[str]) -> set[str]:
+def _unknown(index: WordIndex, said: Sequence[str]) -> set[str]:
     """Which words stand in no fact."""
-    known = _documents(store, {stem(word) for word in said}) if said else {}
+    known = index.documents({stem(word) for word in said})
     return {word for word in said if stem(word) not in known}

@@ -7,8 +7,6 @@ whole with the counts that each change brought up to date. Of a fact, a change o
 punctuation alone stays unseen.
 """
 
-from collections import Counter
-
 from parlai_cu.knowledge.backends.store import COLUMNS, Store, fact_in, said_of
 from parlai_cu.knowledge.words import terms, words
 
@@ -24,12 +22,11 @@ def damage(store: Store, state: dict[str, str]) -> list[str]:
     :param state: its counts
     """
     found: list[str] = []
-    counted: Counter = Counter()
-    facts = 0
+    facts = held = 0
     for row in store.execute(f"SELECT {COLUMNS} FROM facts ORDER BY key"):
         facts += 1
         indexed = row["terms"].split()
-        counted.update(set(indexed))
+        held += len(indexed)
         try:
             fact = fact_in(row)
         except ValueError as error:
@@ -40,13 +37,8 @@ def damage(store: Store, state: dict[str, str]) -> list[str]:
             found.append(f"fact {row['id']!r}: its words are not those it was indexed by")
     if facts != int(state["facts"]):
         found.append(f"{facts:,d} facts, {int(state['facts']):,d} were written")
-    held = {
-        row["term"]: row["documents"]
-        for row in store.execute("SELECT term, documents FROM terms WHERE documents > 0")
-    }
-    wrong = sorted(t for t in {*held, *counted} if held.get(t, 0) != counted.get(t, 0))
-    if wrong:
-        found.append(f"{len(wrong):,d} words are counted wrongly, such as {wrong[0]!r}")
+    if held != int(state["terms"]):
+        found.append(f"{held:,d} words, {int(state['terms']):,d} were written")
     if len(found) > _MOST:
         found = [*found[:_MOST], f"and {len(found) - _MOST:,d} more"]
     return found
