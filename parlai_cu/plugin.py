@@ -171,6 +171,7 @@ EXTENSIONS = {
     "train_loop": ("parlai.scripts.train_model",),
     "inherited_options": ("parlai.core.agents",),
     "settings_listed": ("parlai.core.opt",),
+    "readable_replies": ("parlai.agents.local_human.local_human",),
     "eval_retention": ("parlai.scripts.eval_model",),
     "websocket_service": ("parlai.chat_service.services.websocket.websocket_manager",),
 }

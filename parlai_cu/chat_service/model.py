@@ -15,6 +15,7 @@ from parlai.core.agents import create_agent_from_shared
 from parlai.core.message import Message
 
 from parlai_cu.chat_service.agent import forget_copies
+from parlai_cu.detokenize import readable
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.serving.batcher import BatchedCall, Batcher, Busy, ModelTurn
 from parlai_cu.serving.fibers import current_fiber
@@ -93,7 +94,10 @@ class ServedModel:
             turn.give_up()
         if turn.error is None and ("text" in turn.reply or "payload" in turn.reply):
             self._failures = 0
-            return turn.reply
+            # a model that speaks in tokens; of the class where it is deployed's, which looks it up
+            tokens = hasattr(type(self._root), "dict") or hasattr(self._root, "dict")
+            wanted = tokens and self._root.opt.get("detokenize") is not False
+            return readable(turn.reply) if wanted else turn.reply
         return self._failed()
 
     def respond(self, text_or_message: Any, **other: Any) -> str:

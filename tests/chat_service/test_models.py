@@ -14,6 +14,7 @@ from parlai_cu.chat_service.model import shared_with_worlds
 from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.serving.batcher import Batcher
 from parlai_cu.types import Fact
+from tests.chat_service import ECHO, Client, config, serve, service
 
 
 def test_flags_that_are_not_named_have_their_defaults(
@@ -80,3 +81,19 @@ def test_a_served_model_is_not_to_train() -> None:
         kept: dict[str, Any] = {"model_file": "m", **said}
         _not_to_train(kept)
         assert kept == {"model_file": "m", **said}
+
+
+@pytest.mark.parametrize("wanted", [None, False])
+def test_people_read_text_instead_of_tokens(tmp_path: Path, wanted: bool | None) -> None:
+    """Unless the model's configuration says `detokenize: false`."""
+    manager = service(tmp_path, config(), ECHO)
+    manager.models["echo"].dict = None  # it has a dictionary, as ParlAI's models
+    if wanted is not None:
+        manager.models["echo"].opt["detokenize"] = wanted
+
+    async def visit(address: str) -> None:
+        user = await (await Client.at(address)).enter()
+        shown = await user.say("it ' s $ 5 .")
+        assert shown == ("it ' s $ 5 . (1)" if wanted is False else "It's $5. (1)")
+
+    serve(manager, visit)
