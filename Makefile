@@ -116,7 +116,7 @@ docs: venv
 	@echo "open build/site/index.html"
 
 # what is measured beside ours, and draws
-PEERS = matplotlib tantivy bm25s
+PEERS = matplotlib tantivy bm25s sacremoses
 # one seed, few rows and turns of each: whether the scripts run, and of which order figures are.
 # dstc11.py and avalanche_check.py (it brings Avalanche) have no short form
 bench: venv
@@ -129,6 +129,7 @@ bench: venv
 	$(BENCH)/update_model.py --parts choice --examples 50 --steps 50
 	$(BENCH)/gate.py --runs 20
 	$(BENCH)/data_faults.py --seeds 0 --most 400
+	$(BENCH)/detokenize.py
 	$(BENCH)/deployed.py --conversations 2 --rounds 1
 	$(BENCH)/compatibility.py --agents transformer/generator
 	$(BENCH)/knowledge_tables.py --turns 20
@@ -153,6 +154,7 @@ bench-full: venv
 	$(BENCH)/update_model.py
 	$(BENCH)/gate.py
 	$(BENCH)/data_faults.py
+	$(BENCH)/detokenize.py
 	$(BENCH)/deployed.py
 	$(BENCH)/compatibility.py
 	$(BENCH)/knowledge_tables.py
