@@ -65,8 +65,8 @@ MODEL: dict[str, Any] = {
     "no_cuda": True,
     "interactive_mode": True,
 }
-# our repairs of the chat service; stock runs without them, and with all others, or it did not start
-OURS = ("websocket_service", "chat_logging", "chat_timeouts", "chatbot_prints")
+# what we change in the chat service; stock runs without them, and with all others
+OURS = ("websocket_service", "stock_chat_service")
 
 
 def main() -> None:
@@ -113,7 +113,7 @@ def run_part(what: str, *words: str) -> None:
         from parlai_cu import plugin
 
         for repair in OURS:
-            plugin.REPAIRS.pop(repair)
+            plugin.EXTENSIONS.pop(repair)
     import runpy
 
     sys.argv = ["run", *words]

@@ -18,15 +18,16 @@ Whatever fails here is told in one line and left off: ParlAI itself must run on.
 Tests live in tests/test_activation.py.
 """
 
+import contextlib
 import importlib
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-from parlai_cu import compat, plugin
+from parlai_cu import compat, host, plugin
 
 # modules after whose import something of ours happens, and what (a function of this module)
 _WIRING = {
@@ -142,17 +143,15 @@ class _HookedLoader:
     def exec_module(self, module: Any) -> None:
         # from here on it is the real one's: pkg_resources knows loaders by their classes
         module.__loader__ = module.__spec__.loader = self._loader
-        cleanups = _before_import(self._name)
-        try:
-            self._loader.exec_module(module)
-        except Exception as error:
-            instead = _failed_import(self._name, error)
-            if instead is None:
-                raise
-            raise instead from error
-        finally:
-            for cleanup in cleanups:
-                cleanup()
+        with contextlib.ExitStack() as around:
+            _enter(around, self._name)
+            try:
+                self._loader.exec_module(module)
+            except Exception as error:
+                instead = _failed_import(self._name, error)
+                if instead is None:
+                    raise
+                raise instead from error
         _after_import(module, self._name)
 
 
@@ -176,52 +175,50 @@ def _repairs_of(name: str) -> list[str]:
     return [repair for repair, modules in plugin.REPAIRS.items() if name in modules]
 
 
-def _before_import(name: str) -> list[Callable[[], None]]:
-    cleanups = []
+@contextlib.contextmanager
+def _or_off(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        warn_off(what, error)
+
+
+def _enter(around: contextlib.ExitStack, name: str) -> None:
+    """Enter what is to be around the import of a module."""
     if name in plugin.LATE_IMPORTS:
         from parlai_cu.host import late_imports
 
-        cleanups.append(late_imports.show(plugin.LATE_IMPORTS[name]))
+        around.enter_context(late_imports.show(plugin.LATE_IMPORTS[name]))
+    if name in plugin.AROUND_IMPORTS:
+        extension, _, context = plugin.AROUND_IMPORTS[name].partition(":")
+        if extension in plugin.EXTENSIONS:
+            ours = importlib.import_module(f"parlai_cu.host.{extension}")
+            around.enter_context(getattr(ours, context)())
     for repair in _repairs_of(name):
-        try:
-            cleanup = compat.before(repair, name)
-            if cleanup is not None:
-                cleanups.append(cleanup)
-        except Exception as error:
-            warn_off(f"the repair {repair}", error)
-    return cleanups
+        with _or_off(f"the repair {repair}"):
+            around.enter_context(compat.around(repair))
 
 
-def _failed_import(name: str, error: Exception) -> Any:
+def _failed_import(name: str, error: Exception) -> Exception | None:
+    instead = None
     for repair in _repairs_of(name):
-        try:
-            instead = compat.failed(repair, name, error)
-        except Exception as broken:
-            warn_off(f"the repair {repair}", broken)
-        else:
-            if instead is not None:
-                return instead
-    return None
+        with _or_off(f"the repair {repair}"):
+            instead = instead or compat.failed(repair, name, error)
+    return instead
 
 
 def _after_import(module: Any, name: str) -> None:
     for repair in _repairs_of(name):
-        try:
+        with _or_off(f"the repair {repair}"):
             compat.after(repair, module)
-        except Exception as error:
-            warn_off(f"the repair {repair}", error)
     for extension, modules in plugin.EXTENSIONS.items():
         if name in modules:
-            try:
-                importlib.import_module(f"parlai_cu.host.{extension}").after(module)
-            except Exception as error:
-                warn_off(f"the extension {extension}", error)
-    wiring = _WIRING.get(name)
-    if wiring is not None:
-        try:
+            with _or_off(f"the extension {extension}"):
+                host.extend(extension, module)
+    if name in _WIRING:
+        wiring = _WIRING[name]
+        with _or_off(wiring.strip("_").replace("_", " ")):
             globals()[wiring](module)
-        except Exception as error:
-            warn_off(wiring.strip("_").replace("_", " "), error)
 
 
 def _use_short_errors(parlai: Any) -> None:

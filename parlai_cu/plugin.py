@@ -147,33 +147,64 @@ LATE_IMPORTS = {
     "parlai.chat_service.services.messenger": ("joblib",),
 }
 
-# What we add to ParlAI itself, in parlai_cu/host/: the file's name, and the modules after whose
-# import its `after` is called.
+# Modules that are imported within something of ours: the file in parlai_cu/host/, and the context.
+AROUND_IMPORTS = {"parlai.chat_service.utils.logging": "stock_chat_service:no_log_file"}
+
+# What we add to ParlAI itself, in parlai_cu/host/: the file's name, and the modules it changes.
+# Where two change the same, the later one is called first.
 EXTENSIONS = {
     "late_imports": ("parlai.utils.fsdp",),
     "model_scripts": ("parlai.scripts.token_stats", "parlai.scripts.torchscript"),
+    "model_pickles": (
+        "parlai.utils.pickle",
+        "parlai.core.opt",
+        "parlai.core.params",
+        "parlai.agents.seq2seq.seq2seq",
+    ),
+    "named_files": (
+        "parlai.core.script",
+        "parlai.core.opt",
+        "parlai.core.agents",
+        "parlai.core.teachers",
+        "parlai.core.mutators",
+        "parlai.core.torch_generator_agent",
+    ),
     "command_line": ("parlai.core.script",),
+    "fp16_padding": ("parlai.core.agents",),
     "misspelt_names": (
         "parlai.core.loader",
         "parlai.core.build_data",
         "parlai.core.agents",
         "parlai.core.params",
         "parlai.core.worlds",
-        "parlai.scripts.train_model",
     ),
     # after misspelt_names, whose errors it completes
     "file_tasks": ("parlai.core.loader", "parlai.core.params"),
+    "stream_lengths": ("parlai.core.teachers",),
     "data_errors": (
         "parlai.utils.conversations",
         "parlai.core.teachers",
         "parlai.scripts.eval_model",
     ),
+    "closed_classes": ("parlai.core.torch_classifier_agent",),
+    "silent_replies": ("parlai.core.torch_agent", "parlai.agents.seq2seq.seq2seq"),
+    "ranker_candidates": ("parlai.core.torch_ranker_agent",),
     "train_loop": ("parlai.scripts.train_model",),
     "inherited_options": ("parlai.core.agents",),
+    "opt_copies": ("parlai.core.opt",),
     "settings_listed": ("parlai.core.opt",),
     "readable_replies": ("parlai.agents.local_human.local_human",),
     "eval_retention": ("parlai.scripts.eval_model",),
-    "websocket_service": ("parlai.chat_service.services.websocket.websocket_manager",),
+    "websocket_service": (
+        "parlai.core.params",
+        "parlai.chat_service.services.websocket.websocket_manager",
+    ),
+    "stock_chat_service": (
+        "parlai.chat_service.utils.logging",
+        "parlai.chat_service.utils.timeout",
+        "parlai.chat_service.tasks.chatbot.worlds",
+        "parlai.chat_service.services.messenger.messenger_manager",
+    ),
 }
 
 # Repairs of ParlAI and of what it imports, in parlai_cu/compat/: the file's name, and the
@@ -184,31 +215,9 @@ REPAIRS = {
     "numpy_int": ("parlai.core.dict",),
     "torchvision_mismatch": ("torchvision",),
     "rouge_without_punkt": ("rouge",),
-    "model_pickles": ("parlai.utils.pickle", "parlai.core.opt", "parlai.core.params"),
-    "seq2seq_load": ("parlai.agents.seq2seq.seq2seq",),
     "pandas_stack": ("parlai.utils.misc",),
-    "chat_logging": ("parlai.chat_service.utils.logging",),
-    "chat_timeouts": ("parlai.chat_service.utils.timeout",),
-    "messenger_models": ("parlai.chat_service.services.messenger.messenger_manager",),
-    "chatbot_prints": ("parlai.chat_service.tasks.chatbot.worlds",),
     "websocket_callbacks": ("websocket",),
-    "named_files": (
-        "parlai.core.script",
-        "parlai.core.opt",
-        "parlai.core.agents",
-        "parlai.core.teachers",
-        "parlai.core.mutators",
-        "parlai.core.torch_generator_agent",
-        "parlai.scripts.train_model",
-    ),
-    "checked_settings": ("parlai.scripts.train_model",),
-    "closed_classes": ("parlai.core.torch_classifier_agent",),
-    "silent_replies": ("parlai.core.torch_agent", "parlai.agents.seq2seq.seq2seq"),
-    "stream_lengths": ("parlai.core.teachers",),
-    "ranker_candidates": ("parlai.core.torch_ranker_agent",),
     "gpt2_cache": ("parlai.agents.hugging_face.gpt2",),
     "gpt2_buffers": ("parlai.agents.hugging_face.gpt2",),
     "distributed_cpu": ("parlai.utils.distributed", "parlai.utils.fsdp"),
-    "opt_copies": ("parlai.core.opt",),
-    "fp16_padding": ("parlai.core.agents",),
 }

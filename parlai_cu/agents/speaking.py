@@ -46,7 +46,7 @@ def probe(agent: Any, described: str, evaluates: bool = False) -> None:
         if not torch.isfinite(tensor).all():
             raise ModelFileError(f"{described}: {name} holds what is no number")
     trial = agent.clone()
-    # in interactive mode a reply that there is not would be an empty one (compat/silent_replies.py)
+    # in interactive mode a reply that there is not would be an empty one (host/silent_replies.py)
     trial.opt = Opt({**agent.opt, "interactive_mode": False})
     if evaluates and getattr(trial, "skip_generation", False):
         trial.skip_generation = False

@@ -29,8 +29,8 @@ from parlai_cu.agents.training_step.parameter_term import ParameterTerm
 from parlai_cu.agents.training_step.proof import Proof
 from parlai_cu.agents.training_step.result import LossTerm
 from parlai_cu.agents.training_step.step import TrainingStep
-from parlai_cu.compat.fp16_padding import is_padded, padding_as
 from parlai_cu.errors import DivergedError, ModelFileError, UsageError
+from parlai_cu.host.fp16_padding import is_padded, padding_as
 from parlai_cu.retention.base import SOFT_LABELS
 
 # batches from which nothing could be learnt, and none from which something could: it is an error

@@ -105,10 +105,7 @@ def service_parser() -> Any:
         description="Serve a model to many users: websocket, HTTP and a browser page",
     )
     parser.add_parlai_data_path()
-    add_stock = ParlaiParser.add_websockets_args
-    add_stock(parser)
-    if not hasattr(add_stock, "with_serving"):
-        add(parser)
+    parser.add_websockets_args()  # and ours (host/websocket_service.py)
     return parser
 
 

@@ -4,22 +4,23 @@ Repairs of ParlAI 1.7.2 and of what it imports: one file per break.
 Each file states which library and version broke ParlAI, what a user saw, and when the repair
 may go. It defines
 
-``needed() -> Optional[str]``
+``needed() -> str | None``
     None where nothing is broken, else why the repair is active. Feature-detects; it is asked
     once, when the module to be repaired is imported, so it may import what that module does.
-``before(name) -> Optional[Callable[[], None]]``
-    optional: runs before that module's code; what it returns runs right after.
+``around() -> ContextManager``
+    optional: the context in which that module's code runs.
 ``after(module) -> None``
     optional: runs once the module is imported.
-``failed(name, error) -> Optional[Exception]``
+``failed(name, error) -> Exception | None``
     optional: the module's own code raised ``error``; what to raise instead, if anything.
     It is called without asking ``needed``: the failure is the answer.
 
 :data:`parlai_cu.plugin.REPAIRS` says at whose import each file is asked.
 """
 
+import contextlib
 import importlib
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 # repair -> why it is active, or None where it was not needed; filled as modules are imported
@@ -30,22 +31,29 @@ def _load(repair: str) -> Any:
     return importlib.import_module(f"{__name__}.{repair}")
 
 
-def _reason(repair: str) -> str | None:
+def reason(repair: str) -> str | None:
+    """
+    Why a repair is active (or would be, once its module is imported), or None.
+
+    :param repair: the repair's file name
+    :raises Exception: whatever the check itself ran into; the repair is off then
+    """
     if repair not in _state:
         _state[repair] = _load(repair).needed()
     return _state[repair]
 
 
-def before(repair: str, name: str) -> Callable[[], None] | None:
+def around(repair: str) -> AbstractContextManager[None]:
     """
-    Run the part of a repair that belongs before the import of module ``name``.
+    The context in which a module is imported.
 
     :param repair: the repair's file name
-    :param name: the module about to be imported
-    :return: what is to be run once the module's code has run, if anything
     """
-    hook = getattr(_load(repair), "before", None)
-    return hook(name) if hook is not None and _reason(repair) else None
+    hook = getattr(_load(repair), "around", None)
+    if hook is None or not reason(repair):
+        return contextlib.nullcontext()
+    context: AbstractContextManager[None] = hook()
+    return context
 
 
 def after(repair: str, module: Any) -> None:
@@ -56,7 +64,7 @@ def after(repair: str, module: Any) -> None:
     :param module: the module that was imported
     """
     hook = getattr(_load(repair), "after", None)
-    if hook is not None and _reason(repair):
+    if hook is not None and reason(repair):
         hook(module)
 
 
@@ -71,16 +79,6 @@ def failed(repair: str, name: str, error: Exception) -> Exception | None:
     """
     hook = getattr(_load(repair), "failed", None)
     return hook(name, error) if hook is not None else None
-
-
-def reason(repair: str) -> str | None:
-    """
-    Why a repair is active (or would be, once its module is imported), or None.
-
-    :param repair: the repair's file name
-    :raises Exception: whatever the check itself ran into; the repair is off then
-    """
-    return _reason(repair)
 
 
 def summary(repair: str) -> str:

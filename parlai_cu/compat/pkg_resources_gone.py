@@ -10,12 +10,13 @@ The two modules get a stand-in for the functions they use, for the moment of the
 only: elsewhere ``import pkg_resources`` fails as it should.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import os
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Iterator
 
 
 def needed() -> str | None:
@@ -25,10 +26,14 @@ def needed() -> str | None:
     return "setuptools 82 and later have no pkg_resources, which parlai.core.opt imports"
 
 
-def before(name: str) -> Callable[[], None]:
-    """Show the stand-in to the module about to be imported."""
+@contextlib.contextmanager
+def around() -> Iterator[None]:
+    """Show the stand-in to the module that is imported."""
     sys.modules["pkg_resources"] = _stand_in()
-    return lambda: sys.modules.pop("pkg_resources", None) and None
+    try:
+        yield
+    finally:
+        sys.modules.pop("pkg_resources", None)
 
 
 def _stand_in() -> types.ModuleType:

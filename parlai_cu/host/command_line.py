@@ -12,11 +12,14 @@ import functools
 import importlib
 import sys
 from typing import Any, NamedTuple
+from unittest import mock
+
+from parlai.core import loader, script
 
 from parlai_cu import plugin
 from parlai_cu.activation import warn_off
 from parlai_cu.errors import hint, nearest, one_line_interrupts
-from parlai_cu.host import completion, stock_commands
+from parlai_cu.host import Stock, completion, instead_of, stock_commands
 
 Registry = dict[str, Any]
 
@@ -32,40 +35,33 @@ class _Listed(NamedTuple):
     aliases: tuple[str, ...]
 
 
-def after(script: Any) -> None:
-    """Let ``parlai`` import what it was asked for (parlai.core.script)."""
-    stock_main, stock_setup = script.superscript_main, script.setup_script_registry
+@instead_of("parlai.core.script:setup_script_registry")
+def _setup_script_registry(stock: Stock) -> None:
+    stock()
+    for module in plugin.SCRIPTS:
+        _import(module)
 
-    def setup_script_registry() -> None:
-        stock_setup()
-        for module in plugin.SCRIPTS:
-            _import(module)
 
-    def superscript_main(args: list[str] | None = None) -> Any:
-        words = list(sys.argv[1:] if args is None else args)
-        if args is None:
-            one_line_interrupts()
-        if completion.asked():
-            completion.complete(functools.partial(_registry, script, quiet=True))
-        if words[:1] == ["--install-completion"]:
-            print(completion.install(*words[1:2]))
-            return None
-        if len(words) == 2 and words[0] in ("help", "h") and not words[1].startswith("-"):
-            words = [words[1], "--help"]
-        registry = _registry(script, words)
-        if registry is None:
-            return stock_main(words)
-        held = script.SCRIPT_REGISTRY, script.setup_script_registry
-        script.SCRIPT_REGISTRY, script.setup_script_registry = registry, lambda: None
-        try:
-            return stock_main(words)
-        finally:
-            script.SCRIPT_REGISTRY, script.setup_script_registry = held
-
-    setup_script_registry.__doc__ = stock_setup.__doc__
-    superscript_main.__doc__ = stock_main.__doc__
-    script.setup_script_registry = setup_script_registry
-    script.superscript_main = superscript_main
+@instead_of("parlai.core.script:superscript_main")
+def _superscript_main(stock: Stock, args: list[str] | None = None) -> Any:
+    words = list(sys.argv[1:] if args is None else args)
+    if args is None:
+        one_line_interrupts()
+    if completion.asked():
+        completion.complete(functools.partial(_registry, quiet=True))
+    if words[:1] == ["--install-completion"]:
+        print(completion.install(*words[1:2]))
+        return None
+    if len(words) == 2 and words[0] in ("help", "h") and not words[1].startswith("-"):
+        words = [words[1], "--help"]
+    registry = _registry(words)
+    if registry is None:
+        return stock(words)
+    with (
+        mock.patch.object(script, "SCRIPT_REGISTRY", registry),
+        mock.patch.object(script, "setup_script_registry", lambda: None),
+    ):
+        return stock(words)
 
 
 def _import(module: str) -> bool:
@@ -77,10 +73,8 @@ def _import(module: str) -> bool:
     return True
 
 
-def _registry(script: Any, words: list[str], quiet: bool = False) -> Registry | None:
+def _registry(words: list[str], quiet: bool = False) -> Registry | None:
     """The commands that the line needs; None where ParlAI is to look for them itself."""
-    from parlai.core import loader
-
     stock = stock_commands.listed()
     # after `--` a command may stand anywhere
     if not stock or "--" in words[:1]:
@@ -88,14 +82,14 @@ def _registry(script: Any, words: list[str], quiet: bool = False) -> Registry | 
     asked = words[0] if words else ""
     # not the script module's: a command may call another
     known = loader.SCRIPT_REGISTRY
-    found = _of_name(known, asked)
-    if found is None and (module := _module_of(asked)) is not None and _import(module):
-        found = _of_name(known, asked)
-    if found is not None:
-        return {found: known[found]}
+    command = _of_name(known, asked)
+    if command is None and (module := _module_of(asked)) is not None and _import(module):
+        command = _of_name(known, asked)
+    if command is not None:
+        return {command: known[command]}
     listed = {
-        name: _Listed(_only_described(script, command.description), command.hidden, command.aliases)
-        for name, command in stock.items()
+        name: _Listed(_only_described(each.description), each.hidden, each.aliases)
+        for name, each in stock.items()
     }
     own = [module for module in plugin.SCRIPTS if _import(module)]
     held = {name: registration for name, registration in known.items() if name not in listed}
@@ -122,7 +116,7 @@ def _of_name(registry: Registry, asked: str) -> str | None:
     return None
 
 
-def _only_described(script: Any, description: str | None) -> Any:
+def _only_described(description: str | None) -> Any:
     """A command that can be listed, and cannot be run."""
 
     class Described(script.ParlaiScript):  # type: ignore[misc]

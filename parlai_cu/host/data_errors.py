@@ -13,11 +13,11 @@ An empty fold is refused only where stock ParlAI fails on it as well, or evaluat
 """
 
 import json
-from collections.abc import Callable, Iterator
-from types import ModuleType
+from collections.abc import Iterator
 from typing import Any
 
 from parlai_cu.errors import DataError, in_place_of, near_file
+from parlai_cu.host import Stock, instead_of
 
 EXPECTED = (
     'expected one conversation per line: {"dialog": [[{"id": "user", "text": "..."}, '
@@ -25,37 +25,25 @@ EXPECTED = (
 )
 
 
-def after(module: ModuleType) -> None:
-    """Hook the reader, the teachers and the evaluation, each when it is imported."""
-    hooks: dict[str, Callable[[Any], None]] = {
-        "parlai.utils.conversations": _check_lines,
-        "parlai.core.teachers": _refuse_empty_training,
-        "parlai.scripts.eval_model": _refuse_empty_evaluation,
-    }
-    hooks[module.__name__](module)
+@instead_of("parlai.utils.conversations:Conversations._load_raw")
+def _load_raw(stock: Stock, self: Any, datapath: str) -> Iterator[str]:
+    return (line for _, line in _numbered_lines(datapath))
 
 
-def _check_lines(module: Any) -> None:
-    """Let ``Conversations`` say which line of which file is wrong."""
-
-    def _load_raw(self: Any, datapath: str) -> Iterator[str]:
-        return (line for _, line in _numbered_lines(module, datapath))
-
-    def _load_conversations(self: Any, datapath: str) -> Iterator[Any]:
-        for number, line in _numbered_lines(module, datapath):
-            where = f"{datapath}, line {number}"
-            _check_conversation(where, line)
-            yield self._parse(line)
-
-    module.Conversations._load_raw = _load_raw
-    module.Conversations._load_conversations = _load_conversations
+@instead_of("parlai.utils.conversations:Conversations._load_conversations")
+def _load_conversations(stock: Stock, self: Any, datapath: str) -> Iterator[Any]:
+    for number, line in _numbered_lines(datapath):
+        _check_conversation(f"{datapath}, line {number}", line)
+        yield self._parse(line)
 
 
-def _numbered_lines(module: Any, datapath: str) -> Iterator[tuple[int, str]]:
-    if not module.PathManager.isfile(datapath):
+def _numbered_lines(datapath: str) -> Iterator[tuple[int, str]]:
+    from parlai.utils.io import PathManager
+
+    if not PathManager.isfile(datapath):
         missing = f"{datapath}: there is no such file{near_file(datapath)}; {EXPECTED}"
         raise in_place_of(RuntimeError, DataError(missing))
-    with module.PathManager.open(datapath, "rb") as stream:
+    with PathManager.open(datapath, "rb") as stream:
         for number, raw in enumerate(stream, 1):
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
@@ -78,9 +66,10 @@ def _check_conversation(where: str, line: str) -> None:
         wrong = DataError(f"{where}: {problem}: {_shorten(line)}; {EXPECTED}")
         raise in_place_of(error, wrong) from None
     if not isinstance(episode, dict) or "dialog" not in episode:
-        found = f"the keys {sorted(episode)}" if isinstance(episode, dict) else _kind(episode)
-        kind = KeyError if isinstance(episode, dict) else AttributeError
-        raise in_place_of(kind, DataError(f'{where}: found {found}, no "dialog"; {EXPECTED}'))
+        keyed = isinstance(episode, dict)
+        held = f"the keys {sorted(episode)}" if keyed else _kind(episode)
+        wrong = DataError(f'{where}: found {held}, no "dialog"; {EXPECTED}')
+        raise in_place_of(KeyError if keyed else AttributeError, wrong)
     rounds = episode["dialog"]
     if not isinstance(rounds, list):
         wrong = DataError(f'{where}: "dialog" is {_kind(rounds)}, not a list; {EXPECTED}')
@@ -99,62 +88,61 @@ def _check_turns(where: str, turns: Any) -> None:
             raise in_place_of(TypeError, wrong)
         if isinstance(turn.get("text"), str) or "image" in turn:
             continue
-        found = f'"text" is {_kind(turn["text"])}' if "text" in turn else f"keys {sorted(turn)}"
-        wrong = DataError(f'{where}[{index}] has no "text" ({found}); {EXPECTED}')
+        held = f'"text" is {_kind(turn["text"])}' if "text" in turn else f"keys {sorted(turn)}"
+        wrong = DataError(f'{where}[{index}] has no "text" ({held}); {EXPECTED}')
         raise in_place_of(TypeError if "text" in turn else AttributeError, wrong)
 
 
-def _refuse_empty_training(module: Any) -> None:
+@instead_of("parlai.core.teachers:FixedDialogTeacher.next_episode_idx")
+def _next_episode_idx(
+    stock: Stock, self: Any, num_eps: int | None = None, loop: bool | None = None
+) -> int:
     """Name the task and the file where training would draw from nothing."""
-    teacher, stream = module.FixedDialogTeacher, module.StreamDialogData
-    stock_index, stock_init = teacher.next_episode_idx, stream.__init__
-    stock_generator = stream._data_generator
-
-    def next_episode_idx(self: Any, num_eps: int | None = None, loop: bool | None = None) -> int:
-        try:
-            return int(stock_index(self, num_eps, loop))
-        except (ZeroDivisionError, ValueError) as error:
-            if self.num_episodes() == 0:
-                raise in_place_of(error, DataError(_nothing_in(self.opt))) from None
-            raise
-
-    def __init__(self: Any, opt: Any, *args: Any, **kwargs: Any) -> None:
-        self.opt = opt
-        stock_init(self, opt, *args, **kwargs)
-
-    def _data_generator(self: Any, data_loader: Any, datafile: Any) -> Iterator[Any]:
-        def counted(path: Any) -> Iterator[Any]:
-            empty = True
-            for example in data_loader(path):
-                empty = False
-                yield example
-            if empty and self.cycle:  # else the loop over the data would never end
-                raise DataError(_nothing_in(self.opt))
-
-        yield from stock_generator(self, counted, datafile)
-
-    teacher.next_episode_idx = next_episode_idx
-    stream.__init__ = __init__
-    stream._data_generator = _data_generator
+    try:
+        return int(stock(self, num_eps, loop))
+    except (ZeroDivisionError, ValueError) as error:
+        if self.num_episodes() == 0:
+            raise in_place_of(error, DataError(_nothing_in(self.opt))) from None
+        raise
 
 
-def _refuse_empty_evaluation(module: Any) -> None:
+@instead_of("parlai.core.teachers:StreamDialogData.__init__")
+def _init_stream(stock: Stock, self: Any, opt: Any, *args: Any, **kwargs: Any) -> None:
+    self.opt = opt
+    stock(self, opt, *args, **kwargs)
+
+
+@instead_of("parlai.core.teachers:StreamDialogData._data_generator")
+def _data_generator(stock: Stock, self: Any, data_loader: Any, datafile: Any) -> Iterator[Any]:
+    def counted(path: Any) -> Iterator[Any]:
+        empty = True
+        for example in data_loader(path):
+            empty = False
+            yield example
+        if empty and self.cycle:  # else the loop over the data would never end
+            raise DataError(_nothing_in(self.opt))
+
+    yield from stock(self, counted, datafile)
+
+
+# the world of the evaluation that is under way
+_worlds: list[Any] = []
+
+
+@instead_of("parlai.scripts.eval_model:create_task")
+def _create_task(stock: Stock, *args: Any, **kwargs: Any) -> Any:
+    _worlds[:] = [stock(*args, **kwargs)]
+    return _worlds[0]
+
+
+@instead_of("parlai.scripts.eval_model:_eval_single_world")
+def _eval_single_world(stock: Stock, opt: Any, agent: Any, task: str) -> Any:
     """Let an evaluation of no example at all be an error, not an empty report."""
-    stock_world, stock_eval = module.create_task, module._eval_single_world
-    worlds: list[Any] = []
-
-    def create_task(*args: Any, **kwargs: Any) -> Any:
-        worlds[:] = [stock_world(*args, **kwargs)]
-        return worlds[0]
-
-    def _eval_single_world(opt: Any, agent: Any, task: str) -> Any:
-        report = stock_eval(opt, agent, task)
-        if worlds and not report.get("exs") and worlds.pop().num_examples() == 0:
-            raise DataError(_nothing_in({**opt, "task": task}))
-        return report
-
-    module.create_task = create_task
-    module._eval_single_world = _eval_single_world
+    report = stock(opt, agent, task)
+    world = _worlds.pop() if _worlds else None
+    if world is not None and not report.get("exs") and world.num_examples() == 0:
+        raise DataError(_nothing_in({**opt, "task": task}))
+    return report
 
 
 def _nothing_in(opt: Any) -> str:

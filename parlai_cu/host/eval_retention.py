@@ -11,7 +11,6 @@ flag the command is stock.
 """
 
 import contextlib
-import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from unittest import mock
 import numpy as np
 
 from parlai_cu.errors import UsageError, nearest
+from parlai_cu.host import Stock, instead_of
 from parlai_cu.retention import metrics
 from parlai_cu.retention.paired import both_measured, paired_difference
 
@@ -27,56 +27,51 @@ from parlai_cu.retention.paired import both_measured, paired_difference
 _PREFERRED = ("ppl", "accuracy", "hits@1", "f1", "token_acc")
 
 
-def after(module: Any) -> None:
-    """Add the flags and the comparison to parlai.scripts.eval_model."""
-    stock_args, stock_eval = module.setup_args, module.eval_model
-
-    @functools.wraps(stock_args)
-    def setup_args(parser: Any = None) -> Any:
-        parser = stock_args(parser)
-        group = parser.add_argument_group("Retention Arguments")
-        group.add_argument(
-            "--base-model-file",
-            help="the deployed model, to compare the candidate (-mf) with on the same examples",
-        )
-        group.add_argument(
-            "--retention-metric", help="what to compare (default: the first of ppl, accuracy, ...)"
-        )
-        group.add_argument(
-            "--update-task", help="which of -t is the update (default: the last of several)"
-        )
-        return parser
-
-    @functools.wraps(stock_eval)
-    def eval_model(opt: Any) -> Any:
-        if not opt.get("base_model_file"):
-            return stock_eval(opt)
-        base_opt = _base_opt(module, opt)
-        with _collecting() as seen_of_candidate:
-            report = stock_eval(opt)
-        with _collecting() as seen_of_base:
-            agent = module.create_agent(base_opt, requireModelExists=True)
-            for task in opt["task"].split(","):
-                module._eval_single_world(base_opt, agent, task)
-        pairs = [_paired(*both) for both in zip(seen_of_base, seen_of_candidate)]
-        of_base, of_candidate = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        comparison = compare(
-            opt["task"].split(","),
-            of_base,
-            of_candidate,
-            opt.get("retention_metric"),
-            opt.get("update_task"),
-        )
-        print(table(comparison))
-        report["retention"] = comparison
-        module._save_eval_stats(opt, report)
-        return report
-
-    module.setup_args = setup_args
-    module.eval_model = eval_model
+@instead_of("parlai.scripts.eval_model:setup_args")
+def _setup_args(stock: Stock, parser: Any = None) -> Any:
+    parser = stock(parser)
+    group = parser.add_argument_group("Retention Arguments")
+    group.add_argument(
+        "--base-model-file",
+        help="the deployed model, to compare the candidate (-mf) with on the same examples",
+    )
+    group.add_argument(
+        "--retention-metric", help="what to compare (default: the first of ppl, accuracy, ...)"
+    )
+    group.add_argument(
+        "--update-task", help="which of -t is the update (default: the last of several)"
+    )
+    return parser
 
 
-def _base_opt(module: Any, opt: Any) -> Any:
+@instead_of("parlai.scripts.eval_model:eval_model")
+def _eval_model(stock: Stock, opt: Any) -> Any:
+    if not opt.get("base_model_file"):
+        return stock(opt)
+    from parlai.scripts import eval_model as module
+
+    base_opt = _base_opt(opt)
+    with _collecting() as seen_of_candidate:
+        report = stock(opt)
+    with _collecting() as seen_of_base:
+        agent = module.create_agent(base_opt, requireModelExists=True)
+        for task in opt["task"].split(","):
+            module._eval_single_world(base_opt, agent, task)
+    pairs = [_paired(*both) for both in zip(seen_of_base, seen_of_candidate)]
+    comparison = compare(
+        opt["task"].split(","),
+        [pair[0] for pair in pairs],
+        [pair[1] for pair in pairs],
+        opt.get("retention_metric"),
+        opt.get("update_task"),
+    )
+    print(table(comparison))
+    report["retention"] = comparison
+    module._save_eval_stats(opt, report)
+    return report
+
+
+def _base_opt(opt: Any) -> Any:
     from parlai.core.build_data import modelzoo_path
 
     from parlai_cu.agents import model_files

@@ -9,17 +9,12 @@ The warning is right where architecture must be restated by hand. Agents of ours
 deployed model's options and check them (``base_agent`` is set in their options).
 """
 
-import functools
 from typing import Any
 
+from parlai_cu.host import Stock, instead_of
 
-def after(module: Any) -> None:
-    """Silence it for agents that inherit (parlai.core.agents, and where it was imported)."""
-    stock = module.compare_init_model_opts
 
-    @functools.wraps(stock)
-    def compare_init_model_opts(opt: Any, curr_opt: Any) -> None:
-        if not curr_opt.get("base_agent"):
-            stock(opt, curr_opt)
-
-    module.compare_init_model_opts = compare_init_model_opts
+@instead_of("parlai.core.agents:compare_init_model_opts")
+def _compare_init_model_opts(stock: Stock, opt: Any, curr_opt: Any) -> None:
+    if not curr_opt.get("base_agent"):
+        stock(opt, curr_opt)

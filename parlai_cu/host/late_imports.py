@@ -8,12 +8,15 @@ which, and what it imports late), it gets stand-ins for the names it takes; the 
 when one of them is used.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any
+
+from parlai_cu.host import Stock, instead_of
 
 
 class LateName:
@@ -59,12 +62,12 @@ class _LateModule(ModuleType):
         return late if self.late_shown else late.resolve()
 
 
-def show(names: Iterable[str]) -> Callable[[], None]:
+@contextlib.contextmanager
+def show(names: Iterable[str]) -> Iterator[None]:
     """
-    Put stand-ins where modules would be imported from, but for those that are there or lacking.
+    Within, stand-ins are where modules would be imported from, but for those there or lacking.
 
     :param names: of modules
-    :return: takes them away again
     """
     # asked of its top package, as finding a part of one would import the packages around it
     late = [
@@ -73,14 +76,13 @@ def show(names: Iterable[str]) -> Callable[[], None]:
         if name not in sys.modules and importlib.util.find_spec(name.partition(".")[0])
     ]
     sys.modules.update({module.__name__: module for module in late})
-
-    def away() -> None:
+    try:
+        yield
+    finally:
         for module in late:
             module.late_shown = False
             if sys.modules.get(module.__name__) is module:
                 del sys.modules[module.__name__]
-
-    return away
 
 
 def settle(module: ModuleType) -> None:
@@ -94,26 +96,26 @@ def settle(module: ModuleType) -> None:
             setattr(module, name, value.resolve())
 
 
-def after(fsdp: Any) -> None:
-    """Let sharded training be imported by runs that are sharded, no sooner (parlai.utils.fsdp)."""
-    stock_use, stock_wrap = fsdp.should_use_fsdp, fsdp.fsdp_wrap
-    stock_state = fsdp.get_state_dict
+# let sharded training be imported by runs that are sharded, no sooner
 
-    def should_use_fsdp(opt: Any) -> bool:
-        used = bool(stock_use(opt))
-        if used:
-            settle(fsdp)
-        return used
 
-    def fsdp_wrap(module: Any) -> Any:
-        # nothing is sharded, so there is nothing to wrap
-        return stock_wrap(module) if _sharding() else module
+@instead_of("parlai.utils.fsdp:should_use_fsdp")
+def _should_use_fsdp(stock: Stock, opt: Any) -> bool:
+    used = bool(stock(opt))
+    if used:
+        settle(importlib.import_module("parlai.utils.fsdp"))
+    return used
 
-    def get_state_dict(model: Any) -> Any:
-        return stock_state(model) if _sharding() else model.state_dict()
 
-    fsdp.should_use_fsdp, fsdp.fsdp_wrap = should_use_fsdp, fsdp_wrap
-    fsdp.get_state_dict = get_state_dict
+@instead_of("parlai.utils.fsdp:fsdp_wrap")
+def _fsdp_wrap(stock: Stock, module: Any) -> Any:
+    # nothing is sharded, so there is nothing to wrap
+    return stock(module) if _sharding() else module
+
+
+@instead_of("parlai.utils.fsdp:get_state_dict")
+def _get_state_dict(stock: Stock, model: Any) -> Any:
+    return stock(model) if _sharding() else model.state_dict()
 
 
 def _sharding() -> bool:

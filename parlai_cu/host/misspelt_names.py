@@ -16,64 +16,40 @@ import os
 import pkgutil
 import re
 import sys
-from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 from parlai_cu import plugin
-from parlai_cu.errors import (
-    ModelFileError,
-    UsageError,
-    hint,
-    in_place_of,
-    near_file,
-    nearest,
-)
+from parlai_cu.errors import ModelFileError, UsageError, hint, in_place_of, near_file, nearest
+from parlai_cu.host import Stock, instead_of
 
 # a list of choices that is longer is not shown beside the nearest ones
 _MOST_CHOICES = 12
 
 
-def after(module: ModuleType) -> None:
-    """Hook the loaders, the making of agents and the parser, each when it is imported."""
-    hooks: dict[str, Callable[[Any], None]] = {
-        "parlai.core.loader": _name_agents_and_tasks,
-        "parlai.core.build_data": _name_zoo_model,
-        "parlai.core.agents": _name_model_file,
-        "parlai.core.params": _name_flags,
-        "parlai.core.worlds": _ask_for_task,
-        "parlai.scripts.train_model": _ask_for_model_file,
-    }
-    hooks[module.__name__](module)
+@instead_of("parlai.core.loader:load_agent_module")
+def _load_agent_module(stock: Stock, agent_path: str) -> Any:
+    try:
+        return stock(agent_path)
+    except (ImportError, AttributeError) as error:
+        if not _is_missing(error, _module_of(agent_path, "agents")):
+            raise
+        from parlai_cu.agents.base_agent import no_such_agent
+
+        raise in_place_of(error, no_such_agent("-m", agent_path, error)) from error
 
 
-def _name_agents_and_tasks(loader: Any) -> None:
-    stock_agent, stock_teacher = loader.load_agent_module, loader.load_teacher_module
-
-    def load_agent_module(agent_path: str) -> Any:
-        try:
-            return stock_agent(agent_path)
-        except (ImportError, AttributeError) as error:
-            if not _is_missing(error, _module_of(agent_path, "agents")):
-                raise
-            from parlai_cu.agents.base_agent import no_such_agent
-
-            raise in_place_of(error, no_such_agent("-m", agent_path, error)) from error
-
-    def load_teacher_module(taskname: str) -> Any:
-        try:
-            return stock_teacher(taskname)
-        except (ImportError, AttributeError) as error:
-            if not _is_missing(error, _module_of(taskname, "tasks")):
-                raise
-            # options follow a task's name
-            name = ":".join(word for word in taskname.split(":") if "=" not in word)
-            close = nearest(name, _tasks_like(loader, name, isinstance(error, ImportError)))
-            missing = UsageError(f"-t {name}: there is no such task{hint(close)}")
-            raise in_place_of(error, missing) from error
-
-    loader.load_agent_module = load_agent_module
-    loader.load_teacher_module = load_teacher_module
+@instead_of("parlai.core.loader:load_teacher_module")
+def _load_teacher_module(stock: Stock, taskname: str) -> Any:
+    try:
+        return stock(taskname)
+    except (ImportError, AttributeError) as error:
+        if not _is_missing(error, _module_of(taskname, "tasks")):
+            raise
+        # options follow a task's name
+        name = ":".join(word for word in taskname.split(":") if "=" not in word)
+        close = nearest(name, _tasks_like(name, isinstance(error, ImportError)))
+        missing = UsageError(f"-t {name}: there is no such task{hint(close)}")
+        raise in_place_of(error, missing) from error
 
 
 def _module_of(name: str, kind: str) -> str:
@@ -89,8 +65,8 @@ def _is_missing(error: Exception, module: str) -> bool:
     if isinstance(error, ModuleNotFoundError):
         missing = error.name or ""
     else:
-        found = re.match(r"module '([\w.]+)' has no attribute", str(error))
-        missing = found[1] if found else ""
+        lacking = re.match(r"module '([\w.]+)' has no attribute", str(error))
+        missing = lacking[1] if lacking else ""
     last = module.rsplit(".", 1)[-1]
     if missing.startswith("parlai_cu."):
         module = plugin.TASKS.get(last, module)  # which ParlAI knows by its own name
@@ -98,8 +74,10 @@ def _is_missing(error: Exception, module: str) -> bool:
     return bool(missing) and (missing in tried or module.startswith(f"{missing}."))
 
 
-def _tasks_like(loader: Any, name: str, all_tasks: bool) -> list[str]:
+def _tasks_like(name: str, all_tasks: bool) -> list[str]:
     """The tasks there are, or those within the task that was named."""
+    from parlai.core import loader
+
     if all_tasks:
         import parlai.tasks
 
@@ -113,97 +91,72 @@ def _tasks_like(loader: Any, name: str, all_tasks: bool) -> list[str]:
     return sorted({f"{name.split(':')[0]}:{word}" for word in words})
 
 
-def _name_zoo_model(module: Any) -> None:
-    stock = module.modelzoo_path
+@instead_of("parlai.core.build_data:modelzoo_path")
+def _modelzoo_path(stock: Stock, datapath: Any, path: Any) -> Any:
+    try:
+        return stock(datapath, path)
+    except ImportError as error:
+        if not str(error).startswith("Could not find pretrained model"):
+            raise
+        import parlai.zoo
 
-    def modelzoo_path(datapath: Any, path: Any) -> Any:
-        try:
-            return stock(datapath, path)
-        except ImportError as error:
-            if not str(error).startswith("Could not find pretrained model"):
-                raise
-            import parlai.zoo
-
-            zoo, _, name = path.partition(":")
-            folders = [entry.name for entry in pkgutil.iter_modules(parlai.zoo.__path__)]
-            close = nearest(name.split("/")[0], sorted({*folders, *plugin.ZOO}))
-            near = hint(f"{zoo}:{one}/..." for one in close)
-            missing = ModelFileError(f"{path}: the zoo has no such model{near}")
-            raise in_place_of(error, missing) from error
-
-    module.modelzoo_path = modelzoo_path
+        zoo, _, name = path.partition(":")
+        folders = [entry.name for entry in pkgutil.iter_modules(parlai.zoo.__path__)]
+        close = nearest(name.split("/")[0], sorted({*folders, *plugin.ZOO}))
+        near = hint(f"{zoo}:{one}/..." for one in close)
+        missing = ModelFileError(f"{path}: the zoo has no such model{near}")
+        raise in_place_of(error, missing) from error
 
 
-def _name_model_file(module: Any) -> None:
-    stock = module.create_agent
-
-    def create_agent(opt: Any, requireModelExists: bool = False) -> Any:
-        path = opt.get("model_file")
-        if path and os.path.isdir(path):
-            folder = ModelFileError(f"-mf {path}: expected a model file{near_file(path)}")
-            raise in_place_of(RuntimeError, folder)
-        try:
-            return stock(opt, requireModelExists)
-        except RuntimeError as error:
-            if str(error).startswith("Need to set `model`"):
-                # a model file without options names no agent
-                found = f"-mf {path}: no options (.opt) beside it" if path else "no model"
-                unnamed = UsageError(f"{found}; expected -mf MODEL or -m AGENT")
-                raise in_place_of(error, unnamed) from error
-            if not str(error).startswith("WARNING: Model file does not exist"):
-                raise
-            missing = ModelFileError(f"-mf {path}: there is no such model file{near_file(path)}")
-            raise in_place_of(error, missing) from error
-
-    module.create_agent = create_agent
+@instead_of("parlai.core.agents:create_agent")
+def _create_agent(stock: Stock, opt: Any, requireModelExists: bool = False) -> Any:
+    path = opt.get("model_file")
+    if path and os.path.isdir(path):
+        folder = ModelFileError(f"-mf {path}: expected a model file{near_file(path)}")
+        raise in_place_of(RuntimeError, folder)
+    try:
+        return stock(opt, requireModelExists)
+    except RuntimeError as error:
+        if str(error).startswith("Need to set `model`"):
+            # a model file without options names no agent
+            given = f"-mf {path}: no options (.opt) beside it" if path else "no model"
+            unnamed = UsageError(f"{given}; expected -mf MODEL or -m AGENT")
+            raise in_place_of(error, unnamed) from error
+        if not str(error).startswith("WARNING: Model file does not exist"):
+            raise
+        missing = ModelFileError(f"-mf {path}: there is no such model file{near_file(path)}")
+        raise in_place_of(error, missing) from error
 
 
-def _ask_for_task(module: Any) -> None:
-    stock = module.create_task
-
-    def create_task(opt: Any, *args: Any, **more: Any) -> Any:
-        if not opt.get("task"):
-            missing = "no task; expected -t TASK, such as -t jsonfile:jsonfile_datapath=FILE"
-            raise in_place_of(RuntimeError, UsageError(missing))
-        return stock(opt, *args, **more)
-
-    module.create_task = create_task
+@instead_of("parlai.core.worlds:create_task")
+def _create_task(stock: Stock, opt: Any, *args: Any, **more: Any) -> Any:
+    if not opt.get("task"):
+        missing = "no task; expected -t TASK, such as -t jsonfile:jsonfile_datapath=FILE"
+        raise in_place_of(RuntimeError, UsageError(missing))
+    return stock(opt, *args, **more)
 
 
-def _ask_for_model_file(module: Any) -> None:
-    stock = module.TrainLoop.__init__
-
-    def __init__(self: Any, opt: Any) -> None:
-        if not (opt.get("model_file") or opt.get("dict_file")):
-            missing = "no model file; expected -mf PATH, where the model is to be written"
-            raise in_place_of(RuntimeError, UsageError(missing))
-        stock(self, opt)
-
-    module.TrainLoop.__init__ = __init__
+@instead_of("parlai.core.params:ParlaiParser.error")
+def _error(stock: Stock, self: Any, message: str) -> None:
+    # of `parlai COMMAND`, the parser that knows the command's flags
+    command = getattr(self, "_help_subparser", None) or self
+    nearer = _nearer(message, command)
+    sys.stderr.write(f"Parse Error: {nearer}\nAll that there is: {command.prog} --help\n")
+    sys.exit(2)
 
 
-def _name_flags(module: Any) -> None:
-    def error(self: Any, message: str) -> None:
-        # of `parlai COMMAND`, the parser that knows the command's flags
-        command = getattr(self, "_help_subparser", None) or self
-        told = _nearer(message, command)
-        sys.stderr.write(f"Parse Error: {told}\nAll that there is: {command.prog} --help\n")
-        sys.exit(2)
-
-    stock_process = module.ParlaiParser._process_args_to_opts
-
-    def _process_args_to_opts(self: Any, args_that_override: list[str] | None = None) -> None:
-        try:
-            stock_process(self, args_that_override)
-        except KeyError as missing:
-            flag = f"--{missing.args[0]}"
-            if flag not in (sys.argv if args_that_override is None else args_that_override):
-                raise
-            # argparse took it for the beginning of another flag, ParlAI for one of all commands
-            self.error(f"unrecognized arguments: {flag}")
-
-    module.ParlaiParser.error = error
-    module.ParlaiParser._process_args_to_opts = _process_args_to_opts
+@instead_of("parlai.core.params:ParlaiParser._process_args_to_opts")
+def _process_args_to_opts(
+    stock: Stock, self: Any, args_that_override: list[str] | None = None
+) -> None:
+    try:
+        stock(self, args_that_override)
+    except KeyError as missing:
+        flag = f"--{missing.args[0]}"
+        if flag not in (sys.argv if args_that_override is None else args_that_override):
+            raise
+        # argparse took it for the beginning of another flag, ParlAI for one of all commands
+        self.error(f"unrecognized arguments: {flag}")
 
 
 def _nearer(message: str, parser: Any) -> str:

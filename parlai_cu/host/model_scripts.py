@@ -7,14 +7,10 @@ conversation with the live version does not have.
 
 from typing import Any
 
+from parlai_cu.host import Stock, instead_of
 
-def after(module: Any) -> None:
-    """Let the command have the live version's agent (parlai.scripts.token_stats, torchscript)."""
-    stock = module.create_agent
 
-    def create_agent(opt: Any, *args: Any, **kwargs: Any) -> Any:
-        agent = stock(opt, *args, **kwargs)
-        return agent.live_agent() if hasattr(agent, "live_agent") else agent
-
-    create_agent.__doc__ = stock.__doc__
-    module.create_agent = create_agent
+@instead_of("parlai.scripts.token_stats:create_agent", "parlai.scripts.torchscript:create_agent")
+def _create_agent(stock: Stock, opt: Any, *args: Any, **kwargs: Any) -> Any:
+    agent = stock(opt, *args, **kwargs)
+    return agent.live_agent() if hasattr(agent, "live_agent") else agent

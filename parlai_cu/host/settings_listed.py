@@ -8,22 +8,17 @@ Of a model in service (``deployed``, ``kb_augmented``) they are listed where ``-
 them; other models list them as ever.
 """
 
-import functools
 from typing import Any
 
+from parlai_cu.host import Stock, instead_of
+
 # the agents that speak with people
-_IN_SERVICE = ("deployed", "kb_augmented")
+_IN_SERVICE = {"deployed", "kb_augmented"}
 
 
-def after(module: Any) -> None:
-    """Leave them out (parlai.core.opt)."""
-    stock = module.Opt.log
-
-    @functools.wraps(stock)
-    def log(self: Any, *args: Any, **kwargs: Any) -> None:
-        asked = "loglevel" in (self.get("override") or {})
-        named = {self.get("model"), (self.get("override") or {}).get("model")}
-        if asked or not named & set(_IN_SERVICE) or self.get("task") != "interactive":
-            stock(self, *args, **kwargs)
-
-    module.Opt.log = log
+@instead_of("parlai.core.opt:Opt.log")
+def _log(stock: Stock, self: Any, *args: Any, **kwargs: Any) -> None:
+    override = self.get("override") or {}
+    named = {self.get("model"), override.get("model")}
+    if "loglevel" in override or not named & _IN_SERVICE or self.get("task") != "interactive":
+        stock(self, *args, **kwargs)

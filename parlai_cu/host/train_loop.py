@@ -18,7 +18,6 @@ them, restores the generators, and goes on. One process only: with several, the 
 data is repeated, dropout is not.
 """
 
-import functools
 import random
 import signal
 from collections.abc import Iterator
@@ -27,61 +26,44 @@ from typing import Any
 import parlai.utils.logging as logging
 import torch
 
+from parlai_cu.host import Stock, instead_of, run_checks
+
 ResumePoint = dict[str, Any]
 
 
-def after(module: Any) -> None:
-    """
-    Wrap the training loop's start and the generator that runs it (train_model).
-
-    :raises UsageError: of the loop, for an agent that only serves
-    """
-    stock_init, stock_steps = module.TrainLoop.__init__, module.TrainLoop.train_steps
-
-    @functools.wraps(stock_init)
-    def __init__(self: Any, opt: Any) -> None:
-        _refuse_what_only_serves(opt)
-        if opt.get("base_agent"):
-            _before_all(module, opt)
-        stock_init(self, opt)
-        if hasattr(self.agent, "name_tasks"):
-            self.agent.name_tasks(_teacher_ids(self.world))
-            _name_tasks_of_messages(self.world)
-
-    @functools.wraps(stock_steps)
-    def train_steps(self: Any) -> Iterator[Any]:
-        if not hasattr(self.agent, "resume_point"):
-            yield from stock_steps(self)
-            return
-        # `create_agent` at the end of the loop is to load the best model, not the checkpoint
-        self.opt["load_from_checkpoint"] = False
-        _wind_forward(self)
-        with _InterruptBetweenUpdates(self) as interrupt:
-            try:
-                yield from stock_steps(self)
-            except KeyboardInterrupt:
-                if interrupt.inside_update:
-                    raise
-                _save_interrupted(self)
-                raise SystemExit(130) from None
-        if hasattr(self.agent, "training_is_done"):
-            self.agent.training_is_done()
-
-    module.TrainLoop.__init__ = __init__
-    module.TrainLoop.train_steps = train_steps
+@instead_of("parlai.scripts.train_model:TrainLoop.__init__")
+def _init(stock: Stock, self: Any, opt: Any) -> None:
+    run_checks.check_settings(opt)
+    if opt.get("base_agent"):
+        _before_all(opt)
+    stock(self, opt)
+    if hasattr(self.agent, "name_tasks"):
+        self.agent.name_tasks(_teacher_ids(self.world))
+        _name_tasks_of_messages(self.world)
 
 
-def _refuse_what_only_serves(opt: Any) -> None:
-    from parlai_cu.errors import UsageError
+@instead_of("parlai.scripts.train_model:TrainLoop.train_steps")
+def _train_steps(stock: Stock, self: Any) -> Iterator[Any]:
+    run_checks.check_metric(self)
+    if not hasattr(self.agent, "resume_point"):
+        yield from stock(self)
+        return
+    # `create_agent` at the end of the loop is to load the best model, not the checkpoint
+    self.opt["load_from_checkpoint"] = False
+    _wind_forward(self)
+    with _InterruptBetweenUpdates(self) as interrupt:
+        try:
+            yield from stock(self)
+        except KeyboardInterrupt:
+            if interrupt.inside_update:
+                raise
+            _save_interrupted(self)
+            raise SystemExit(130) from None
+    if hasattr(self.agent, "training_is_done"):
+        self.agent.training_is_done()
 
-    if str(opt.get("model")).removeprefix("cu:") == "deployed":
-        raise UsageError(
-            "-m deployed serves and does not learn: parlai update_model trains a candidate, gates "
-            "it and promotes it"
-        )
 
-
-def _before_all(module: Any, opt: Any) -> None:
+def _before_all(opt: Any) -> None:
     """What is checked and prepared before teachers and agent are made."""
     # late: these import agents, which import what is being imported when the repair is applied
     from parlai.core.build_data import modelzoo_path
@@ -93,17 +75,19 @@ def _before_all(module: Any, opt: Any) -> None:
         model_files.check_writable(opt["model_file"])
         model_files.bring_along(modelzoo_path(opt.get("datapath"), opt.get("init_model")), opt)
     # ParlAI seeds after the teachers are built, which may have shuffled by then
-    _seed(module, opt)
+    _seed(opt)
     deployed = opt.get("teacher_model") or opt.get("init_model")
     if deployed:
         replay.prepare(opt, modelzoo_path(opt.get("datapath"), deployed))
         # a resumed run has its sample already: what was drawn for it must not tell
-        _seed(module, opt)
+        _seed(opt)
 
 
-def _seed(module: Any, opt: Any) -> None:
+def _seed(opt: Any) -> None:
+    from parlai.scripts.train_model import set_seed
+
     if opt.get("seed") is not None:
-        module.set_seed(opt["seed"])
+        set_seed(opt["seed"])
 
 
 def _teacher_ids(world: Any) -> list[str]:

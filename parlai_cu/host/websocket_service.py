@@ -12,26 +12,22 @@ parlai.chat_service.services.websocket.run``, and for the terminal and browser s
 derive from it.
 """
 
-from types import ModuleType
 from typing import Any
 
+from parlai_cu.host import Stock, instead_of
 
-def after(module: ModuleType) -> None:
-    """Put our manager in the place of ParlAI's, and its flags beside ParlAI's."""
-    from parlai.core.params import ParlaiParser
 
+def after(module: Any) -> None:
+    """Put our manager in the place of ParlAI's."""
+    if hasattr(module, "WebsocketManager"):
+        from parlai_cu.chat_service.manager import ServiceManager
+
+        module.WebsocketManager = ServiceManager
+
+
+@instead_of("parlai.core.params:ParlaiParser.add_websockets_args")
+def _add_websockets_args(stock: Stock, self: Any) -> None:
     from parlai_cu.chat_service import flags
-    from parlai_cu.chat_service.manager import ServiceManager
 
-    watched: Any = module
-    watched.StockWebsocketManager = watched.WebsocketManager
-    watched.WebsocketManager = ServiceManager
-    stock = ParlaiParser.add_websockets_args
-
-    def add_websockets_args(self: Any) -> None:
-        stock(self)
-        flags.add(self)
-
-    add_websockets_args.__doc__ = stock.__doc__
-    add_websockets_args.with_serving = True  # type: ignore[attr-defined]
-    ParlaiParser.add_websockets_args = add_websockets_args
+    stock(self)
+    flags.add(self)

@@ -12,8 +12,8 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
-from parlai_cu.compat.model_pickles import add_flag
 from parlai_cu.errors import ModelFileError, UsageError
+from parlai_cu.host.model_pickles import add_flag
 
 # what our agents put in an .opt, beside the flags of replay; a plain model has none of it
 OUR_OPTIONS = ("base_agent", "tune", "freeze", "lora_rank", "lora_alpha", "adapters", "adapter")

@@ -17,8 +17,8 @@ from parlai.core.build_data import modelzoo_path
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
-from parlai_cu.compat.model_pickles import add_flag
 from parlai_cu.errors import UsageError, VersionsError, nearest
+from parlai_cu.host.model_pickles import add_flag
 from parlai_cu.terminal import plain
 
 ACTIONS = (

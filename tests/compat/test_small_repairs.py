@@ -143,7 +143,7 @@ def test_seq2seq_load(both_ways: Callable[..., None]) -> None:
         "torch.save(states, 'model')\n"
         "assert agent.load('model')['opt'] == {'a': 1}\nassert agent.model.longest_label == 7"
     )
-    both_ways("seq2seq_load", code, "Weights only load failed")
+    both_ways("model_pickles", code, "Weights only load failed")
 
 
 def test_seq2seq_load_reads_no_foreign_files(python: Callable[..., Any]) -> None:

@@ -14,11 +14,10 @@ from parlai_cu.host import late_imports
 def test_a_name_is_what_it_stands_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Called, looked into, compared with: as the real one, imported by the first use."""
     monkeypatch.delitem(sys.modules, "fractions", raising=False)
-    away = late_imports.show(["fractions"])
-    import fractions as late_module
-    from fractions import Fraction as Late
+    with late_imports.show(["fractions"]):
+        import fractions as late_module
+        from fractions import Fraction as Late
 
-    away()
     assert type(Late) is late_imports.LateName and "fractions" not in sys.modules
     assert not isinstance(1, Late)  # nothing is of a class that nobody imported
     assert "fractions" not in sys.modules
@@ -30,11 +29,10 @@ def test_a_name_is_what_it_stands_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_there_is_taken_as_it_is() -> None:
     """A module that was imported already has no stand-in; one that is lacking fails as ever."""
-    away = late_imports.show(["json", "no_such_library.part"])
-    assert not isinstance(sys.modules["json"], late_imports._LateModule)
-    with pytest.raises(ModuleNotFoundError):
-        import no_such_library.part  # noqa: F401
-    away()
+    with late_imports.show(["json", "no_such_library.part"]):
+        assert not isinstance(sys.modules["json"], late_imports._LateModule)
+        with pytest.raises(ModuleNotFoundError):
+            import no_such_library.part  # noqa: F401
 
 
 def test_settling(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def test_looking_changes_nothing(
     """A run whose metric was looked for in the report is the same run."""
     import torch
 
-    from parlai_cu.compat import checked_settings
+    from parlai_cu.host import run_checks
 
     paths = [str(tmp_path / name / "m") for name in ("looked", "not")]
     for path in paths:
@@ -61,9 +61,9 @@ def test_looking_changes_nothing(
         torch.manual_seed(0)
         with pytest.MonkeyPatch.context() as patch:
             if path == paths[1]:
-                patch.setattr(checked_settings, "_check_metric", lambda *_: None)
+                patch.setattr(run_checks, "check_metric", lambda *_: None)
             else:
-                patch.setattr(checked_settings, "_surely", lambda *_: set())
+                patch.setattr(run_checks, "_surely", lambda *_: set())
             train(
                 model=GENERATOR,
                 model_file=path,

@@ -32,10 +32,10 @@ from parlai_cu.agents.training_step.on_policy_term import OnPolicyTerm
 from parlai_cu.agents.training_step.result import LossTerm
 from parlai_cu.agents.training_step.soft_label_term import SoftLabelTerm
 from parlai_cu.agents.updating_agent import UpdatingAgent
-from parlai_cu.compat.fp16_padding import is_padded
 from parlai_cu.distillation.soft_labels import SoftLabelLoss
 from parlai_cu.distillation.student_init import copy_layers
 from parlai_cu.errors import UsageError
+from parlai_cu.host.fp16_padding import is_padded
 
 # what we add to a model file, beside what its base saves
 RECORD = "distill_student"

@@ -3,38 +3,30 @@ ParlAI pads a model's dictionary by the run's ``--fp16``, not by what the weight
 
 Seen with ParlAI 1.7.2: a model trained with ``--fp16 true`` over 93 tokens has 96 rows, and
 ``-mf`` it with ``--fp16 false`` fails with a size mismatch; so does ``--fp16 true`` over one of 93.
-Goes when: never; ParlAI is archived.
 
 A model's options say what it was made with. Where it is loaded from its file, they decide.
 """
 
 import contextlib
-import functools
 import os
 from collections.abc import Iterator
 from typing import Any
 
-
-def needed() -> str | None:
-    """Why the repair is active."""
-    return "--fp16 changes the shape of a model that is loaded"
+from parlai_cu.host import Stock, instead_of
 
 
-def after(module: Any) -> None:
-    """Let the file's options decide where a model is loaded from one (parlai.core.agents)."""
-    stock = module.create_agent_from_opt_file
+@instead_of("parlai.core.agents:create_agent_from_opt_file")
+def _create_agent_from_opt_file(stock: Stock, opt: Any) -> Any:
+    from parlai.core.opt import Opt
 
-    @functools.wraps(stock)
-    def create_agent_from_opt_file(opt: Any) -> Any:
-        saved = _saved(module, opt)
-        if saved is None:
-            return stock(opt)
-        if is_padded(saved):
-            opt["override"] = {**(opt.get("override") or {}), "force_fp16_tokens": True}
-        with padding_as(saved):
-            return stock(opt)
-
-    module.create_agent_from_opt_file = create_agent_from_opt_file
+    path = f"{opt.get('model_file')}.opt"
+    if not os.path.isfile(path):
+        return stock(opt)
+    saved = Opt.load(path)
+    if is_padded(saved):
+        opt["override"] = {**(opt.get("override") or {}), "force_fp16_tokens": True}
+    with padding_as(saved):
+        return stock(opt)
 
 
 def is_padded(saved: Any) -> bool:
@@ -49,7 +41,7 @@ def padding_as(saved: Any) -> Iterator[None]:
 
     :param saved: the options of the model that the weights come from; None where they are new
     """
-    # late: the repair is loaded while ParlAI is imported
+    # late: this is loaded while ParlAI is imported
     import parlai.utils.torch as parlai_torch
 
     size = parlai_torch.FP16_PAD_SIZE
@@ -59,8 +51,3 @@ def padding_as(saved: Any) -> Iterator[None]:
         yield
     finally:
         parlai_torch.FP16_PAD_SIZE = size
-
-
-def _saved(module: Any, opt: Any) -> Any:
-    path = f"{opt.get('model_file')}.opt"
-    return module.Opt.load(path) if os.path.isfile(path) else None

@@ -4,21 +4,21 @@ ParlAI reads some settings when the work is done: a wrong one costs the run.
 Seen with ParlAI 1.7.2: ``-vmt acuracy``, or the default metric with ``--skip-generation true``, is
 ``KeyError`` at the first validation, with nothing saved; ``-tblog``, ``-wblog`` and ``-clearmllog``
 without their packages end after data and model were loaded; ``--final-extra-opt`` is read last of
-all. ``train_model -dt train:evalmode`` learns nothing and ends well.
-Goes when: never; ParlAI is archived.
+all. ``train_model -dt train:evalmode`` learns nothing and ends well; a missing ``--init-model`` is
+a model from scratch.
 
-Each is looked at before the first step. A metric that is not surely there is looked for in the
-report of a few batches of the validation data.
+Each is looked at before the first step (:mod:`parlai_cu.host.train_loop` asks). A metric that is
+not surely there is looked for in the report of a few batches of the validation data.
 """
 
 import contextlib
-import functools
 import importlib.util
+import os
 import random
 from collections.abc import Iterator
 from typing import Any
 
-from parlai_cu.errors import UsageError, hint, nearest
+from parlai_cu.errors import ModelFileError, UsageError, hint, in_place_of, near_file, nearest
 
 # flag -> the packages, one of which has to be there
 _PACKAGES = {
@@ -32,39 +32,25 @@ _VALIDATIONS = ("n_secs", "n_steps", "n_epochs")
 _BATCHES = 4
 
 
-def needed() -> str | None:
-    """Why the repair is active."""
-    return "ParlAI reads metrics, packages and files of a run when the work is done"
-
-
-def after(module: Any) -> None:
+def check_settings(opt: Any) -> None:
     """
-    Look at a run's settings before its first step (train_model).
+    Look at a run's settings before its data and model are loaded.
 
-    :param module: parlai.scripts.train_model
-    :raises UsageError: later, when a setting names what there is not
+    :raises UsageError: when a setting names what there is not, or cannot train
+    :raises ModelFileError: when ``--init-model`` is missing
     """
-    loop = module.TrainLoop
-    stock_init, stock_steps = loop.__init__, loop.train_steps
-
-    @functools.wraps(stock_init)
-    def __init__(self: Any, opt: Any) -> None:
-        _check_before_work(opt)
-        stock_init(self, opt)
-
-    @functools.wraps(stock_steps)
-    def train_steps(self: Any) -> Iterator[Any]:
-        _check_metric(module, self)
-        yield from stock_steps(self)
-
-    loop.__init__ = __init__
-    loop.train_steps = train_steps
-
-
-def _check_before_work(opt: Any) -> None:
+    if str(opt.get("model")).removeprefix("cu:") == "deployed":
+        raise UsageError(
+            "-m deployed serves and does not learn: parlai update_model trains a candidate, gates "
+            "it and promotes it"
+        )
+    if not (opt.get("model_file") or opt.get("dict_file")):
+        missing = "no model file; expected -mf PATH, where the model is to be written"
+        raise in_place_of(RuntimeError, UsageError(missing))
     for name, (flag, modules, install) in _PACKAGES.items():
         if opt.get(name) and all(importlib.util.find_spec(each) is None for each in modules):
-            raise UsageError(f"{flag} needs a package: pip install {install}")
+            missing = f"{flag} needs a package: pip install {install}"
+            raise in_place_of(ImportError, UsageError(missing))
     if "evalmode" in (opt.get("datatype") or ""):
         raise UsageError(
             f"-dt {opt['datatype']}: nothing is learnt from data in evaluation mode; expected "
@@ -76,33 +62,55 @@ def _check_before_work(opt: Any) -> None:
         try:
             Opt.load_init(opt["final_extra_opt"])
         except UsageError as error:
-            told = str(error).partition(": ")[2]
-            raise UsageError(f"--final-extra-opt {opt['final_extra_opt']}: {told}") from error
+            why = str(error).partition(": ")[2]
+            wrong = UsageError(f"--final-extra-opt {opt['final_extra_opt']}: {why}")
+            raise in_place_of(error, wrong) from error
     if opt.get("evaltask"):
         from parlai.core.loader import load_teacher_module
 
         for task in opt["evaltask"].split(","):
             load_teacher_module(task.strip())
+    _check_init_model(opt)
 
 
-def _check_metric(module: Any, loop: Any) -> None:
+def _check_init_model(opt: Any) -> None:
+    from parlai_cu.agents.updating_agent import model_path
+
+    path, model_file = model_path(opt, "init_model"), opt.get("model_file")
+    goes_on = any(os.path.isfile(f"{model_file}{end}") for end in ("", ".checkpoint"))
+    given = "init_model" in (opt.get("override") or {})
+    if path and given and "://" not in path and not os.path.isfile(path) and not goes_on:
+        raise ModelFileError(
+            f"--init-model {path}: there is no such model file{near_file(path)}; without it "
+            "the model would be trained from scratch"
+        )
+
+
+def check_metric(loop: Any) -> None:
+    """
+    Look before the first step whether the run's validation has the metric that it is to follow.
+
+    :param loop: ParlAI's TrainLoop
+    :raises UsageError: when it has not
+    """
+    from parlai.scripts.train_model import load_eval_worlds
+
     opt, metric = loop.opt, loop.opt["validation_metric"]
     validates = any((opt.get(f"validation_every_{each}") or -1) > 0 for each in _VALIDATIONS)
     if not validates or metric in _surely(loop.agent, opt):
         return
     with _as_if_nothing_happened(loop.agent):
         # not kept: the run makes its own where it would have made them
-        found = _reported(module.load_eval_worlds(loop.agent, opt, "valid"))
+        reported = _reported(load_eval_worlds(loop.agent, opt, "valid"))
     # one of a class is there when an example of that class was
-    if not found or metric in found or metric.startswith("class_"):
+    if not reported or metric in reported or metric.startswith("class_"):
         return
-    silent = "accuracy" not in found and opt.get("skip_generation")
+    silent = "accuracy" not in reported and opt.get("skip_generation")
     why = " (--skip-generation true: no replies are written that could be right)" if silent else ""
-    other = "; -vmt ppl -vmm min is there" if "ppl" in found else ""
-    raise UsageError(
-        f"--validation-metric {metric}: this run's validation has no such metric{why}"
-        f"{hint(nearest(metric, found)) or '; it has ' + ', '.join(sorted(found)[:8])}{other}"
-    )
+    near = hint(nearest(metric, reported)) or "; it has " + ", ".join(sorted(reported)[:8])
+    other = "; -vmt ppl -vmm min is there" if "ppl" in reported else ""
+    missing = f"--validation-metric {metric}: this run's validation has no such metric"
+    raise in_place_of(KeyError, UsageError(f"{missing}{why}{near}{other}"))
 
 
 def _surely(agent: Any, opt: Any) -> set[str]:
@@ -124,7 +132,7 @@ def _surely(agent: Any, opt: Any) -> set[str]:
 
 
 def _reported(worlds: Any) -> set[str]:
-    found: set[str] = set()
+    metrics: set[str] = set()
     for world in worlds:
         world.reset_metrics()
         for _ in range(_BATCHES):
@@ -133,10 +141,10 @@ def _reported(worlds: Any) -> set[str]:
             world.parley()
         report = world.report()
         if report.get("exs"):
-            found |= set(report)
+            metrics |= set(report)
         world.reset()
         world.reset_metrics()
-    return found
+    return metrics
 
 
 @contextlib.contextmanager

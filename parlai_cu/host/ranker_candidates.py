@@ -7,14 +7,12 @@ edited: replies are chosen by the vectors of the old lines, which stand in
 training run (the vectors of the untrained model). A ranker without candidates builds them into
 ``model.cands-<task>.cands``, which cannot be written where the task's name holds a path. A
 missing file is a FileNotFoundError.
-Goes when: never; ParlAI is archived.
 
 Beside the vectors stands what they were made of (``.made_of``); others are made anew. Where the
 model's folder cannot be written they are kept in memory only.
 """
 
 import contextlib
-import functools
 import hashlib
 import os
 import re
@@ -22,60 +20,41 @@ from typing import Any
 
 import parlai.utils.logging as logging
 
-from parlai_cu.files import file_hash
+from parlai_cu.errors import DataError, ParlaiCuError, UsageError, in_place_of, near_file
+from parlai_cu.files import file_hash, write_text
+from parlai_cu.host import Stock, instead_of
+from parlai_cu.host.stream_lengths import read_note
 
 # tasks of people, who bring no labels
 _TALK = (None, "", "interactive", "self_chat")
 _KINDS = ("vecs", "encs")
 
 
-def needed() -> str | None:
-    """Why the repair is active."""
-    return "ParlAI keeps vectors of a ranker's candidates by name, not by content"
+@instead_of("parlai.core.torch_ranker_agent:TorchRankerAgent.set_fixed_candidates")
+def _set_fixed_candidates(stock: Stock, self: Any, shared: Any) -> None:
+    if shared or "fixed" not in (self.candidates, self.eval_candidates):
+        stock(self, shared)
+        return
+    if not self.fixed_candidates_path:
+        self.fixed_candidates_path = self.get_task_candidates_path()
+    _set_by_content(self, stock)
+    self._encoded_at = self._number_training_updates
 
 
-def after(module: Any) -> None:
-    """
-    Keep by content what ``TorchRankerAgent`` keeps by name.
+@instead_of("parlai.core.torch_ranker_agent:TorchRankerAgent._save_candidates")
+def _save_candidates(
+    stock: Stock, self: Any, vecs: Any, path: str, cand_type: str = "vectors"
+) -> None:
+    try:
+        stock(self, vecs, path, cand_type)
+    except OSError as error:
+        logging.warning(f"candidates' {cand_type} are not kept: {path}: {error.strerror}")
 
-    :param module: parlai.core.torch_ranker_agent
-    :raises DataError: later, when a file of candidates cannot be read
-    :raises UsageError: later, when a ranker has no candidates to choose from
-    """
-    ranker = module.TorchRankerAgent
-    stock_set, stock_path = ranker.set_fixed_candidates, ranker.get_task_candidates_path
-    stock_save, stock_step = ranker._save_candidates, ranker.eval_step
 
-    @functools.wraps(stock_set)
-    def set_fixed_candidates(self: Any, shared: Any) -> None:
-        if shared or "fixed" not in (self.candidates, self.eval_candidates):
-            stock_set(self, shared)
-            return
-        if not self.fixed_candidates_path:
-            self.fixed_candidates_path = self.get_task_candidates_path()
-        _set_by_content(self, stock_set)
-        self._encoded_at = self._number_training_updates
-
-    @functools.wraps(stock_path)
-    def get_task_candidates_path(self: Any) -> str:
-        return _task_candidates(self)
-
-    @functools.wraps(stock_save)
-    def _save_candidates(self: Any, vecs: Any, path: str, cand_type: str = "vectors") -> None:
-        try:
-            stock_save(self, vecs, path, cand_type)
-        except OSError as error:
-            logging.warning(f"candidates' {cand_type} are not kept: {path}: {error.strerror}")
-
-    @functools.wraps(stock_step)
-    def eval_step(self: Any, batch: Any) -> Any:
-        _encode_anew(self)
-        return stock_step(self, batch)
-
-    ranker.set_fixed_candidates = set_fixed_candidates
-    ranker.get_task_candidates_path = get_task_candidates_path
-    ranker._save_candidates = _save_candidates
-    ranker.eval_step = eval_step
+@instead_of("parlai.core.torch_ranker_agent:TorchRankerAgent.eval_step")
+def _eval_step(stock: Stock, self: Any, batch: Any) -> Any:
+    _encode_anew(self)
+    return stock(self, batch)
 
 
 def _set_by_content(agent: Any, stock: Any) -> None:
@@ -87,14 +66,14 @@ def _set_by_content(agent: Any, stock: Any) -> None:
         return
     note = _beside(agent, path, "made_of")
     made_of = _digest(agent, lines)
-    if _read(note) != made_of:
+    if read_note(note) != made_of:
         agent.opt["fixed_candidate_vecs"] = "replace"
         _remove(note)  # first: a crash must not leave old vectors beside it
     try:
         stock(agent, None)
     finally:
         agent.opt["fixed_candidate_vecs"] = setting
-    if _read(note) != made_of and all(
+    if read_note(note) != made_of and all(
         os.path.exists(_beside(agent, path, kind))
         for kind in _KINDS[: 1 + bool(agent.encode_candidate_vecs)]
     ):
@@ -102,31 +81,27 @@ def _set_by_content(agent: Any, stock: Any) -> None:
 
 
 def _lines(path: str) -> list[str]:
-    from parlai_cu.errors import DataError, near_file
-
     try:
         with open(path, encoding="utf-8") as f:
             lines = f.read().split("\n")
-    except FileNotFoundError:
-        raise DataError(
-            f"--fixed-candidates-path {path}: there is no such file{near_file(path)}; expected one "
-            "reply a line"
-        ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"--fixed-candidates-path {path}: {error}") from None
+        why: object = error
+        if isinstance(error, FileNotFoundError):
+            why = f"there is no such file{near_file(path)}; expected one reply a line"
+        unread = DataError(f"--fixed-candidates-path {path}: {why}")
+        raise in_place_of(error, unread) from None
     if not any(line.strip() for line in lines):
         raise DataError(f"--fixed-candidates-path {path}: it is empty; expected one reply a line")
     return lines
 
 
 def _check_given(agent: Any, path: str, lines: int) -> None:
-    from parlai_cu.errors import UsageError, near_file
-
     if not os.path.isfile(path):
-        raise UsageError(
+        missing = UsageError(
             f"--fixed-candidate-vecs {path}: there is no such file{near_file(path)}; expected "
             "reuse, replace or a file of vectors"
         )
+        raise in_place_of(FileNotFoundError, missing)
     if agent.encode_candidate_vecs:
         raise UsageError(
             f"--fixed-candidate-vecs {path}: ParlAI takes vectors of a file only with "
@@ -153,20 +128,9 @@ def _digest(agent: Any, lines: list[str]) -> str:
     return digest.hexdigest()
 
 
-def _read(path: str) -> str | None:
-    try:
-        with open(path, encoding="ascii") as f:
-            return f.read()
-    except (OSError, ValueError):
-        return None
-
-
 def _write(path: str, text: str) -> None:
-    from parlai_cu import files
-    from parlai_cu.errors import ParlaiCuError
-
     with contextlib.suppress(ParlaiCuError, OSError):  # the next start makes them anew
-        files.write_text(path, text)
+        write_text(path, text)
 
 
 def _remove(path: str) -> None:
@@ -185,14 +149,15 @@ def _encode_anew(agent: Any) -> None:
     agent._encoded_at = updates
 
 
-def _task_candidates(agent: Any) -> str:
+@instead_of("parlai.core.torch_ranker_agent:TorchRankerAgent.get_task_candidates_path")
+def _task_candidates(stock: Stock, agent: Any) -> str:
     """The labels of the task that the ranker learnt from, as a file of candidates."""
     from parlai.scripts.build_candidates import build_cands
 
     from parlai_cu import user_cache
-    from parlai_cu.errors import ParlaiCuError, UsageError
 
-    opt = {**_options_of_base(agent.opt), **_own_task(agent.opt)}
+    own_task = {} if agent.opt.get("task") in _TALK else {"task": agent.opt["task"]}
+    opt = {**_options_of_base(agent.opt), **own_task}
     task, model_file = opt.get("task"), agent.opt["model_file"]
     missing = (
         f"-mf {model_file} is a ranker without candidates to choose from; expected "
@@ -219,10 +184,6 @@ def _task_candidates(agent: Any) -> str:
         why = " ".join(str(error).split())
         raise UsageError(f"{missing} (its task {task} cannot be read here: {why})") from error
     return path
-
-
-def _own_task(opt: Any) -> dict[str, Any]:
-    return {} if opt.get("task") in _TALK else {"task": opt["task"]}
 
 
 def _options_of_base(opt: Any) -> dict[str, Any]:

@@ -4,19 +4,22 @@ ParlAI unpickles model files, and options files of old: whatever they say is run
 Seen with ParlAI 1.7.2: a model from elsewhere that is named by ``-mf`` or ``--init-model`` runs
 commands of whoever made it before its first word (``parlai/core/torch_agent.py``, line 2083; the
 same in starspace, rag and ``parlai vacuum``); so does an ``.opt`` that is no UTF-8
-(``parlai/core/opt.py``, line 137).
-Goes when: ParlAI reads both as data; never, as it is archived.
+(``parlai/core/opt.py``, line 137). seq2seq's own way (``seq2seq.py``, line 236) fails on anything
+but tensors since torch 2.6.
 
 Tensors and plain values are read, objects are refused unless ``--trust-checkpoint`` stands on the
-command line (:mod:`parlai_cu.checkpoints`).
+command line (:mod:`parlai_cu.checkpoints`). Calls without ``pickle_module`` (candidates, image
+features, dense indexes, foreign fairseq and DPR checkpoints) keep torch's default.
 """
 
 import argparse
 import functools
 import pickle
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from parlai_cu.errors import ModelFileError, in_place_of
+from parlai_cu.host import Stock, instead_of
 from parlai_cu.trust import trust
 
 # what an options file of ParlAI before 2019 consists of, beside plain values
@@ -28,23 +31,12 @@ _OF_OPTIONS = {
 }
 
 
-def needed() -> str | None:
-    """Why the repair is active."""
-    return "ParlAI unpickles model files: whatever stands in them is run"
-
-
-def after(module: Any) -> None:
-    """
-    Read models and options as data.
-
-    :param module: parlai.utils.pickle, parlai.core.opt or parlai.core.params
-    """
+def after(module: ModuleType) -> None:
+    """Read models and options as data (parlai.utils.pickle, parlai.core.opt)."""
     if module.__name__ == "parlai.utils.pickle":
         _read_models_as_data(module)
     elif module.__name__ == "parlai.core.opt":
-        module.pickle = SimpleNamespace(load=_load_options)
-    else:
-        _add_the_flag(module.ParlaiParser)
+        module.pickle = SimpleNamespace(load=_load_options)  # type: ignore[attr-defined]
 
 
 def add_flag(parser: Any) -> None:
@@ -74,25 +66,37 @@ class _Trust(argparse.Action):
         trust(bool(values))
 
 
-def _add_the_flag(parser: Any) -> None:
-    add, parse = parser.add_model_args, parser.parse_args
-
-    @functools.wraps(add)
-    def add_model_args(self: Any) -> None:
-        add(self)
-        add_flag(self)
-
-    @functools.wraps(parse)
-    def parse_args(self: Any, *args: Any, **kwargs: Any) -> Any:
-        # what an earlier command of this process said is over
-        if any(action.dest == "trust_checkpoint" for action in self._actions):
-            trust(False)
-        return parse(self, *args, **kwargs)
-
-    parser.add_model_args, parser.parse_args = add_model_args, parse_args
+@instead_of("parlai.core.params:ParlaiParser.add_model_args")
+def _add_model_args(stock: Stock, self: Any) -> None:
+    stock(self)
+    add_flag(self)
 
 
-def _read_models_as_data(module: Any) -> None:
+@instead_of("parlai.core.params:ParlaiParser.parse_args")
+def _parse_args(stock: Stock, self: Any, *args: Any, **kwargs: Any) -> Any:
+    # what an earlier command of this process said is over
+    if any(action.dest == "trust_checkpoint" for action in self._actions):
+        trust(False)
+    return stock(self, *args, **kwargs)
+
+
+@instead_of("parlai.agents.seq2seq.seq2seq:Seq2seqAgent.load")
+def _load_seq2seq(stock: Stock, self: Any, path: str) -> dict[str, Any]:
+    import parlai.utils.pickle
+    import torch
+    from parlai.utils.io import PathManager
+
+    with PathManager.open(path, "rb") as stream:
+        states: dict[str, Any] = torch.load(
+            stream, map_location="cpu", pickle_module=parlai.utils.pickle
+        )
+    self.model.load_state_dict(states["model"])
+    if "longest_label" in states:
+        self.model.longest_label = states["longest_label"]
+    return states
+
+
+def _read_models_as_data(module: ModuleType) -> None:
     import torch
 
     stock = torch.load
@@ -135,12 +139,11 @@ class _Options(pickle.Unpickler):
 
 
 def _load_options(f: Any) -> Any:
-    from parlai_cu.errors import ModelFileError
-
     try:
         return dict(_Options(f).load())
     except Exception as error:
-        raise ModelFileError(
+        wrong = ModelFileError(
             f"{getattr(f, 'name', 'the .opt')} is neither JSON nor a pickled options file of "
             f"ParlAI before 2019: {error}. Nothing in it was run"
-        ) from None
+        )
+        raise in_place_of(error, wrong) from None
