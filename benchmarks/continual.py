@@ -206,7 +206,16 @@ class Bench(Harness):
                 *["train_model", "-m", *agent, *words, "-mf", str(self.out / key / "model")],
                 *["-bs", str(BATCH), "--seed", str(seed), "--skip-generation", "true"],
                 *["--short-final-eval", "true", "-vme", "64", "-vstep", "100000"],
-                *["--optimizer", "adam", "-et", self.task("update_1")],
+                *[
+                    "--optimizer",
+                    "adam",
+                    "-vmt",
+                    "ppl",
+                    "-vmm",
+                    "min",
+                    "-et",
+                    self.task("update_1"),
+                ],
             ],
             key,
         )

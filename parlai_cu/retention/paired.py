@@ -17,9 +17,6 @@ import numpy as np
 # a draw's standard error is at least this part of the sample's: a draw without any of the few
 # conversations that differ has none, and would make the bound infinite
 _LEAST_ERROR = 0.25
-# so much wider is the interval than both say: what they lack where losses are skewed, and 5 % of
-# candidates at a limit passed as 5.6 % (benchmarks/gate.py)
-WIDER = 1.05
 # with fewer conversations that differ, a share's bound is widened to the exact one
 _FEW_DIFFER = 10
 # of a share, between two turns of one conversation, where nothing shows another one yet
@@ -135,9 +132,9 @@ def paired_difference(
         low, high = -float("inf"), float("inf")
     else:
         least, most = _student(rows, exponential, change, float(error[0]), tail, resamples, seed)
-        student = _t(1 - tail, size) * jackknife
-        low = change + WIDER * min(-student, least * float(error[0]))
-        high = change + WIDER * max(student, most * float(error[0]))
+        student = student_t(1 - tail, size) * jackknife
+        low = change + min(-student, least * float(error[0]))
+        high = change + max(student, most * float(error[0]))
     if not exponential and _is_share(base, candidate):
         low, high = _widened(base, candidate, low, high, 1 - tail)
     return PairedDifference(
@@ -220,8 +217,8 @@ def _drawn_again(rng: np.random.Generator, draws: int, size: int) -> np.ndarray:
     return np.bincount(chosen.ravel(), minlength=draws * size).reshape(draws, size).astype(float)
 
 
-def _t(level: float, conversations: int) -> float:
-    """Student's t of one degree of freedom less than there are conversations."""
+def student_t(level: float, conversations: int) -> float:
+    """Quantile of Student's t of one degree of freedom less than there are conversations."""
     from scipy.stats import t  # type: ignore[import-untyped]
 
     return float(t.ppf(level, max(conversations - 1, 1)))

@@ -199,19 +199,13 @@ def check_retained(
     if count < limits.min_conversations:
         return _too_few(name, "retained", count, limits.min_conversations)
     found = improvement(metric, base, candidate, limits.confidence)
-    loss, least, largest = -found.difference, -found.high, -found.low
+    loss, largest = -found.difference, -found.low
     figures = _figures(metric, found, allowed, len(base.total))
     words = (
         f"{_change(metric, figures)}; loss {loss:+.3f}, with {limits.confidence:.0%} confidence "
         f"at most {largest:+.3f}; allowed {allowed:.3f}"
     )
-    if largest <= allowed:
-        return Check(name, "retained", PASS, words, figures)
-    if least > allowed:
-        return Check(name, "retained", FAIL, f"{words}: too much is lost", figures)
-    return Check(
-        name, "retained", UNDECIDED, f"{words}: {count} conversations do not tell", figures
-    )
+    return _bounded(name, "retained", -allowed, found, figures, words, "too much is lost", limits)
 
 
 def check_update(
@@ -239,7 +233,9 @@ def check_update(
         f"{_change(metric, figures)}; gain {found.difference:+.3f}, with "
         f"{limits.confidence:.0%} confidence at least {found.low:+.3f}; wanted above {wanted:.3f}"
     )
-    return _above(name, figures, words, "the update is not learnt", found, limits)
+    return _bounded(
+        name, "update", wanted, found, figures, words, "the update is not learnt", limits
+    )
 
 
 def check_dependence(own: Sums, other: Sums, limits: GateLimits) -> Check:
@@ -264,26 +260,33 @@ def check_dependence(own: Sums, other: Sums, limits: GateLimits) -> Check:
         f"with {limits.confidence:.0%} confidence at least {found.low:+.3f} and at most "
         f"{found.high:+.3f}; wanted above {_LIKELIER}"
     )
-    return _above(name, figures, words, "they do not", found, limits)
+    return _bounded(name, "update", _LIKELIER, found, figures, words, "they do not", limits)
 
 
-def _above(
+def _bounded(
     name: str,
+    kind: str,
+    limit: float,
+    found: PairedDifference,
     figures: dict[str, Any],
     words: str,
     otherwise: str,
-    found: PairedDifference,
     limits: GateLimits,
 ) -> Check:
-    """Passes when the lower bound is above the limit, fails when the upper one is not."""
-    if figures["low"] > figures["limit"]:
-        return Check(name, "update", PASS, words, figures)
-    if figures["high"] <= figures["limit"]:
-        return Check(name, "update", FAIL, f"{words}: {otherwise}", figures)
-    margin = found.difference - figures["limit"]
+    """
+    Passes when the lower bound is above the limit, fails when the upper one is not.
+
+    What is retained may lie on its limit: of a model that is the same both bounds are 0.
+    """
+    low, high = found.low - limit, found.high - limit
+    if low > 0 or (kind == "retained" and low == 0):
+        return Check(name, kind, PASS, words, figures)
+    if high < 0 or (kind == "update" and high == 0):
+        return Check(name, kind, FAIL, f"{words}: {otherwise}", figures)
+    margin = found.difference - limit
     figures["needed"] = needed(found.error, found.conversations, margin, limits.confidence)
-    why = f"{words}: {conversations_do_not_tell(found, figures['needed'])}"
-    return Check(name, "update", UNDECIDED, why, figures)
+    why = conversations_do_not_tell(found, margin, limits.confidence)
+    return Check(name, kind, UNDECIDED, f"{words}: {why}", figures)
 
 
 def check_agreement(contradictory: int, examples: int) -> Check:

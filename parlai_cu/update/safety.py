@@ -10,9 +10,9 @@ import numpy as np
 
 from parlai_cu import named
 from parlai_cu.errors import UsageError
-from parlai_cu.retention.paired import Sums, paired_difference
+from parlai_cu.retention.paired import PairedDifference, Sums, paired_difference
 from parlai_cu.update.gate import FAIL, PASS, UNDECIDED, Check
-from parlai_cu.update.planning import conversations_do_not_tell, needed
+from parlai_cu.update.planning import conversations_do_not_tell
 from parlai_cu.update.wording import tokens
 
 # by how much the share of broken replies may rise: a reply in fifty; two are a slip
@@ -65,7 +65,9 @@ def check_replies(pairs: Sequence[Pair]) -> list[Check]:
         ("replies that go round in circles", repeats),
         (f"replies of over {longest} words", lambda reply: len(tokens(reply)) > longest),
     ]
-    checks = [_broken(name, is_broken, pairs) for name, is_broken in kinds]
+    ids = np.array([f"{pair.task} {pair.conversation or i}" for i, pair in enumerate(pairs)])
+    allowed = _allowed(ids)
+    checks = [_broken(name, is_broken, pairs, ids, allowed) for name, is_broken in kinds]
     before, after = (
         _commonest([getattr(p, which) for p in pairs]) for which in ("before", "after")
     )
@@ -76,26 +78,32 @@ def check_replies(pairs: Sequence[Pair]) -> list[Check]:
     return checks
 
 
-def _broken(name: str, is_broken: Callable[[str], bool], pairs: Sequence[Pair]) -> Check:
+def _rise(ids: np.ndarray, before: np.ndarray, after: np.ndarray) -> PairedDifference:
+    every = np.ones(len(ids))
+    sums = (Sums(broken, every, ids) for broken in (before, after))
+    return paired_difference(*sums, level=2 * _CONFIDENCE - 1)
+
+
+def _allowed(ids: np.ndarray) -> float:
+    """With few conversations two slips are no proof that more than a reply in fifty is broken."""
+    slips = np.zeros(len(ids))
+    slips[np.unique(ids, return_index=True)[1][:_MORE_REPLIES]] = 1.0
+    return max(_MORE_BROKEN, _rise(ids, np.zeros(len(ids)), slips).high)
+
+
+def _broken(
+    name: str,
+    is_broken: Callable[[str], bool],
+    pairs: Sequence[Pair],
+    ids: np.ndarray,
+    allowed: float,
+) -> Check:
     """That the share of broken replies rises by no more than allowed, by conversation."""
-    one, other = (
-        np.array([float(is_broken(reply)) for reply in replies])
-        for replies in ([pair.before for pair in pairs], [pair.after for pair in pairs])
+    before, after = (
+        np.array([float(is_broken(getattr(pair, which))) for pair in pairs])
+        for which in ("before", "after")
     )
-    ids = [f"{pair.task} {pair.conversation or i}" for i, pair in enumerate(pairs)]
-    every = np.ones(len(pairs))
-    sums = [Sums(broken, every, np.array(ids)) for broken in (one, other)]
-    found = paired_difference(sums[0], sums[1], level=2 * _CONFIDENCE - 1)
-    # with few conversations two slips are no proof that there are no more than a reply in fifty
-    slips = np.zeros(len(pairs))
-    slips[np.unique(sums[0].ids(), return_index=True)[1][:_MORE_REPLIES]] = 1.0
-    slip = paired_difference(
-        Sums(np.zeros(len(pairs)), every, np.array(ids)),
-        Sums(slips, every, np.array(ids)),
-        level=2 * _CONFIDENCE - 1,
-        resamples=100,
-    )
-    allowed = max(_MORE_BROKEN, slip.high)
+    found = _rise(ids, before, after)
     words = (
         f"{found.candidate:.1%}, of the live model's {found.base:.1%}; a rise by "
         f"{found.difference:+.1%}, with {_CONFIDENCE:.0%} confidence at most {found.high:+.1%}; "
@@ -105,8 +113,8 @@ def _broken(name: str, is_broken: Callable[[str], bool], pairs: Sequence[Pair]) 
         return Check(name, "safety", FAIL, words)
     if found.high <= allowed + 1e-9:
         return Check(name, "safety", PASS, words)
-    more = needed(found.error, found.conversations, allowed - found.difference, _CONFIDENCE)
-    return Check(name, "safety", UNDECIDED, f"{words}: {conversations_do_not_tell(found, more)}")
+    why = conversations_do_not_tell(found, allowed - found.difference, _CONFIDENCE)
+    return Check(name, "safety", UNDECIDED, f"{words}: {why}")
 
 
 def _commonest(replies: Sequence[str]) -> float:

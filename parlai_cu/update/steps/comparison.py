@@ -225,13 +225,16 @@ def _named(answers: Sequence[Measured], metric: str) -> list[slices.NamedExample
     )
 
 
-def say_what_it_takes(work: UpdateContext, live: Answers, limits: Limits) -> list[DecisionPlan]:
+def say_what_it_takes(
+    work: UpdateContext, live: Answers, limits: Limits, earlier: Sequence[Verdict] = ()
+) -> list[DecisionPlan]:
     """
     Say, before anything is trained, whether the gate can decide with the data there is.
 
     :param work: what all steps work with
     :param live: the live model's answers
     :param limits: of :func:`limits_of`
+    :param earlier: verdicts on other updates
     """
     settings, plans = work.settings.limits, []
     # a small update is not estimated: each correction is asked again
@@ -241,14 +244,21 @@ def say_what_it_takes(work: UpdateContext, live: Answers, limits: Limits) -> lis
             measured = measured.of(measured.count > 0)
             if not len(measured.total) or limit <= 0:
                 continue
+            name = f"{data.short} {metric}"
             plan = before_training(
-                f"{data.short} {metric}",
+                name,
                 metric,
                 limit,
                 measured,
                 settings.confidence,
                 settings.min_conversations,
                 of_update=data is work.update,
+                earlier=[
+                    row["error"] * math.sqrt(row["conversations"])
+                    for verdict in earlier
+                    for row in verdict.checks
+                    if row["name"] == name and row.get("error") and data is not work.update
+                ],
             )
             plans.append(plan)
             say(f"  {plan.words()}")

@@ -126,7 +126,8 @@ class Update:
         # before the training: what cannot be gated is not worth it
         answers = self._timed("live model", lambda: comparison.held_out(work, model, "live"))
         limits = comparison.limits_of(work, answers, choice)
-        plans = comparison.say_what_it_takes(work, answers, limits)
+        earlier = [version.verdict for version in self.store.list() if version.verdict]
+        plans = comparison.say_what_it_takes(work, answers, limits, earlier)
         facts = self._knowledge(work, choice, diagnosis)
         learnt = self._timed(
             "training", lambda: learning.learn(work, choice, diagnosis, facts, limits)
