@@ -161,6 +161,7 @@ EXTENSIONS = {
         "parlai.core.params",
         "parlai.agents.seq2seq.seq2seq",
     ),
+    "given_flags": ("parlai.core.params",),
     "named_files": (
         "parlai.core.script",
         "parlai.core.opt",

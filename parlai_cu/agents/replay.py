@@ -22,6 +22,7 @@ from parlai_cu.agents import kinds, model_files
 from parlai_cu.agents.episodes import Episode
 from parlai_cu.errors import DataError, UsageError, nearest
 from parlai_cu.retention.sampling import stratified_sample
+from parlai_cu.unread_flags import Dependent, is_set, refuse_unread
 
 # with which strangers open a conversation; the deployed model talks on with itself
 PROMPTS = (
@@ -42,6 +43,15 @@ PROMPTS = (
     "Yes, please.",
     "No, thanks. Something else.",
     "Thank you, goodbye.",
+)
+# flags of ours that count with others only
+_DEPENDENT = (
+    Dependent(
+        ("replay_share", "replay_size"),
+        lambda opt: opt.get("replay_task") or opt.get("replay_from_model"),
+        "without --replay-task OLD or --replay-from-model true",
+    ),
+    Dependent(("penalty_weight",), is_set("penalty"), "without --penalty NAME"),
 )
 # where --penalty-weight does not say: measured on Schema-Guided Dialogue (benchmarks/continual.py)
 PENALTY_WEIGHTS = {"lwf": 5.0, "ewc": 5.0, "l2sp": 0.005}
@@ -103,6 +113,7 @@ def check(opt: Opt) -> None:
         raise UsageError("--replay-task and --replay-from-model: one of them; old data is better")
     if (opt["penalty_weight"] or 0) < 0:
         raise UsageError(f"--penalty-weight {opt['penalty_weight']}: expected 0 or more")
+    refuse_unread(opt, _DEPENDENT, add_flags)
     known = list(plugin.PENALTIES)
     if opt.get("penalty") and opt["penalty"] not in known:
         close = nearest(opt["penalty"], known) or known

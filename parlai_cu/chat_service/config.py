@@ -9,10 +9,8 @@ from typing import Any
 from parlai_cu.errors import UsageError, near_file
 
 # what ParlAI and we read of it; of a task
-_TOP = {
-    *("world_module", "overworld", "max_workers", "task_name", "tasks", "opt", "additional_args"),
-    "update",
-}
+_TOP = {"world_module", "overworld", "max_workers", "task_name", "tasks", "opt", "additional_args"}
+_ADDITIONAL = {"load_model", "page_id"}
 _OF_TASK = {"onboard_world", "task_world", "timeout", "agents_required", "backup_task"}
 # a name this like another is a misspelt one
 _MISSPELT = 0.75
@@ -70,8 +68,22 @@ def _check_names(written: Any, path: str) -> None:
     for task, settings in (written.get("tasks") or {}).items():
         for name in set(settings) - _OF_TASK:
             _refuse_misspelt(str(name), _OF_TASK, path, f"tasks: {task}: ")
-    if not isinstance(written.get("opt") or {}, Mapping):
-        raise UsageError(f"--config-path {path}: opt: expected settings, found {written['opt']!r}")
+    for name in ("opt", "additional_args"):
+        if not isinstance(written.get(name) or {}, Mapping):
+            found = repr(written[name])
+            raise UsageError(f"--config-path {path}: {name}: expected settings, found {found}")
+    for name in set(written.get("additional_args") or {}) - _ADDITIONAL:
+        _refuse_misspelt(str(name), _ADDITIONAL, path, "additional_args: ")
+    world = str(written.get("world_module"))
+    if world.startswith("parlai.") and "chat" in (written.get("opt") or {}):
+        raise UsageError(
+            f"--config-path {path}: opt: chat: {world} does not read it; expected world_module: "
+            "parlai_cu.chat_service.worlds"
+        )
+    if world.startswith("parlai_cu."):
+        # a world of somebody else's may read what it likes
+        for name in set(written.get("opt") or {}) - flags:
+            _refuse_misspelt(str(name), flags, path, "opt: ")
 
 
 def _refuse_misspelt(name: str, known: set[str], path: str, where: str) -> None:

@@ -170,6 +170,9 @@ def settings(opt: Mapping[str, Any]) -> ListenSettings:
     proxies = value(opt, "proxies")
     if not isinstance(proxies, int) or isinstance(proxies, bool) or proxies < 1:
         raise UsageError(f"--proxies {proxies!r}: expected a number from 1 up")
+    behind = bool(value(opt, "behind_proxy")) or bool(value(opt, "proxy_header"))
+    if proxies > 1 and not behind:
+        raise UsageError(f"--proxies {proxies}: nothing reads it without --behind-proxy")
     return ListenSettings(
         port=port,
         address=value(opt, "address"),
@@ -178,7 +181,7 @@ def settings(opt: Mapping[str, Any]) -> ListenSettings:
         admin_token=secret(opt, secret_values.ADMIN_TOKEN),
         tls_cert=value(opt, "tls_cert"),
         tls_key=value(opt, "tls_key"),
-        behind_proxy=bool(value(opt, "behind_proxy")) or bool(value(opt, "proxy_header")),
+        behind_proxy=behind,
         proxy_header=str(value(opt, "proxy_header")),
         proxies=proxies,
     )

@@ -17,6 +17,7 @@ from parlai.core.agents import create_agent_from_shared
 from parlai.core.opt import Opt
 from parlai.core.worlds import World
 
+from parlai_cu.chat_service import flags
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.serving import logs
 from parlai_cu.serving.dialogue_policy import (
@@ -43,8 +44,18 @@ _workers: dict[TranscriptStore | FeedbackLog, StoreWorker] = {}
 
 
 def check_settings(opt: Opt) -> None:
-    """Called by the service before it loads models: what ``opt: chat:`` says is looked at."""
+    """
+    Called by the service before it loads models: what ``opt: chat:`` says is looked at.
+
+    :raises UsageError: when a setting of it cannot be in force
+    """
     settings = PolicySettings.read(opt.get("chat"))
+    most = flags.value(opt, "max_text")
+    if "longest" in (opt.get("chat") or {}) and settings.longest > most:
+        raise UsageError(
+            f"config.yml, opt: chat: longest: {settings.longest} characters do not arrive: "
+            f"max_text is {most}"
+        )
     if opt.get("models"):
         model_name(opt, settings)
 

@@ -22,9 +22,13 @@ from parlai_cu.errors import UsageError, nearest
 from parlai_cu.host import Stock, instead_of
 from parlai_cu.retention import metrics
 from parlai_cu.retention.paired import both_measured, paired_difference
+from parlai_cu.unread_flags import Dependent, never, refuse_unread
 
 # the metrics of which at most one is compared by default, best known first
 _PREFERRED = ("ppl", "accuracy", "hits@1", "f1", "token_acc")
+_DEPENDENT = Dependent(
+    ("retention_metric", "update_task"), never, "without --base-model-file DEPLOYED"
+)
 
 
 @instead_of("parlai.scripts.eval_model:setup_args")
@@ -47,6 +51,7 @@ def _setup_args(stock: Stock, parser: Any = None) -> Any:
 @instead_of("parlai.scripts.eval_model:eval_model")
 def _eval_model(stock: Stock, opt: Any) -> Any:
     if not opt.get("base_model_file"):
+        refuse_unread(opt, (_DEPENDENT,))
         return stock(opt)
     from parlai.scripts import eval_model as module
 

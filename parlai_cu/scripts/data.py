@@ -21,6 +21,15 @@ from parlai.core.script import ParlaiScript, register_script
 from parlai_cu import files, plugin
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.tasks.file.flags import add_flags, options_of
+from parlai_cu.unread_flags import Dependent, is_set, refuse_unread
+
+# flags that count with others only
+_DEPENDENT = (
+    Dependent(("channel",), is_set("versions"), "without --versions DIR"),
+    Dependent(("model_file",), lambda opt: not opt.get("versions"), "with --versions"),
+    Dependent(("kb",), lambda opt: _runs(opt, "contradictions"), "by these --checks"),
+    Dependent(("against",), lambda opt: _runs(opt, "contradictions", "leaks"), "by these --checks"),
+)
 
 
 @register_script("data")
@@ -72,6 +81,7 @@ class InspectData(ParlaiScript):
         opt = self.opt
         if not opt["files"]:
             raise UsageError("parlai data needs a FILE: parlai data corrections.csv")
+        refuse_unread(opt, _DEPENDENT)
         checks = _checks(opt.get("checks"))
         _check_places(opt)
         from parlai_cu.data.reading import read_path
@@ -97,6 +107,10 @@ class InspectData(ParlaiScript):
         if opt.get("json"):
             files.write_text(opt["json"], json.dumps(about, ensure_ascii=False, indent=1) + "\n")
         return about
+
+
+def _runs(opt: Mapping[str, Any], *checks: str) -> bool:
+    return not opt.get("checks") or not set(checks).isdisjoint(_checks(opt["checks"]) or ())
 
 
 def _checks(said: str | None) -> list[str] | None:

@@ -27,6 +27,7 @@ from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
 from parlai_cu import compat, plugin
+from parlai_cu.unread_flags import Dependent, is_set, refuse_unread
 
 # module -> (its name on PyPI, what does not work without it); without these ParlAI does not run
 REQUIRED = {
@@ -61,6 +62,11 @@ OPTIONAL = {
     "rich": ("rich", "parlai score_parameters, --tune auto"),
     "matplotlib": ("matplotlib", "pictures of parlai score_parameters"),
 }
+# flags that count with others only
+_DEPENDENT = (
+    Dependent(("agent_flags",), is_set("agent"), "without --agent AGENT"),
+    Dependent(("details",), lambda opt: not opt.get("agent"), "with --agent"),
+)
 # a repair that is active because of something the user can put right -> how
 ADVICE = {
     "torchvision_mismatch": "pip install --upgrade torchvision (or uninstall it: pip uninstall "
@@ -128,6 +134,7 @@ class Doctor(ParlaiScript):
 
     def run(self) -> None:
         """Examine and print; exits with status 1 if something essential is broken."""
+        refuse_unread(self.opt, _DEPENDENT)
         if self.opt.get("agent"):
             _try_modes(self.opt["agent"], self.opt.get("agent_flags") or "")
             return

@@ -5,6 +5,7 @@ A change is in force with the next turn of every conversation, in whatever proce
 """
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -16,9 +17,13 @@ from parlai.core.script import ParlaiScript, register_script
 from parlai_cu.errors import KnowledgeError, UsageError, nearest
 from parlai_cu.terminal import plain
 from parlai_cu.types import Fact, Turn
+from parlai_cu.unread_flags import add_flag_of, refuse_other_actions
 
 _FACT_FLAGS = ("text", "entity", "question", "valid_from", "valid_until")
 WRITES = ("import", "add", "update", "remove", "undo", "encode")
+# of import --file
+_OF_FILES = ("file", "dry_run", "replace_source", "entity_column")
+_WRITTEN = ("add", "update")
 ACTIONS = (*WRITES, "get", "search", "stats", "history", "verify")
 
 
@@ -37,47 +42,59 @@ class KnowledgeBaseScript(ParlaiScript):
         # not required: ParlAI parses every command's flags for `parlai -h`
         parser.add_argument("action", nargs="?", help=", ".join(ACTIONS))
         parser.add_argument("--kb", help="the knowledge base, e.g. sqlite:///facts.db")
-        parser.add_argument(
+        flag = functools.partial(add_flag_of, parser)
+        flag(
+            ["import"],
             "--file",
-            help="import: a table (csv, xlsx, ods, parquet), records (json, yaml) or document "
-            "(md, html, txt, docx, pdf)",
+            help="a table (csv, xlsx, ods, parquet), records (json, yaml) or document (md, html, "
+            "txt, docx, pdf)",
         )
-        parser.add_argument(
+        flag(
+            ["import"],
             "--entity-column",
-            help="import: the column that says what a row is about, where it is not found",
+            help="the column that says what a row is about, where it is not found",
         )
-        parser.add_argument(
+        flag(
+            ["import"],
             "--replace-source",
             action="store_true",
-            help="import --file: remove what earlier versions of the file had and this one has not",
+            help="--file: remove what earlier versions of the file had and this one has not",
         )
-        parser.add_argument(
+        flag(
+            ["import"],
             "--dry-run",
             action="store_true",
-            help="import --file: say what is understood, and write nothing",
+            help="--file: say what is understood, and write nothing",
         )
-        parser.add_argument(
+        flag(
+            ["import"],
             "--from-url",
-            help="import: a database with tables, e.g. sql+sqlite:///hotels.db, instead of --file",
+            help="a database with tables, e.g. sql+sqlite:///hotels.db, instead of --file",
         )
-        parser.add_argument("--table", help="import --from-url: which, comma-separated; else all")
-        parser.add_argument("--id", help="add, update, remove, get: the fact's id")
-        parser.add_argument(
-            "--text", help="add, update: the fact in words. search: what somebody might say"
+        flag(["import"], "--table", help="--from-url: which, comma-separated; else all")
+        flag(["add", "update", "remove", "get"], "--id", help="the fact's id")
+        flag(
+            ["add", "update", "search"],
+            "--text",
+            help="the fact in words; of search what somebody might say",
         )
-        parser.add_argument("--entity", help="add, update: what it is about")
-        parser.add_argument("--question", help="add, update: the question that the text answers")
-        parser.add_argument("--valid-from", help="add, update: date or time from which it holds")
-        parser.add_argument("--valid-until", help="add, update: ... until which it holds")
-        parser.add_argument("--kb-synonyms", help="search: as of -m kb_augmented")
-        parser.add_argument(
+        flag(_WRITTEN, "--entity", help="what it is about")
+        flag(_WRITTEN, "--question", help="the question that the text answers")
+        flag(_WRITTEN, "--valid-from", help="date or time from which it holds")
+        flag(_WRITTEN, "--valid-until", help="... until which it holds")
+        flag(["search"], "--kb-synonyms", help="as of -m kb_augmented")
+        flag(
+            ["encode"],
             "--kb-encoder",
-            help="encode: what makes vectors of the facts, a folder or a name of "
-            "sentence-transformers; none: no vectors any more",
+            help="what makes vectors of the facts, a folder or a name of sentence-transformers; "
+            "none: no vectors any more",
         )
-        parser.add_argument("--top-k", type=int, default=5, help="search, history: how many")
-        parser.add_argument(
-            "--json", action="store_true", help="get, search, stats, history, verify: as JSON"
+        flag(["search", "history"], "--top-k", type=int, default=5, help="how many")
+        flag(
+            ["get", "search", "stats", "history", "verify"],
+            "--json",
+            action="store_true",
+            help="as JSON",
         )
         return parser
 
@@ -94,11 +111,15 @@ class KnowledgeBaseScript(ParlaiScript):
                 f"parlai knowledge_base {action or ''}: expected one of {', '.join(ACTIONS)}; "
                 f"nearest: {', '.join(close)}"
             )
-        if action == "import" and self.opt.get("from_url"):
-            for flag in ("dry_run", "replace_source", "entity_column"):
+        refuse_other_actions(self, "knowledge_base", action)
+        if action == "import":
+            other = "from_url" if self.opt.get("from_url") else "file"
+            for flag in _OF_FILES if other == "from_url" else ("table",):
                 if self.opt.get(flag):
                     raise UsageError(
-                        f"--{flag.replace('_', '-')} is of import --file, not of --from-url"
+                        f"--{flag.replace('_', '-')} is of import "
+                        f"{'--from-url' if other == 'file' else '--file'}, not of "
+                        f"--{other.replace('_', '-')}"
                     )
         if action == "import" and self.opt["dry_run"]:
             return sum(len(plan.facts) for plan in self._plans())

@@ -21,6 +21,17 @@ from parlai.core.script import ParlaiScript, register_script
 
 from parlai_cu import files
 from parlai_cu.errors import UsageError, nearest
+from parlai_cu.unread_flags import Dependent, never, refuse_unread
+
+# flags of ParlAI's that say nothing here
+_DEPENDENT = (
+    Dependent(("batchsize", "dynamic_batching"), never, "here; examples are scored one by one"),
+    Dependent(
+        ("datatype",),
+        lambda opt: not opt["datatype"].startswith("test"),
+        "here; the examples are of the training data",
+    ),
+)
 
 
 @register_script("score_parameters")
@@ -104,6 +115,7 @@ def _check(opt: Opt) -> tuple[list[str], Any]:
             raise UsageError(f"parlai score_parameters needs --{flag.replace('_', '-')}")
     if opt["num_examples"] < 2:
         raise UsageError(f"--num-examples {opt['num_examples']}: expected 2 or more")
+    refuse_unread(opt, _DEPENDENT)
     there = [name for name in SCORES if opt.get("retain_task") or name not in NEED_RETAINED]
     shown = (opt.get("scores") or ",".join(there)).replace(" ", "").split(",")
     for name in shown:

@@ -20,6 +20,31 @@ from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
 from parlai_cu.errors import UsageError
+from parlai_cu.unread_flags import Dependent, never, refuse_unread
+
+# flags of ParlAI's that say nothing here, and of ours that do not always
+_DEPENDENT = (
+    Dependent(
+        ("batchsize", "multitask_weights", "dynamic_batching"),
+        never,
+        "in update_model; of the training it is set by --training '{flag}'",
+    ),
+    Dependent(
+        ("datatype", "hide_labels"),
+        never,
+        "in update_model, which trains on training data and is judged by what is held out",
+    ),
+    Dependent(
+        ("training",),
+        lambda opt: opt["mode"] not in ("kb_augmented", "nothing"),
+        "with this --mode, which trains no model",
+    ),
+)
+# what it says itself to the training it starts
+_OWN = (
+    *("-t", "--task", "-mf", "--model-file", "--init-model", "--teacher-model", "-m", "--model"),
+    *("--datapath", "-dp", "--no-cuda", "--gpu", "--loglevel"),
+)
 
 
 @register_script("update_model")
@@ -122,6 +147,14 @@ def settings_of(opt: Opt) -> Any:
     for flag, name in (("--versions DIR", "versions"), ("-t UPDATE", "task")):
         if not opt.get(name):
             raise UsageError(f"parlai update_model needs {flag}")
+    refuse_unread(opt, _DEPENDENT)
+    training = shlex.split(opt.get("training") or "")
+    for word in training:
+        if word.partition("=")[0].replace("_", "-") in _OWN:
+            raise UsageError(
+                f"--training {opt['training']!r}: {word.partition('=')[0]} is settled by "
+                "update_model itself (-t, --versions, --out, --no-cuda, --gpu, --datapath)"
+            )
     if not 0.5 < opt["confidence"] < 1:
         raise UsageError(f"--confidence {opt['confidence']}: expected between 0.5 and 1")
     if opt["gate_examples"] < 1:
@@ -141,7 +174,7 @@ def settings_of(opt: Opt) -> Any:
         examples=opt["gate_examples"],
         promote=opt["promote"],
         channel=opt["channel"],
-        training=shlex.split(opt.get("training") or ""),
+        training=training,
         out=opt.get("out"),
         seed=opt["seed"],
         max_slower=opt["max_slower"],

@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import copy
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from parlai.core.script import ParlaiScript, register_script
 from parlai_cu.errors import UsageError, VersionsError, nearest
 from parlai_cu.host.model_pickles import add_flag
 from parlai_cu.terminal import plain
+from parlai_cu.unread_flags import add_flag_of, refuse_other_actions
 
 ACTIONS = (
     "import",
@@ -94,50 +96,53 @@ class VersionsScript(ParlaiScript):
             help=f"{', '.join(ACTIONS)}; then the versions that it is about",
         )
         parser.add_argument("--versions", help="the versions directory")
-        parser.add_argument(
-            "-mf", "--model-file", help="import: the model; its files are only read"
-        )
+        flag = functools.partial(add_flag_of, parser)
+        flag(["import"], "-mf", "--model-file", help="the model; its files are only read")
         add_flag(parser)
-        parser.add_argument("--parent", help="import: the version that it was made from")
-        parser.add_argument("--note", default="", help="import: what it is, in words")
-        parser.add_argument(
-            "--channel", default="live", help="promote, rollback: what it is served as"
+        flag(["import"], "--parent", help="the version that it was made from")
+        flag(["import"], "--note", default="", help="what it is, in words")
+        flag(
+            ["promote", "rollback", "show", "suite"],
+            "--channel",
+            default="live",
+            help="what it is served as",
         )
-        parser.add_argument(
+        flag(
+            ["promote"],
             "--force",
             action="store_true",
-            help="promote: although the gate did not accept it; this is recorded",
+            help="although the gate did not accept it; this is recorded",
         )
-        parser.add_argument(
-            "--why", default="", help="promote, rollback: the reason, for the history"
-        )
-        parser.add_argument(
+        flag(["promote", "rollback"], "--why", default="", help="the reason, for the history")
+        flag(
+            ["rollback"],
             "--facts",
             action="store_true",
-            help="rollback: the facts too, to the state that the version went live with; what was "
-            "put right since is lost",
+            help="the facts too, to the state that the version went live with; what was put right "
+            "since is lost",
         )
-        parser.add_argument(
+        flag(
+            ["prune"],
             "--keep",
             type=int,
             default=3,
-            help="prune: how many of the newest versions, and of each channel's, stay",
+            help="how many of the newest versions, and of each channel's, stay",
         )
-        parser.add_argument("--dry-run", action="store_true", help="prune: only say what would go")
-        parser.add_argument(
-            "-o", "--outfile", help="export: where the plain model is to be written"
-        )
-        parser.add_argument(
+        flag(["prune"], "--dry-run", action="store_true", help="only say what would go")
+        flag(["export"], "-o", "--outfile", help="where the plain model is to be written")
+        flag(
+            ["review"],
             "--chatlog",
-            help="review: what the chat service records; where missing, what config.yml here names",
+            help="what the chat service records; where missing, what config.yml here names",
         )
-        parser.add_argument(
-            "--accept", help="review: ids of corrections (beginnings suffice), or all"
-        )
-        parser.add_argument("--reject", help="review: the same")
-        parser.add_argument("--text", help="review: with --accept ID, the right answer instead")
-        parser.add_argument(
-            "--json", action="store_true", help="list, show, diff, review, prune, verify: as JSON"
+        flag(["review"], "--accept", help="ids of corrections (beginnings suffice), or all")
+        flag(["review"], "--reject", help="the same")
+        flag(["review"], "--text", help="with --accept ID, the right answer instead")
+        flag(
+            ["list", "show", "diff", "review", "prune", "verify", "suite"],
+            "--json",
+            action="store_true",
+            help="as JSON",
         )
         return parser
 
@@ -158,6 +163,7 @@ class VersionsScript(ParlaiScript):
                 f"parlai versions {action}: expected one of {', '.join(ACTIONS)}; "
                 f"nearest: {', '.join(close)}"
             )
+        refuse_other_actions(self, "versions", action)
         if action == "review":
             return self._review(names)
         self._need(action, "versions")

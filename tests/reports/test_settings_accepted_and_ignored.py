@@ -91,10 +91,21 @@ def test_yaml_takes_some_numbers_for_texts(deployed: Callable[[str], str], data:
 @pytest.mark.parametrize(
     "change, told",
     [
-        ({"pasword": "secret"}, "pasword: nothing|pasword: there is no such"),
+        ({"pasword": "secret"}, "pasword: nothing reads it"),
         ({"password": "a secret of mine"}, "password: nothing reads it at the top"),
         ({"max_worker": 3}, "max_worker: there is no such setting; nearest: max_workers"),
         ({"tasks": {"default": {"task_world": "W", "onbord_world": "O"}}}, "onboard_world"),
+        ({"additional_args": {"load_modle": False}}, "additional_args: load_modle: .*load_model"),
+        ({"opt": {"chat": {"title": "x"}}}, "opt: chat: parlai.* does not read it"),
+        (
+            {"world_module": "parlai_cu.chat_service.worlds", "opt": {"max_txt": 3}},
+            "opt: max_txt: there is no such setting; nearest: max_text",
+        ),
+        ({"update": {"every": 5}}, "update: nothing reads it"),
+        (
+            {"world_module": "parlai_cu.chat_service.worlds", "opt": {"colour": "red"}},
+            "opt: colour: nothing reads it",
+        ),
     ],
 )
 def test_a_misplaced_setting_of_the_service(
@@ -105,9 +116,9 @@ def test_a_misplaced_setting_of_the_service(
 
     path = tmp_path / "config.yml"
     path.write_text(yaml.safe_dump({**config(), **change}))
-    if "pasword" in change:
+    if told.endswith("nothing reads it"):
         read(Opt(), str(path))
-        assert "pasword: nothing reads it" in capsys.readouterr().err
+        assert told in capsys.readouterr().err
     else:
         with pytest.raises(UsageError, match=told):
             read(Opt(), str(path))
@@ -126,3 +137,13 @@ def test_settings_of_the_service_itself(tmp_path: Path, opt: dict[str, Any], tol
     """``opt:`` of config.yml is held against the flags of ``parlai serve``."""
     with pytest.raises(UsageError, match=told):
         service(tmp_path, {**config(), "opt": opt})
+
+
+def test_settings_of_the_service_that_need_others() -> None:
+    """They would say nothing alone."""
+    from parlai_cu.chat_service import flags, worlds
+
+    with pytest.raises(UsageError, match="--proxies 2: nothing reads it without --behind-proxy"):
+        flags.settings({"proxies": 2})
+    with pytest.raises(UsageError, match="longest: 9000 characters do not arrive: max_text is 50"):
+        worlds.check_settings({"chat": {"longest": 9000}, "max_text": 50})

@@ -30,6 +30,7 @@ from parlai_cu.agents.deployed.loading import load
 from parlai_cu.agents.deployed.service import LoadedModel, ModelService, serves_nothing
 from parlai_cu.errors import UsageError
 from parlai_cu.serving.history import forget_old
+from parlai_cu.unread_flags import Dependent, never, refuse_unread
 from parlai_cu.versions.store import VersionStore
 from parlai_cu.versions.swap import CONVERSATION, NONE, PINS, VersionRouter
 
@@ -39,6 +40,20 @@ TURN = "deployed_turn"
 _MOST_TURNS = 100
 # of an observation or a reply, what is of no use to later turns
 _FLEETING = ("label_candidates", "text_candidates", "candidate_scores", "beam_texts", "metrics")
+# flags that it takes and that do not count
+_DEPENDENT = (
+    Dependent(
+        ("model_file", "init_model", "dict_file"),
+        never,
+        "with -m deployed: weights and dictionary are those of the version that is served; to "
+        "serve others: parlai versions import --model-file MODEL, then promote",
+    ),
+    Dependent(
+        ("pin", "canary_share"),
+        lambda opt: not _evaluates(opt),
+        "in an evaluation, which is of the live version alone",
+    ),
+)
 _NO_VERSIONS = "-m deployed needs --versions DIR (made by parlai versions import)"
 
 
@@ -68,21 +83,7 @@ class DeployedAgent(Agent):
     @classmethod
     def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None) -> ParlaiParser:
         """Our flags, and those of the live version's agent."""
-        group = parser.add_argument_group("Deployed")
-        group.add_argument("--versions", help="the versions directory")
-        group.add_argument("--channel", default="live", help="what is served, by its channel")
-        group.add_argument(
-            "--pin",
-            default=NONE,
-            choices=PINS,
-            help="conversation: it stays on the version it began with",
-        )
-        group.add_argument(
-            "--canary-share",
-            type=float,
-            default=0.0,
-            help="of the conversations, from 0 to 1, which the channel canary answers",
-        )
+        _add_ours(parser)
         updating_agent.add_flags_once_known(
             parser, partial_opt or Opt(), lambda known: _add_live_flags(parser, known), _NO_VERSIONS
         )
@@ -351,9 +352,28 @@ def _lasting(message: Any) -> Any:
     return Message({k: v for k, v in message.items() if k not in _FLEETING})
 
 
+def _add_ours(parser: ParlaiParser) -> None:
+    group = parser.add_argument_group("Deployed")
+    group.add_argument("--versions", help="the versions directory")
+    group.add_argument("--channel", default="live", help="what is served, by its channel")
+    group.add_argument(
+        "--pin",
+        default=NONE,
+        choices=PINS,
+        help="conversation: it stays on the version it began with",
+    )
+    group.add_argument(
+        "--canary-share",
+        type=float,
+        default=0.0,
+        help="of the conversations, from 0 to 1, which the channel canary answers",
+    )
+
+
 def _start(opt: Opt) -> ModelService:
     if not opt.get("versions"):
         raise UsageError(_NO_VERSIONS)
+    refuse_unread(opt, _DEPENDENT, _add_ours)
     share = opt.get("canary_share") or 0.0
     if not 0 <= share <= 1:
         raise UsageError(f"--canary-share {share}: expected a share from 0 to 1")

@@ -10,9 +10,33 @@ from parlai_cu import plugin
 from parlai_cu.agents import base_agent, model_files, own_flags, replay, updating_agent
 from parlai_cu.agents.teacher import Teacher
 from parlai_cu.errors import UsageError, nearest
+from parlai_cu.unread_flags import Dependent, is_set, refuse_unread
 
 # by which ParlAI's own converter asks bart for an empty model
 _EMPTY_BART = "converting"
+# flags of ours that count with others only
+_DEPENDENT = (
+    Dependent(
+        ("distill_beta",),
+        lambda opt: opt["distill_loss"] == "jensen_shannon",
+        "without --distill-loss jensen_shannon",
+    ),
+    Dependent(
+        ("teacher_cache_method", "teacher_cache_k", "teacher_cache_size"),
+        is_set("teacher_cache"),
+        "without --teacher-cache FOLDER",
+    ),
+    Dependent(
+        ("distill_loss", "distill_weight", "distill_temperature", "teacher_cache"),
+        lambda opt: not opt["distill_across_vocabularies"],
+        "with --distill-across-vocabularies true: what is learnt are the teacher's decoded replies",
+    ),
+    Dependent(
+        ("student_init",),
+        lambda opt: not opt.get("init_model") or opt["init_model"] == opt["student_init"],
+        "with --init-model, from which the student starts",
+    ),
+)
 
 
 def add_flags(parser: ParlaiParser, partial: Opt, missing: str, epochs: int) -> ParlaiParser:
@@ -189,6 +213,7 @@ def check(opt: Opt) -> None:
         if not opt[name] > 0:
             raise UsageError(f"{_flag(name)} {opt[name]}: expected more than 0")
     replay.check(opt)
+    refuse_unread(opt, _DEPENDENT, _add_ours)
     if opt.get("penalty") == "lwf" and opt.get("penalty_weight") is not None:
         raise UsageError(
             f"--penalty-weight {opt['penalty_weight']}: --penalty lwf keeps the deployed model's "

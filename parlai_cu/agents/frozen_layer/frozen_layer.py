@@ -52,11 +52,21 @@ from parlai_cu.selection.freeze import freeze
 from parlai_cu.selection.guard import FrozenGuard
 from parlai_cu.selection.patterns import Selection, select
 from parlai_cu.selection.scores import SCORES
+from parlai_cu.unread_flags import Dependent, is_set, refuse_unread
 
 # what we add to a model file, beside what its base saves
 RECORD = "frozen_layer"
 # where the command sets no limit: -eps, -ttim, -tstep, or validation with patience
 DEFAULT_EPOCHS = 3
+# flags of ours that count with others only
+_DEPENDENT = (
+    Dependent(("lora_alpha",), is_set("lora_rank"), "without --lora-rank RANK"),
+    Dependent(
+        ("cache_frozen_size", "cache_frozen_exact"),
+        is_set("cache_frozen"),
+        "without --cache-frozen FOLDER",
+    ),
+)
 _NO_BASE = (
     "-m frozen_layer needs --init-model MODEL (a deployed ParlAI model), or --base-agent AGENT "
     "where there is none"
@@ -151,6 +161,7 @@ class FrozenLayerAgent(UpdatingAgent):
                 "parameters in one flat tensor; use --ddp-backend ddp"
             )
         replay.check(opt)
+        refuse_unread(opt, _DEPENDENT, _add_ours)
         scoring.check_auto(opt)
         cached_prefix.check(opt)
         if opt.get("bf16_autocast") and opt.get("fp16"):

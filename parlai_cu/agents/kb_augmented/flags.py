@@ -19,6 +19,7 @@ from parlai_cu.knowledge.integrators.prompt import FORMATS
 from parlai_cu.knowledge.rankers.base import TrainableRanker
 from parlai_cu.knowledge.synonyms import InOtherWords, read_synonyms
 from parlai_cu.types import Turn
+from parlai_cu.unread_flags import Dependent, refuse_unread
 
 # flag -> our variants, and the methods that one of a user's own must have
 _KINDS: dict[str, Any] = {
@@ -26,6 +27,36 @@ _KINDS: dict[str, Any] = {
     "kb_rank": (plugin.RANKERS, ["rank", "answers", "chosen"]),
     "kb_integrate": (plugin.INTEGRATORS, ["integrate"]),
 }
+# flags of ours that count with others only; a gate or an integrator of the user's own reads what
+# ours read
+_DEPENDENT = (
+    Dependent(("kb_combine",), lambda opt: "," in (opt.get("kb") or ""), "with one --kb"),
+    Dependent(
+        ("kb_gate_threshold",),
+        lambda opt: opt["kb_gate"] not in ("always", "never"),
+        "with this --kb-gate; score, uncertainty and classifier do",
+    ),
+    Dependent(
+        ("kb_gate_precision",),
+        lambda opt: opt.get("kb_gate_threshold") == "auto",
+        "without --kb-gate-threshold auto",
+    ),
+    Dependent(
+        ("kb_template",),
+        lambda opt: opt["kb_integrate"] == "template",
+        "without --kb-integrate template",
+    ),
+    Dependent(
+        ("kb_fuse_weight",),
+        lambda opt: opt["kb_integrate"] == "fuse",
+        "without --kb-integrate fuse",
+    ),
+    Dependent(
+        ("kb_prompt_format",),
+        lambda opt: opt["kb_integrate"] == "prompt" or ":" in opt["kb_integrate"],
+        "without --kb-integrate prompt",
+    ),
+)
 
 
 def add(parser: ParlaiParser) -> None:
@@ -122,6 +153,7 @@ def check(opt: Opt) -> None:
     threshold(opt)
     if not opt.get("kb"):
         raise UsageError("-m kb_augmented needs --kb URI, e.g. --kb sqlite:///facts.db")
+    refuse_unread(opt, _DEPENDENT, add)
 
 
 def check_base(opt: Opt, base: type) -> None:
