@@ -6,17 +6,28 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 from parlai_cu.data.base import ReadOptions
-from parlai_cu.data.column_names import ACCEPTED, NAMES, PEOPLE, REFUSED, RIGHT, SPLITS, WRONG
+from parlai_cu.data.column_names import (
+    ACCEPTED,
+    ADJECTIVES,
+    NAMES,
+    OF_THE_MODEL,
+    PEOPLE,
+    REFUSED,
+    RIGHT,
+    SPLITS,
+    WRONG,
+)
 from parlai_cu.errors import DataError, UsageError, nearest
 
 ROLES = tuple(role for role in NAMES if role not in ("correction", "id"))
 _LOOKED_AT = 200
 # a column of texts holds so many words in the mean
 _TEXT_WORDS = 2.5
+_ENDS = re.compile(r"[.?!。？！؟]\s*$")
 _ASKS = re.compile(r"[?？؟]\s*$")
 # names of roles that only what stands in the cells confirms
 _EXACT, _END, _BEGIN, _WITHIN = 4.0, 3.5, 3.0, 2.0
-_JUDGED = ("label", "desirable", "thumbs up", "correct", "is correct")
+JUDGED = ("label", "desirable", "thumbs up", "correct", "is correct")
 Cells = Mapping[str, Sequence[str]]
 
 
@@ -48,20 +59,22 @@ def find_columns(cells: Cells, options: ReadOptions, where: str) -> dict[str, st
     return {role: found[role] for role in ROLES if role in found}
 
 
-def require(found: Mapping[str, str], cells: Cells, where: str) -> None:
+def require(found: Mapping[str, str], cells: Cells, options: ReadOptions, where: str) -> None:
     """
     Refuse a table of which question and reply are not known.
 
     :param found: role -> column
     :param cells: column -> what it holds
+    :param options: what the user says of it
     :param where: the file, for messages
     :raises DataError: which says how to name them
     """
-    twin = f"{found.get('reply', '')} (2)"
-    if twin in cells and twin not in found.values() and any(cells[twin]):
+    reply = found.get("reply", "")
+    twin = _twin(reply, found, cells)
+    if twin and "reply" not in dict(options.columns):
         raise DataError(
-            f"{where}: two columns are called {found['reply']!r}. Say which is right: "
-            f'--columns "reply={twin},wrong={found["reply"]}", or the other way round'
+            f"{where}: two columns may be the reply, {reply!r} and {twin!r}. Say which is right: "
+            f'--columns "reply={twin},wrong={reply}", or the other way round'
         )
     missing = [role for role in ("question", "reply") if role not in found]
     if missing:
@@ -71,6 +84,37 @@ def require(found: Mapping[str, str], cells: Cells, where: str) -> None:
             f"{where}: no column that is the {' or the '.join(missing)}; columns: {columns}"
             f"{known}. Say which: --columns question=NAME,reply=NAME"
         )
+
+
+def _twin(reply: str, found: Mapping[str, str], cells: Cells) -> str | None:
+    """Another column that is called a reply by the same word: one of them may be the wrong one."""
+    words = _words_of("reply", reply)
+    for name, held in cells.items():
+        if name in found.values() or not any(held):
+            continue
+        if name == f"{reply} (2)" or (words and words == _words_of("reply", name)):
+            return name
+    return None
+
+
+def _words_of(role: str, column: str) -> set[str]:
+    """Which names of a role end a column's name, or are it."""
+    return {one for one in _names()[role] if _fit(plain(column), one) >= _END}
+
+
+def other_columns(role: str, found: Mapping[str, str], cells: Cells) -> list[str]:
+    """
+    Columns that are called as a role is, beside the one that has it.
+
+    :param role: such as ``wrong``
+    :param found: role -> column
+    :param cells: column -> what it holds
+    """
+    left = [name for name in cells if name not in found.values()] if role in found else []
+    scores = {name: _roles(name) for name in left}
+    return [
+        name for name, fits in scores.items() if fits.get(role) == max(fits.values(), default=1)
+    ]
 
 
 def _given(cells: Cells, options: ReadOptions, where: str) -> dict[str, str]:
@@ -97,7 +141,7 @@ def _by_name(cells: Cells, taken: set[str]) -> dict[str, str]:
             if role in taken or not _confirmed(role, held):
                 continue
             # "agent", "customer": a reply or a question only where it holds texts
-            if plain(name) in PEOPLE and role in ("question", "reply") and not is_text(held):
+            if plain(name) in PEOPLE and role in ("question", "reply") and not _is_said(held):
                 score -= 3
             scored.append((-score, order, role, name))
     found: dict[str, str] = {}
@@ -117,8 +161,10 @@ def _settled(found: dict[str, str], cells: Cells, taken: set[str]) -> dict[str, 
             found["wrong"] = found.pop("reply")
         found["reply"] = correction
     found.pop("id", None)
+    if "speaker" in found and "question" in found and not {"text", "reply"} & set(found):
+        found["text"] = found.pop("question")  # an utterance
     for name in cells:  # true and false, of answers that were judged
-        if plain(name) in _JUDGED and name not in found.values() and "accepted" not in taken:
+        if plain(name) in JUDGED and name not in found.values() and "accepted" not in taken:
             if _confirmed("accepted", cells[name]):
                 found.setdefault("accepted", name)
     return found
@@ -129,15 +175,18 @@ def _roles(name: str) -> dict[str, float]:
     scores: dict[str, float] = {}
     for role, names in _names().items():
         score = max((_fit(wanted, one) for one in names), default=0.0)
+        if role == "speaker" and wanted.endswith(" id"):
+            score -= 0.5  # where there is a name as well it says more
         if score:
             scores[role] = score
     reply = max(scores.get("reply", 0.0), scores.get("correction", 0.0), scores.get("text", 0.0))
     if reply or scores.get("wrong"):
-        if _has(wanted, WRONG):
+        right = _has(wanted, RIGHT)
+        if _has(wanted, WRONG) or (_has(wanted, OF_THE_MODEL) and not right):
             scores["wrong"] = max(reply, scores.get("wrong", 0.0)) + 1
             scores.pop("reply", None)
             scores.pop("correction", None)
-        elif _has(wanted, RIGHT) and reply:
+        elif right and reply:
             scores["correction"] = reply + 1
             scores.pop("reply", None)
     return scores
@@ -148,6 +197,11 @@ def _names() -> dict[str, list[str]]:
     return {role: [plain(one) for one in names.split("|")] for role, names in NAMES.items()}
 
 
+@functools.lru_cache(maxsize=1)
+def _adjectives() -> frozenset[str]:
+    return frozenset(map(plain, ADJECTIVES))
+
+
 def _fit(wanted: str, name: str) -> float:
     if wanted == name:
         return _EXACT
@@ -156,7 +210,7 @@ def _fit(wanted: str, name: str) -> float:
     if wanted.endswith(f" {name}"):
         return _END
     if wanted.startswith(f"{name} "):
-        return _BEGIN
+        return 0.0 if name in _adjectives() else _BEGIN
     return _WITHIN if f" {name} " in wanted else 0.0
 
 
@@ -177,7 +231,7 @@ def _begins(word: str, begin: str) -> bool:
 
 
 def _no_spaces(name: str) -> bool:
-    return any("\u3040" <= letter <= "\u9fff" for letter in name)
+    return any("\u3040" <= c <= "\u9fff" or "\u0e00" <= c <= "\u0e7f" for c in name)
 
 
 def _confirmed(role: str, held: Sequence[str]) -> bool:
@@ -203,8 +257,17 @@ def is_text(held: Sequence[str]) -> bool:
     if not cells:
         return False
     words = sum(len(cell.split()) + sum(_no_spaces(c) for c in cell) / 2 for cell in cells)
-    letters = sum(any(letter.isalpha() for letter in cell) for cell in cells)
-    return words / len(cells) >= _TEXT_WORDS and 2 * letters > len(cells)
+    return words / len(cells) >= _TEXT_WORDS and _lettered(cells)
+
+
+def _lettered(held: Sequence[str]) -> bool:
+    cells = [cell for cell in held[:_LOOKED_AT] if cell.strip()]
+    return 2 * sum(any(letter.isalpha() for letter in cell) for cell in cells) > len(cells)
+
+
+def _is_said(held: Sequence[str]) -> bool:
+    """Whether cells hold texts, or short ones that end as sentences do; no names."""
+    return is_text(held) or any(_ENDS.search(cell) for cell in held[:_LOOKED_AT])
 
 
 def _by_content(cells: Cells, found: dict[str, str]) -> None:
@@ -212,7 +275,11 @@ def _by_content(cells: Cells, found: dict[str, str]) -> None:
     if "reply" in found and "question" not in found and "text" in found and "speaker" not in found:
         found["question"] = found.pop("text")
     free = [n for n, held in cells.items() if n not in found.values() and is_text(held)]
-    if "question" not in found and free and ("reply" in found or len(free) == 2):
+    alone = len(free) == 2 and (
+        any(_asking(cells[name]) >= 0.5 for name in free)
+        or not any(_lettered(held) for name, held in cells.items() if name not in free)
+    )
+    if "question" not in found and free and ("reply" in found or alone):
         if "reply" in found and len(free) > 1:
             asking = [name for name in free if _asking(cells[name]) >= 0.5]
             free = asking if len(asking) == 1 else []

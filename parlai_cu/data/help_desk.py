@@ -8,6 +8,9 @@ from parlai_cu.data.base import SERVICE, USER, Conversation, Reading, Utterance
 from parlai_cu.data.cleaning import without_markup
 from parlai_cu.data.times import parse_times
 
+# Chatwoot's numbers: 0 came from the customer, 1 and 3 from the service, 2 is an event
+MESSAGE_KINDS = {"0": "incoming", "1": "outgoing", "2": "activity", "3": "template"}
+
 
 @dataclass(frozen=True)
 class Comment:

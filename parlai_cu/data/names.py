@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from parlai_cu.tabular.table import KINDS, ending
 
 _SPECIAL = re.compile(r"[%,:;=]")
-_ENDINGS = (*KINDS, ".json", ".jsonl", ".ndjson", ".txt", ".yml", ".yaml", ".log")
+TEXTS = (".json", ".jsonl", ".ndjson", ".txt", ".yml", ".yaml", ".md", ".log")
 
 
 def path_of(task: str) -> str | None:
@@ -40,7 +40,7 @@ def looks_like_path(task: str) -> bool:
     :param task: as it was typed
     """
     name = unquote(task.split(":")[0].strip())
-    return ending(name) in _ENDINGS or name.startswith(("/", "./", "../", "~"))
+    return ending(name) in (*KINDS, *TEXTS, ".zip") or name.startswith(("/", "./", "../", "~"))
 
 
 def quoted(tasks: str) -> str:

@@ -2,6 +2,8 @@
 
 import os
 import re
+import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,15 +18,17 @@ from parlai_cu.data.base import (
     TrainingTurn,
     exchanges,
 )
-from parlai_cu.data.folders import sources_in
-from parlai_cu.data.source import Source, sources_of
+from parlai_cu.data.folders import sources_in, unpack
+from parlai_cu.data.readers.message_rows import MessageRows
+from parlai_cu.data.readers.rows import QuestionRows
+from parlai_cu.data.source import UTF8, Source, sources_of
 from parlai_cu.data.speakers import assign
 from parlai_cu.errors import DataError, UsageError, near_file, nearest
 from parlai_cu.named import load
+from parlai_cu.tabular.table import delimited_table, is_table
 
 # how many line numbers are shown of what was left out
 _SHOWN = 8
-_UTF8 = ("utf-8", "utf-8-sig")
 
 
 @dataclass(frozen=True)
@@ -94,21 +98,28 @@ def read_path(path: str, options: ReadOptions | None = None) -> list[ReadFile]:
     """
     options = options or ReadOptions()
     path = path.rstrip("/") or path
+    others: list[str] = []
     if os.path.isdir(path):
-        sources = sources_in(path)
-    elif os.path.isfile(path):
-        sources = sources_of(path)
-    else:
+        sources, others = sources_in(path)
+    elif not os.path.isfile(path):
         raise DataError(f"{path}: no such file or folder{near_file(path)}")
+    elif zipfile.is_zipfile(path) and not is_table(path):
+        return _read_archive(path, options)
+    else:
+        sources = sources_of(path)
     found, unknown = [], []
     for source in sources:
         reader = reader_for(source, options)
+        source = _as_table(source, reader)
+        reader = reader or reader_for(source, options)
         if reader is None:
             unknown.append(source)
         else:
             found.append(_read(source, reader, options))
     if not found:
         raise _not_recognised(sources[0], options)
+    for name in others:
+        found[0].reading.leave_out(f"file of no known format: {os.path.basename(name)}", [1])
     for source in unknown:
         if source.table is not None:
             lines = [number for number, _ in source.records]
@@ -122,6 +133,31 @@ def read_path(path: str, options: ReadOptions | None = None) -> list[ReadFile]:
             + "\n".join(line for one in found for line in one.summary())
         )
     return found
+
+
+def _read_archive(path: str, options: ReadOptions) -> list[ReadFile]:
+    """What is in a zip archive, as the files of a folder are."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            found = read_path(unpack(path, folder), options)
+        except DataError as error:
+            raise DataError(str(error).replace(folder, path)) from error
+    within = os.path.basename(path)
+    return [
+        replace(one, name=f"{within}, {one.name}", path=one.path.replace(folder, path))
+        for one in found
+    ]
+
+
+def _as_table(source: Source, reader: ConversationReader | None) -> Source:
+    """A text that no reader knows, or that is to be read so, as a table that names its columns."""
+    if source.table is not None or source.records or not source.text.strip():
+        return source
+    if reader is None or reader.title in (QuestionRows.title, MessageRows.title):
+        table = delimited_table(source.path)
+        if reader or (table.named and len(table.columns) > 1 and not table.left_out):
+            return replace(source, table=table)
+    return source
 
 
 def reader_for(source: Source, options: ReadOptions) -> ConversationReader | None:
@@ -154,15 +190,21 @@ def _read(source: Source, reader: ConversationReader, options: ReadOptions) -> R
     for line, reason in source.broken if source.records or source.table else ():
         reading.leave_out(reason, [line])
     service = assign(reading, options, source.name)
-    if options.service is not None:
+    if options.service is not None or not _is_plain(source, reading):
         reading.stock = None
     if source.split:
         reading.conversations = [replace(c, split=source.split) for c in reading.conversations]
     if not reading.stock:
         _instructions(reading, options)
         _replies_that_lack(reading)
-    encoding = None if source.encoding in (None, *_UTF8) else source.encoding
+    encoding = None if source.encoding in (None, *UTF8) else source.encoding
     return ReadFile(source.name, source.path, reader.title, reading, service, encoding)
+
+
+def _is_plain(source: Source, reading: Reading) -> bool:
+    """Whether ParlAI can read the file itself: it knows UTF-8 and nothing that is packed."""
+    marked = source.encoding == "utf-8-sig" and reading.stock != "jsonfile"
+    return source.encoding in UTF8 and not marked and not source.path.lower().endswith(".gz")
 
 
 def _instructions(reading: Reading, options: ReadOptions) -> None:

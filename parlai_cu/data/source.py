@@ -11,11 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from parlai_cu.data.column_names import split_in
 from parlai_cu.errors import DataError
-from parlai_cu.tabular.parquet import parquet_records
-from parlai_cu.tabular.table import PARQUET, Table, ending, is_table, read_tables
+from parlai_cu.tabular.parquet import column_records
+from parlai_cu.tabular.table import COLUMNAR, Table, ending, is_table, read_tables
 from parlai_cu.tabular.text_file import DecodedText, read_text
 
+UTF8 = ("utf-8", "utf-8-sig")
 _YAML = (".yml", ".yaml")
 # where exports keep their list of records
 _LISTS = (
@@ -24,6 +26,8 @@ _LISTS = (
 ).split()
 # what else stands in a message, and makes no table of it
 _OF_MESSAGES = frozenset("name tool_calls tool_call_id weight id".split())
+# who speaks, in a message; how good one of several answers is
+_WHO = frozenset("role from sender speaker author id score rating reward".split())
 Record = tuple[int, dict[str, Any]]
 
 
@@ -77,7 +81,13 @@ class Source:
             return self.given, []
         if self.table is not None:
             return list(self.table.records()), list(self.table.left_out)
+        if ending(self.path) in _YAML and isinstance(self.yaml, list) and _are_records(self.yaml):
+            return self._yaml_records(), []
         return json_records(self.text)
+
+    def _yaml_records(self) -> list[Record]:
+        nodes = _yaml().compose(self.text, Loader=_yaml_loader()).value
+        return [(node.start_mark.line + 1, one) for node, one in zip(nodes, self.yaml)]
 
     @property
     def records(self) -> list[Record]:
@@ -98,10 +108,9 @@ class Source:
         """
         if ending(self.path) not in _YAML or self.table is not None:
             return None
-        import yaml  # type: ignore[import-untyped]
-
+        yaml = _yaml()
         try:
-            return yaml.load(self.text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            return yaml.load(self.text, Loader=_yaml_loader())
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = f", line {mark.line + 1}" if mark else ""
@@ -115,6 +124,16 @@ class Source:
         return {n for n in names if 2 * sum(n in record for record in first) >= len(first)}
 
 
+def _yaml() -> Any:
+    import yaml  # type: ignore[import-untyped]
+
+    return yaml
+
+
+def _yaml_loader() -> Any:
+    return getattr(_yaml(), "CSafeLoader", _yaml().SafeLoader)
+
+
 def sources_of(path: str) -> list[Source]:
     """
     A file in its parts: a workbook in its sheets.
@@ -123,13 +142,13 @@ def sources_of(path: str) -> list[Source]:
     """
     if not is_table(path):
         return [Source(path)]
-    if ending(path) in PARQUET:
-        _, records = parquet_records(path)
+    if ending(path) in COLUMNAR:
+        _, records = column_records(path)
         return [Source(path, given=list(enumerate(records, 1)))]
     tables = read_tables(path)
     if len(tables) == 1:
         return [Source(path, table=tables[0])]
-    return [Source(path, part=table.name, table=table) for table in tables]
+    return [Source(path, table.name, split_in(table.name), table) for table in tables]
 
 
 def json_records(text: str) -> tuple[list[Record], list[tuple[int, str]]]:
@@ -234,7 +253,8 @@ def _unpacked(records: list[Record], text: str) -> list[Record]:
     """The list of records within the one object of an export."""
     if len(records) == 1:
         _, whole = records[0]
-        for name in _LISTS:
+        lists = [name for name, held in whole.items() if isinstance(held, list)]
+        for name in (*_LISTS, *(lists if len(lists) == 1 else ())):
             held = whole.get(name)
             if isinstance(held, dict):
                 held = next((v for k, v in held.items() if k in ("list", "payload")), None)
@@ -243,7 +263,10 @@ def _unpacked(records: list[Record], text: str) -> list[Record]:
                 and _are_records(held)
                 and not _is_one_conversation(whole, name)
             ):
-                return _located(held, name, text)
+                return list(zip(lines_within(text, name, len(held)), held))
+        if len(whole) > 1 and all(isinstance(held, str) for held in whole.values()):
+            if all(" " in name or "?" in name for name in whole):  # question -> answer
+                return [(1, {"question": name, "answer": held}) for name, held in whole.items()]
     return records
 
 
@@ -254,15 +277,13 @@ def _are_records(held: list[Any]) -> bool:
 def _is_one_conversation(whole: dict[str, Any], name: str) -> bool:
     """Whether the list is of the messages of the one record, not of records."""
     first = whole[name][0] if isinstance(whole[name], list) else {}
-    return name in ("messages", "conversations") and not any(
+    keys = {key.lower() for key in first}
+    named = name in ("messages", "conversations") or (name not in _LISTS and _WHO & keys)
+    return bool(named) and not any(
         isinstance(value, (list, dict)) and inner != "content" and value
         for inner, value in first.items()
         if inner in (*_LISTS, "comments", "conversation_parts", "dialog")
     )
-
-
-def _located(held: list[Any], name: str, text: str) -> list[Record]:
-    return list(zip(lines_within(text, name, len(held)), held))
 
 
 @functools.lru_cache(maxsize=1)  # it is asked once a record

@@ -4,7 +4,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from parlai_cu.data.base import CONTEXT, SERVICE, USER, Conversation, Reading, ReadOptions
+from parlai_cu.data.base import (
+    CONTEXT,
+    SERVICE,
+    USER,
+    Conversation,
+    Reading,
+    ReadOptions,
+    Utterance,
+)
 from parlai_cu.data.columns import plain
 from parlai_cu.errors import UsageError, nearest
 
@@ -70,6 +78,7 @@ def assign(reading: Reading, options: ReadOptions, where: str) -> str | None:
     :param where: the file, for messages
     :raises UsageError: where it cannot be told who the service is
     """
+    _system_answers(reading)
     unknown = Counter(
         u.speaker for c in reading.conversations for u in c.utterances if _open(u.role, options)
     )
@@ -95,6 +104,29 @@ def assign(reading: Reading, options: ReadOptions, where: str) -> str | None:
 
 def _open(role: str, options: ReadOptions) -> bool:
     return not role or (options.service is not None and role != CONTEXT)
+
+
+def _system_answers(reading: Reading) -> None:
+    """In corpora of user and system the system is the service, where nobody else is."""
+    said = [u for c in reading.conversations for u in c.utterances]
+    if any(one.role in (SERVICE, "") for one in said):
+        return
+    answering = sum(
+        any(a.role == USER and _is_system(b) for a, b in zip(c.utterances, c.utterances[1:]))
+        for c in reading.conversations
+    )
+    if 2 * answering > len(reading.conversations):
+        reading.conversations = [
+            replace(
+                c,
+                utterances=[replace(u, role=SERVICE) if _is_system(u) else u for u in c.utterances],
+            )
+            for c in reading.conversations
+        ]
+
+
+def _is_system(utterance: Utterance) -> bool:
+    return utterance.role == CONTEXT and utterance.speaker.casefold() == "system"
 
 
 def _apply(reading: Reading, role: Callable[[str], str], options: ReadOptions) -> None:

@@ -4,7 +4,8 @@ import datetime
 from collections.abc import Sequence
 
 _DATES = (
-    "%d.%m.%Y %d/%m/%Y %m/%d/%Y %d-%m-%Y %Y/%m/%d %d.%m.%y %d/%m/%y %m/%d/%y %Y-%m-%d %Y年%m月%d日"
+    "%d.%m.%Y %d/%m/%Y %m/%d/%Y %d-%m-%Y %Y/%m/%d %Y.%m.%d %Y-%m-%d %Y年%m月%d日 "
+    "%d.%m.%y %d/%m/%y %m/%d/%y %d-%m-%y"
 ).split() + ["%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"]
 _CLOCKS = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p", "")
 # from 1973 to 5138: what is a time in seconds; a thousandfold, in milliseconds

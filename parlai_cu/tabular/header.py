@@ -95,7 +95,7 @@ def _joined(upper: Sequence[str], lower: Sequence[str]) -> list[str]:
         above = upper[i] if i < len(upper) else ""
         below = lower[i] if i < len(lower) else ""
         over = above or over
-        names.append(f"{over} {below}".strip() if below else above)
+        names.append(f"{over} {below}".strip() if below and below != over else above)
     return names
 
 

@@ -1,4 +1,4 @@
-"""Parquet files, by pyarrow."""
+"""Files of columns (Parquet, Arrow, Feather), by pyarrow."""
 
 import json
 from typing import Any
@@ -12,24 +12,30 @@ def read_parquet(path: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
 
     :raises DataError: when it is damaged, or the library is missing
     """
-    columns, records = parquet_records(path)
+    columns, records = column_records(path)
     return columns, [tuple(_text(record[name]) for name in columns) for record in records]
 
 
-def parquet_records(path: str) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+def column_records(path: str) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
     """
     Names of the columns, and the rows as they are.
 
     :raises DataError: when it is damaged, or the library is missing
     """
     try:
-        from pyarrow import ArrowException, parquet
+        from pyarrow import ArrowException, ArrowInvalid, ipc, memory_map, parquet
     except ImportError:
-        raise DataError(f"{path}: Parquet is read by pyarrow: pip install pyarrow") from None
+        raise DataError(f"{path}: such a file is read by pyarrow: pip install pyarrow") from None
     try:
-        table = parquet.read_table(path)
+        if path.lower().endswith((".parquet", ".pq")):
+            table = parquet.read_table(path)
+        else:
+            try:  # what Hugging Face's datasets write
+                table = ipc.open_stream(memory_map(path)).read_all()
+            except ArrowInvalid:
+                table = ipc.open_file(memory_map(path)).read_all()
     except (ArrowException, OSError) as error:
-        raise DataError(f"{path}: the Parquet file cannot be read ({error})") from error
+        raise DataError(f"{path}: the file cannot be read ({error})") from error
     return tuple(table.column_names), table.to_pylist()
 
 

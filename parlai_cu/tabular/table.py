@@ -14,8 +14,8 @@ from parlai_cu.tabular.header import find_header
 
 DELIMITED = (".csv", ".tsv", ".tab", ".psv")
 WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
-PARQUET = (".parquet", ".pq")
-KINDS = (*DELIMITED, *WORKBOOKS, *PARQUET)
+COLUMNAR = (".parquet", ".pq", ".arrow", ".feather")
+KINDS = (*DELIMITED, *WORKBOOKS, *COLUMNAR)
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,7 @@ def read_tables(path: str) -> list[Table]:
         raise DataError(f"{path}: no such file{near_file(path)}")
     kind = ending(path)
     if kind in DELIMITED:
-        from parlai_cu.tabular.delimited import read_delimited
-
-        found, text = read_delimited(path)
-        if not found.rows:
-            raise DataError(f"{path}: the file is empty")
-        return [
-            table_of(
-                os.path.basename(path), found.rows, found.left_out, text.encoding, found.delimiter
-            )
-        ]
+        return [delimited_table(path)]
     if kind in WORKBOOKS:
         from parlai_cu.tabular.workbook import read_sheets
 
@@ -85,12 +76,27 @@ def read_tables(path: str) -> list[Table]:
         if not sheets:
             raise DataError(f"{path}: the workbook holds no row")
         return sheets
-    if kind in PARQUET:
+    if kind in COLUMNAR:
         from parlai_cu.tabular.parquet import read_parquet
 
         columns, cells = read_parquet(path)
         return [Table(os.path.basename(path), columns, list(enumerate(cells, 1)))]
     raise DataError(f"{path}: expected one of {', '.join(KINDS)}, found {kind or 'no ending'}")
+
+
+def delimited_table(path: str) -> Table:
+    """
+    The table of a text file, whatever its name.
+
+    :raises DataError: when it is empty or no text
+    """
+    from parlai_cu.tabular.delimited import read_delimited
+
+    found, text = read_delimited(path)
+    if not found.rows:
+        raise DataError(f"{path}: the file is empty")
+    name = os.path.basename(path)
+    return table_of(name, found.rows, found.left_out, text.encoding, found.delimiter)
 
 
 def table_of(

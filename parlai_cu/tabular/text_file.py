@@ -1,13 +1,15 @@
 """
 Text files of any encoding.
 
-UTF-8 and files with a mark of their encoding are read as that. Else charset-normalizer judges; but
-of a few words it takes one code page for another, so a text that makes sense in that of western
-languages, of Turkish or of central Europe is read so.
+UTF-8 and files with a mark of their encoding are read as that; where only some lines are UTF-8
+(two programs wrote them) each is read as what it is. Else charset-normalizer judges; but of a few
+words it takes one code page for another, so a text that makes sense in that of western languages,
+of Turkish or of central Europe is read so.
 """
 
 import codecs
 import gzip
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -35,6 +37,8 @@ _FEWEST_KNOWN = 0.9
 
 # one after the other
 _CODE_PAGES = (("cp1252", _WESTERN), ("cp1254", _TURKISH), ("cp1250", _CENTRAL))
+# Czech and Polish letters as western ones, where no western word has those
+_CENTRAL_AS_WESTERN = re.compile(r"[ìù][a-zéíá]|[a-z]ï\b|[a-zóê][³¹][a-z]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class DecodedText:
     The text of a file.
 
     :param text: with line ends as ``\\n``
-    :param encoding: as Python calls it
+    :param encoding: as Python calls it; of lines in two encodings both
     """
 
     text: str
@@ -75,8 +79,7 @@ def read_text(path: str) -> DecodedText:
     raw = read_bytes(path)
     decoded = decode(raw)
     if decoded is None:
-        kind = ", found a zip archive (unpack it)" if raw[:2] == b"PK" else ""
-        raise DataError(f"{path}: this is no text in an encoding that is known{kind}")
+        raise DataError(f"{path}: this is no text in an encoding that is known")
     text = decoded.text.replace("\r\n", "\n").replace("\r", "\n")
     return DecodedText(text, decoded.encoding)
 
@@ -98,15 +101,42 @@ def decode(raw: bytes) -> DecodedText | None:
             return DecodedText(raw.decode("utf-8"), "utf-8")
         except UnicodeDecodeError:
             pass
-        for encoding, letters in _CODE_PAGES:
-            if _is_written_in(raw, encoding, letters):
-                return DecodedText(raw.decode(encoding), encoding)
+        mixed = _by_lines(raw)
+        if mixed:
+            return mixed
+        page = _code_page(raw)
+        if page:
+            return DecodedText(raw.decode(page), page)
     elif raw[:256].count(b"\0") < len(raw[:256]) // 4:
         return None
     from charset_normalizer import from_bytes  # late: it takes longer than most files
 
     best = from_bytes(raw).best()
     return DecodedText(str(best), best.encoding) if best is not None else None
+
+
+def _by_lines(raw: bytes) -> DecodedText | None:
+    """A text of which only some lines beyond ASCII are UTF-8; None of any other."""
+    texts: list[str | bytes] = []
+    for line in raw.split(b"\n"):
+        try:
+            texts.append(line.decode("utf-8"))
+        except UnicodeDecodeError:
+            texts.append(line)
+    if all(isinstance(text, bytes) or text.isascii() for text in texts):
+        return None
+    page = _code_page(b"\n".join(text for text in texts if isinstance(text, bytes)))
+    if page is None:
+        return None
+    lines = (text.decode(page) if isinstance(text, bytes) else text for text in texts)
+    return DecodedText("\n".join(lines), f"utf-8 and {page}")
+
+
+def _code_page(raw: bytes) -> str | None:
+    pages = _CODE_PAGES
+    if _CENTRAL_AS_WESTERN.search(raw.decode("cp1252", "replace")):
+        pages = pages[::-1]
+    return next((name for name, usual in pages if _is_written_in(raw, name, usual)), None)
 
 
 def _is_written_in(raw: bytes, encoding: str, usual: frozenset[str]) -> bool:

@@ -9,6 +9,8 @@ def read_sheets(path: str) -> list[tuple[str, list[tuple[int, list[str]]]]]:
     """
     The sheets of a workbook, each with its rows as text; a row keeps the number that it has there.
 
+    What is merged over several rows stands in each of them.
+
     :raises DataError: when it is damaged, has a password, or the library is missing
     """
     try:
@@ -23,8 +25,11 @@ def read_sheets(path: str) -> list[tuple[str, list[tuple[int, list[str]]]]]:
         sheets = []
         for name in book.sheet_names:
             sheet = book.get_sheet_by_name(name)
-            first = sheet.start[0] if sheet.start else 0
+            first, column = sheet.start or (0, 0)
             rows = sheet.to_python(skip_empty_area=True)
+            for (top, left), (bottom, _) in sheet.merged_cell_ranges or ():
+                for row in rows[top - first + 1 : bottom - first + 1]:
+                    row[left - column] = rows[top - first][left - column]
             sheets.append(
                 (name, [(first + i, [_text(c) for c in row]) for i, row in enumerate(rows, 1)])
             )

@@ -3,10 +3,8 @@
 from typing import Any
 
 from parlai_cu.data.base import Reading, ReadOptions
-from parlai_cu.data.help_desk import Comment, first_text, ticket
+from parlai_cu.data.help_desk import MESSAGE_KINDS, Comment, first_text, ticket
 from parlai_cu.data.source import Source, lines_within
-
-_KINDS = {"0": "incoming", "1": "outgoing", "2": "activity", "3": "template"}
 
 
 class Chatwoot:
@@ -45,4 +43,4 @@ def _messages(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _kind(message: dict[str, Any]) -> str:
     kind = str(message["message_type"])
-    return _KINDS.get(kind, kind.lower())
+    return MESSAGE_KINDS.get(kind, kind.lower())

@@ -9,15 +9,22 @@ from parlai_cu.data.base import CONTEXT, Conversation, Reading, ReadOptions, Utt
 from parlai_cu.data.cleaning import without_markup
 from parlai_cu.data.column_names import ACCEPTED, REFUSED, split_of
 from parlai_cu.data.columns import find_columns
+from parlai_cu.data.help_desk import MESSAGE_KINDS
 from parlai_cu.data.pauses import by_pauses
-from parlai_cu.data.readers.rows import Row, cells_of, in_order, is_flat, rows_of
+from parlai_cu.data.readers.rows import (
+    Row,
+    cells_of,
+    filled_down,
+    in_order,
+    is_flat,
+    note_unused,
+    rows_of,
+)
 from parlai_cu.data.source import Source
 from parlai_cu.data.speakers import role_of
 
 _NOTES = ("note", "internal", "private", "whisper")
 _EVENTS = ("activity", "event", "assignment", "close", "open", "snoozed", "log", "system", "status")
-# Chatwoot: 0 came from the customer, 1 from the service, 2 is an event
-_DIRECTIONS = {"0": "incoming", "1": "outgoing", "2": "activity", "3": "template"}
 _YES = ACCEPTED - {"x"}
 
 
@@ -38,23 +45,12 @@ class MessageRows:
         """All conversations."""
         cells = cells_of(source)
         columns = find_columns(cells, options, source.name)
-        shown = (
-            "conversation",
-            "speaker",
-            "text",
-            "time",
-            "private",
-            "public",
-            "language",
-            "split",
-        )
+        shown = "conversation speaker text time private public language split".split()
         said_as = {"speaker": _speaker(columns) or "", **columns}
         reading = Reading(columns={role: said_as[role] for role in shown if role in said_as})
-        known = set(columns.values())
-        unused = [name for name in cells if name not in known]
-        if unused:
-            reading.notes.append("columns that are not used: " + ", ".join(map(repr, unused)))
-        rows = [row for row in rows_of(source) if _taken(row, columns, reading)]
+        note_unused(reading, cells, set(columns.values()))
+        held = filled_down(rows_of(source), columns.get("conversation"))
+        rows = [row for row in held if _taken(row, columns, reading)]
         groups: dict[str, list[Row]] = {}
         for row in rows:
             groups.setdefault(row[1].get(columns.get("conversation", ""), ""), []).append(row)
@@ -91,7 +87,7 @@ def _taken(row: Row, columns: dict[str, str], reading: Reading) -> bool:
 
 
 def _kind(text: str) -> str:
-    return _DIRECTIONS.get(text, text.casefold().replace("_", " ").strip())
+    return MESSAGE_KINDS.get(text, text.casefold().replace("_", " ").strip())
 
 
 def _said(row: Row, columns: dict[str, str]) -> Utterance:
@@ -101,10 +97,9 @@ def _said(row: Row, columns: dict[str, str]) -> Utterance:
     if "incoming" in columns:
         came = cells.get(columns["incoming"], "").casefold() in ACCEPTED
         speaker = kind = "incoming" if came else "outgoing"
-    speaker = _DIRECTIONS.get(speaker, speaker)
+    if kind in MESSAGE_KINDS.values() or (role_of(kind) and not role_of(speaker)):
+        speaker = kind  # in Chatwoot a sender of type "User" is an agent
     role = role_of(speaker)
-    if not role and role_of(kind):  # a person's name, and incoming or outgoing
-        speaker, role = kind, role_of(kind)
     if speaker.casefold() in ("system", "context"):
         role = CONTEXT
     time = cells.get(columns.get("time", ""), "")

@@ -6,6 +6,7 @@ follows from them. Messages with weight 0 are heard and not learnt.
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from parlai_cu.data.base import (
@@ -19,47 +20,56 @@ from parlai_cu.data.base import (
     text_of,
 )
 from parlai_cu.data.column_names import split_of
+from parlai_cu.data.readers.rows import note_unused
 from parlai_cu.data.source import Source
 
 _ROLES = {
-    "user": USER,
-    "human": USER,
-    "assistant": SERVICE,
-    "model": SERVICE,
-    "system": CONTEXT,
-    "developer": CONTEXT,
-    "tool": CONTEXT,
-    "function": CONTEXT,
+    **dict.fromkeys(("user", "human"), USER),
+    **dict.fromkeys("assistant model gpt chatgpt bing bard bot".split(), SERVICE),
+    **dict.fromkeys(
+        "system developer tool function observation function_call function_response".split(),
+        CONTEXT,
+    ),
 }
-
-
-# where other makers keep them
-_LISTS = "messages conversations conversation contents chat dialogue dialog turns history".split()
+# where makers keep messages, who says one, and what
+_LISTS = (
+    "messages conversations conversation contents chat chat_messages dialogue dialog turns history "
+    "input"
+).split()
+_WHO = ("role", "from", "sender", "author")
+_WHAT = ("content", "value", "text", "parts")
+# where an answer stands beside what was asked
+_ANSWERS = ("output", "response", "choices", "message")
+_USED = frozenset(
+    (*_LISTS, *_ANSWERS, "body", "request", "mapping", "system", "tools", "functions")
+)
+Message = dict[str, Any]
 
 
 class OpenAIMessages:
-    """Also of other makers who write roles and contents."""
+    """Also of other makers who write roles and contents, and ChatGPT's own export."""
 
     title = "OpenAI messages"
+    names: tuple[str, ...] = ("role", "sender", "author")
 
     def recognises(self, source: Source) -> bool:
         """Whether it has messages with roles."""
-        return any(_messages(record) for _, record in source.records[:20])
+        held = (messages_of(record) for _, record in source.records[:20])
+        return any(messages and set(self.names) & set(messages[0]) for messages in held)
 
     def read(self, source: Source, options: ReadOptions) -> Reading:
         """All conversations."""
         reading = Reading()
         defined: list[int] = []
         for number, record in source.records:
-            messages = _messages(record)
+            messages = messages_of(record)
             if not messages:
-                reading.leave_out('no "messages" with role and content', [number])
+                reading.leave_out("no messages that say who speaks and what", [number])
                 continue
-            said = utterances(messages, number, reading)
-            system = text_of(record.get("system") or record.get("system_instruction"))
-            if system:
-                said.insert(0, Utterance("system", system, number, CONTEXT))
-            if record.get("tools") or record.get("functions"):
+            said = [*system_of(record, number), *utterances(messages, number, reading)]
+            if any(
+                held not in (None, [], "", "[]") for held in map(record.get, ("tools", "functions"))
+            ):
                 defined.append(number)
             name = str(record.get("id") or record.get("conversation_id") or number)
             split = split_of(record.get("split"))
@@ -69,11 +79,71 @@ class OpenAIMessages:
                 f"definitions of tools are left out ({len(defined)} conversations); their calls "
                 "and results stand in the text that is answered"
             )
+        note_unused(
+            reading, sorted(source.keys()), {*_USED, *SYSTEM, "id", "conversation_id", "split"}
+        )
         return reading
 
 
-def _messages(record: dict[str, Any]) -> list[dict[str, Any]]:
-    return next((record[name] for name in _LISTS if is_messages(record.get(name))), [])
+# of a record: what is said to the model before all else
+SYSTEM = ("system", "system_prompt", "system_instruction", "systemInstruction")
+
+
+def system_of(record: dict[str, Any], line: int) -> list[Utterance]:
+    """
+    The system message that stands in a record beside its messages.
+
+    :param record: of JSON
+    :param line: where it stands
+    """
+    text = next(filter(None, (text_of(record.get(name)) for name in SYSTEM)), "")
+    return [Utterance("system", text, line, CONTEXT)] if text else []
+
+
+def messages_of(record: dict[str, Any]) -> list[Message]:
+    """
+    The messages of a record, wherever it keeps them; empty where it has none.
+
+    :param record: of JSON
+    """
+    if isinstance(record.get("mapping"), dict):
+        return list(_thread(record))
+    for name in ("body", "request"):  # of requests to a service
+        if isinstance(record.get(name), dict):
+            record = {**record, **record[name]}
+    held = {name.lower(): value for name, value in record.items()}
+    for name in _LISTS:
+        if is_messages(held.get(name)):
+            found = [{key.lower(): v for key, v in one.items()} for one in held[name]]
+            return found + (_answer(held) if name == "input" or "request" in held else [])
+    return []
+
+
+def _answer(held: Any) -> list[Message]:
+    """The messages of an answer, which stands in what a service returned."""
+    if is_messages(held):
+        return list(held)
+    if isinstance(held, list):
+        return _answer(held[0]) if held else []
+    if isinstance(held, dict):
+        if is_messages([held]):
+            return [held]
+        return next((found for name in _ANSWERS if (found := _answer(held.get(name)))), [])
+    return []
+
+
+def _thread(record: dict[str, Any]) -> Iterator[Message]:
+    """The branch of a ChatGPT conversation that was shown last."""
+    nodes = record["mapping"]
+    leaves = [name for name, node in nodes.items() if not node.get("children")]
+    name = record.get("current_node") or (leaves[-1] if leaves else None)
+    found: list[Message] = []
+    while name in nodes:
+        message = nodes[name].get("message")
+        if isinstance(message, dict):
+            found.append(message)
+        name = nodes[name].get("parent")
+    return reversed(found)
 
 
 def is_messages(held: Any) -> bool:
@@ -85,11 +155,25 @@ def is_messages(held: Any) -> bool:
     return (
         isinstance(held, list)
         and bool(held)
-        and all(isinstance(one, dict) and isinstance(one.get("role"), str) for one in held)
+        and all(isinstance(one, dict) and who(one) and not set(one) <= {"role"} for one in held)
     )
 
 
-def utterances(messages: list[dict[str, Any]], line: int, reading: Reading) -> list[Utterance]:
+def who(message: Message) -> str:
+    """
+    Who says a message; empty where nothing says so.
+
+    :param message: of JSON
+    """
+    for name, held in message.items():
+        if name.lower() in _WHO:
+            held = held.get("role") if isinstance(held, dict) else held
+            if isinstance(held, str):
+                return held.lower()
+    return ""
+
+
+def utterances(messages: list[Message], line: int, reading: Reading) -> list[Utterance]:
     """
     Messages as what was said.
 
@@ -100,40 +184,42 @@ def utterances(messages: list[dict[str, Any]], line: int, reading: Reading) -> l
     found: list[Utterance] = []
     names: dict[str, str] = {}
     for message in messages:
-        role = _ROLES.get(message["role"].lower(), "")
-        speaker = message["role"].lower()
-        content = message.get("content", message.get("parts"))
+        speaker = who(message)
+        content = next((message[name] for name in _WHAT if message.get(name)), None)
         parts = content if isinstance(content, list) else []
         text = text_of([part for part in parts if not _is_tool(part)] if parts else content)
         if any(isinstance(p, dict) and not text_of(p) and not _is_tool(p) for p in parts):
             reading.leave_out("parts that are no text (images, sound)", [line])
-        results = [part for part in parts if _is_tool(part) and part["type"] != "tool_use"]
-        for part in results:
-            name = names.get(str(part.get("tool_use_id")), "")
-            told = text_of(part.get("content"))
-            found.append(Utterance("tool", f"{name}: {told}" if name else told, line, CONTEXT))
+        for part in parts:
+            if _is_tool(part) and part["type"] != "tool_use":
+                result = text_of(part.get("content"))
+                found.append(_tool(names.get(str(part.get("tool_use_id"))), result, line))
         called: list[Utterance] = []
         for call in _calls(message):
-            name = str(call.get("name", "tool"))
-            names[str(call.get("id"))] = name
+            names[str(call.get("id"))] = name = str(call.get("name", "tool"))
             called.append(Utterance("tool", f"{name}({call.get('arguments')})", line, CONTEXT))
-        if message["role"] in ("tool", "function"):
-            name = message.get("name") or names.get(str(message.get("tool_call_id")), "")
-            text = f"{name}: {text}" if name else text
-        if not text and message.get("refusal"):
-            text = str(message["refusal"])
-        if text:
+        text = text or str(message.get("refusal") or "")
+        if text and speaker in ("tool", "function"):
+            called_by = message.get("name") or names.get(str(message.get("tool_call_id")))
+            found.append(_tool(called_by, text, line))
+        elif text:
             learnt = message.get("weight", 1) != 0
-            found.append(Utterance(speaker, text, line, role, learnt))
+            found.append(Utterance(speaker, text, line, _ROLES.get(speaker, ""), learnt))
+        elif not called and not parts:
+            reading.leave_out("messages without text", [line])
         found += called  # what is said with a call is said before it
     return found
+
+
+def _tool(name: str | None, returned: str, line: int) -> Utterance:
+    return Utterance("tool", f"{name}: {returned}" if name else returned, line, CONTEXT)
 
 
 def _is_tool(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") in ("tool_use", "tool_result")
 
 
-def _calls(message: dict[str, Any]) -> list[dict[str, Any]]:
+def _calls(message: Message) -> list[dict[str, Any]]:
     calls = message.get("tool_calls") or []
     if isinstance(message.get("function_call"), dict):
         calls = [{"function": message["function_call"]}, *calls]

@@ -16,8 +16,6 @@ from parlai_cu.data.base import (
 from parlai_cu.data.column_names import split_of
 from parlai_cu.data.source import Source
 
-_UTF8 = ("utf-8", "utf-8-sig")
-
 
 class ParlAIJson:
     """Who speaks second is the service, as ParlAI's ``jsonfile`` has it, unless one is named."""
@@ -33,7 +31,7 @@ class ParlAIJson:
         reading = Reading()
         lines = source.table is None and source.given is None and source.text[:1] == "{"
         # a broken line is an error there, which names it
-        if lines and source.encoding in _UTF8 and not re.match(r"\{\s*\n", source.text):
+        if lines and not re.match(r"\{\s*\n", source.text):
             reading.stock = "jsonfile"
         for number, record in source.records:
             turns = _turns(record.get("dialog"))

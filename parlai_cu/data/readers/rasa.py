@@ -41,6 +41,7 @@ class Rasa:
         }
         replies = parts.get("responses") or {}
         paths = [*(parts.get("stories") or []), *(parts.get("rules") or [])]
+        paths = [one for path in paths for one in _of_each_kind(path, examples)]
         if not paths or not replies:
             held = ", ".join(name for name in _PARTS if parts.get(name)) or "nothing"
             raise DataError(
@@ -52,7 +53,7 @@ class Rasa:
             name = str(path.get("story") or path.get("rule") or order)
             self._tell(reading, name, order, path.get("steps") or [], examples, replies)
         heard = {step.get("intent") for path in paths for step in _steps(path.get("steps") or [])}
-        unheard = [name for name in examples if not _is_heard(name, heard)]
+        unheard = [name for name in examples if name not in heard]
         if unheard:
             reading.notes.append("intents that no story has: " + ", ".join(unheard))
         return reading
@@ -79,6 +80,25 @@ class Rasa:
                 reading.conversations.append(Conversation(f"{name} {number + 1}", said, order))
             elif not number:
                 reading.leave_out("stories without a reply", [order])
+
+
+def _of_each_kind(path: dict[str, Any], examples: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """A path with intent ``faq`` and action ``utter_faq``, for ``faq/open`` and the like."""
+    heard = {str(step.get("intent")) for step in _steps(path.get("steps") or [])}
+    kinds = [name for name in examples if name.split("/")[0] in heard - set(examples)]
+    found = []
+    for kind in kinds:
+        general = kind.split("/")[0]
+        names = {general: kind, f"utter_{general}": f"utter_{kind}"}
+        steps = [
+            {
+                key: names.get(held, held) if isinstance(held, str) else held
+                for key, held in one.items()
+            }
+            for one in _steps(path.get("steps") or [])
+        ]
+        found.append({**path, "steps": steps})
+    return found or [path]
 
 
 def _steps(steps: list[Any]) -> Iterator[dict[str, Any]]:
@@ -110,14 +130,19 @@ def _said(
         yield Utterance("bot", str(step["bot"]), line, SERVICE)
     elif "action" in step:
         texts = [
-            str(one["text"]).strip()
+            _spoken(one["text"])
             for one in replies.get(step["action"]) or []
-            if isinstance(one, dict) and one.get("text")
+            if isinstance(one, dict) and one.get("text") not in (None, "")
         ]
         if texts:
             yield Utterance("bot", texts[number % len(texts)], line, SERVICE)
         elif reading:
             reading.leave_out("actions of stories without words", [line])
+
+
+def _spoken(held: Any) -> str:
+    """A text of YAML, in which a bare yes is no text."""
+    return ("Yes" if held else "No") if isinstance(held, bool) else str(held).strip()
 
 
 def _examples(held: Any) -> list[str]:
@@ -128,10 +153,6 @@ def _examples(held: Any) -> list[str]:
 
 def _plain(text: str) -> str:
     return _ENTITY.sub(r"\1", text.strip().removeprefix("-").strip())
-
-
-def _is_heard(name: str, heard: "set[Any]") -> bool:
-    return name in heard or any(str(one).startswith(f"{name}/") for one in heard)
 
 
 def merged(documents: list[Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Tables of questions and answers, one pair a row, from whatever holds rows."""
 
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from parlai_cu.data.base import (
@@ -11,12 +12,16 @@ from parlai_cu.data.base import (
     ReadOptions,
     Utterance,
 )
-from parlai_cu.data.column_names import REFUSED, split_of
-from parlai_cu.data.columns import find_columns, require
+from parlai_cu.data.column_names import MISSING, REFUSED, split_of
+from parlai_cu.data.columns import JUDGED, find_columns, other_columns, plain, require
 from parlai_cu.data.source import Source
 from parlai_cu.data.times import parse_times
 
 Row = tuple[int, dict[str, str]]
+# between the texts of a list in one cell
+_BETWEEN = "\x1f"
+# which row of ParlAI's own messages is the last of a conversation
+_ENDS = "episode_done"
 
 
 class QuestionRows:
@@ -35,22 +40,27 @@ class QuestionRows:
         """All rows."""
         cells = cells_of(source)
         columns = find_columns(cells, options, source.name)
-        require(columns, cells, source.name)
+        require(columns, cells, options, source.name)
         for role in ("speaker", "text", "private", "public", "type", "incoming"):
             columns.pop(role, None)
         reading = Reading(columns=columns)
         corrections = "wrong" in columns
         reading.counted = "correction" if corrections else "question"
-        unused = [name for name in cells if name not in columns.values()]
-        if unused:
-            reading.notes.append("columns that are not used: " + ", ".join(map(repr, unused)))
-        rows = rows_of(source)
+        wrongs = other_columns("wrong", columns, cells)
+        if wrongs:
+            reading.notes.append("wrong answers as well: " + ", ".join(map(repr, wrongs)))
+        note_unused(reading, cells, {*columns.values(), *wrongs, _ENDS})
+        wrongs = [columns["wrong"], *wrongs] if corrections else []
+        rows = filled_down(rows_of(source), columns.get("conversation"))
         kept = [row for row in rows if _taken(row, columns, reading)]
+        wrong_to = _judged_wrong(rows, columns, reading)
+        several = [number for number, cells in kept if _BETWEEN in cells[columns["reply"]]]
+        reading.leave_out("further right answers of a question", several)
         for number, name, group in _grouped(kept, columns):
             reading.conversations.append(
                 Conversation(
                     name,
-                    [one for row in group for one in _said(row, columns)],
+                    [one for row in group for one in _said(row, columns, wrongs, wrong_to)],
                     number,
                     split_of(_one(group, columns.get("split"))),
                     _one(group, columns.get("language")) or None,
@@ -63,8 +73,38 @@ def is_flat(source: Source) -> bool:
     """Whether records hold texts, as rows do; what is nested beside them is another matter."""
     first = [record for _, record in source.records[:20]]
     return bool(first) and all(
-        sum(isinstance(value, str) for value in record.values()) > 1 for record in first
+        any(isinstance(value, str) for value in record.values())
+        and sum(
+            isinstance(value, (str, int, float)) or _is_texts(value) for value in record.values()
+        )
+        > 1
+        for record in first
     )
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, str) for one in value)
+
+
+def note_unused(reading: Reading, columns: Iterable[str], used: Collection[str]) -> None:
+    """Say which columns or fields were not used."""
+    unused = [name for name in columns if name not in used and name.lower() not in used]
+    if unused:
+        reading.notes.append("columns that are not used: " + ", ".join(map(repr, unused)))
+
+
+def filled_down(rows: list[Row], column: str | None) -> list[Row]:
+    """Rows whose ``column`` is empty below one that names a conversation belong to the same."""
+    names = [cells.get(column, "") for _, cells in rows] if column else []
+    named = [name for name in names if name]
+    if not names or not names[0] or len(named) == len(names) or len(set(named)) < len(named):
+        return rows
+    last = ""
+    found = []
+    for (number, cells), name in zip(rows, names):
+        last = name or last
+        found.append((number, {**cells, str(column): last}))
+    return found
 
 
 def rows_of(source: Source) -> list[Row]:
@@ -79,7 +119,10 @@ def cells_of(source: Source) -> dict[str, list[str]]:
     """Column -> what it holds in the first rows."""
     first = source.records[:200]
     nested = {
-        n for _, record in first for n, held in record.items() if isinstance(held, (dict, list))
+        n
+        for _, record in first
+        for n, held in record.items()
+        if isinstance(held, (dict, list)) and held and not _is_texts(held)
     }
     names = dict.fromkeys(n for _, record in first for n in record if n not in nested)
     return {name: [_text(record.get(name)) for _, record in source.records[:200]] for name in names}
@@ -88,7 +131,10 @@ def cells_of(source: Source) -> dict[str, list[str]]:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "" if value is None else str(value).strip()
+    if isinstance(value, list):
+        return _BETWEEN.join(map(str, value))
+    text = "" if value is None else str(value).strip()
+    return "" if text.casefold() in MISSING else text
 
 
 def _taken(row: Row, columns: dict[str, str], reading: Reading) -> bool:
@@ -97,19 +143,44 @@ def _taken(row: Row, columns: dict[str, str], reading: Reading) -> bool:
         if not cells.get(columns[role]):
             reading.leave_out(f"no {role}", [number])
             return False
-    if cells.get(columns.get("accepted", ""), "").casefold() in REFUSED:
-        reading.leave_out("not accepted", [number])
+    if _is_refused(cells, columns):
+        if plain(columns["accepted"]) not in JUDGED:
+            reading.leave_out("not accepted", [number])
         return False
     return True
+
+
+def _is_refused(cells: Mapping[str, str], columns: Mapping[str, str]) -> bool:
+    return cells.get(columns.get("accepted", ""), "").casefold() in REFUSED
+
+
+def _judged_wrong(
+    rows: list[Row], columns: Mapping[str, str], reading: Reading
+) -> dict[str, list[str]]:
+    """Question -> answers that were judged wrong, where another to it was judged right."""
+    found: dict[str, list[str]] = {}
+    if plain(columns.get("accepted", "")) not in JUDGED:
+        return found
+    question, reply = columns["question"], columns["reply"]
+    right = {cells[question] for _, cells in rows if not _is_refused(cells, columns)}
+    for number, cells in rows:
+        if _is_refused(cells, columns) and cells[question] and cells[reply]:
+            if cells[question] in right:
+                found.setdefault(cells[question], []).append(cells[reply])
+            else:
+                reading.leave_out("not accepted", [number])
+    return found
 
 
 def _grouped(rows: list[Row], columns: dict[str, str]) -> list[tuple[int, str, list[Row]]]:
     """The rows of each conversation in their order; without such a column each is one."""
     column = columns.get("conversation")
     groups: dict[str, list[Row]] = {}
+    goes_on = ""
     for order, (number, cells) in enumerate(rows, 1):
-        name = cells.get(column, "") if column else ""
-        groups.setdefault(name or f"row {order}", []).append((number, cells))
+        name = (cells.get(column, "") if column else goes_on) or f"row {order}"
+        groups.setdefault(name, []).append((number, cells))
+        goes_on = name if cells.get(_ENDS) == "no" else ""
     return [
         (group[0][0], name, in_order(group, columns.get("time"))) for name, group in groups.items()
     ]
@@ -122,21 +193,29 @@ def in_order(rows: list[Row], column: str | None) -> list[Row]:
     :param rows: of one conversation
     :param column: that holds the time
     """
-    times = parse_times([cells.get(column, "") for _, cells in rows]) if column else None
+    held = [cells.get(column, "") for _, cells in rows] if column else []
+    if held and all(text.isdigit() and len(text) < 7 for text in held):  # numbers of turns
+        times: list[float] | None = [float(text) for text in held]
+    else:
+        times = parse_times(held)
     if times is None:
         return rows
     order = sorted(range(len(rows)), key=lambda i: times[i])
     return [rows[i] for i in order]
 
 
-def _said(row: Row, columns: dict[str, str]) -> list[Utterance]:
+def _said(
+    row: Row, columns: dict[str, str], wrongs: list[str], wrong_to: Mapping[str, list[str]]
+) -> list[Utterance]:
     number, cells = row
-    wrong = cells.get(columns.get("wrong", ""), "")
-    reply = cells[columns["reply"]]
-    context = cells.get(columns.get("context", ""), "")
+    reply = cells[columns["reply"]].split(_BETWEEN)[0]
+    context = cells.get(columns.get("context", ""), "").replace(_BETWEEN, "\n")
     said = [Utterance("context", context, number, CONTEXT)] if context else []
-    said.append(Utterance("user", cells[columns["question"]], number, USER))
-    rejected = (wrong,) if wrong and wrong != reply else ()
+    asked = cells[columns["question"]].replace(_BETWEEN, "\n")
+    said.append(Utterance("user", asked, number, USER))
+    answers = [one for name in wrongs for one in cells.get(name, "").split(_BETWEEN)]
+    answers += wrong_to.get(cells[columns["question"]], [])
+    rejected = tuple(one for one in answers if one and one != reply)
     said.append(Utterance("service", reply, number, SERVICE, rejected=rejected))
     return said
 

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 from parlai_cu.data.base import Conversation, Reading, ReadOptions, Utterance
 from parlai_cu.data.cleaning import tidy
@@ -26,7 +27,7 @@ class Script:
         """Whether most lines name one of few speakers."""
         if source.table is not None or source.given is not None:
             return False
-        lines = [ln.strip() for ln in source.text[:40_000].split("\n") if ln.strip()][:200]
+        lines = list(filter(None, map(_tidied, source.text[:40_000].split("\n"))))[:200]
         spoken = [found["who"] for ln in lines if (found := _LINE.fullmatch(ln))]
         counts = Counter(spoken)
         known = any(role_of(who) for who in counts)
@@ -50,7 +51,7 @@ class Script:
 
         parted = _parted_by_blanks(source.text, speakers)
         for number, line in enumerate(source.text.split("\n"), 1):
-            text = tidy(line)
+            text = _tidied(line)
             if not text or _RULE.fullmatch(text):
                 if (text or parted) and (text or not blank):
                     end()
@@ -59,15 +60,10 @@ class Script:
             blank = False
             found = _LINE.fullmatch(text)
             if found and found["who"] in speakers:
-                if found["text"]:
-                    who, time = found["who"], found["time"] or ""
-                    said.append(Utterance(who, found["text"], number, role_of(who), time=time))
-                else:
-                    said.append(Utterance(found["who"], "", number, role_of(found["who"])))
+                who, time = found["who"], found["time"] or ""
+                said.append(Utterance(who, found["text"], number, role_of(who), time=time))
             elif said:
-                last = said.pop()
-                joined = f"{last.text} {text}".strip()
-                said.append(Utterance(last.speaker, joined, last.line, last.role, time=last.time))
+                said[-1] = replace(said[-1], text=f"{said[-1].text} {text}".strip())
             else:
                 reading.leave_out("said before anybody is named", [number])
         end()
@@ -77,16 +73,21 @@ class Script:
         return reading
 
 
+def _tidied(line: str) -> str:
+    """A line as :data:`_LINE` has it, also where a tab stands behind the speaker."""
+    return tidy(re.sub(r"^([^\t:?!.]{1,40})\t", r"\1: ", line))
+
+
 def _speakers(text: str) -> set[str]:
     """Who speaks more than once, or is known by the name."""
-    found = (_LINE.fullmatch(tidy(line)) for line in text.split("\n"))
+    found = (_LINE.fullmatch(_tidied(line)) for line in text.split("\n"))
     counts = Counter(one["who"] for one in found if one)
     return {who for who, count in counts.items() if count > 1 or role_of(who)}
 
 
 def _parted_by_blanks(text: str, speakers: set[str]) -> bool:
     """Whether blank lines part conversations: not where one stands after nearly every line."""
-    lines = [tidy(line) for line in text.strip().split("\n")]
+    lines = [_tidied(line) for line in text.strip().split("\n")]
     spoken = sum(bool((m := _LINE.fullmatch(line)) and m["who"] in speakers) for line in lines)
     blanks = sum(not line and bool(before) for before, line in zip(lines, lines[1:]))
     return 2 * blanks < spoken

@@ -28,14 +28,16 @@ class Zendesk:
             about = inner if isinstance(inner, dict) else record
             comments = _comments(record)
             lines = lines_within(source.text, "comments", len(comments), number)
-            customer = about.get("requester_id") or _first_author(comments)
+            customers = {about.get("requester_id") or _first_author(comments)}
+            for name in ("collaborator_ids", "email_cc_ids"):  # who was copied in
+                customers.update(about.get(name) or ())
             held = []
             described = first_text(about, "description")
             created = first_text(about, "created_at")
             if described and not any(_body(one).strip() == described.strip() for one in comments):
                 held.append(Comment(described, False, number, created))
             for line, one in zip(lines, comments):
-                service = _is_service(one, customer)
+                service = _is_service(one, customers)
                 private = one.get("public") is False
                 time = first_text(one, "created_at")
                 held.append(Comment(_body(one), service, line, time, private))
@@ -58,9 +60,9 @@ def _first_author(comments: list[dict[str, Any]]) -> Any:
     return next((one.get("author_id") for one in comments if one.get("public", True)), None)
 
 
-def _is_service(comment: dict[str, Any], customer: Any) -> bool:
+def _is_service(comment: dict[str, Any], customers: set[Any]) -> bool:
     author = comment.get("author")
     role = author.get("role") if isinstance(author, dict) else comment.get("author_role")
     if isinstance(role, str):
         return role.lower() not in _CUSTOMERS
-    return bool(comment.get("author_id") != customer)
+    return comment.get("author_id") not in customers
