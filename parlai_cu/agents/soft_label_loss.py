@@ -120,9 +120,6 @@ class SoftRows:
         logits = self.teacher.logits(examples(batch, chosen), candidates)
         return logits if self.order is None else logits[:, self.order.to(logits.device)]
 
-    def flush(self) -> None:
-        """Write what is to be kept."""
-
 
 class CachedRows(SoftRows):
     """
@@ -215,10 +212,6 @@ class CachedRows(SoftRows):
             )
         student, own = _rows(result, rows)
         return self.loss.abridged(student, teacher, own)
-
-    def flush(self) -> None:
-        """Write what is new to disk."""
-        self.cache.flush()
 
     def _padded(self, short: Abridged) -> Any:
         choices, log_probs = short.choices.cpu().numpy(), short.log_probs.cpu().numpy()

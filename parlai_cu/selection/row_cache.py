@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from parlai_cu.selection.array_store import ActivationCache
+from parlai_cu.array_store import ArrayStore
 
 # how far a row may be from itself in another batch: sums of floats depend on their order
 _TOLERANCE = {torch.float16: 2e-2, torch.bfloat16: 1e-1}
@@ -77,7 +77,7 @@ class RowMemo:
     :param along: for each tensor of it, whether its second dimension is the rows' length
     """
 
-    def __init__(self, cache: ActivationCache, example: Any, along: Sequence[bool]) -> None:
+    def __init__(self, cache: ArrayStore, example: Any, along: Sequence[bool]) -> None:
         self.cache = cache
         self.along = list(along)
         self._types = [leaf.dtype for leaf in leaves(example)]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from parlai_cu.selection.array_store import ActivationCache
+from parlai_cu.array_store import ArrayStore
 from parlai_cu.selection.row_cache import NotByRow, RowMemo, TokenRows, leaves, probe, rebuild
 
 CPU = torch.device("cpu")
@@ -47,13 +47,13 @@ def assert_same(one: Any, other: Any) -> None:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> ActivationCache:
+def cache(tmp_path: Path) -> ArrayStore:
     """An empty one."""
-    return ActivationCache(str(tmp_path), max_bytes=10**6, warn=pytest.fail)
+    return ArrayStore(str(tmp_path), max_bytes=10**6, warn=pytest.fail)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_rows_are_computed_once(cache: ActivationCache, dtype: torch.dtype) -> None:
+def test_rows_are_computed_once(cache: ArrayStore, dtype: torch.dtype) -> None:
     """Whatever they share a batch with, however long that is; all, some or none being known."""
     encoder = Encoder(dtype)
     example, along = probe(encoder, [5, 6, 7, 8, 9, 10, 11], 0, CPU)
@@ -74,7 +74,7 @@ def test_rows_are_computed_once(cache: ActivationCache, dtype: torch.dtype) -> N
     assert memo.found == 5
 
 
-def test_another_model_finds_nothing(cache: ActivationCache) -> None:
+def test_another_model_finds_nothing(cache: ArrayStore) -> None:
     """What stands for the module is part of the key, and so is the second input."""
     encoder = Encoder()
     memo = RowMemo(cache, *probe(encoder, list(range(1, 8)), 0, CPU))

@@ -351,8 +351,6 @@ class DistillStudentAgent(UpdatingAgent):
 
     def save(self, path: str | None = None) -> None:
         """Save an ordinary model of the student's agent."""
-        for rows in self._soft_rows:
-            rows.flush()
         path = path or self.opt.get("model_file")
         self._saves_checkpoint = bool(path) and str(path).endswith(".checkpoint")
         super().save(path)

@@ -25,9 +25,9 @@ from parlai.core.torch_agent import Batch
 
 from parlai_cu.agents import base_agent
 from parlai_cu.agents.frozen_layer.prefix_parts import Part, find, made_up_tokens
+from parlai_cu.array_store import ArrayStore
 from parlai_cu.errors import DataError, UsageError
 from parlai_cu.selection import guard
-from parlai_cu.selection.array_store import ActivationCache
 from parlai_cu.selection.row_cache import NotByRow, RowMemo, TokenRows, leaves, probe
 
 DEFAULT_GIGABYTES = 4.0
@@ -135,7 +135,7 @@ class CachedPrefix:
         self.active, self._cached = False, True
         folder = own_folder(agent.own) or agent.own["cache_frozen"]
         try:
-            self.cache = ActivationCache(
+            self.cache = ArrayStore(
                 folder, max_bytes=int(agent.own["cache_frozen_size"] * 1e9), warn=logging.warning
             )
         except DataError as error:

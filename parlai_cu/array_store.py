@@ -1,5 +1,5 @@
 """
-What frozen layers gave for an example, kept on disk, so that they run once for each example.
+What a model gave for an example, kept on disk, so that it runs once for each example.
 
 ::
 
@@ -44,7 +44,7 @@ class _Place(NamedTuple):
     arrays: list[Any]  # [dtype, shape] of each
 
 
-class ActivationCache:
+class ArrayStore:
     """
     Entries, lists of arrays, found by key.
 

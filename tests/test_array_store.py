@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from parlai_cu import array_store
+from parlai_cu.array_store import ArrayStore
 from parlai_cu.errors import DataError
-from parlai_cu.selection import array_store
-from parlai_cu.selection.array_store import ActivationCache
 
 
 def entry(number: int, length: int = 5) -> list[np.ndarray]:
@@ -27,7 +27,7 @@ def key(number: int) -> bytes:
     return number.to_bytes(16, "little")
 
 
-def assert_holds(cache: ActivationCache, number: int, length: int = 5) -> None:
+def assert_holds(cache: ArrayStore, number: int, length: int = 5) -> None:
     """The entry is there, bit by bit."""
     found = cache.get(key(number))
     assert found is not None
@@ -42,11 +42,11 @@ def told() -> list[str]:
 
 
 @pytest.fixture
-def open_cache(tmp_path: Path, told: list[str]) -> Callable[..., ActivationCache]:
+def open_cache(tmp_path: Path, told: list[str]) -> Callable[..., ArrayStore]:
     """Opens the folder, as a process of its own would."""
 
-    def run(max_bytes: int = 10**6) -> ActivationCache:
-        return ActivationCache(str(tmp_path / "cache"), max_bytes=max_bytes, warn=told.append)
+    def run(max_bytes: int = 10**6) -> ArrayStore:
+        return ArrayStore(str(tmp_path / "cache"), max_bytes=max_bytes, warn=told.append)
 
     return run
 
@@ -95,9 +95,9 @@ def test_views_outlive_the_memory_that_was_let_go(
 def test_killed_while_writing(open_cache: Any, tmp_path: Path) -> None:
     """kill -9 at any time leaves entries that are whole."""
     script = (
-        "import sys, tests.selection.test_array_store as t\n"
-        "from parlai_cu.selection.array_store import ActivationCache\n"
-        "cache = ActivationCache(sys.argv[1], max_bytes=10**9, warn=print)\n"
+        "import sys, tests.test_array_store as t\n"
+        "from parlai_cu.array_store import ArrayStore\n"
+        "cache = ArrayStore(sys.argv[1], max_bytes=10**9, warn=print)\n"
         "number = 0\n"
         "while True:\n"
         "    cache.put(t.key(number), t.entry(number, 500))\n"
@@ -203,4 +203,4 @@ def test_disk_full(open_cache: Any, told: list[str], monkeypatch: pytest.MonkeyP
 def test_a_folder_that_cannot_be_written() -> None:
     """The folder is named."""
     with pytest.raises(DataError, match="cannot write in /proc/nowhere"):
-        ActivationCache("/proc/nowhere", max_bytes=1, warn=print)
+        ArrayStore("/proc/nowhere", max_bytes=1, warn=print)
