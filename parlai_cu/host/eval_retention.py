@@ -21,11 +21,15 @@ import numpy as np
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.host import Stock, instead_of
 from parlai_cu.retention import metrics
+from parlai_cu.retention.metric_info import (
+    PREFERRED,
+    direction,
+    is_logarithmic,
+    lower_is_better,
+)
 from parlai_cu.retention.paired import both_measured, paired_difference
 from parlai_cu.unread_flags import Dependent, never, refuse_unread
 
-# the metrics of which at most one is compared by default, best known first
-_PREFERRED = ("ppl", "accuracy", "hits@1", "f1", "token_acc")
 _DEPENDENT = Dependent(
     ("retention_metric", "update_task"), never, "without --base-model-file DEPLOYED"
 )
@@ -151,12 +155,12 @@ def compare(
     shared = set.intersection(
         *({name for one in answers for name in one.sums} for answers in [*base, *candidate])
     )
-    names = [name for name in _PREFERRED if name in shared] + sorted(shared - set(_PREFERRED))
+    names = [name for name in PREFERRED if name in shared] + sorted(shared - set(PREFERRED))
     if not names or (metric is not None and metric not in names):
         close = nearest(metric or "", names) or names or ["none: evaluate with labels"]
         raise UsageError(f"--retention-metric {metric}: nearest of those there: {', '.join(close)}")
     metric = metric or names[0]
-    exponential = metric == "ppl"
+    exponential = is_logarithmic(metric)
     rows: list[dict[str, Any]] = []
     updates = update.split(",") if update else tasks[-1:] if len(tasks) > 1 else []
     unknown = [name for name in updates if name not in tasks]
@@ -190,7 +194,7 @@ def compare(
             }
         )
     result: dict[str, Any] = {"metric": metric, "level": 0.95, "tasks": rows}
-    sign = -1.0 if metric in ("loss", "rank", "mean_loss") else 1.0
+    sign = direction(metric)
 
     def score(row: dict[str, Any], which: str) -> float:
         return float(-np.log(row[which])) if exponential else sign * float(row[which])
@@ -208,7 +212,7 @@ def compare(
         result["acc"] = metrics.average_accuracy(r)
         result["bwt"] = metrics.backward_transfer(r)
         result["forgetting"] = metrics.forgetting(r)
-        if not exponential and sign > 0:
+        if not lower_is_better(metric):
             result["fwt"] = metrics.forward_transfer(r, np.zeros(2))
     return result
 

@@ -42,6 +42,10 @@ class Sums:
         ids = None if self.conversation is None else self.conversation[chosen]
         return Sums(self.total[chosen], self.count[chosen], ids)
 
+    def scaled(self, factor: float) -> "Sums":
+        """The values times ``factor``."""
+        return Sums(factor * self.total, self.count, self.conversation)
+
     def ids(self) -> np.ndarray:
         """int[examples], which conversation each is of, counted from 0."""
         if self.conversation is None:

@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 
 from parlai_cu.errors import UsageError, nearest
+from parlai_cu.retention.metric_info import (
+    PREFERRED,
+    allowed_loss,
+    direction,
+    is_logarithmic,
+    preferred,
+)
 from parlai_cu.retention.paired import PairedDifference, Sums, paired_difference
 from parlai_cu.types import ACCEPT, NOT_ENOUGH_DATA, REFUSE, Verdict
 from parlai_cu.update.planning import conversations_do_not_tell, needed
 
 PASS, FAIL, UNDECIDED = "pass", "fail", "not enough data"
 
-# metrics of which less is better; perplexity is compared by its logarithm
-LOWER_IS_BETTER = {"ppl", "loss", "mean_loss", "rank"}
-# the metrics compared by default: the first there is
-PREFERRED = ("ppl", "accuracy", "hits@1", "f1", "token_acc")
 # of perplexity the share by which it may rise or must fall, of the others (shares) the difference
 DEFAULT_MAX_LOSS = {"ppl": 0.05}
 DEFAULT_MIN_GAIN = {"ppl": 0.02}
@@ -109,7 +112,7 @@ class GateLimits:
 def _default(
     there: Sequence[str], limits: Mapping[str, float], otherwise: float
 ) -> dict[str, float]:
-    name = next((name for name in PREFERRED if name in there), None)
+    name = preferred(there)
     if name is None:
         raise UsageError(
             "none of the metrics "
@@ -150,17 +153,14 @@ def improvement(metric: str, base: Sums, candidate: Sums, level: float) -> Paire
     :param candidate: on the same examples
     :param level: of each one-sided bound, e.g. .95
     """
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-    one, other = (
-        Sums(sign * sums.total, sums.count, sums.conversation) for sums in (base, candidate)
-    )
+    one, other = (sums.scaled(direction(metric)) for sums in (base, candidate))
     return paired_difference(one, other, level=2 * level - 1)
 
 
 def _figures(metric: str, found: PairedDifference, limit: float, count: int) -> dict[str, Any]:
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    sign = direction(metric)
     shown = [sign * found.base, sign * found.candidate]
-    if metric == "ppl":
+    if is_logarithmic(metric):
         shown = [float(np.exp(value)) for value in shown]
     return {
         "metric": metric,
@@ -173,7 +173,7 @@ def _figures(metric: str, found: PairedDifference, limit: float, count: int) -> 
         "error": found.error,
         "examples": count,
         "conversations": found.conversations,
-        "unit": "log" if metric == "ppl" else "",
+        "unit": "log" if is_logarithmic(metric) else "",
     }
 
 
@@ -195,7 +195,7 @@ def check_retained(
     """
     count = base.conversations
     name = f"{task} {metric}"
-    allowed = float(np.log1p(most)) if metric == "ppl" else most
+    allowed = allowed_loss(metric, most)
     if count < limits.min_conversations:
         return _too_few(name, "retained", count, limits.min_conversations)
     found = improvement(metric, base, candidate, limits.confidence)
@@ -224,7 +224,7 @@ def check_update(
     count = base.conversations
     name = f"{task} {metric}"
     # the share by which perplexity falls, in logarithms
-    wanted = float(-np.log1p(-least)) if metric == "ppl" else least
+    wanted = float(-np.log1p(-least)) if is_logarithmic(metric) else least
     if count < limits.min_conversations:
         return _too_few(name, "update", count, limits.min_conversations)
     found = improvement(metric, base, candidate, limits.confidence)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from parlai_cu.retention.metric_info import allowed_loss, direction, is_logarithmic
 from parlai_cu.retention.paired import PairedDifference, Sums, paired_difference, student_t
-from parlai_cu.update.gate import FAIL, LOWER_IS_BETTER, PASS, UNDECIDED, Check, GateLimits
+from parlai_cu.update.gate import FAIL, PASS, UNDECIDED, Check, GateLimits
 
 # of a slice: so many times what the whole task may lose, and never less than that
 SLICE_LOSS = 3.0
@@ -124,10 +125,9 @@ def check_slices(
     names = [example.part for example in examples]
     if len(set(names)) < 2:
         return None
-    sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
-    one, other = (Sums(sign * s.total, s.count, s.conversation) for s in (base, candidate))
-    allowed = float(np.log1p(most)) if metric == "ppl" else most
-    allowed = max(SLICE_LOSS * allowed, _FLOOR["ppl" if metric == "ppl" else "others"])
+    one, other = (sums.scaled(-direction(metric)) for sums in (base, candidate))
+    floor = _FLOOR["ppl" if is_logarithmic(metric) else "others"]
+    allowed = max(SLICE_LOSS * allowed_loss(metric, most), floor)
     results = slice_results(names, one, other, allowed, limits.confidence)
     open_ones = [result for result in results if result.result != PASSES]
     failed = any(result.result == FAILS for result in results)

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+from parlai_cu.retention.metric_info import preferred
 from parlai_cu.update import gate, knowledge
 from parlai_cu.update.choice import KB, ModeChoice
 from parlai_cu.update.diagnosis import Diagnosis
@@ -217,8 +218,9 @@ def _part_of(
 
 
 def _choosing_metric(work: UpdateContext) -> str:
-    found = metrics_of(work.model.measure(work.update, "train", LOOKED_AT))
-    return next(name for name in gate.PREFERRED if name in found)
+    metric = preferred(metrics_of(work.model.measure(work.update, "train", LOOKED_AT)))
+    assert metric is not None  # or the limits of the gate had none
+    return metric
 
 
 def _replayed(work: UpdateContext) -> list[Data]:

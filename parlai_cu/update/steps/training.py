@@ -23,8 +23,8 @@ from parlai_cu.agents.episodes import Episode
 from parlai_cu.agents.kb_augmented import flags as kb_flags
 from parlai_cu.agents.kb_augmented.kb_augmented import RECORD as KB_RECORD
 from parlai_cu.errors import UsageError
+from parlai_cu.retention.metric_info import lower_is_better
 from parlai_cu.update.choice import DISTIL, KB, STYLE, TUNE, ModeChoice
-from parlai_cu.update.gate import LOWER_IS_BETTER
 from parlai_cu.update.step_cache import Step, StepCache, content_of
 from parlai_cu.update.steps.data import Data, context_of, files_named, write
 from parlai_cu.update.steps.reporting import say
@@ -135,7 +135,7 @@ def _for_steps(plan: Plan, count: int, share: float) -> list[str]:
     """So many steps that each example is seen a few times."""
     seen = min(max(_EPOCHS * count, _FEWEST_SEEN), _MOST_SEEN)
     steps = math.ceil(seen / BATCH / (1 - share))
-    best = "min" if plan.metric in LOWER_IS_BETTER else "max"
+    best = "min" if lower_is_better(plan.metric) else "max"
     tasks = ",".join([plan.update.task, *(data.task for data in plan.old)])
     words = ["-et", tasks, "-vmt", plan.metric, "-vmm", best, "-vme", str(_VALIDATED)]
     words += ["-vstep", str(max(1, steps // _VALIDATIONS)), "-tstep", str(steps)]
@@ -144,7 +144,7 @@ def _for_steps(plan: Plan, count: int, share: float) -> list[str]:
 
 def _until_learnt(plan: Plan, count: int) -> list[str]:
     """Until the corrections themselves are answered as corrected."""
-    least = plan.metric in LOWER_IS_BETTER
+    least = lower_is_better(plan.metric)
     cut = _LEARNT_PPL if plan.metric == "ppl" else 0.0 if least else _LEARNT
     words = ["-et", plan.update.task, "-vmt", plan.metric, "-vmm", "min" if least else "max"]
     words += ["-vcut", str(cut)]

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from parlai_cu.update.gate import LOWER_IS_BETTER, PREFERRED
+from parlai_cu.retention.metric_info import PREFERRED, lower_is_better
 from parlai_cu.update.steps.reporting import say
 
 _COLUMNS = 100
@@ -117,7 +117,7 @@ def _best(reports: Sequence[Mapping[str, Any]], key: str, metric: str) -> str:
     found: list[Any] = [(r[key], r["train_steps"]) for r in reports if key in r]
     if not found:
         return ""
-    value, step = (min if metric in LOWER_IS_BETTER else max)(found, key=lambda pair: pair[0])
+    value, step = (min if lower_is_better(metric) else max)(found, key=lambda pair: pair[0])
     return f"{_cell(value)} at step {step}"
 
 
