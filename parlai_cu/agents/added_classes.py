@@ -14,17 +14,18 @@ from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from parlai_cu.errors import UsageError, near_file
 
 
-def add_flags(parser: Any) -> None:
+def add_flags(parser: Any, of: str, more: str = "") -> None:
     """
     Add the flag to an agent's.
 
     :param parser: a ParlaiParser or a group of one
+    :param of: the flag that names the deployed model
+    :param more: what else its help says
     """
     parser.add_argument(
         "--add-classes",
         default=None,
-        help="classifiers: classes that --init-model does not have, with commas. Without --tune "
-        "only their rows of the head learn",
+        help=f"classifiers: classes that {of} does not have, with commas{more}",
     )
 
 

@@ -36,14 +36,14 @@ class SoftRows:
 
     :param teacher: asked about each of them
     :param loss: on rows of logits
-    :param order: for classifiers, LongTensor[classes]: which of the teacher's columns is each class
-        of the student
+    :param classes: of a classifying student, and their columns. Of those that the teacher does not
+        know it says nothing
     """
 
-    def __init__(self, teacher: Teacher, loss: SoftLabelLoss, order: torch.Tensor | None):
+    def __init__(self, teacher: Teacher, loss: SoftLabelLoss, classes: dict[str, int] | None):
         self.teacher = teacher
         self.loss = loss
-        self.order = order
+        self.columns = None if classes is None else teacher.columns_of(classes)
         self._by_position: bool | None = None
 
     def losses(self, batch: Any, chosen: torch.Tensor, result: StepResult) -> torch.Tensor:
@@ -78,14 +78,21 @@ class SoftRows:
         logits = self.teacher_logits(batch, chosen, candidates)
         if result.output is not None:
             return _chunked(result, rows[kept], self.loss, logits[kept])
-        if logits.size(0) != len(rows) or logits.size(1) != result.scores.size(1):
+        student, log_probs = self._compared(result, rows[kept])
+        if logits.size(0) != len(rows) or logits.size(1) != student.size(1):
             raise UsageError(
                 f"{self.teacher.flag} {self.teacher.model_file} ({self.teacher.agent_name}) gives "
                 f"{list(logits.shape)} scores where the student gives "
-                f"{[len(rows), result.scores.size(1)]}; they cannot be compared row by row"
+                f"{[len(rows), student.size(1)]}; they cannot be compared row by row"
             )
-        student, log_probs = _rows(result, rows[kept])
         return self.loss(student, logits[kept], log_probs)
+
+    def _compared(self, result: StepResult, which: torch.Tensor) -> Any:
+        """The student's scores of some rows, of the choices that the teacher has as well."""
+        student, log_probs = _rows(result, which)
+        if self.columns is None or len(self.columns.own) == student.size(1):
+            return student, log_probs
+        return student[:, self.columns.own.to(student.device)], None
 
     def _ends_by_position(self, batch: Any, chosen: torch.Tensor) -> bool:
         """Whether the teacher's output layer works row by row, tried on its first examples."""
@@ -118,7 +125,7 @@ class SoftRows:
         if candidates is not None and candidates.dim() == 3:
             candidates = candidates[chosen]
         logits = self.teacher.logits(examples(batch, chosen), candidates)
-        return logits if self.order is None else logits[:, self.order.to(logits.device)]
+        return logits if self.columns is None else logits[:, self.columns.theirs.to(logits.device)]
 
 
 class CachedRows(SoftRows):
@@ -127,15 +134,15 @@ class CachedRows(SoftRows):
 
     :param teacher: asked about examples that are not on disk
     :param loss: on rows of logits
-    :param order: for classifiers, LongTensor[classes], see :class:`SoftRows`
+    :param classes: see :class:`SoftRows`
     :param agent: the student
     :raises UsageError: when its teacher reads more than the text
     """
 
     def __init__(
-        self, teacher: Teacher, loss: SoftLabelLoss, order: torch.Tensor | None, agent: Any
+        self, teacher: Teacher, loss: SoftLabelLoss, classes: dict[str, int] | None, agent: Any
     ):
-        super().__init__(teacher, loss, order)
+        super().__init__(teacher, loss, classes)
         opt = agent.own
         if teacher.kind == "generator" and (
             teacher.base._model_input is not TorchGeneratorAgent._model_input
@@ -147,8 +154,8 @@ class CachedRows(SoftRows):
         self.sample = opt["teacher_cache_method"] == "sample"
         self._null = agent.NULL_IDX
         k, choices = opt["teacher_cache_k"], len(agent.dict)
-        if teacher.kind == "classifier":
-            choices = len(agent.class_dict)
+        if self.columns is not None:
+            choices = len(self.columns.own)
         if teacher.kind != "ranker":
             k = min(k, choices)
         brings = base_agent.brings_its_dictionary(teacher.base, teacher.opt)
@@ -158,7 +165,7 @@ class CachedRows(SoftRows):
             "dictionary": "" if brings else file_hash(teacher.dict_file),
             "tokenizer": str({name: teacher.opt[name] for name in names if name != "dict_file"}),
             "agent": teacher.agent_name,
-            "classes": str(sorted(agent.class_dict.items())) if self.order is not None else "",
+            "classes": str(sorted(agent.class_dict.items())) if classes is not None else "",
             "temperature": repr(loss.temperature),
             "method": opt["teacher_cache_method"],
         }
@@ -210,7 +217,7 @@ class CachedRows(SoftRows):
                 teacher.choices,
                 teacher.log_probs,
             )
-        student, own = _rows(result, rows)
+        student, own = self._compared(result, rows)
         return self.loss.abridged(student, teacher, own)
 
     def _padded(self, short: Abridged) -> Any:

@@ -11,7 +11,7 @@ import os
 import random
 import weakref
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from parlai.core.agents import create_agent_from_model_file
@@ -47,6 +47,18 @@ def same_random_numbers() -> Iterator[None]:
             yield
         finally:
             random.setstate(python_state)
+
+
+class SharedColumns(NamedTuple):
+    """
+    Columns of scores of the same classes.
+
+    :param own: LongTensor[classes], the student's
+    :param theirs: LongTensor[classes], the teacher's
+    """
+
+    own: torch.Tensor
+    theirs: torch.Tensor
 
 
 class Teacher:
@@ -164,23 +176,16 @@ class Teacher:
             "decoded replies with --distill-across-vocabularies true"
         )
 
-    def class_order(self, classes: dict[str, int]) -> torch.Tensor:
+    def columns_of(self, classes: dict[str, int]) -> SharedColumns:
         """
-        Which of its columns belongs to each class of the student.
+        Where the classes that it has in common with a student stand.
 
-        :param classes: the student's classes and their columns
-        :return: LongTensor[classes]
-        :raises UsageError: when it does not have one
+        :param classes: the student's, and their columns
         """
-        own = self.agent.class_dict
-        unknown = [name for name in classes if name not in own]
-        if unknown:
-            raise UsageError(
-                f"{self.flag} {self.model_file} has no class {', '.join(unknown)}; it knows "
-                f"{', '.join(own)}: about others it says nothing that could be followed"
-            )
-        ordered = sorted(classes, key=lambda name: classes[name])
-        return torch.tensor([own[name] for name in ordered])
+        known = self.agent.class_dict
+        shared = sorted((column, known[name]) for name, column in classes.items() if name in known)
+        own, theirs = torch.tensor(shared).reshape(-1, 2).unbind(dim=1)
+        return SharedColumns(own, theirs)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -87,6 +87,73 @@ def test_classes_are_added(
     assert agent.respond("hello there") == "greeting"
 
 
+HELD_BACK: list[dict[str, Any]] = [
+    dict(penalty="lwf"),
+    dict(penalty="lwf", tune="@head", replay_from_model=True, replay_size=4),
+    dict(penalty="l2sp", tune="*"),
+    dict(penalty="ewc", tune="*", replay_task="integration_tests:classifier", replay_size=8),
+]
+
+
+@pytest.mark.parametrize("given", HELD_BACK, ids=str)
+def test_classes_are_added_beside_what_is_to_be_kept(
+    train: Callable[..., Any],
+    deployed: Callable[[str], str],
+    task: str,
+    tmp_path: Path,
+    given: dict[str, Any],
+) -> None:
+    """The deployed model's soft labels are of the classes that it has."""
+    base, target = deployed(CLASSIFIER), str(tmp_path / "m")
+    train(
+        model="frozen_layer",
+        init_model=base,
+        model_file=target,
+        task=task,
+        add_classes="greeting",
+        max_train_steps=3,
+        **given,
+    )
+    before, after = states(base)["model"], states(target)["model"]
+    assert any(len(after[name]) == len(before[name]) + 1 for name in before)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        dict(add_classes="greeting"),
+        dict(classes=["greeting", "zero", "one"]),
+        dict(add_classes="greeting", teacher_cache="cache"),
+    ],
+    ids=str,
+)
+def test_a_student_has_more_classes_than_its_teacher(
+    train: Callable[..., Any],
+    deployed: Callable[[str], str],
+    task: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, Any],
+) -> None:
+    """It learns the new one from the labels, the others from both."""
+    from parlai.core.agents import create_agent_from_model_file
+
+    monkeypatch.chdir(tmp_path)
+    train(
+        model="distill_student",
+        teacher_model=deployed(CLASSIFIER),
+        model_file=str(tmp_path / "m"),
+        task=f"integration_tests:classifier,{task}",
+        n_layers=1,
+        max_train_steps=40,
+        learningrate=0.01,
+        **given,
+    )
+    agent = create_agent_from_model_file(str(tmp_path / "m"), {"no_cuda": True})
+    assert set(agent.class_list) == {"one", "zero", "greeting"}
+    assert agent.respond("hello there") == "greeting"
+
+
 @pytest.mark.parametrize(
     "agent, given, told",
     [

@@ -106,7 +106,7 @@ class DistillStudentAgent(UpdatingAgent):
                     "they predict different things"
                 )
         flags.check_kind(opt, self.kind)
-        flags.check_classes(opt, self.teachers)
+        flags.settle_classes(opt, student, self.teachers)
         sample = replay.sample_file(opt)
         self.roles = TaskRoles(
             opt["task"].split(","),
@@ -165,10 +165,10 @@ class DistillStudentAgent(UpdatingAgent):
             self._soft_rows = [self._rows_of(teacher) for teacher in self.teachers]
 
     def _rows_of(self, teacher: Teacher) -> SoftRows:
-        order = teacher.class_order(self.class_dict) if self.kind == "classifier" else None
+        classes = self.class_dict if self.kind == "classifier" else None
         if not self.own.get("teacher_cache"):
-            return SoftRows(teacher, self._soft_loss, order)
-        return CachedRows(teacher, self._soft_loss, order, self)
+            return SoftRows(teacher, self._soft_loss, classes)
+        return CachedRows(teacher, self._soft_loss, classes, self)
 
     # -- building and loading ----------------------------------------------------------------
 

@@ -7,7 +7,14 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from parlai_cu import plugin
-from parlai_cu.agents import base_agent, model_files, own_flags, replay, updating_agent
+from parlai_cu.agents import (
+    added_classes,
+    base_agent,
+    model_files,
+    own_flags,
+    replay,
+    updating_agent,
+)
 from parlai_cu.agents.teacher import Teacher
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.unread_flags import Dependent, is_set, refuse_unread
@@ -105,6 +112,7 @@ def _add_ours(parser: ParlaiParser) -> None:
         help="the student's agent, as for -m (default: the teacher's; any of its flags given "
         "overrides the teacher's value, e.g. --n-decoder-layers 1)",
     )
+    added_classes.add_flags(group, "the teacher")
     group.add_argument(
         "--student-init",
         default="layers",
@@ -282,17 +290,23 @@ def check_kind(opt: Opt, kind: str) -> None:
         )
 
 
-def check_classes(opt: Opt, teachers: list[Teacher]) -> None:
+def settle_classes(opt: Opt, student: type, teachers: list[Teacher]) -> None:
     """
-    Make sure that a classifying student and its teachers have the same label set.
+    Give the student what ``--classes`` and ``--add-classes`` say; it has all of its teachers'.
 
+    :param opt: of the student
+    :param student: its agent
+    :param teachers: its teachers
     :raises UsageError: naming what is in one only
     """
+    if "classes" in (opt.get("override") or {}):
+        opt["classes_from_file"] = None  # the teacher's, which ParlAI would take first
+    added_classes.take_over(opt, added_classes.widened(teachers[0].opt, opt, student))
     for teacher in teachers:
         if teacher.kind != "classifier":
             continue
         own, theirs = _classes(opt), _classes(teacher.opt)
-        if set(own) != set(theirs):
+        if not set(theirs) <= set(own):
             more, fewer = sorted(set(own) - set(theirs)), sorted(set(theirs) - set(own))
             raise UsageError(
                 f"--classes of the student and of {teacher.flag} {teacher.model_file} differ: only "

@@ -412,7 +412,9 @@ class FrozenLayerAgent(UpdatingAgent):
         if self._deployed is None:
             return super().make_terms()
         name = self.own["penalty"]
-        rows = SoftRows(self._deployed, kind_of_penalty(name)(), None)
+        # the head of a classifier may be wider than the deployed model's
+        classes = self.class_dict if self._added.count else None
+        rows = SoftRows(self._deployed, kind_of_penalty(name)(), classes)
         weight = replay.penalty_weight(self.own)
         return [SoftLabelTerm(f"--penalty {name}", [rows], self._old, weight, "penalty", False)]
 
@@ -503,7 +505,8 @@ def _add_ours(parser: ParlaiParser) -> None:
         help="agent to freeze layers of, as for -m; only where there is no --init-model "
         "whose .opt says it, e.g. hugging_face/gpt2",
     )
-    added_classes.add_flags(group)
+    rows = ". Without --tune only their rows of the head learn"
+    added_classes.add_flags(group, "--init-model", rows)
     cached_prefix.add_flags(group)
     replay.add_flags(parser)
 
