@@ -221,7 +221,6 @@ def check(opt: Opt) -> None:
         if not opt[name] > 0:
             raise UsageError(f"{_flag(name)} {opt[name]}: expected more than 0")
     replay.check(opt)
-    refuse_unread(opt, _DEPENDENT, _add_ours)
     if opt.get("penalty") == "lwf" and opt.get("penalty_weight") is not None:
         raise UsageError(
             f"--penalty-weight {opt['penalty_weight']}: --penalty lwf keeps the deployed model's "
@@ -263,6 +262,7 @@ def check(opt: Opt) -> None:
                 f"--teacher-cache-method sample is unbiased for forward_kl only, not for "
                 f"--distill-loss {opt['distill_loss']}; use topk"
             )
+    refuse_unread(opt, _DEPENDENT, _add_ours)
 
 
 def matches_layers(opt: Opt) -> bool:
