@@ -142,7 +142,7 @@ setup(
         "scipy",
         "packaging",
         "nltk",
-        "tornado",
+        "tornado>=6.6",  # pings are answered one at a time: a flood of them fills no buffer
         "sh",
         "joblib",
         "jinja2",  # the report of parlai update_model; torch brings it

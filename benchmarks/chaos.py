@@ -1,9 +1,9 @@
 """
 A service under users and faults: what honest users notice of it, and whether anything is lost.
 
-Users chat by the page's protocol with ``-m deployed`` while, at random, the store is locked, is moved
-away, the model hangs, another version is promoted, slow and resetting clients come, and the process
-is killed and started again::
+Users chat by the page's protocol with ``-m deployed`` while, at random, the store is locked, is
+moved away, the model hangs, another version is promoted, slow and resetting clients come, and the
+process is killed and started again::
 
     python benchmarks/chaos.py --minutes 5 --out bench/chaos
 

@@ -193,6 +193,11 @@ EXTENSIONS = {
     "train_loop": ("parlai.scripts.train_model",),
     "inherited_options": ("parlai.core.agents",),
     "opt_copies": ("parlai.core.opt",),
+    "foreign_options": (
+        "parlai.core.params",
+        "parlai.core.agents",
+        "parlai.scripts.train_model",
+    ),
     "settings_listed": ("parlai.core.opt",),
     "readable_replies": ("parlai.agents.local_human.local_human",),
     "eval_retention": ("parlai.scripts.eval_model",),

@@ -1,103 +1,253 @@
 """
-What the options of a model would have a process reach: a host, a module, a file elsewhere.
+What the options of a model would have a process reach: a host, code of a module, a file elsewhere.
 
-A model's ``.opt`` is data of whoever made it. What it names outside its own folder counts only
-where the user says so: on the command line or in config.yml, by ``--trust-checkpoint``, or by the
-list in ``PARLAI_CU_ALLOW``, whose entries are beginnings of URIs, with commas between.
+A model's ``.opt`` is data of whoever made it. What it names outside the model's folder counts where
+this user stands behind it: they name it now (a flag, config.yml), they trained a model with it here
+before, they imported it as a version, or they say ``--trust-checkpoint``. ``PARLAI_CU_ALLOW`` is a
+list of more, with commas between: beginnings of URIs and modules, files and folders.
+
+Settings that only the training read which made the model (its data, its logs, the model that it
+began with) open nothing, and are not asked about.
 """
 
-import json
+import contextlib
+import hashlib
 import os
 import re
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
+from parlai_cu import files, named, user_cache
 from parlai_cu.errors import ModelFileError
 from parlai_cu.trust import FLAG, trusted
 
 ALLOWED = "PARLAI_CU_ALLOW"
-_SCHEME = re.compile(r"([A-Za-z][\w.-]*)(?:\+([A-Za-z][\w.-]*))?:(.*)", re.DOTALL)
-# of a file in the model's folder, or beside it
-_OF_FILES = ("sqlite", "graph", "agent")
-_HOSTS = ("http", "https", "postgresql", "postgres", "mysql", "mariadb", "oracle", "mssql")
-
-
-def reached(uri: str) -> str | None:
-    """
-    What a knowledge base's URI reaches beyond local files, in words; None where nothing.
-
-    :param uri: as after ``--kb``
-    """
-    found = _SCHEME.fullmatch(uri.strip())
-    if found is None:
-        return None
-    scheme, inner, rest = found.groups()
-    if scheme in _OF_FILES and not inner:
-        return None
-    if inner == "sqlite" or (scheme == "sqlite" and inner):
-        return None
-    if scheme in _HOSTS or inner in _HOSTS or rest.startswith("//"):
-        return "a host"
-    return "code of a module"
-
-
-def named_by(opt: Mapping[str, Any]) -> list[str]:
-    """
-    What a model's options reach, each as ``name: value (what it is)``.
-
-    :param opt: of its ``.opt``
-    """
-    told = []
-    for uri in str(opt.get("kb") or "").split(","):
-        what = reached(uri) if uri else None
-        if what is not None:
-            told.append(f"kb: {_without_password(uri)} ({what})")
-    for name in ("model", "base_agent", "task"):
-        value = opt.get(name)
-        if isinstance(value, str) and ":" in value and not value.startswith(_KNOWN):
-            told.append(f"{name}: {value} (code of a module)")
-    return told
-
-
+HOST, CODE, FILE = "a host", "code of a module", "a file outside its folder"
+# flags of the run that made the model, and those with rules of their own
+NOT_READ = re.compile(
+    r"(model_file|dict_file|init_model|init_opt|init_fairseq_model|load_from_pretrained_ranker"
+    r"|teacher_model|student_.*|dict_initpath|embedding_type|datapath|.*_datapath|datafile|outfile"
+    r"|output_conversion_path|parlai_home|world_logs|.*logdir|log.*|report.*|save.*|final_extra_opt"
+    r"|replay_.*|update_.*|teacher_cache|cache_frozen|tune|freeze|versions|kb|adapters?|task|model"
+    r"|base_agent|override|starttime|chatlog|dynamic_batching|image_mode|loglevel|.*_task)"
+)
+# of such a flag the value is a file's, also where that is missing
+NAMES_A_FILE = re.compile(
+    r".*(_path|_filename|_file|_from_file|_vocab|_merge|_vecs|_synonyms|_encodings|_index)"
+)
+_AGENTS = ("model", "base_agent", "student_agent")
 # packages that are installed with us
 _KNOWN = ("parlai.", "parlai_cu.", "projects.", "cu:", "internal:", "zoo:")
+_CLASS = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")
+_OF_HOSTS = re.compile(r"(.*_)?(server|host|url|uri|endpoint|address)")
+_SCHEME = re.compile(r"([A-Za-z][\w.-]*)(?:\+([A-Za-z][\w.-]*))?:(.*)", re.DOTALL)
+_LOCAL = ("sqlite", "graph", "agent", "file")
+_HOSTS = ("http", "https", "postgresql", "postgres", "mysql", "mariadb", "oracle", "mssql")
+_LONGEST = 4096  # characters of a path
+# flags and values of the command that the user has given last
+_said: set[str] = set()
 
 
-def check(opt: Mapping[str, Any]) -> None:
+class Reached(NamedTuple):
     """
-    Refuse a knowledge base elsewhere that nobody but a model's ``.opt`` has named.
+    Something beyond the model's folder.
 
-    :param opt: of an agent, with what its ``.opt`` said
+    :param flag: the option that names it
+    :param value: as it stands there; of several with commas one
+    :param what: it is
+    :param place: the value, or the whole path of a file
+    """
+
+    flag: str
+    value: str
+    what: str
+    place: str
+
+    def __str__(self) -> str:
+        shown = re.sub(r"(?<=//)[^/@\s]++@", "", self.value)
+        return f"{self.flag}: {shown} ({self.what})"
+
+
+def say(words: Iterable[Any]) -> None:
+    """
+    Note what the user themselves says: it is theirs, whatever an ``.opt`` says as well. What an
+    earlier command of this process said is over.
+
+    :param words: of a command line
+    """
+    _said.clear()
+    for word in map(str, words):
+        flag, equals, value = word.partition("=")
+        _said.add(flag.lstrip("-").replace("-", "_") if word.startswith("-") else word)
+        if equals:
+            _said.add(value)
+
+
+def reached(opt: Mapping[str, Any], model_file: str | None = None) -> list[Reached]:
+    """
+    All that a model's options reach when it is opened.
+
+    :param opt: of its ``.opt``
+    :param model_file: where it is, whose folder is its own; without one files are not looked for
+    """
+    return [each for flag, value in opt.items() for each in _of_flag(flag, value, model_file)]
+
+
+def _of_flag(flag: str, value: Any, model_file: str | None) -> Iterator[Reached]:
+    if isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _of_flag(flag, one, model_file)
+    if not isinstance(value, str) or not value or len(value) > _LONGEST:
+        return
+    if flag == "kb":
+        for uri in filter(None, map(str.strip, value.split(","))):
+            yield from _of_knowledge(uri, model_file)
+    elif flag in _AGENTS:
+        if ":" in value and not value.startswith(_KNOWN):
+            yield Reached(flag, value, CODE, value)
+    elif not NOT_READ.fullmatch(flag):
+        is_class = _CLASS.fullmatch(value) is not None and not value.startswith(_KNOWN)
+        if "://" in value or (_OF_HOSTS.fullmatch(flag) and value.lower() != "none"):
+            yield Reached(flag, value, HOST, value)
+        elif is_class and named.is_there(value.partition(":")[0]):
+            yield Reached(flag, value, CODE, value)
+        elif os.sep in value or NAMES_A_FILE.fullmatch(flag):
+            yield from _of_path(flag, value, value, model_file)
+
+
+def _of_knowledge(uri: str, model_file: str | None) -> Iterator[Reached]:
+    found = _SCHEME.fullmatch(uri)
+    scheme, inner, rest = found.groups() if found is not None else ("file", None, uri)
+    if (scheme in _LOCAL and not inner) or inner == "sqlite" or (scheme == "sqlite" and inner):
+        path = rest[3:] if rest.startswith("///") else rest
+        yield from _of_path("kb", uri, path.partition("?")[0], model_file)
+    else:
+        is_host = scheme in _HOSTS or inner in _HOSTS or rest.startswith("//")
+        yield Reached("kb", uri, HOST if is_host else CODE, uri)
+
+
+def _of_path(flag: str, value: str, path: str, model_file: str | None) -> Iterator[Reached]:
+    if model_file is None:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        own = os.path.realpath(os.path.dirname(os.path.abspath(model_file)))
+        place = os.path.realpath(path)
+        if os.path.exists(place) and os.path.commonpath((own, place)) != own:
+            yield Reached(flag, value, FILE, place)
+
+
+def check(opt: Mapping[str, Any], model_file: str, only: str | None = None) -> None:
+    """
+    Refuse what nobody but a model's ``.opt`` has named.
+
+    :param opt: of the ``.opt``
+    :param model_file: beside which it stands
+    :param only: the kind that is looked at; all where missing
     :raises ModelFileError: with what it would reach, and how to allow it
     """
-    uri = opt.get("kb")
-    if not uri or trusted() or (opt.get("override") or {}).get("kb") == uri:
+    if trusted() or _is_version(model_file):
         return
-    if not _stands_in_opt(opt.get("model_file"), uri):
+    wanted = [one for one in reached(opt, model_file) if only in (None, one.what)]
+    open_ones = [one for one in wanted if not _accepted(one)]
+    if not open_ones or _is_older(opt, model_file):
         return
-    allowed = [each.strip() for each in os.environ.get(ALLOWED, "").split(",") if each.strip()]
-    for one in str(uri).split(","):
-        what = reached(one)
-        if what is None or any(one.startswith(each) for each in allowed):
-            continue
-        shown = _without_password(one)
-        raise ModelFileError(
-            f"{opt['model_file']}.opt names --kb {shown}, {what} that what users say would go to. "
-            f"If you trust those whom the model is from, say --kb {shown} yourself or {FLAG}, or "
-            f"let {ALLOWED} hold the beginning of that URI"
-        )
+    first = open_ones[0]
+    raise ModelFileError(
+        f"{model_file}.opt names {'; '.join(map(str, open_ones))}. It could send what users say "
+        "elsewhere, run code, or show them files. If you trust those whom the model is from: "
+        f"{FLAG}, or say --{first.flag.replace('_', '-')} yourself, or let {ALLOWED} hold the "
+        "beginning of that value"
+    )
 
 
-def _stands_in_opt(model_file: Any, uri: Any) -> bool:
-    """Whether a model's file of options has this knowledge base."""
-    if not isinstance(model_file, str):
-        return False
+def own_dictionary(opt: Mapping[str, Any], model_file: str) -> str | None:
+    """The dictionary beside a model, where its ``.opt`` names another that is not the user's."""
+    beside = f"{model_file}.dict"
+    other = list(_of_path("dict_file", path, path, model_file) if (path := _dict_file(opt)) else ())
+    if trusted() or _is_version(model_file) or all(map(_accepted, other)):
+        return None
+    if os.path.isfile(beside):
+        return beside
+    if _is_older(opt, model_file):
+        return None
+    raise ModelFileError(
+        f"{model_file}.opt names {other[0]}, and there is no {beside}. If you trust those whom the "
+        f"model is from: {FLAG}, or say --dict-file yourself"
+    )
+
+
+def _dict_file(opt: Mapping[str, Any]) -> str:
+    path = opt.get("dict_file")
+    return path if isinstance(path, str) and len(path) <= _LONGEST else ""
+
+
+def _accepted(one: Reached) -> bool:
+    if one.flag in _said or one.value in _said:
+        return True
+    allowed = filter(None, map(str.strip, os.environ.get(ALLOWED, "").split(",")))
+    if any(one.value.startswith(each) or one.place.startswith(each) for each in allowed):
+        return True
+    return _mark(one) in _trained_here()[1]
+
+
+def _is_version(model_file: str) -> bool:
+    """Whether it was put together from a versions directory, whose importer was asked."""
+    folder = os.path.realpath(os.path.dirname(model_file))
+    return folder.startswith(os.path.realpath(user_cache.folder("versions")) + os.sep)
+
+
+# -- what was trained here -------------------------------------------------------------------
+
+
+def remember(opt: Mapping[str, Any], model_file: str) -> None:
+    """
+    Note that the user trains a model here with what its options name: it opens from now on.
+
+    :param opt: of the run
+    :param model_file: that is trained
+    """
+    began, marks = _trained_here()
+    dictionary = _dict_file(opt)
+    used = [*reached(opt, model_file), *_of_path("dict_file", dictionary, dictionary, model_file)]
+    lines = [] if began else [str(time.time())]
+    lines += sorted({_mark(one) for one in used} - marks)
+    if lines:
+        with contextlib.suppress(OSError):  # a home that cannot be written: it has to be said
+            os.makedirs(os.path.dirname(_register()), mode=0o700, exist_ok=True)
+            text = "".join(f"{line}\n" for line in lines)
+            files.append(_register(), text.encode(), mode=0o600)
+
+
+def _mark(one: Reached) -> str:
+    return hashlib.sha256(f"{one.what}\0{one.place}".encode("utf-8", "replace")).hexdigest()
+
+
+def _register() -> str:
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.path.join(state, "parlai_cu", "trained_here")
+
+
+def _trained_here() -> tuple[float, set[str]]:
+    """Since when it is noted (0: not yet), and the marks of what models were trained with."""
     try:
-        with open(f"{model_file}.opt", encoding="utf-8") as f:
-            return bool(json.load(f).get("kb") == uri)
-    except (OSError, ValueError, AttributeError):
-        return False
+        with open(_register(), encoding="utf-8") as f:
+            first, *marks = f.read().split()
+        return float(first), set(marks)
+    except (OSError, ValueError):
+        return 0.0, set()
 
 
-def _without_password(uri: str) -> str:
-    return re.sub(r"(?<=//)[^/@\s]++@", "", uri)
+def _is_older(opt: Mapping[str, Any], model_file: str) -> bool:
+    """Whether a model was trained here, in this place, by a release that did not note it yet."""
+    began, _ = _trained_here()
+    home, place = opt.get("parlai_home"), opt.get("model_file")
+    with contextlib.suppress(OSError):
+        changed = os.stat(f"{model_file}.opt").st_ctime
+        return (
+            (not began or changed < began)
+            and bool(home and place)
+            and home == os.environ.get("PARLAI_HOME")
+            and os.path.realpath(str(place)) == os.path.realpath(model_file)
+        )
+    return False

@@ -1,9 +1,12 @@
 """Shared fixtures: tiny data, tiny deployed models of every kind, quiet training."""
 
+import atexit
 import json
 import os
 import random
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,9 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# what models were trained here with is noted in a place of this run
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="parlai_cu-state-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 try:
     import hypothesis

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from parlai.core.opt import Opt
 
-from parlai_cu import files
+from parlai_cu import files, reach
 from parlai_cu.errors import ModelFileError, SaveError, near_file
 from parlai_cu.versions import beside
 
@@ -24,33 +24,38 @@ def read_opt(model_file: str, flag: str) -> Opt:
 
     :param model_file: path of the weights
     :param flag: the flag that named it, for the message
-    :raises ModelFileError: when the weights or the options are missing or unreadable
+    :raises ModelFileError: when the weights or the options are missing or unreadable, or reach
+        beyond the model's folder
     """
     for path, what in ((model_file, "model file"), (model_file + ".opt", "options (.opt)")):
         if not os.path.isfile(path):
             raise ModelFileError(f"{flag} {model_file}: no {what} at {path}{near_file(path)}")
     try:
-        return Opt.load(model_file + ".opt")
+        opt = Opt.load(model_file + ".opt")
     except (ValueError, OSError) as error:
         raise ModelFileError(
             f"{flag} {model_file}: {model_file}.opt is not a ParlAI options file: {error}"
         ) from None
+    reach.check(opt, model_file)
+    return opt
 
 
 def find_opt(model_file: str | None) -> Opt | None:
     """
     The options of a model that may be there; of its checkpoint, if there is only that.
 
-    :raises ModelFileError: when they are damaged
+    :raises ModelFileError: when they are damaged, or name code of a module
     """
     for suffix in ("", ".checkpoint"):
         if model_file and os.path.isfile(f"{model_file}{suffix}.opt"):
             try:
-                return Opt.load(f"{model_file}{suffix}.opt")
+                opt = Opt.load(f"{model_file}{suffix}.opt")
             except (ValueError, OSError) as error:
                 raise ModelFileError(
                     f"-mf {model_file}: {model_file}{suffix}.opt is damaged: {error}"
                 ) from None
+            reach.check(opt, model_file, only=reach.CODE)
+            return opt
     return None
 
 

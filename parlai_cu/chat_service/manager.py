@@ -440,7 +440,6 @@ def _load(model_opt: dict[str, Any], threads: int) -> Any:
 
     if threads:
         torch.set_num_threads(threads)
-    _not_to_train(model_opt)
     # ParlAI fills in the agent's defaults only where the datapath is missing, too late for zoo:
     add_datapath_and_model_args(model_opt)
     logger = parlai.utils.logging.logger
@@ -451,18 +450,6 @@ def _load(model_opt: dict[str, Any], threads: int) -> Any:
         logger.removeFilter(_is_no_news)
     _bound_context(root)
     return root
-
-
-def _not_to_train(model_opt: dict[str, Any]) -> None:
-    """
-    Let a model make no optimizer, as one does whose options are those of its training.
-
-    It would take the weights' memory twice, and brings torch's compiler with it.
-    """
-    override = model_opt.get("override") or {}
-    if model_opt.get("datatype") is None and "datatype" not in override:
-        model_opt["datatype"] = "valid"
-        model_opt["override"] = {**override, "datatype": "valid"}
 
 
 def _is_no_news(record: logging.LogRecord) -> bool:

@@ -234,7 +234,7 @@ class VersionsScript(ParlaiScript):
         if found.left_out:
             left = [f"MODEL{end} ({what})" for end, what in found.left_out.items()]
             print("  without " + ", ".join(left))
-        for named in reach.named_by(opt):
+        for named in reach.reached(opt, model_file):
             print(f"  REACHES BEYOND ITS FOLDER: {named}")
         if not store.channels():
             print(

@@ -15,21 +15,10 @@ from typing import Any
 
 from parlai_cu import files
 from parlai_cu.errors import ModelFileError, near_file
+from parlai_cu.reach import NAMES_A_FILE, NOT_READ
 
 # in a version's options: flag -> the file's name in the version, or those of a folder
 HELD = "version_files"
-# what belongs to the run that made the model, or travels by itself
-_NOT_OF_SERVICE = re.compile(
-    r"(model_file|dict_file|init_model|init_opt|init_fairseq_model|load_from_pretrained_ranker"
-    r"|teacher_model|student_.*|dict_initpath|embedding_type|datapath|.*_datapath|datafile|outfile"
-    r"|output_conversion_path|parlai_home|world_logs|.*logdir|log.*|report.*|save.*|final_extra_opt"
-    r"|replay_.*|update_.*|teacher_cache|cache_frozen|tune|freeze|versions|kb|adapters?|task|model"
-    r"|base_agent|override|starttime|chatlog|dynamic_batching|image_mode|loglevel|.*_task)"
-)
-# of such a flag the value is a file's, also where that is missing
-_NAMES_A_FILE = re.compile(
-    r".*(_path|_filename|_file|_from_file|_vocab|_merge|_vecs|_synonyms|_encodings|_index)"
-)
 # values of such flags that are no file
 _WORDS = ("", "none", "reuse", "replace", "auto", "exact", "compressed")
 
@@ -97,18 +86,18 @@ def point_to(opt_file: str, copies: str, folder: str, stem: str, renamed: str = 
 
 def _source(flag: str, value: Any, held: Mapping[str, Any], model_file: str) -> str | None:
     """Where the file of a flag is; None where the flag names none."""
-    if not isinstance(value, str) or value in _WORDS or _NOT_OF_SERVICE.fullmatch(flag):
+    if not isinstance(value, str) or value in _WORDS or NOT_READ.fullmatch(flag):
         return None
     if "://" in value or re.match(r"[a-z]+:", value) or len(value) > 4096 or "\n" in value:
         return None
     places = [value, os.path.join(os.path.dirname(model_file), value)]
     if flag in held:  # an exported version that was moved
         places.append(f"{model_file}.{flag}.{os.path.basename(value).partition(f'.{flag}.')[2]}")
-    is_path = os.sep in value or bool(_NAMES_A_FILE.fullmatch(flag))
+    is_path = os.sep in value or bool(NAMES_A_FILE.fullmatch(flag))
     for place in places if is_path else ():
         if os.path.exists(place):
             return place
-    if is_path and _NAMES_A_FILE.fullmatch(flag):
+    if is_path and NAMES_A_FILE.fullmatch(flag):
         raise ModelFileError(
             f"{model_file}.opt: --{flag.replace('_', '-')} {value}: there is no such "
             f"file{near_file(value)}. The model reads it when it is loaded, and a version holds "

@@ -241,6 +241,7 @@ def test_what_every_answer_says(chat: Any) -> None:
                 head = f"{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"
                 answer = (await raw(address, head.encode())).decode("utf-8", "replace")
                 assert "nosniff" in answer and "Tornado" not in answer, answer
+                assert "Strict-Transport" not in answer, answer  # it speaks no TLS
                 assert " 500 " not in answer.splitlines()[0]
         for path in ("/", "/health", "/operator", "/v1/conversations", "/websocket"):
             head = f"GET {path} HTTP/1.0\r\nHost: evil.example\r\n\r\n"

@@ -10,6 +10,7 @@ from parlai.core.agents import Agent, create_agent_from_shared
 from parlai.core.message import Message
 from parlai.core.opt import Opt
 
+from parlai_cu.chat_service import yaml_settings
 from parlai_cu.chat_service.model import shared_with_worlds
 from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.serving.batcher import Batcher
@@ -71,16 +72,10 @@ def test_an_agent_that_shares_neither_class_nor_options() -> None:
 
 def test_a_served_model_is_not_to_train() -> None:
     """It makes no optimizer; a configuration that says otherwise is left as it is."""
-    from parlai_cu.chat_service.manager import _not_to_train
-
-    plain: dict[str, Any] = {"model_file": "m", "override": {"beam_size": 2}}
-    _not_to_train(plain)
-    assert plain["datatype"] == "valid"
-    assert plain["override"] == {"beam_size": 2, "datatype": "valid"}
-    for said in ({"datatype": "train"}, {"override": {"datatype": "train"}}):
-        kept: dict[str, Any] = {"model_file": "m", **said}
-        _not_to_train(kept)
-        assert kept == {"model_file": "m", **said}
+    plain = yaml_settings.model_options("m", {"model": "repeat_query"})
+    assert plain["datatype"] == plain["override"]["datatype"] == "valid"
+    said = yaml_settings.model_options("m", {"model": "repeat_query", "datatype": "train"})
+    assert said["datatype"] == said["override"]["datatype"] == "train"
 
 
 @pytest.mark.parametrize("wanted", [None, False])

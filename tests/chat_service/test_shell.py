@@ -270,8 +270,11 @@ def certificate(folder: Path) -> dict[str, str]:
 
 
 def test_tls(tmp_path: Path) -> None:
-    """https and wss, by a certificate of the user's; one that cannot be read is an error."""
-    from tornado.httpclient import HTTPRequest
+    """
+    https and wss, by a certificate of the user's, to which browsers are held from then on; one that
+    cannot be read is an error.
+    """
+    from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
     from parlai_cu.errors import UsageError
 
@@ -285,6 +288,10 @@ def test_tls(tmp_path: Path) -> None:
         request = HTTPRequest(address.replace("https", "wss") + "/websocket", ssl_options=trust)
         user = await (await Client.at(request)).enter()  # type: ignore[arg-type]
         assert await user.say("hello") == "hello (1)"
+        for path in ("/health", "/", "/nowhere"):
+            asked = HTTPRequest(address + path, ca_certs=files["tls_cert"])
+            answer = await AsyncHTTPClient().fetch(asked, raise_error=False)
+            assert answer.headers["Strict-Transport-Security"] == "max-age=31536000", path
         await manager.stop()
 
     asyncio.run(main())

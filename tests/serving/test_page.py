@@ -1,7 +1,10 @@
 """parlai_cu/serving/page/: the chat page in a real browser, against a real service."""
 
+import functools
 import json
+import threading
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +27,23 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a site that is not ours, at 127.0.0.1 and at localhost."""
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "index.html").write_text("<title>Shop</title>")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, shop: int) -> Iterator[Service]:
     """One service for all tests here."""
     made = Service(
         tmp_path_factory.mktemp("service"),
+        flags=["--allow-origin", f"http://127.0.0.1:{shop}"],
         title="Parrot's",
         greeting="Good morning!",
         quick_replies=["What is the price?", "Hello"],
@@ -74,6 +90,29 @@ def test_a_chat(page: Tab) -> None:
     page.click(".sources summary")
     page.see(".sources li", "All plans cost 5 euros.")
     page.see(".sources small", "price-list in facts.db")
+
+
+# a conversation by the HTTP API, in a script of another site's page
+_TALK = """
+const [base, done] = arguments;
+const post = (path, body) => fetch(base + path, {
+  method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)});
+(async () => {
+  const begun = await (await post("v1/conversations", {})).json();
+  const path = "v1/conversations/" + begun.id;
+  const told = await (await post(path + "/turns", {text: "hello"})).json();
+  const ended = await (await fetch(base + path, {method: "DELETE"})).json();
+  return [told.messages[0].text, ended.over];
+})().then(done, error => done(error.name));
+"""
+
+
+def test_pages_of_other_sites(browser: Any, service: Service, shop: int) -> None:
+    """The one that --allow-origin names may use the HTTP API; the browser keeps others out."""
+    for site, heard in (("127.0.0.1", ["You said: hello", True]), ("localhost", "TypeError")):
+        browser.get(f"http://{site}:{shop}/")
+        assert browser.title == "Shop"
+        assert browser.execute_async_script(_TALK, service.address) == heard
 
 
 def test_text_is_text(page: Tab) -> None:

@@ -36,10 +36,6 @@ def load(store: VersionStore, version: str, opt: Opt, evaluates: bool = False) -
         override = speaking.overrides(override)
     # the version's own says "train", for which ParlAI would make an optimizer
     override["datatype"] = "valid" if "train" in opt.get("datatype", "train") else opt["datatype"]
-    # whoever imported the version was told what it reaches
-    knowledge = Opt.load(f"{path}.opt").get("kb")
-    if knowledge:
-        override.setdefault("kb", knowledge)
     settings.update(model_file=path, override=override)
     agent = create_agent(settings, requireModelExists=True)
     if not isinstance(agent, TorchAgent):

@@ -25,7 +25,7 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.torch_agent import Batch
 
-from parlai_cu import checkpoints, reach
+from parlai_cu import checkpoints
 from parlai_cu.agents import deployed_model, kinds, model_files, own_flags, updating_agent
 from parlai_cu.agents.kb_augmented import flags
 from parlai_cu.agents.kb_augmented.answering import Answering
@@ -91,7 +91,6 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
             if opt.get("init_model"):
                 opt["init_model"] = updating_agent.model_path(opt, "init_model")
             flags.check(opt)
-            reach.check(opt)
             flags.check_base(opt, type(self))
             if trains:
                 self._check_before_work(opt)
