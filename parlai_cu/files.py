@@ -69,12 +69,13 @@ def replacing(path: str) -> Iterator[str]:
 @contextlib.contextmanager
 def whole(path: str) -> Iterator[str]:
     """
-    The same, for what a user asked for.
+    The same, for what a user asked for; it is their own alone.
 
     :param path: where the file is to be; its folder is there
     :raises SaveError: when it cannot be written
     """
     with translate_errors(path), replacing(path) as aside:
+        make_private(aside)  # it may hold what users wrote
         yield aside
 
 
@@ -113,6 +114,11 @@ def whole_folder(path: str) -> Iterator[str]:
         shutil.rmtree(staging, ignore_errors=True)
         raise
     sync_folder(above)
+
+
+def private_folder(path: str) -> None:
+    """Make a folder that is its owner's alone, and those above it; one that is there is left."""
+    os.makedirs(path, mode=0o700, exist_ok=True)
 
 
 def make_private(path: str) -> None:

@@ -15,7 +15,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from parlai_cu import files, named, user_cache
@@ -137,19 +137,25 @@ def _of_path(flag: str, value: str, path: str, model_file: str | None) -> Iterat
             yield Reached(flag, value, FILE, place)
 
 
-def check(opt: Mapping[str, Any], model_file: str, only: str | None = None) -> None:
+def check(
+    opt: Mapping[str, Any],
+    model_file: str,
+    only: str | None = None,
+    said: Container[str] = (),
+) -> None:
     """
     Refuse what nobody but a model's ``.opt`` has named.
 
     :param opt: of the ``.opt``
     :param model_file: beside which it stands
     :param only: the kind that is looked at; all where missing
+    :param said: options for which the user has given another value
     :raises ModelFileError: with what it would reach, and how to allow it
     """
     if trusted() or _is_version(model_file):
         return
     wanted = [one for one in reached(opt, model_file) if only in (None, one.what)]
-    open_ones = [one for one in wanted if not _accepted(one)]
+    open_ones = [one for one in wanted if one.flag not in said and not _accepted(one)]
     if not open_ones or _is_older(opt, model_file):
         return
     first = open_ones[0]
@@ -162,7 +168,13 @@ def check(opt: Mapping[str, Any], model_file: str, only: str | None = None) -> N
 
 
 def own_dictionary(opt: Mapping[str, Any], model_file: str) -> str | None:
-    """The dictionary beside a model, where its ``.opt`` names another that is not the user's."""
+    """
+    The dictionary beside a model, where its ``.opt`` names another that is not the user's.
+
+    :param opt: of the ``.opt``
+    :param model_file: beside which it stands
+    :raises ModelFileError: when there is none beside it
+    """
     beside = f"{model_file}.dict"
     other = list(_of_path("dict_file", path, path, model_file) if (path := _dict_file(opt)) else ())
     if trusted() or _is_version(model_file) or all(map(_accepted, other)):
@@ -214,7 +226,7 @@ def remember(opt: Mapping[str, Any], model_file: str) -> None:
     lines += sorted({_mark(one) for one in used} - marks)
     if lines:
         with contextlib.suppress(OSError):  # a home that cannot be written: it has to be said
-            os.makedirs(os.path.dirname(_register()), mode=0o700, exist_ok=True)
+            files.private_folder(os.path.dirname(_register()))
             text = "".join(f"{line}\n" for line in lines)
             files.append(_register(), text.encode(), mode=0o600)
 

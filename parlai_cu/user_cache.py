@@ -1,5 +1,6 @@
 """Where this user's caches are: ``XDG_CACHE_HOME``, ``~/.cache``, else a temporary folder."""
 
+import contextlib
 import functools
 import os
 import stat
@@ -15,7 +16,10 @@ def folder(*names: str) -> str:
 
     :param names: what leads to it
     """
-    return os.path.join(_base(os.environ.get(VARIABLE) or _home_cache()), "parlai_cu", *names)
+    place = os.path.join(_base(os.environ.get(VARIABLE) or _home_cache()), "parlai_cu")
+    with contextlib.suppress(OSError):  # whoever writes there is told
+        os.makedirs(place, mode=0o700, exist_ok=True)  # it may hold what users wrote
+    return os.path.join(place, *names)
 
 
 def _home_cache() -> str:

@@ -25,6 +25,7 @@ YEAR = 365 * 24 * 3600.0
 WALL_CLOCK = {
     "files.py",
     "update/step_cache.py",
+    "reach.py",
     "serving/transcript_store.py",
     "chat_service/session_lifecycle.py",
 }

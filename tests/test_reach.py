@@ -151,7 +151,7 @@ def test_what_the_user_says(stranger: Callable[..., str]) -> None:
     """A flag or an override is the user's own word, for that command only."""
     model, other = stranger(beam_block_list_filename="OUT"), os.path.abspath("private.txt")
     said = {"beam_block_list_filename": other}
-    load("-mf", model, "--beam-block-list-filename", other)
+    assert load("-mf", model, "--beam-block-list-filename", other).opt["n_layers"] == 2
     create_agent_from_model_file(model, said)
     create_agent(yaml_settings.model_options("m", {"model_file": model, **said}))
     with pytest.raises(ModelFileError, match="beam_block_list_filename"):
@@ -177,9 +177,9 @@ def test_a_model_of_the_user_s_own(
 ) -> None:
     """What was trained here opens, moved as well; in another user's home it does not."""
     model = deployed(agent)
-    load("-mf", model)
     shutil.copytree(os.path.dirname(model), tmp_path / "moved")
-    load("-mf", str(tmp_path / "moved" / "model"))
+    for place in (model, str(tmp_path / "moved" / "model")):
+        assert load("-mf", place).opt["model"] == agent
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
     with pytest.raises(ModelFileError, match="MyAgent"):
         load("-mf", str(tmp_path / "moved" / "model"))
@@ -209,4 +209,6 @@ def test_a_version_was_looked_at(
     VersionsScript.main("import", "--versions", store, "-mf", model, "--trust-checkpoint")
     trust(False)
     (version,) = VersionStore(store).list()
-    load("-mf", VersionStore(store).model_file(version.id))
+    opt = Opt.load(f"{VersionStore(store).model_file(version.id)}.opt")
+    assert reach.reached(opt)
+    reach.check(opt, VersionStore(store).model_file(version.id))

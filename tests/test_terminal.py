@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from parlai_cu import files
 from parlai_cu.corrections import review
 from parlai_cu.serving.feedback import Feedback, FeedbackLog
 from parlai_cu.serving.transcript_store import TranscriptStore
@@ -57,5 +58,6 @@ def test_files_of_users_are_their_owners(tmp_path: Path) -> None:
     log = FeedbackLog(str(tmp_path / "new" / "f.jsonl"))
     log.append(Feedback("c", 1, None, [], "a", "b", "down", "c", None))
     review.decide(log.path, ["all"], "accept")
+    files.write_text(str(tmp_path / "new" / "report.html"), "what users wrote")
     assert mode(tmp_path / "new") == 0o700
     assert {mode(path) for path in (tmp_path / "new").iterdir()} == {0o600}

@@ -142,7 +142,7 @@ def bring_along(deployed: str | None, opt: Opt) -> None:
     for end in beside.look(deployed).kept:
         if not end.startswith((".dict", ".cands")) and not os.path.exists(target + end):
             with files.whole(target + end) as aside:
-                shutil.copyfile(deployed + end, aside)
+                shutil.copy(deployed + end, aside)
 
 
 def copy_beside(model_file: str, target: str) -> None:

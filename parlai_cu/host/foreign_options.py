@@ -58,11 +58,10 @@ def _look_at_options(module: Any) -> None:
         if not module.PathManager.exists(f"{model_file}.opt"):
             return stock(opt)
         held = module.Opt.load(f"{model_file}.opt")
-        saved = {k: v for k, v in held.items() if k not in override}
-        if saved.get("model") == opt.get("model"):
-            saved.pop("model", None)  # said with -m
-        reach.check(saved, model_file)
-        own = reach.own_dictionary(saved, model_file)
+        # said with -m
+        said = {*override, "model"} if held.get("model") == opt.get("model") else override
+        reach.check(held, model_file, said=said)
+        own = None if "dict_file" in said else reach.own_dictionary(held, model_file)
         if own is not None:
             opt["override"] = {**override, "dict_file": own}
         return stock(opt)

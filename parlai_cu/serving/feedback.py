@@ -82,7 +82,7 @@ class FeedbackLog:
         try:
             # what users wrote is its owner's alone
             folder = os.path.dirname(os.path.abspath(self.path))
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+            files.private_folder(folder)
             files.make_private(self.path)
             with self._lock:
                 files.append(self.path, line, mode=0o600, sync=True)

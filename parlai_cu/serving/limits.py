@@ -232,13 +232,13 @@ def origin_allowed(origin: str | None, host: str, allowed: tuple[str, ...] = ())
         return False
 
 
-def host_allowed(host: str, allowed: tuple[str, ...]) -> bool:
+def host_allowed(host: str, allowed: frozenset[str]) -> bool:
     """
     Whether the service may be called by a name: another site's name that leads here (DNS
     rebinding) would make that site's page our own.
 
     :param host: the Host header, perhaps with a port
-    :param allowed: names; without any all are. Addresses and localhost always are
+    :param allowed: names in small letters; without any all are. Addresses and localhost always are
     """
     try:
         name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
@@ -250,4 +250,4 @@ def host_allowed(host: str, allowed: tuple[str, ...]) -> bool:
         ipaddress.ip_address(name)
         return True
     except ValueError:
-        return name in {each.lower().rstrip(".") for each in allowed}
+        return name in allowed

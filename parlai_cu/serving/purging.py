@@ -45,9 +45,14 @@ class Purge:
     def clock(self) -> float:
         """The time as it was last seen and believed; 0 in a store that is new."""
         found = self._rows.read("SELECT seen FROM chat_clock WHERE id = 1", {})
-        if not found:  # of a release that did not note it
-            found = self._rows.read("SELECT MAX(seen) FROM chat_conversations", {})
-        return float(found[0][0] or 0.0)
+        if found:
+            return float(found[0][0])
+        # of a release that did not note it: before anybody speaks by another clock
+        ((seen,),) = self._rows.read("SELECT MAX(seen) FROM chat_conversations", {})
+        if seen:
+            with contextlib.suppress(ConversationError):  # it can be read though not written
+                self._note(float(seen))
+        return float(seen or 0.0)
 
     def now_and_then(self, now: float, keep: float) -> int:
         """

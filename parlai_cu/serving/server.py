@@ -126,6 +126,7 @@ class GuardedApplication(Application):
 
     def __init__(self, service: ChatService, handlers: list[Any], **settings: Any) -> None:
         self.service = service
+        self._hosts = allowed_hosts(service.settings)
         super().__init__(handlers, **settings)
         self.transforms.append(http_api.headers_of_all(bool(service.settings.tls_cert)))
 
@@ -134,7 +135,7 @@ class GuardedApplication(Application):
         settings = self.service.settings
         peer = str(request.remote_ip)
         request.remote_ip = client_address(peer, request.headers, settings)
-        if not host_allowed(request.headers.get("Host", ""), allowed_hosts(settings)):
+        if not host_allowed(request.headers.get("Host", ""), self._hosts):
             self.service.metrics.refusal("host")
             return self.get_handler_delegate(request, http_api.WrongHost, {"service": self.service})
         return super().find_handler(request, **kwargs)

@@ -37,16 +37,15 @@ class ListenSettings:
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def allowed_hosts(settings: ListenSettings) -> tuple[str, ...]:
+def allowed_hosts(settings: ListenSettings) -> frozenset[str]:
     """
-    Names by which the service may be called; empty for all.
+    Names by which the service may be called, in small letters; empty for all.
 
     Where only this machine reaches it, those are its own unless others are named: else a page of
     any site could, by a name that leads here (DNS rebinding).
     """
+    own = settings.hosts
+    if not own and settings.address in _LOOPBACK and not settings.behind_proxy:
+        own = ("localhost",)
     named = [urlsplit(origin).hostname or "" for origin in settings.origins if origin != "*"]
-    if settings.hosts:
-        return (*settings.hosts, *named)
-    if settings.address in _LOOPBACK and not settings.behind_proxy:
-        return ("localhost", *named)
-    return ()
+    return frozenset(name.lower().rstrip(".") for name in (*own, *named) if own and name)

@@ -144,7 +144,7 @@ class CandidateFacts:
         :raises KnowledgeError: when the base cannot be copied
         """
         if self.facts and not os.path.exists(self.path):
-            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            files.private_folder(os.path.dirname(self.path))
             with files.whole(self.path) as aside:
                 _copy(self.copy, aside)
         elif self.facts:

@@ -59,7 +59,8 @@ class StepCache:
         self.folder = os.path.abspath(folder)
         self.waiting = waiting
         with files.translate_errors(self.folder):
-            os.makedirs(self.data_folder, exist_ok=True)
+            files.private_folder(self.folder)
+            files.private_folder(self.data_folder)
 
     @property
     def data_folder(self) -> str:
@@ -111,7 +112,7 @@ class StepCache:
         """
         folder = folder or self.folder
         with files.translate_errors(folder):
-            os.makedirs(folder, exist_ok=True)
+            files.private_folder(folder)
             lock = filelock.FileLock(os.path.join(folder, f".{what}.lock"))
             try:
                 try:

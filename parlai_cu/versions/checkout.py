@@ -113,7 +113,7 @@ def copy_model(source: str, target: str) -> None:
     for entry in sorted(os.listdir(held), reverse=True):
         if entry.startswith(MODEL) and os.path.isfile(os.path.join(held, entry)):
             with files.whole(os.path.join(folder, name + entry[len(MODEL) :])) as aside:
-                shutil.copyfile(os.path.join(held, entry), aside)
+                shutil.copy(os.path.join(held, entry), aside)
                 if entry == f"{MODEL}.opt":
                     outside_files.point_to(aside, held, folder, MODEL, renamed=name)
 

@@ -122,6 +122,7 @@ class Storage:
             if self.remote:
                 self._manager.mkdirs(path)
             else:
+                files.private_folder(self.path())
                 os.makedirs(path, exist_ok=True)
 
     @contextlib.contextmanager

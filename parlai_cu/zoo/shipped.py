@@ -58,6 +58,7 @@ def install(name: str, datapath: str) -> None:
             )
         with files.whole(str(wanted)) as aside:
             Path(aside).write_bytes(content)
+            os.chmod(aside, 0o644)
             if there:
                 os.replace(wanted, f"{wanted}.changed")
 

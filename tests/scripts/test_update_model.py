@@ -44,6 +44,12 @@ def test_an_update_that_helps_is_promoted(
     assert not re.search(r"<(script|link|img)|https?://|src=", page)
     assert found["version"] in page and "Accepted" in page and "<polyline" in page
     assert 0 < len(found["replies"]) <= 20
+    # what users wrote is in the report, the examples and the log: they are their owner's alone
+    held = [*Path(f"{versions.path}.updates").rglob("*"), *folder.rglob("*")]
+    texts = [path for path in held if path.suffix in (".json", ".jsonl", ".html", ".log")]
+    assert len(texts) > 5
+    assert [path for path in (folder, *texts) if path.stat().st_mode & 0o077] == []
+    assert all(Path(path).stat().st_mode & 0o077 == 0 for path in (versions.path, held[0].parent))
     changed = [row["changed"] for row in found["replies"]]
     assert changed == sorted(changed, reverse=True)
     assert json.loads((folder / "report.json").read_text())["verdict"]["decision"] == "accept"

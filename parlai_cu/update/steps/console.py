@@ -35,7 +35,8 @@ class UpdateLog:
         self.path = os.path.join(folder, f"parlai-{os.getpid()}.log")
         self._asked = "loglevel" in (opt.get("override") or {})
         with files.translate_errors(folder):
-            os.makedirs(folder, exist_ok=True)
+            files.private_folder(folder)
+            files.make_private(self.path)
             self._handler = stdlib_logging.FileHandler(self.path, encoding="utf-8")
         self._handler.setFormatter(stdlib_logging.Formatter(logging.LOGFILE_FORMAT))
 

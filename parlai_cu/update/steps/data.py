@@ -19,7 +19,7 @@ from typing import Any
 
 from parlai.core.opt import Opt
 
-from parlai_cu import messages
+from parlai_cu import files, messages
 from parlai_cu.agents import episodes as task_episodes
 from parlai_cu.agents.episodes import Episode
 from parlai_cu.data.names import path_of
@@ -220,7 +220,7 @@ def write(name: str, parts: dict[str, list[Episode]], folder: str) -> Data:
     :param folder: where files go
     :raises DataError: when the path has what ParlAI takes for something else
     """
-    os.makedirs(folder, exist_ok=True)
+    files.private_folder(folder)
     task_episodes.check_path(folder, f"--versions in {os.path.dirname(folder)}")
     parts = {split: parts.get(split, []) for split in SPLITS}
     content = {split: content_of_episodes(episodes) for split, episodes in parts.items()}

@@ -114,7 +114,7 @@ class Update:
         work = UpdateContext(settings, self.opt, self.user_checks, self.cache, model, update, old)
         folder = settings.report_folder(self.live, key_of(VERDICT, _read_by(work)))
         with files.translate_errors(folder):
-            os.makedirs(folder, exist_ok=True)
+            files.private_folder(folder)
         self.log.move_to(folder)
         diagnosis = self._timed("diagnosis", lambda: self._diagnose(work))
         choice = choose(diagnosis, settings.mode, settings.kb is not None)
