@@ -1,0 +1,244 @@
+"""Tables as they can be asked: rows with names, columns with kinds, and what values are called."""
+
+import functools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from parlai_cu.knowledge.asking import values
+from parlai_cu.knowledge.asking.language import LANGUAGES, concepts_of, language, name_stems, tokens
+from parlai_cu.knowledge.importing import columns as kinds
+from parlai_cu.knowledge.words import stem, words
+from parlai_cu.types import Evidence
+
+# a value of more words is a remark and no name of anything
+_LONGEST_VALUE = 6
+# words of a column's name that say nothing of what it is about
+_EMPTY = frozenset(map(stem, "name title entity label bezeichnung titel id from in of".split()))
+# a day of the week has a column of its own in that many columns, and the table is one of hours
+_FEWEST_DAYS = 4
+# a number that may have a word before it and a unit behind
+_AMOUNT = re.compile(r"(?:[^\W\d]{1,6}\.? )?[€$£¥₹]? ?-?\d[\d.,' ]*(?: ?[^\W\d][\w/²³%]*| ?[€$£¥%]){0,3}$")
+_UNIT = re.compile(r"[^\d.,' -]+")
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    A row.
+
+    :param id: of the fact, or of the row in its table
+    :param entity: what it is about
+    :param cells: column -> value; empty ones are not there
+    """
+
+    id: str
+    entity: str
+    cells: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Column:
+    """
+    A column.
+
+    :param name: as it is told
+    :param kind: money, number, date, hours, phone, yes/no, list, text
+    :param stems: of its name
+    :param concepts: what it is about
+    """
+
+    name: str
+    kind: str
+    stems: frozenset[str] = field(compare=False)
+    concepts: frozenset[str] = field(compare=False)
+
+    @property
+    def is_amount(self) -> bool:
+        """Whether its values can be compared as numbers."""
+        return self.kind in ("money", "number", "date")
+
+
+class Table:
+    """
+    A table that can be asked.
+
+    :param source: where it is from: a file's name, a table's, a class of things
+    :param about: what the column of names is called; may be empty
+    :param rows: all
+    :param nouns: what a row is called beside that
+    """
+
+    def __init__(
+        self, source: str, about: str, rows: Sequence[Row], nouns: Iterable[str] = ()
+    ) -> None:
+        self.source, self.about, self.rows = source, about, rows
+        named = dict.fromkeys(name for row in rows for name in row.cells)
+        self.columns = [_column(name, [row.cells.get(name, "") for row in rows]) for name in named]
+        called = [*name_stems(about), *name_stems(source.rpartition(".")[0] or source)]
+        self.nouns = frozenset({*called, *map(stem, nouns)} - _EMPTY)
+        self.names: dict[tuple[str, ...], list[int]] = {}
+        self.name_words: dict[str, set[int]] = {}
+        self.values: dict[tuple[str, ...], list[tuple[Column, str]]] = {}
+        self.vocabulary: set[str] = set()
+        self.week = _week(self.columns)
+        self._index()
+
+    def _index(self) -> None:
+        for number, row in enumerate(self.rows):
+            self._learn(row.entity)
+            name = stems_of(row.entity)
+            self.names.setdefault(name, []).append(number)
+            for part in name:
+                self.name_words.setdefault(part, set()).add(number)
+        self.names.pop((), None)
+        for column in self.columns:
+            self._learn(column.name)
+            self._index_values(column)
+
+    def _index_values(self, column: Column) -> None:
+        if column.kind not in ("text", "list", "number"):
+            return
+        held = [(n, row.cells[column.name]) for n, row in enumerate(self.rows) if column.name in row.cells]
+        if column.kind == "number" and not any(
+            letter.isalpha() for _, value in held for letter in value
+        ):
+            return
+        # codes that each stand once name their row, as "BK-161" does
+        codes = len({value for _, value in held}) == len(self.rows) > 1 and all(
+            len(tokens(value)) <= 3 and any(c.isdigit() for c in value) for _, value in held
+        )
+        for number, value in held:
+            for part in parts(column, value):
+                called = stems_of(part)
+                if not 0 < len(called) <= _LONGEST_VALUE:
+                    continue
+                if codes:
+                    self.names.setdefault(called, []).append(number)
+                else:
+                    place = self.values.setdefault(called, [])
+                    if (column, part) not in place:
+                        place.append((column, part))
+                self._learn(part)
+            if len(tokens(value)) > _LONGEST_VALUE:
+                self._learn(value)
+
+    def _learn(self, text: str) -> None:
+        self.vocabulary.update(word for word in tokens(text) if not word[0].isdigit())
+
+    def column(self, concept: str) -> list[Column]:
+        """The columns that are about something."""
+        return [column for column in self.columns if concept in column.concepts]
+
+    @functools.cached_property
+    def has_hours(self) -> bool:
+        """Whether it says when its rows are open."""
+        return bool(self.week) or any(column.kind == "hours" for column in self.columns)
+
+    def hours(self, row: Row, day: date | int) -> str | None:
+        """What a row says of a day, or of a day of the week; None where it says nothing."""
+        weekday = day if isinstance(day, int) else day.weekday()
+        if weekday in self.week:
+            return row.cells.get(self.week[weekday].name)
+        for column in self.columns:
+            cell = row.cells.get(column.name, "")
+            if column.kind == "hours" and cell:
+                said = values.week(cell, all_days())
+                return said.get(weekday, "closed") if said else cell
+        return None
+
+    def closure(self, row: Row, day: date) -> str:
+        """The remark that closes a row on a day; empty: none."""
+        for column in self.columns:
+            cell = row.cells.get(column.name, "")
+            found = values.closed_between(cell) if column.kind == "text" and len(cell) > 12 else None
+            if found and found[0] <= day <= found[1]:
+                return cell
+        return ""
+
+
+@functools.cache
+def all_days() -> dict[str, int]:
+    """What days of the week are called, in any language."""
+    return {name: day for one in LANGUAGES for name, day in language(one).days.items()}
+
+
+def stems_of(text: str) -> tuple[str, ...]:
+    """The stems of a name."""
+    return tuple(stem(token) for token in tokens(text))
+
+
+def parts(column: Column, value: str) -> list[str]:
+    """The values in a cell: several of a list."""
+    if column.kind != "list":
+        return [value]
+    return [part.strip() for part in value.replace(";", ",").replace("|", ",").split(",")]
+
+
+def tables_of(facts: Iterable[Evidence]) -> list[Table]:
+    """
+    The tables that facts came from: those of one file that have columns in common.
+
+    :param facts: with their fields; those without are of no table
+    """
+    groups: list[tuple[str, set[str], list[Evidence]]] = []
+    for fact in facts:
+        columns = {name for name, value in fact.fields.items() if value}
+        if not columns or fact.question:
+            continue
+        source = fact.id.partition("#")[0] if "#" in fact.id else ""
+        for of, known, held in groups:
+            if of == source and len(columns & known) * 2 >= min(len(columns), len(known)):
+                known |= columns
+                held.append(fact)
+                break
+        else:
+            groups.append((source, columns, [fact]))
+    return [_table(source, held) for source, _, held in groups]
+
+
+def _table(source: str, facts: Sequence[Evidence]) -> Table:
+    about = next(
+        (
+            name
+            for name in facts[0].fields
+            if all(fact.fields.get(name, fact.entity) == fact.entity for fact in facts)
+        ),
+        "",
+    )
+    rows = [
+        Row(fact.id, fact.entity, {n: v for n, v in fact.fields.items() if v and n != about})
+        for fact in facts
+    ]
+    return Table(source, about, rows)
+
+
+def _column(name: str, cells: Sequence[str]) -> Column:
+    held = [cell for cell in cells if cell]
+    kind = kinds.kind_of(held)
+    concepts = concepts_of(name)
+    if kind in ("text", "list") and held:
+        if sum(bool(values.week(cell, all_days())) for cell in held) * 2 > len(held):
+            kind = "hours"
+        elif _are_amounts(held):
+            is_money = any(letter in kinds.CURRENCIES for cell in held for letter in cell)
+            kind = "money" if is_money else "number"
+    return Column(name, kind, frozenset(name_stems(name)) - _EMPTY, concepts)
+
+
+def _are_amounts(held: Sequence[str]) -> bool:
+    """Whether most cells are a number with one of few units: ``20 min``, ``from £120``."""
+    units = [" ".join(_UNIT.findall(cell.casefold())) for cell in held if _AMOUNT.match(cell)]
+    return len(units) * 2 > len(held) and len(set(units)) <= max(2, len(held) // 3)
+
+
+def _week(columns: Sequence[Column]) -> dict[int, Column]:
+    days = all_days()
+    found = {days[c.name.casefold()]: c for c in columns if c.name.casefold() in days}
+    return found if len(found) >= _FEWEST_DAYS else {}
+
+
+def numbered(rows: Iterable[int], table: Table) -> Iterator[Row]:
+    """Rows by their numbers."""
+    return (table.rows[number] for number in rows)
