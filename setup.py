@@ -113,6 +113,7 @@ setup(
             "py.typed",
             "host/stock_commands.json",
             "agents/*/README.md",
+            "knowledge/asking/languages/*.yaml",
             "chat_service/config.yml",
             "serving/README.md",
             "serving/openapi.json",
@@ -158,6 +159,9 @@ setup(
         "clevercsv",
         "charset-normalizer",
         "markdown-it-py",
+        # questions to tables: amounts, days, slips
+        "price-parser",
+        "dateparser",
         # parlai data
         "rapidfuzz",
         "ftfy",

@@ -58,7 +58,7 @@ def measure(path: Path, harness: Harness) -> dict[str, Any]:
         kb = opened(source, Path(place), harness, path.stem)
         if kb is None:
             return {"import": "refused", "replies": []}
-        agent = load(kb)
+        agent = load(kb, str(about_it["now"]))
         replies = [asked(agent, question) for question in about_it["questions"]]
     return {"import": "taken", "replies": replies}
 
@@ -96,11 +96,11 @@ def opened(source: Path, place: Path, harness: Harness, key: str) -> str | None:
     return kb if (place / "facts.db").exists() else None
 
 
-def load(kb: str) -> Any:
-    """What `parlai interactive -m kb_augmented` makes, with default settings."""
+def load(kb: str, now: str) -> Any:
+    """What `parlai interactive -m kb_augmented` makes, with default settings and a set clock."""
     from knowledge_telecom import load as load_agent
 
-    return load_agent(kb, {})
+    return load_agent(kb, {"kb_now": now})
 
 
 def asked(agent: Any, question: dict[str, Any]) -> dict[str, Any]:

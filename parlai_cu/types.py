@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 
@@ -12,10 +13,12 @@ class Turn:
 
     :param text: the last utterance, which is to be answered
     :param history: what was said before, oldest first; the last is the system's
+    :param at: when it is said, where that is not now
     """
 
     text: str
     history: tuple[str, ...] = ()
+    at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Evidence:
     :param entity: what it is about, if that is known
     :param question: the question it answers, of an FAQ entry
     :param fields: column -> value, of a row
+    :param query: what was asked of tables, where this is their whole answer and ``text`` the reply
+    :param rows: the ids of all facts that such an answer is made of
     """
 
     id: str
@@ -64,6 +69,8 @@ class Evidence:
     entity: str = ""
     question: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
+    query: str = ""
+    rows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

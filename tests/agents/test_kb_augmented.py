@@ -564,6 +564,6 @@ def test_what_is_meant_counts_as_said(
     path = tmp_path / "synonyms.csv"
     path.write_text("said,meant\ntariff,fee\ncarport,garage\n")
     agent = load(kb_synonyms=str(path), kb_gate_threshold="0.01")
-    assert ask(agent, "the tariff of the Oak Inn?")[0]["text"] == "Oak Inn: fee 9 pounds."
+    assert ask(agent, "the tariff of the Oak Inn?")[0]["text"] == "The Oak Inn costs 9 pounds."
     assert ask(agent, "a carport at the Elm Inn?")[0]["text"] == "A garage."
     assert "knowledge" not in ask(load(kb_gate_threshold="0.01"), "a carport at the Elm Inn?")[0]

@@ -63,6 +63,6 @@ def test_five_phrasings_tell_what_changed_and_nothing_else_does(
         kb.update(dataclasses.replace(rows[name], text=row_sentence(fields, name), fields=fields))
     for name, price in changed.items():
         for phrasing, _ in ASKED:
-            assert say(phrasing.format(name=name)) == f"{name}: price {price}."
+            assert say(phrasing.format(name=name)) == f"{name} costs {price}."
     assert [say(text) for text in stay] == before
-    assert before[-2] == "Solo Lite: data 2 GB."
+    assert before[-2] == "Solo Lite has 2 GB of data."

@@ -30,6 +30,7 @@ class Answering:
 
     def __init__(self, parts: flags.Parts, opt: Opt, record: Callable[[str, Metric], None]) -> None:
         self._parts, self._opt, self._record = parts, opt, record
+        self._now = flags.clock(opt)
 
     def ask(self, turn: Turn) -> list[Evidence]:
         """What the search finds, in its order; as much as the ranker wants to choose from."""
@@ -37,7 +38,7 @@ class Answering:
         wanted = max(self._opt["kb_top_k"], self._parts.ranker.candidates, FIRST)
         started = time.monotonic()
         try:
-            found = kb.query(turn, wanted)
+            found = kb.query(dataclasses.replace(turn, at=self._now), wanted)
         except KnowledgeError as error:
             logging.error(f"the conversation goes on without knowledge: {error}")
             self._record("kb_failed", AverageMetric(1))
@@ -70,7 +71,7 @@ class Answering:
         ranker, top_k = self._parts.ranker, self._opt["kb_top_k"]
         ranked = ranker.rank(turn, found)[:top_k] if decision.query else []
         meant = self._parts.in_its_words(turn)
-        if ranked and self._parts.gate.may_abstain:
+        if ranked and self._parts.gate.may_abstain and not found[0].query:
             # there may be no answer among them
             answers = ranker.answers(meant, ranked[0])
             decision = dataclasses.replace(decision, query=answers)
@@ -79,7 +80,9 @@ class Answering:
         if not decision.query:
             reply = view.message()
         else:
-            best = [narrowed(meant, fact) for fact in ranker.chosen(turn, ranked)]
+            # what a table answers is the whole reply
+            chosen = found[:1] if found[0].query else ranker.chosen(turn, ranked)
+            best = [fact if fact.query else narrowed(meant, fact) for fact in chosen]
             text = self._parts.integrator.integrate(turn, best, view)
             reply = view.last if view.last is not None else view.empty()
             if view.last is None and view.observation.get("eval_labels"):
@@ -120,5 +123,6 @@ def _of_the_label(own: Message) -> dict[str, Any]:
 
 def _provenance(evidence: Evidence) -> dict[str, Any]:
     """What the act says of a fact."""
-    names = ("id", "text", "score", "source", "snapshot")
+    names = ["id", "text", "score", "source", "snapshot"]
+    names += ["query", "rows"] if evidence.query else []
     return {name: getattr(evidence, name) for name in names}

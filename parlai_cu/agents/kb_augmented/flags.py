@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from parlai.core.opt import Opt
@@ -126,6 +127,11 @@ def add(parser: ParlaiParser) -> None:
         help="with --kb-integrate fuse: the facts' share of the next token's distribution",
     )
     group.add_argument("--kb-top-k", type=int, default=5, help="how many facts are asked for")
+    group.add_argument(
+        "--kb-now",
+        help='the clock that "tomorrow" and "open now" are meant by, as 2027-01-31T12:00; '
+        "default: this machine's",
+    )
 
 
 def check(opt: Opt) -> None:
@@ -151,6 +157,7 @@ def check(opt: Opt) -> None:
     if not 0 <= opt["kb_fuse_weight"] <= 1:
         raise UsageError(f"--kb-fuse-weight {opt['kb_fuse_weight']}: expected 0 to 1")
     threshold(opt)
+    clock(opt)
     if not opt.get("kb"):
         raise UsageError("-m kb_augmented needs --kb URI, e.g. --kb sqlite:///facts.db")
     refuse_unread(opt, _DEPENDENT, add)
@@ -175,6 +182,21 @@ def check_base(opt: Opt, base: type) -> None:
         name, value = flag.split()
         if opt[name[2:].replace("-", "_")] == value and not can:
             raise UsageError(f"{flag}: {reason}; {opt['base_agent']} has none")
+
+
+def clock(opt: Opt) -> datetime | None:
+    """
+    The moment that was given as now; None: this machine's.
+
+    :raises UsageError: when it is no time
+    """
+    given = opt.get("kb_now")
+    if not given:
+        return None
+    try:
+        return datetime.fromisoformat(given)
+    except ValueError:
+        raise UsageError(f"--kb-now {given}: expected a time as 2027-01-31T12:00") from None
 
 
 def threshold(opt: Opt) -> Any:

@@ -11,15 +11,17 @@ from datetime import datetime
 from parlai_cu.knowledge.asking.language import language_of
 from parlai_cu.knowledge.asking.parsing import parsed
 from parlai_cu.knowledge.asking.query import Query
-from parlai_cu.knowledge.asking.running import Answer, answered, noted
-from parlai_cu.knowledge.asking.schema import Table
+from parlai_cu.knowledge.asking.running import TypedAnswer, answered, noted
+from parlai_cu.knowledge.asking.schema import TypedTable
 from parlai_cu.types import Turn
 
 # turns of the user before this one that it may lean on
 _BEFORE = 4
+# what of a query says what is wanted
+_ASKED = ("columns", "extreme", "compare", "difference", "count", "listing", "yes_no", "verb")
 
 
-def answer(turn: Turn, tables: Sequence[Table], now: datetime) -> Answer | None:
+def answer(turn: Turn, tables: Sequence[TypedTable], now: datetime) -> TypedAnswer | None:
     """
     The answer of the table that understands most of a turn; None where none does wholly.
 
@@ -28,7 +30,7 @@ def answer(turn: Turn, tables: Sequence[Table], now: datetime) -> Answer | None:
     :param now: the clock
     """
     asked = [*turn.history[-2::-2][:_BEFORE][::-1], turn.text]
-    best: Answer | None = None
+    best: TypedAnswer | None = None
     for table in tables:
         found = _of_table(asked, table, now)
         if found is not None and (best is None or found.query.strength > best.query.strength):
@@ -36,9 +38,9 @@ def answer(turn: Turn, tables: Sequence[Table], now: datetime) -> Answer | None:
     return best
 
 
-def _of_table(asked: Sequence[str], table: Table, now: datetime) -> Answer | None:
+def _of_table(asked: Sequence[str], table: TypedTable, now: datetime) -> TypedAnswer | None:
     before: Query | None = None
-    found: Answer | None = None
+    found: TypedAnswer | None = None
     for text in asked:
         query = parsed(text, table, language_of(text), now)
         found = None
@@ -54,7 +56,7 @@ def _of_table(asked: Sequence[str], table: Table, now: datetime) -> Answer | Non
     return found
 
 
-def _remembered(query: Query, found: Answer) -> Query:
+def _remembered(query: Query, found: TypedAnswer) -> Query:
     """A query with the one thing that it led to."""
     if query.mentions or len(found.rows) != 1:
         return query
@@ -86,7 +88,16 @@ def _completed(query: Query, before: Query | None) -> Query:
 
 def _take_over(query: Query, before: Query) -> None:
     """What is asked, from the query before."""
-    for name in ("columns", "extreme", "compare", "difference", "count", "listing", "yes_no", "verb"):
+    for name in (
+        "columns",
+        "extreme",
+        "compare",
+        "difference",
+        "count",
+        "listing",
+        "yes_no",
+        "verb",
+    ):
         setattr(query, name, getattr(query, name) or getattr(before, name))
     query.edge = query.edge or before.edge
     query.asks = query.asks or before.asks

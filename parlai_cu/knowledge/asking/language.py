@@ -64,11 +64,11 @@ class Language:
         self.words = frozenset(_all_words(raw))
 
     def any_of(self, key: str) -> frozenset[str]:
-        """The stems of a line of single words."""
+        """The stems of the single words of a line, ``key``."""
         return _line(self.name, key)
 
     def phrases(self, key: str) -> frozenset[tuple[str, ...]]:
-        """The phrases of a line, as stems."""
+        """The phrases of a line, ``key``, as stems."""
         return _phrases(self.name, key)
 
 
@@ -117,15 +117,15 @@ def name_stems(name: str) -> list[str]:
 def tokens(text: str) -> list[str]:
     """Words and whole numbers, lower case and without accents."""
     plain = _SHORT_NOT.sub(" not", text)
-    found = []
+    found: list[str] = []
     for token in _TOKEN.findall(plain):
         found += [token] if token[0].isdigit() else words(token)
     return found
 
 
-def stems(some: Iterable[str]) -> frozenset[str]:
-    """The stems of words."""
-    return frozenset(stem(part) for word in some for part in words(word))
+def stems(several: Iterable[str]) -> frozenset[str]:
+    """The stems of ``several`` words."""
+    return frozenset(stem(part) for word in several for part in words(word))
 
 
 def _as_phrases(lines: Any) -> frozenset[tuple[str, ...]]:
@@ -148,7 +148,7 @@ def _all_words(part: Any) -> Iterable[str]:
     """Every word that is understood, as it is written."""
     if isinstance(part, Mapping):
         for key, inner in part.items():
-            if key != "say":
+            if key not in ("say", "columns", "short", "difference"):
                 yield from _all_words(inner)
     elif isinstance(part, list):
         for inner in part:

@@ -9,7 +9,9 @@ from parlai_cu.knowledge.asking.language import Language
 from parlai_cu.knowledge.asking.query import Moment, next_weekday
 
 
-def moment_of(text: str, language: Language, now: datetime, bare_hours: bool) -> tuple[str, Moment | None]:
+def moment_of(
+    text: str, language: Language, now: datetime, bare_hours: bool
+) -> tuple[str, Moment | None]:
     """
     What a question says of when, and what remains of it.
 
@@ -85,7 +87,8 @@ def _dates(language: Language) -> re.Pattern[str]:
     units = "|".join(language.raw.get("units", "days? weeks? months?").split())
     days = "|".join(sorted(language.days, key=len, reverse=True))
     return re.compile(
-        rf"\b(?:{relative}|in \w+ (?:{units})|(?:next|nächsten?|this|diesen?|coming|kommenden?) (?:{days})"
+        rf"\b(?:{relative}|in \w+ (?:{units})"
+        rf"|(?:next|nächsten?|this|diesen?|coming|kommenden?) (?:{days})"
         rf"|\d{{1,2}}(?:st|nd|rd|th|\.)? (?:of )?(?:{months})\b(?: \d{{4}})?"
         rf"|(?:{months}) (?:the )?\d{{1,2}}(?:st|nd|rd|th)?\b(?!\s*[€£$%])(?:,? \d{{4}})?"
         r"|\d{4}-\d\d-\d\d|\d{1,2}\.\d{1,2}\.(?:\d{2,4})?|\d{1,2}/\d{1,2}/\d{2,4})",

@@ -5,14 +5,16 @@ What is left over at the end was not understood, and a query with such words ans
 longest reading of a word goes before shorter ones.
 """
 
+import functools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from parlai_cu.knowledge.asking.language import Language, tokens
 from parlai_cu.knowledge.asking.moments import moment_of
 from parlai_cu.knowledge.asking.query import Filter, Order, Query
-from parlai_cu.knowledge.asking.schema import Column, Table, parts
+from parlai_cu.knowledge.asking.schema import TypedColumn, TypedTable, parts
 from parlai_cu.knowledge.asking.spelling import corrected
 from parlai_cu.knowledge.asking.values import amount
 from parlai_cu.knowledge.words import stem
@@ -24,7 +26,7 @@ _CURRENCIES = re.compile(r"[€$£¥₹]")
 Place = tuple[int, int]
 
 
-def parsed(text: str, table: Table, language: Language, now: datetime) -> Query:
+def parsed(text: str, table: TypedTable, language: Language, now: datetime) -> Query:
     """
     What a question asks of a table.
 
@@ -39,11 +41,13 @@ def parsed(text: str, table: Table, language: Language, now: datetime) -> Query:
 class _Reader:
     """One reading of one question."""
 
-    def __init__(self, text: str, table: Table, language: Language, now: datetime) -> None:
+    def __init__(self, text: str, table: TypedTable, language: Language, now: datetime) -> None:
         self.table, self.language = table, language
         self.query = Query(table, language)
+        whole = tokens(text)
         if table.has_hours or any(column.kind == "date" for column in table.columns):
             text, self.query.moment = moment_of(text, language, now, table.has_hours)
+        self.times = [token for token in whole if token[0].isdigit() and token not in tokens(text)]
         known = language.words | table.vocabulary
         self.said = [corrected(token, known) for token in tokens(_CURRENCIES.sub(" ", text))]
         self.stems = [stem(token) for token in self.said]
@@ -51,10 +55,18 @@ class _Reader:
         # what each word was read as
         self.roles: list[str] = [""] * len(self.said)
         # where the columns are that were named, for what stands beside them
-        self.named: list[tuple[int, Column]] = []
+        self.named: list[tuple[int, TypedColumn]] = []
         for step in (
-            self._forms, self._bounds, self._names, self._name_parts, self._columns_and_values,
-            self._hours, self._orders, self._single_parts, self._denials, self._rest,
+            self._forms,
+            self._bounds,
+            self._names,
+            self._name_parts,
+            self._columns_and_values,
+            self._hours,
+            self._orders,
+            self._single_parts,
+            self._denials,
+            self._rest,
         ):
             step()
 
@@ -98,7 +110,8 @@ class _Reader:
         for asks in ("when", "until", "where", "who"):
             for place, _ in self._find(one.phrases(asks)):
                 query.asks = query.asks or asks
-                self._take(place, "asks")
+                if asks in ("when", "until"):
+                    self._take(place, "asks")
         for place, _ in self._find(one.phrases("difference")):
             after = self.stems[place[1] : place[1] + 1]
             if after and self._is_comparing(place[1]):
@@ -109,7 +122,6 @@ class _Reader:
                 query.count = True
                 self._take(place, "how many" if len(phrase) > 1 else "count")
         query.listing = bool(said & one.any_of("lists")) or query.asks == "who"
-        query.the = bool(said & one.any_of("articles"))
 
     def _is_comparing(self, i: int) -> bool:
         one = self.language
@@ -123,15 +135,24 @@ class _Reader:
         one = self.language
         numbers = [i for i, token in enumerate(self.said) if token[0].isdigit()]
         for key, operator in (
-            ("at_most", "<="), ("at_least", ">="), ("below", "<"), ("above", ">"),
+            ("at_most", "<="),
+            ("at_least", ">="),
+            ("below", "<"),
+            ("above", ">"),
         ):
             for place, _ in list(self._find(one.phrases(key))):
                 near = [i for i in numbers if self._free(i, i + 1) and 0 <= i - place[1] <= 2]
                 behind = place[0] - 1 if place[0] - 1 in numbers else None
                 if not near and behind is None:
-                    behind = place[0] - 2 if place[0] - 2 in numbers and place[1] - place[0] == 2 else None
+                    behind = (
+                        place[0] - 2
+                        if place[0] - 2 in numbers and place[1] - place[0] == 2
+                        else None
+                    )
                 i = near[0] if near else behind
-                if i is not None and self._bound((min(place[0], i), max(place[1], i + 1)), i, operator):
+                if i is not None and self._bound(
+                    (min(place[0], i), max(place[1], i + 1)), i, operator
+                ):
                     numbers.remove(i)
         for place, _ in list(self._find(one.phrases("between"))):
             near = [i for i in numbers if place[1] <= i <= place[1] + 4]
@@ -152,7 +173,9 @@ class _Reader:
                     self._bound((i - 2, i + 1), i, operator, columns[0])
                     return
 
-    def _bound(self, place: Place, i: int, operator: str, column: Column | None = None) -> bool:
+    def _bound(
+        self, place: Place, i: int, operator: str, column: TypedColumn | None = None
+    ) -> bool:
         column = column or self._measured(i, place)
         number = amount(self.said[i])
         if column is None or number is None:
@@ -165,15 +188,17 @@ class _Reader:
         self._take((place[0], end), "bound", 1.0)
         return True
 
-    def _units(self, column: Column) -> frozenset[str]:
+    def _units(self, column: TypedColumn) -> frozenset[str]:
         held = (row.cells.get(column.name, "") for row in self.table.rows[:50])
         return frozenset(stem(t) for cell in held for t in tokens(cell) if not t[0].isdigit())
 
-    def _measured(self, i: int, place: Place) -> Column | None:
+    def _measured(self, i: int, place: Place) -> TypedColumn | None:
         """The column that a number is of: by its unit, by what stands beside it, or as money."""
         amounts = [column for column in self.table.columns if column.is_amount]
         after = self.stems[i + 1 : i + 3]
-        money = [column for column in amounts if column.kind == "money" or "price" in column.concepts]
+        money = [
+            column for column in amounts if column.kind == "money" or "price" in column.concepts
+        ]
         if after[:1] and after[0] in self.language.any_of("currency"):
             return money[0] if money else None
         for column in amounts:
@@ -185,7 +210,7 @@ class _Reader:
                 return column
         return money[0] if money else amounts[0] if len(amounts) == 1 else None
 
-    def _asked_by(self, said: set[str], column: Column) -> bool:
+    def _asked_by(self, said: set[str], column: TypedColumn) -> bool:
         concepts = self.language.concepts
         return any(
             set(phrase) <= said
@@ -202,6 +227,8 @@ class _Reader:
                 self._mention(place, rows)
 
     def _mention(self, place: Place, rows: Iterable[int]) -> None:
+        before = self.stems[place[0] - 1] if place[0] else ""
+        self.query.the |= before in self.language.any_of("articles")
         self.query.mentions.append(tuple(sorted(set(rows))))
         self._take(place, "name", 2.0)
 
@@ -235,35 +262,38 @@ class _Reader:
             found = max(self._readings(), key=lambda one: one[0], default=None)
             if found is None:
                 return
-            _, place, take = found
-            take()
+            found[1]()
 
-    def _readings(self) -> Iterator[tuple[tuple[float, int], Place, Callable[[], None]]]:
+    def _readings(self) -> Iterator[tuple[tuple[float, int], Callable[[], None]]]:
+        """What words may be read as: how good a reading is, and what takes it."""
         for place, said in self._windows(6):
-            small = all(map(self._is_small, said))
-            length = place[1] - place[0]
-            held = self.table.values.get(said, []) if not small else []
+            small, length = all(map(self._is_small, said)), len(said)
             columns = [c for c in self.table.columns if c.stems and set(said) == set(c.stems)]
-            if columns and not (small and length == 1):
-                yield (length + 0.6, -place[0]), place, lambda p=place, c=columns: self._column(p, c)
-            if held and not _is_number(said):
-                yield (length + 0.5, -place[0]), place, lambda p=place, h=held: self._value(p, h)
-            about = [c for key in self._asked(said) for c in self.table.column(key)]
-            if about:
-                yield (length + 0.3, -place[0]), place, lambda p=place, c=about: self._column(p, c)
+            if small and length == 1:
+                columns = []
+            held = [] if small or _is_number(said) else self.table.values.get(said, [])
             absent = [c for key in self._asked(said, none=True) for c in self.table.column(key)]
-            if absent:
-                yield (length + 0.4, -place[0]), place, lambda p=place, c=absent: self._none(p, c)
-            if not small and length == 1 and not columns:
-                partly = [c for c in self.table.columns if said[0] in c.stems]
-                if partly:
-                    yield (0.9, -place[0]), place, lambda p=place, c=partly: self._column(p, c)
+            about = [c for key in self._asked(said) for c in self.table.column(key)]
+            part = [] if small or columns or length > 1 else self._with_stem(said[0])
+            choices: list[tuple[Any, Sequence[Any], float]] = [
+                (self._column, columns, 0.6),
+                (self._value, held, 0.5),
+                (self._none, absent, 0.4),
+                (self._column, about, 0.3),
+                (self._column, part, -0.1),
+            ]
+            for take, found, worth in choices:
+                if found:
+                    yield (length + worth, -place[0]), functools.partial(take, place, found)
+
+    def _with_stem(self, word: str) -> list[TypedColumn]:
+        return [column for column in self.table.columns if word in column.stems]
 
     def _asked(self, said: tuple[str, ...], none: bool = False) -> list[str]:
         concepts = self.language.concepts.values()
         return [c.name for c in concepts if said in (c.none if none else c.ask)]
 
-    def _column(self, place: Place, columns: list[Column]) -> None:
+    def _column(self, place: Place, columns: list[TypedColumn]) -> None:
         """What is asked for; of several columns those that fit what was said before best."""
         chosen = self._fitting(list(dict.fromkeys(columns)), place)
         kept = [column for column in chosen if column in self.query.columns]
@@ -273,7 +303,7 @@ class _Reader:
             self.named.append((place[0], column))
         self._take(place, "column", 1.0)
 
-    def _fitting(self, columns: list[Column], place: Place) -> list[Column]:
+    def _fitting(self, columns: list[TypedColumn], place: Place) -> list[TypedColumn]:
         if len(columns) == 1:
             return columns
         heard = set(self.stems)
@@ -288,7 +318,7 @@ class _Reader:
         money = [column for column in chosen if column.kind == "money"]
         return money if money and "price" in money[0].concepts else chosen[:2]
 
-    def _value(self, place: Place, held: list[tuple[Column, str]]) -> None:
+    def _value(self, place: Place, held: list[tuple[TypedColumn, str]]) -> None:
         column, value = held[0]
         near = [pair for pair in held if pair[0] in self.query.columns]
         column, value = near[0] if near else (column, value)
@@ -296,7 +326,7 @@ class _Reader:
         self.named.append((place[0], column))
         self._take(place, "value", 1.5)
 
-    def _none(self, place: Place, columns: list[Column]) -> None:
+    def _none(self, place: Place, columns: list[TypedColumn]) -> None:
         self.query.filters.append(Filter(columns[0], "none"))
         self.named.append((place[0], columns[0]))
         self._take(place, "value", 1.5)
@@ -324,7 +354,7 @@ class _Reader:
         query.edge = self._edge(next(iter(found), "hours"))
 
     def _edge(self, said: str) -> str:
-        """What is asked of hours: "when does it open" is when it opens, "when is it open" is not."""
+        """What is asked of hours: "when does it open" is when it opens, "when is it" is not."""
         query, one = self.query, self.language
         if query.asks == "until" and said in ("open", "hours"):
             return "closes"
@@ -349,7 +379,9 @@ class _Reader:
             for concept in one.concepts.values():
                 if word in concept.more | concept.less:
                     columns = [c for c in self.table.column(concept.name) if c.is_amount]
-                    if columns and self._order(i, self._fitting(columns, (i, i + 1))[0], word in concept.more):
+                    if columns and self._order(
+                        i, self._fitting(columns, (i, i + 1))[0], word in concept.more
+                    ):
                         break
         for key, more in (("most", True), ("least", False), ("more", True), ("less", False)):
             for place, _ in list(self._find(one.phrases(key))):
@@ -360,13 +392,18 @@ class _Reader:
                     self._set(Order(column, more), place, extreme=key in ("most", "least"))
                 elif self.query.difference:
                     self._take(place, "order")
-        for key, more in (("latest", True), ("earliest", False), ("later", True), ("earlier", False)):
+        for key, more in (
+            ("latest", True),
+            ("earliest", False),
+            ("later", True),
+            ("earlier", False),
+        ):
             for place, _ in list(self._find(one.phrases(key))):
                 edge = "closes" if self._says("closes") or self.query.asks == "until" else "opens"
                 if self.table.has_hours:
                     self._set(Order(None, more, edge), place, extreme=key in ("latest", "earliest"))
 
-    def _order(self, i: int, column: Column, more: bool) -> bool:
+    def _order(self, i: int, column: TypedColumn, more: bool) -> bool:
         one = self.language
         before = self.stems[i - 1] if i else ""
         most = before in one.any_of("most") or before in one.any_of("least")
@@ -387,7 +424,7 @@ class _Reader:
         self.query.columns = [column for column in self.query.columns if column != order.column]
         self._take(place, "order", 1.0)
 
-    def _beside(self, i: int) -> Column | None:
+    def _beside(self, i: int) -> TypedColumn | None:
         """The column of amounts named nearest behind a word, or before it."""
         near = sorted(
             (abs(place - i) + (4 if place < i else 0), n)
@@ -428,6 +465,8 @@ class _Reader:
                 self._take((i, i + 1), "noun", 0.5 if word in self.table.nouns else 0.1)
             elif not self._is_small(word) and word not in one.any_of("currency"):
                 query.unread.append(self.said[i])
+        if query.asks == "who" and not query.columns:
+            query.unread += self.times
         self._flags()
 
     def _flags(self) -> None:
@@ -437,10 +476,15 @@ class _Reader:
             return
         rest = []
         for column in query.columns:
-            is_counted = query.count and column.is_amount and not (query.noun and column.kind != "number")
+            is_counted = (
+                query.count and column.is_amount and not (query.noun and column.kind != "number")
+            )
             if column.kind == "yes/no" or (
-                column.kind == "number" and not is_counted and (query.noun or query.listing)
-                and not query.extreme and not query.compare
+                column.kind == "number"
+                and not is_counted
+                and (query.noun or query.listing)
+                and not query.extreme
+                and not query.compare
             ):
                 query.filters.append(Filter(column, "some", negated=query.negated))
                 query.negated = False
@@ -453,6 +497,6 @@ def _is_number(said: tuple[str, ...]) -> bool:
     return len(said) == 1 and said[0].replace(".", "").replace(",", "").isdigit()
 
 
-def has_value(column: Column, cell: str, value: str) -> bool:
+def has_value(column: TypedColumn, cell: str, value: str) -> bool:
     """Whether a cell holds a value, alone or in its list."""
     return value in parts(column, cell)

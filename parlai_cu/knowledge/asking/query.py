@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from parlai_cu.knowledge.asking.language import Language
-from parlai_cu.knowledge.asking.schema import Column, Table
+from parlai_cu.knowledge.asking.schema import TypedColumn, TypedTable
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,15 @@ class Filter:
     :param negated: whether rows must not be like that
     """
 
-    column: Column
+    column: TypedColumn
     operator: str
     value: Any = None
     negated: bool = False
 
     def __str__(self) -> str:
-        told = f"{self.column.name} {self.operator} {'' if self.value is None else self.value}".strip()
+        told = (
+            f"{self.column.name} {self.operator} {'' if self.value is None else self.value}".strip()
+        )
         return f"not ({told})" if self.negated else told
 
 
@@ -50,9 +52,15 @@ class Moment:
 
 @dataclass(frozen=True)
 class Order:
-    """What is compared: a column, or when a place ``opens`` or ``closes``; and whether more wins."""
+    """
+    What is compared.
 
-    column: Column | None
+    :param column: of amounts; None: when a place ``opens`` or ``closes``
+    :param more: whether more wins
+    :param edge: which of the two
+    """
+
+    column: TypedColumn | None
     more: bool
     edge: str = ""
 
@@ -78,6 +86,7 @@ class Query:
     :param asks: ``when``, ``who``, ``where`` or nothing
     :param edge: ``open``, ``closed``, ``opens`` or ``closes`` where hours are asked for
     :param moment: when
+    :param negated: whether there is a "not" that is of no one filter
     :param verb: the first word, of a yes or no
     :param unread: content that was not understood
     :param strength: how much was understood
@@ -85,12 +94,12 @@ class Query:
     :param heard: the stems of all words
     """
 
-    table: Table
+    table: TypedTable
     language: Language
     mentions: list[tuple[int, ...]] = field(default_factory=list)
     without: list[int] = field(default_factory=list)
     filters: list[Filter] = field(default_factory=list)
-    columns: list[Column] = field(default_factory=list)
+    columns: list[TypedColumn] = field(default_factory=list)
     extreme: Order | None = None
     compare: Order | None = None
     difference: bool = False
@@ -112,8 +121,13 @@ class Query:
     def asks_something(self) -> bool:
         """Whether it says what it wants to know."""
         return bool(
-            self.columns or self.extreme or self.compare or self.edge or self.difference
-            or self.count or (self.filters and (self.yes_no or self.listing))
+            self.columns
+            or self.extreme
+            or self.compare
+            or self.edge
+            or self.difference
+            or self.count
+            or (self.filters and (self.yes_no or self.listing))
             or (self.noun and self.listing)
         )
 
@@ -123,12 +137,12 @@ class Query:
             for mention in self.mentions
         ]
         order = self.extreme or self.compare
+        what = (order.column.name if order.column else order.edge) if order else ""
         told = [
             f"of {', '.join(names)}" if names else "",
             "count" if self.count else ", ".join(column.name for column in self.columns),
             f"where {' and '.join(map(str, self.filters))}" if self.filters else "",
-            f"{'most' if order.more else 'least'} {order.column.name if order.column else order.edge}"
-            if order else "",
+            f"{'most' if order.more else 'least'} {what}" if order else "",
             f"{self.edge} {_told(self.moment)}".strip() if self.edge else "",
         ]
         return f"{self.table.source}: {' '.join(part for part in told if part)}"
@@ -137,10 +151,12 @@ class Query:
 def _told(moment: Moment | None) -> str:
     if moment is None:
         return ""
-    time = "" if moment.time is None else f"{moment.relation} {moment.time // 60:02d}:{moment.time % 60:02d}"
-    return f"{'' if moment.day is None else moment.day} {time}".strip()
+    told = "" if moment.day is None else str(moment.day)
+    if moment.time is not None:
+        told += f" {moment.relation} {moment.time // 60:02d}:{moment.time % 60:02d}"
+    return told.strip()
 
 
 def next_weekday(today: date, weekday: int) -> date:
-    """The first day of that name from today on."""
+    """The first day with that number in the week (``weekday``) from today on."""
     return today + timedelta(days=(weekday - today.weekday()) % 7)

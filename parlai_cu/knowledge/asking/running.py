@@ -9,7 +9,7 @@ from parlai_cu.knowledge.asking import values
 from parlai_cu.knowledge.asking.language import tokens
 from parlai_cu.knowledge.asking.query import Filter, Moment, Order, Query
 from parlai_cu.knowledge.asking.saying import Saying, is_plural, like, within
-from parlai_cu.knowledge.asking.schema import Column, Row, numbered, parts, stems_of
+from parlai_cu.knowledge.asking.schema import TypedColumn, TypedRow, numbered, parts, stems_of
 from parlai_cu.knowledge.words import stem
 
 # values of so many things are told in one reply; more are asked back
@@ -19,7 +19,7 @@ _MOST_COLUMNS = 3
 
 
 @dataclass(frozen=True)
-class Answer:
+class TypedAnswer:
     """
     An answer.
 
@@ -29,11 +29,11 @@ class Answer:
     """
 
     text: str
-    rows: Sequence[Row]
+    rows: Sequence[TypedRow]
     query: Query
 
 
-def answered(query: Query, now: datetime) -> Answer | None:
+def answered(query: Query, now: datetime) -> TypedAnswer | None:
     """
     The answer to a query; None where the table has none.
 
@@ -41,10 +41,10 @@ def answered(query: Query, now: datetime) -> Answer | None:
     :param now: the clock
     """
     found = _Run(query, now).answer()
-    return None if found is None else Answer(found[0], found[1], query)
+    return None if found is None else TypedAnswer(found[0], found[1], query)
 
 
-def noted(query: Query, now: datetime) -> Answer | None:
+def noted(query: Query, now: datetime) -> TypedAnswer | None:
     """
     What a remark on the one thing that was named says of what no column is about.
 
@@ -62,11 +62,11 @@ def noted(query: Query, now: datetime) -> Answer | None:
             if column.kind == "text" and wanted and wanted <= {stem(word) for word in heard}:
                 denied = bool(set(heard) & set(query.language.raw["not"].split()))
                 key = f"note_{'no' if denied else 'yes'}" if query.yes_no else "note"
-                return Answer(say(key, entity=row.entity, value=remark.strip()), [row], query)
+                return TypedAnswer(say(key, entity=row.entity, value=remark.strip()), [row], query)
     return None
 
 
-Found = tuple[str, Sequence[Row]] | None
+Found = tuple[str, Sequence[TypedRow]] | None
 
 
 class _Run:
@@ -82,7 +82,9 @@ class _Run:
             return None
         if (query.compare or query.difference) and len(self.things) == 2:
             return self._compared()
-        if query.extreme or (query.compare and self.things and query.listing and len(self.things) != 1):
+        if query.extreme or (
+            query.compare and self.things and query.listing and len(self.things) != 1
+        ):
             return self._extreme(query.extreme or query.compare)
         if query.compare or query.difference:
             return None
@@ -98,13 +100,13 @@ class _Run:
         """Whether what is named is several rows by what they have in common."""
         return len(self.things) == 1 and len(self.things[0]) > 1
 
-    def _rows(self) -> list[Row]:
+    def _rows(self) -> list[TypedRow]:
         """Those that pass all filters."""
         named = {id(row) for thing in self.things for row in thing}
         rows = [row for row in self.table.rows if not named or id(row) in named]
         return [row for row in rows if all(self.passes(row, one) for one in self.query.filters)]
 
-    def passes(self, row: Row, one: Filter) -> bool:
+    def passes(self, row: TypedRow, one: Filter) -> bool:
         """Whether a row is as a filter wants it; what it does not say is never so."""
         cell = row.cells.get(one.column.name, "")
         if one.operator in ("some", "none"):
@@ -121,12 +123,14 @@ class _Run:
         if number is None:
             return False
         holds = {
-            "<": number < one.value, "<=": number <= one.value,
-            ">": number > one.value, ">=": number >= one.value,
+            "<": number < one.value,
+            "<=": number <= one.value,
+            ">": number > one.value,
+            ">=": number >= one.value,
         }[one.operator]
-        return holds != one.negated
+        return bool(holds) != one.negated
 
-    def _measure(self, row: Row, order: Order) -> float | None:
+    def _measure(self, row: TypedRow, order: Order) -> float | None:
         """What a row is compared by."""
         if order.column is None:
             hours = self._spans(row, self._day())
@@ -137,7 +141,7 @@ class _Run:
             return None if day is None else float(day.toordinal())
         return values.amount(cell)
 
-    def _cell(self, row: Row, order: Order) -> str:
+    def _cell(self, row: TypedRow, order: Order) -> str:
         if order.column is None:
             cell = self.table.hours(row, self._day()) or ""
             return _written(int(self._measure(row, order) or 0), cell)
@@ -162,9 +166,14 @@ class _Run:
             key = "extreme_some"
         if len(rows) > 1:
             key = "tie"
-        what = self.say.column(order.column) if order.column else self.query.language.say["hours_name"]
+        what = (
+            self.say.column(order.column) if order.column else self.query.language.say["hours_name"]
+        )
         return self.say(
-            key, entity=rows[0].entity, names=self.say.names(rows), column=what,
+            key,
+            entity=rows[0].entity,
+            names=self.say.names(rows),
+            column=what,
             value=self._cell(rows[0], order),
         ), rows
 
@@ -185,20 +194,26 @@ class _Run:
         if query.difference and order.column is not None:
             if a == b:
                 return self.say("equal", **told, **cells), [first, second]
-            more = order.more == (a > b)
             high, low = (cells["value"], cells["other_value"])[:: 1 if a > b else -1]
             entity, other = (first, second)[:: 1 if a > b else -1]
             key = "difference" if order.more else "difference_less"
             text = self.say(
-                key, value=like(cells["value"], abs(a - b)), entity=entity.entity,
-                other=other.entity, high=high, low=low,
+                key,
+                value=like(cells["value"], abs(a - b)),
+                entity=entity.entity,
+                other=other.entity,
+                high=high,
+                low=low,
             )
-            return text if more or not query.yes_no else text, [first, second]
+            return text, [first, second]
         if a == b:
             return self.say("equal", **told, **cells), [first, second]
         wins = (a > b) == order.more
         if query.yes_no and not query.listing:
-            return self.say("compare_yes" if wins else "compare_no", **told, **cells), [first, second]
+            return self.say("compare_yes" if wins else "compare_no", **told, **cells), [
+                first,
+                second,
+            ]
         if not wins:
             told = {"entity": second.entity, "other": first.entity}
             cells = {"value": cells["other_value"], "other_value": cells["value"]}
@@ -228,7 +243,7 @@ class _Run:
         told = [sentence for row in rows for sentence in self._values(row)]
         return (" ".join(told), rows) if told else None
 
-    def _one_of_each(self) -> list[Row] | None:
+    def _one_of_each(self) -> list[TypedRow] | None:
         """The rows of all that is named, where it is clear which are meant."""
         if any(len(thing) > 1 for thing in self.things):
             both = set.intersection(*({id(row) for row in thing} for thing in self.things))
@@ -236,19 +251,19 @@ class _Run:
             return shared if len(self.things) > 1 and len(shared) == 1 else None
         return [thing[0] for thing in self.things]
 
-    def _which(self, thing: Sequence[Row]) -> Found:
+    def _which(self, thing: Sequence[TypedRow]) -> Found:
         if len(thing) > _MOST_NAMES:
             return None
         return self.say("which", names=self.say.names(thing, "or")), thing
 
-    def _values(self, row: Row) -> list[str]:
+    def _values(self, row: TypedRow) -> list[str]:
         query = self.query
         there = [column for column in query.columns if row.cells.get(column.name)]
         if query.yes_no and len(there) == 1:
             return [self._yes_or_value(row, there[0])]
         return [self.say.value(row, column) for column in there[:_MOST_COLUMNS]]
 
-    def _yes_or_value(self, row: Row, column: Column) -> str:
+    def _yes_or_value(self, row: TypedRow, column: TypedColumn) -> str:
         cell, name = row.cells[column.name], self.say.name(row)
         parts_of = {"entity": name, "column": self.say.column(column, cell), "value": cell}
         if column.kind == "yes/no":
@@ -268,13 +283,15 @@ class _Run:
             return self._yes(bool(number), self.query.language.say[key].format(**parts_of))
         day = values.day_of(cell) if column.kind == "date" else None
         if day is not None:
-            return self._yes(day <= self.now.date(), within(self.say.value(row, column)).rstrip("."))
+            return self._yes(
+                day <= self.now.date(), within(self.say.value(row, column)).rstrip(".")
+            )
         return self.say.value(row, column)
 
     def _yes(self, yes: bool, clause: str) -> str:
         return self.say("yes" if yes else "no", clause=clause)
 
-    def _is_so(self, rows: Sequence[Row]) -> Found:
+    def _is_so(self, rows: Sequence[TypedRow]) -> Found:
         """Whether what is named is as was said."""
         told = []
         for row in rows:
@@ -306,25 +323,28 @@ class _Run:
             return None
         if not rows:
             return self.say("none" if query.yes_no else "no_such"), self.table.rows[:0]
-        return self.say("yes_list" if query.yes_no else "list", names=self._with_amounts(rows)), rows
+        return self.say(
+            "yes_list" if query.yes_no else "list", names=self._with_amounts(rows)
+        ), rows
 
-    def _counted(self, rows: Sequence[Row]) -> Found:
+    def _counted(self, rows: Sequence[TypedRow]) -> Found:
         if not rows:
             return self.say("zero"), []
         named = all(row.entity for row in rows) and len(rows) <= _MOST_NAMES
         return self.say(
-            "counted" if named else "count", count=self.say.number(len(rows)),
+            "counted" if named else "count",
+            count=self.say.number(len(rows)),
             names=self.say.names(rows),
         ), rows
 
-    def _values_of(self, rows: Sequence[Row]) -> Found:
+    def _values_of(self, rows: Sequence[TypedRow]) -> Found:
         """Short lists of values; one row that all that was said narrows to is told as such."""
         there = [row for row in rows if any(row.cells.get(c.name) for c in self.query.columns)]
         if not there or len(there) > _MOST_VALUES:
             return None
         return " ".join(sentence for row in there for sentence in self._values(row)), there
 
-    def _with_amounts(self, rows: Sequence[Row]) -> str:
+    def _with_amounts(self, rows: Sequence[TypedRow]) -> str:
         """Names, with what their bound was about in brackets."""
         bounds = [f.column for f in self.query.filters if f.operator[0] in "<>"]
         if not bounds:
@@ -337,14 +357,13 @@ class _Run:
         moment = self.query.moment or Moment()
         return moment.on(self.now.date())
 
-    def _spans(self, row: Row, day: date | int) -> list[tuple[int, int]] | None:
+    def _spans(self, row: TypedRow, day: date | int) -> list[tuple[int, int]] | None:
         if isinstance(day, date) and self.table.closure(row, day):
             return []
         cell = self.table.hours(row, day)
         return values.spans(cell) if cell else None
 
     def _hours(self) -> Found:
-        query = self.query
         if not self.things:
             return self._open_rows()
         rows = self._one_of_each()
@@ -353,9 +372,13 @@ class _Run:
         told = [self._hours_of(row) for row in rows]
         return (" ".join(told), rows) if all(told) else None
 
-    def _hours_of(self, row: Row) -> str:
+    def _hours_of(self, row: TypedRow) -> str:
         query, day = self.query, self._day()
-        if (query.moment is None or query.moment.day is None) and not query.yes_no and query.asks != "until":
+        if (
+            (query.moment is None or query.moment.day is None)
+            and not query.yes_no
+            and query.asks != "until"
+        ):
             whole = self._week(row)
             if whole:
                 return whole
@@ -367,7 +390,13 @@ class _Run:
         if closure:
             return self.say("closed_because", note=closure, **told)
         if not spans:
-            key = "closed_yes" if query.edge == "closed" and query.yes_no else "open_no" if query.yes_no else "closed"
+            key = (
+                "closed_yes"
+                if query.edge == "closed" and query.yes_no
+                else "open_no"
+                if query.yes_no
+                else "closed"
+            )
             return self.say(key, **told)
         if query.edge in ("opens", "closes"):
             minutes = spans[0][0] if query.edge == "opens" else spans[-1][1]
@@ -379,7 +408,7 @@ class _Run:
             return self.say("closed_no" if is_open else "closed_yes", **told)
         return self.say("open_yes" if is_open else "open_not_then", **told)
 
-    def _week(self, row: Row) -> str:
+    def _week(self, row: TypedRow) -> str:
         """All days, those of the same hours together."""
         if not self.table.week:
             cells = [row.cells.get(c.name) for c in self.table.columns if c.kind == "hours"]
@@ -453,4 +482,3 @@ def _written(minutes: int, like_cell: str) -> str:
         half = "am" if hour < 12 else "pm"
         return f"{hour % 12 or 12}{f':{minute:02d}' if minute else ''} {half}"
     return f"{hour:02d}:{minute:02d}"
-

@@ -7,7 +7,7 @@ from typing import Any
 
 from parlai_cu.knowledge.asking.language import Language
 from parlai_cu.knowledge.asking.query import Query
-from parlai_cu.knowledge.asking.schema import Column, Row
+from parlai_cu.knowledge.asking.schema import TypedColumn, TypedRow
 
 # names in a list; the rest is counted
 _MOST = 8
@@ -27,14 +27,14 @@ class Saying:
         self.language: Language = query.language
 
     def __call__(self, key: str, **parts: Any) -> str:
-        """The sentence of that name."""
+        """The sentence of that name, ``key``, with its parts."""
         return _sentence(self.language.say[key].format(**parts))
 
     def formatted(self, template: str, parts: dict[str, Any]) -> str:
-        """A sentence of a template."""
+        """A sentence of a template and its ``parts``."""
         return _sentence(template.format(**parts))
 
-    def name(self, row: Row) -> str:
+    def name(self, row: TypedRow) -> str:
         """What a row is about; with an article where the question has one."""
         article = self.language.say["the"]
         has_article = row.entity.casefold().startswith(f"{article} ".casefold())
@@ -42,15 +42,18 @@ class Saying:
             return row.entity
         return f"{article.lower()} {row.entity}"
 
-    def names(self, rows: Sequence[Row], last: str = "and") -> str:
-        """The names of rows: A, B and C."""
+    def names(self, rows: Sequence[TypedRow], last: str = "and") -> str:
+        """The names of rows: A, B and C; ``last`` says which word stands before the last."""
         return self.listed([row.entity for row in rows], last)
 
     def listed(self, told: Sequence[str], last: str = "and") -> str:
-        """A, B and C."""
+        """What is ``told`` one by one: A, B and C; ``last`` as of :meth:`names`."""
         told = list(dict.fromkeys(told))
         if len(told) > _MOST:
-            told = [*told[: _MOST - 1], self.language.say["more_names"].format(n=len(told) - _MOST + 1)]
+            told = [
+                *told[: _MOST - 1],
+                self.language.say["more_names"].format(n=len(told) - _MOST + 1),
+            ]
         if len(told) < 2:
             return "".join(told)
         return f"{', '.join(told[:-1])} {self.language.say[last]} {told[-1]}"
@@ -60,24 +63,33 @@ class Saying:
         words = self.language.say["numbers"].split()
         return words[count] if count < len(words) else str(count)
 
-    def value(self, row: Row, column: Column) -> str:
+    def value(self, row: TypedRow, column: TypedColumn) -> str:
         """What a row has in a column, in a sentence."""
         cell = row.cells[column.name]
         for concept in sorted(column.concepts):
             part = self.language.raw["concepts"].get(concept, {})
             if "say" in part and _fits(concept, column, cell):
                 return _sentence(part["say"].format(entity=self.name(row), value=cell))
+        has_unit = bool(re.search(r"\d ?[^\W\d]", cell)) and "much" in self.query.heard
+        if column.kind == "number" and has_unit and not column.concepts & {"price", "duration"}:
+            parts = {"entity": self.name(row), "column": self.column(column), "value": cell}
+            return self.formatted(f"{self.language.say['has_of']}.", parts)
         if column.kind == "number" and is_plural(column.name):
             told = "has_some" if any(letter in "123456789" for letter in cell) else "has_not"
-            return self("sentence", clause=self.language.say[told].format(
-                entity=self.name(row), column=self.column(column, cell), value=cell
-            ))
-        plural = column.kind == "list" and len(re.split("[,;|]", cell)) > 1 or is_plural(column.name)
+            return self(
+                "sentence",
+                clause=self.language.say[told].format(
+                    entity=self.name(row), column=self.column(column, cell), value=cell
+                ),
+            )
+        plural = (
+            column.kind == "list" and len(re.split("[,;|]", cell)) > 1 or is_plural(column.name)
+        )
         key = "values" if plural else "value"
         return self(key, column=self.column(column), entity=self.name(row), value=_bare(cell))
 
-    def column(self, column: Column, cell: str = "") -> str:
-        """A column's name within a sentence."""
+    def column(self, column: TypedColumn, cell: str = "") -> str:
+        """A column's name within a sentence, beside the value of its ``cell``."""
         name = within(column.name) if self.language.name != "de" else column.name
         return name[:-1] if cell == "1" and is_plural(name) else name
 
@@ -93,21 +105,30 @@ class Saying:
                 return str(say[key].format(day=name))
         if day - self.today < timedelta(days=7):
             return str(say["on_day"].format(day=name))
-        return str(say["on_date"].format(day=name, date=say["date"].format(d=day.day, m=self._month(day), y=day.year)))
+        return str(
+            say["on_date"].format(
+                day=name, date=say["date"].format(d=day.day, m=self._month(day), y=day.year)
+            )
+        )
 
     def _month(self, day: date) -> str:
         return str(self.language.say["months"].split()[day.month - 1])
 
 
-def _fits(concept: str, column: Column, cell: str) -> bool:
+def _fits(concept: str, column: TypedColumn, cell: str) -> bool:
     """Whether a concept's own sentence suits what a cell holds."""
     wanted = {
-        "price": ("money", "number"), "weight": ("number",), "stock": ("number",),
-        "from_date": ("date",), "address": ("text", "list"),
+        "price": ("money", "number"),
+        "weight": ("number",),
+        "stock": ("number",),
+        "from_date": ("date",),
+        "address": ("text", "list"),
     }.get(concept)
     if wanted is None:
         return True
-    return column.kind in wanted and (column.kind not in ("money", "number") or any(map(str.isdigit, cell)))
+    return column.kind in wanted and (
+        column.kind not in ("money", "number") or any(map(str.isdigit, cell))
+    )
 
 
 def is_plural(name: str) -> bool:
@@ -134,7 +155,7 @@ def _sentence(text: str) -> str:
 
 def like(sample: str, number: float) -> str:
     """
-    A number as a cell writes its own.
+    A number as another cell, ``sample``, writes its own.
 
     >>> like("4.490,00 €", 2300)
     '2.300,00 €'

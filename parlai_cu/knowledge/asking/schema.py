@@ -9,7 +9,7 @@ from datetime import date
 from parlai_cu.knowledge.asking import values
 from parlai_cu.knowledge.asking.language import LANGUAGES, concepts_of, language, name_stems, tokens
 from parlai_cu.knowledge.importing import columns as kinds
-from parlai_cu.knowledge.words import stem, words
+from parlai_cu.knowledge.words import stem
 from parlai_cu.types import Evidence
 
 # a value of more words is a remark and no name of anything
@@ -19,12 +19,14 @@ _EMPTY = frozenset(map(stem, "name title entity label bezeichnung titel id from 
 # a day of the week has a column of its own in that many columns, and the table is one of hours
 _FEWEST_DAYS = 4
 # a number that may have a word before it and a unit behind
-_AMOUNT = re.compile(r"(?:[^\W\d]{1,6}\.? )?[€$£¥₹]? ?-?\d[\d.,' ]*(?: ?[^\W\d][\w/²³%]*| ?[€$£¥%]){0,3}$")
+_AMOUNT = re.compile(
+    r"(?:[^\W\d]{1,6}\.? )?[€$£¥₹]? ?-?\d[\d.,' ]*(?: ?[^\W\d][\w/²³%]*| ?[€$£¥%]){0,3}$"
+)
 _UNIT = re.compile(r"[^\d.,' -]+")
 
 
 @dataclass(frozen=True)
-class Row:
+class TypedRow:
     """
     A row.
 
@@ -39,7 +41,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Column:
+class TypedColumn:
     """
     A column.
 
@@ -60,7 +62,7 @@ class Column:
         return self.kind in ("money", "number", "date")
 
 
-class Table:
+class TypedTable:
     """
     A table that can be asked.
 
@@ -71,7 +73,7 @@ class Table:
     """
 
     def __init__(
-        self, source: str, about: str, rows: Sequence[Row], nouns: Iterable[str] = ()
+        self, source: str, about: str, rows: Sequence[TypedRow], nouns: Iterable[str] = ()
     ) -> None:
         self.source, self.about, self.rows = source, about, rows
         named = dict.fromkeys(name for row in rows for name in row.cells)
@@ -80,7 +82,7 @@ class Table:
         self.nouns = frozenset({*called, *map(stem, nouns)} - _EMPTY)
         self.names: dict[tuple[str, ...], list[int]] = {}
         self.name_words: dict[str, set[int]] = {}
-        self.values: dict[tuple[str, ...], list[tuple[Column, str]]] = {}
+        self.values: dict[tuple[str, ...], list[tuple[TypedColumn, str]]] = {}
         self.vocabulary: set[str] = set()
         self.week = _week(self.columns)
         self._index()
@@ -97,10 +99,14 @@ class Table:
             self._learn(column.name)
             self._index_values(column)
 
-    def _index_values(self, column: Column) -> None:
+    def _index_values(self, column: TypedColumn) -> None:
         if column.kind not in ("text", "list", "number"):
             return
-        held = [(n, row.cells[column.name]) for n, row in enumerate(self.rows) if column.name in row.cells]
+        held = [
+            (n, row.cells[column.name])
+            for n, row in enumerate(self.rows)
+            if column.name in row.cells
+        ]
         if column.kind == "number" and not any(
             letter.isalpha() for _, value in held for letter in value
         ):
@@ -127,8 +133,8 @@ class Table:
     def _learn(self, text: str) -> None:
         self.vocabulary.update(word for word in tokens(text) if not word[0].isdigit())
 
-    def column(self, concept: str) -> list[Column]:
-        """The columns that are about something."""
+    def column(self, concept: str) -> list[TypedColumn]:
+        """The columns that are about a ``concept``."""
         return [column for column in self.columns if concept in column.concepts]
 
     @functools.cached_property
@@ -136,7 +142,7 @@ class Table:
         """Whether it says when its rows are open."""
         return bool(self.week) or any(column.kind == "hours" for column in self.columns)
 
-    def hours(self, row: Row, day: date | int) -> str | None:
+    def hours(self, row: TypedRow, day: date | int) -> str | None:
         """What a row says of a day, or of a day of the week; None where it says nothing."""
         weekday = day if isinstance(day, int) else day.weekday()
         if weekday in self.week:
@@ -148,11 +154,13 @@ class Table:
                 return said.get(weekday, "closed") if said else cell
         return None
 
-    def closure(self, row: Row, day: date) -> str:
+    def closure(self, row: TypedRow, day: date) -> str:
         """The remark that closes a row on a day; empty: none."""
         for column in self.columns:
             cell = row.cells.get(column.name, "")
-            found = values.closed_between(cell) if column.kind == "text" and len(cell) > 12 else None
+            found = (
+                values.closed_between(cell) if column.kind == "text" and len(cell) > 12 else None
+            )
             if found and found[0] <= day <= found[1]:
                 return cell
         return ""
@@ -169,14 +177,14 @@ def stems_of(text: str) -> tuple[str, ...]:
     return tuple(stem(token) for token in tokens(text))
 
 
-def parts(column: Column, value: str) -> list[str]:
+def parts(column: TypedColumn, value: str) -> list[str]:
     """The values in a cell: several of a list."""
     if column.kind != "list":
         return [value]
     return [part.strip() for part in value.replace(";", ",").replace("|", ",").split(",")]
 
 
-def tables_of(facts: Iterable[Evidence]) -> list[Table]:
+def tables_of(facts: Iterable[Evidence]) -> list[TypedTable]:
     """
     The tables that facts came from: those of one file that have columns in common.
 
@@ -198,7 +206,7 @@ def tables_of(facts: Iterable[Evidence]) -> list[Table]:
     return [_table(source, held) for source, _, held in groups]
 
 
-def _table(source: str, facts: Sequence[Evidence]) -> Table:
+def _table(source: str, facts: Sequence[Evidence]) -> TypedTable:
     about = next(
         (
             name
@@ -208,13 +216,13 @@ def _table(source: str, facts: Sequence[Evidence]) -> Table:
         "",
     )
     rows = [
-        Row(fact.id, fact.entity, {n: v for n, v in fact.fields.items() if v and n != about})
+        TypedRow(fact.id, fact.entity, {n: v for n, v in fact.fields.items() if v and n != about})
         for fact in facts
     ]
-    return Table(source, about, rows)
+    return TypedTable(source, about, rows)
 
 
-def _column(name: str, cells: Sequence[str]) -> Column:
+def _column(name: str, cells: Sequence[str]) -> TypedColumn:
     held = [cell for cell in cells if cell]
     kind = kinds.kind_of(held)
     concepts = concepts_of(name)
@@ -224,7 +232,7 @@ def _column(name: str, cells: Sequence[str]) -> Column:
         elif _are_amounts(held):
             is_money = any(letter in kinds.CURRENCIES for cell in held for letter in cell)
             kind = "money" if is_money else "number"
-    return Column(name, kind, frozenset(name_stems(name)) - _EMPTY, concepts)
+    return TypedColumn(name, kind, frozenset(name_stems(name)) - _EMPTY, concepts)
 
 
 def _are_amounts(held: Sequence[str]) -> bool:
@@ -233,12 +241,12 @@ def _are_amounts(held: Sequence[str]) -> bool:
     return len(units) * 2 > len(held) and len(set(units)) <= max(2, len(held) // 3)
 
 
-def _week(columns: Sequence[Column]) -> dict[int, Column]:
+def _week(columns: Sequence[TypedColumn]) -> dict[int, TypedColumn]:
     days = all_days()
     found = {days[c.name.casefold()]: c for c in columns if c.name.casefold() in days}
     return found if len(found) >= _FEWEST_DAYS else {}
 
 
-def numbered(rows: Iterable[int], table: Table) -> Iterator[Row]:
+def numbered(rows: Iterable[int], table: TypedTable) -> Iterator[TypedRow]:
     """Rows by their numbers."""
     return (table.rows[number] for number in rows)

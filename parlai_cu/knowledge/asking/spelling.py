@@ -19,7 +19,9 @@ def corrected(word: str, known: Collection[str]) -> str:
     if word in known or len(word) < _SHORTEST or not word.isalpha():
         return word
     slips = 2 if len(word) >= _SHORTEST_TWO else 1
-    near = [other for other in known if abs(len(other) - len(word)) <= slips and _begins(word, other)]
+    near = [
+        other for other in known if abs(len(other) - len(word)) <= slips and _begins(word, other)
+    ]
     found = extractOne(word, near, scorer=OSA.distance, score_cutoff=slips)
     return found[0] if found else word
 

@@ -12,7 +12,9 @@ _CLOSED = frozenset("closed geschlossen fermé cerrado chiuso zu - – — ruhet
 _TIME = r"(\d{1,2})(?:[:.](\d{2}))?(?::00)?\s*(am|pm|a\.m\.|p\.m\.|uhr|h)?(?![\w€£$%])"
 _SPAN = re.compile(rf"(?<![\d.,:]){_TIME}\s*(?:[-–—]|to|bis|until|till|and|und)\s*{_TIME}", re.I)
 _BEFORE_A_DATE = re.compile(r"\b(?:to|until|till|bis|[-–])\s*$", re.I)
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{1,2}\.? [^\W\d_]{3,9} \d{4}")
+_DATE = re.compile(
+    r"\d{4}-\d{2}-\d{2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{1,2}\.? [^\W\d_]{3,9} \d{4}"
+)
 
 
 @functools.lru_cache(maxsize=100_000)
@@ -58,8 +60,18 @@ def spans(text: str) -> list[tuple[int, int]] | None:
         return [(0, 1440)]
     found = []
     for match in _SPAN.finditer(text):
-        start = minutes(match[1], match[2], match[3] or (match[6] if "m" in (match[6] or "") and 
-                        int(match[1]) <= int(match[4]) and int(match[4]) != 12 else None))
+        start = minutes(
+            match[1],
+            match[2],
+            match[3]
+            or (
+                match[6]
+                if "m" in (match[6] or "")
+                and int(match[1]) <= int(match[4])
+                and int(match[4]) != 12
+                else None
+            ),
+        )
         end = minutes(match[4], match[5], match[6])
         if start is not None and end is not None:
             found.append((start, end if end > start else end + 1440 if end < start else end))
@@ -67,7 +79,7 @@ def spans(text: str) -> list[tuple[int, int]] | None:
 
 
 def minutes(hour: str, minute: str | None, half: str | None) -> int | None:
-    """Of the day; None where it is no time."""
+    """Of the day, from ``hour``, ``minute`` and the ``half`` of the day; None where it is none."""
     number, half = int(hour), (half or "").replace(".", "").lower()
     if number > 24 or int(minute or 0) > 59:
         return None
@@ -94,14 +106,21 @@ def week(text: str, days: dict[str, int]) -> dict[int, str]:
         hours = spans(said)
         if hours is None:
             continue
-        told = ", ".join(m.group(0).strip() for m in _SPAN.finditer(said)) if hours else said.split()[0]
+        told = (
+            ", ".join(m.group(0).strip() for m in _SPAN.finditer(said))
+            if hours
+            else said.split()[0]
+        )
         for day in _meant_days(match[1], days, name):
             found.setdefault(day, told or said)
     return found
 
 
 def _meant_days(text: str, days: dict[str, int], name: str) -> list[int]:
-    named = [(m.start(), m.end(), days[m[0].casefold()]) for m in re.finditer(rf"\b(?:{name})\b", text, re.I)]
+    named = [
+        (m.start(), m.end(), days[m[0].casefold()])
+        for m in re.finditer(rf"\b(?:{name})\b", text, re.I)
+    ]
     found: list[int] = []
     for i, (start, _, day) in enumerate(named):
         between = text[named[i - 1][1] : start] if i else ""

@@ -19,6 +19,8 @@ from typing import Any
 from parlai_cu.errors import KnowledgeError, hint, nearest
 from parlai_cu.knowledge import bm25
 from parlai_cu.knowledge.aliases import MOST_NAMES, Aliases
+from parlai_cu.knowledge.asking.asked import AskedTables
+from parlai_cu.knowledge.asking.schema import TypedTable, tables_of
 from parlai_cu.knowledge.backends import verifying
 from parlai_cu.knowledge.backends.store import (
     COLUMNS,
@@ -45,6 +47,8 @@ _OF_AN_ENTITY = 256
 _OF_ANOTHER = 0.5
 # a word stands for an entity alone where no more than so many times its facts have it
 _ALONE = 1.2
+# tables of so many facts are asked
+_MOST_ASKED = 20_000
 # facts found by their vectors, where there are any
 _BY_VECTOR = 50
 # what facts are compared by; the rest is read of the best alone
@@ -75,6 +79,7 @@ class StoredFacts:
         # names of things, up to a change of a database
         self._aliases, self._named_until = Aliases(), ("", 0)
         self._words: WordIndex | None = None
+        self._tables = AskedTables(name)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -110,6 +115,7 @@ class StoredFacts:
         words and that by vectors are fused, and the score is the better of share and cosine.
         """
         with self._searching() as (store, state, index):
+            answers = self._answers(store, state, turn)
             self._learn_names(store, state)
             question = ask(
                 turn,
@@ -121,13 +127,24 @@ class StoredFacts:
                 ),
             )
             if not question.weights:
-                return []
+                return answers
             encoder = self._encoder(state)
             if encoder is None:
-                return self._by_words(store, index, question, state, top_k)
+                return [*answers, *self._by_words(store, index, question, state, top_k)][:top_k]
             by_words = self._by_words(store, index, question, state, _BY_VECTOR)
             by_vectors = self._by_vectors(store, turn, question, state, encoder)
-            return _fused(by_words, by_vectors)[:top_k]
+            return [*answers, *_fused(by_words, by_vectors)][:top_k]
+
+    def _answers(self, store: Store, state: Mapping[str, str], turn: Turn) -> list[Evidence]:
+        """What the tables that facts came from answer; large ones are only searched."""
+        if int(state["facts"]) > _MOST_ASKED:
+            return []
+
+        def read() -> list[TypedTable]:
+            rows = store.execute(f"SELECT {COLUMNS} FROM facts WHERE fields <> '{{}}' ORDER BY key")
+            return tables_of(self._evidence(row, 1.0, state) for row in rows if _is_valid(row))
+
+        return self._tables.answers(turn, snapshot(state), read)
 
     @contextlib.contextmanager
     def _searching(self) -> Iterator[tuple[Store, dict[str, str], WordIndex]]:
@@ -517,6 +534,12 @@ def snapshot(state: Mapping[str, str]) -> str:
     return f"{state['uuid']}:{state['last']}"
 
 
+def _is_valid(row: Any, now: str = "") -> bool:
+    """Whether a fact holds at a moment; now, where none is given."""
+    now = now or datetime.now(UTC).isoformat()
+    return (row["valid_from"] or "") <= now < (row["valid_until"] or "~")
+
+
 def _fused(by_words: list[Evidence], by_vectors: list[Evidence]) -> list[Evidence]:
     """By reciprocal ranks; the score is the better of the two."""
     gains = reciprocal_ranks([[f.id for f in by_words], [f.id for f in by_vectors]])
@@ -552,7 +575,7 @@ def _ranked(rows: Iterable[Any], question: Question, score: Callable[[Any], floa
     now = datetime.now(UTC).isoformat()
     ranked = []
     for row in rows:
-        if (row["valid_from"] or "") > now or (row["valid_until"] or "~") <= now:
+        if not _is_valid(row, now):
             continue
         other = question.entities and row["entity_key"] not in ("", *question.entities)
         found = min(score(row), 1.0) * (_OF_ANOTHER if other else 1.0)
