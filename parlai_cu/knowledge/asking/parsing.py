@@ -274,6 +274,9 @@ class _Reader:
             held = [] if small or _is_number(said) else self.table.values.get(said, [])
             absent = [c for key in self._asked(said, none=True) for c in self.table.column(key)]
             about = [c for key in self._asked(said) for c in self.table.column(key)]
+            after = self.stems[place[1] : place[1] + 1]
+            if small and after and not self._is_small(after[0]) and self.roles[place[1]] != "name":
+                about = []  # "how much data" is no question for a price
             part = [] if small or columns or length > 1 else self._with_stem(said[0])
             choices: list[tuple[Any, Sequence[Any], float]] = [
                 (self._column, columns, 0.6),
@@ -472,7 +475,7 @@ class _Reader:
     def _flags(self) -> None:
         """Columns of yes and no, or of amounts, that rows are to have: "electric bikes"."""
         query = self.query
-        if query.mentions and not query.listing:
+        if any(len(mention) == 1 for mention in query.mentions):
             return
         rest = []
         for column in query.columns:
