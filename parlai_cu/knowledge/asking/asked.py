@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from parlai_cu.knowledge.asking.answering import answer
-from parlai_cu.knowledge.asking.schema import TypedTable
+from parlai_cu.knowledge.asking.schema import TypedTable, tables_of
+from parlai_cu.knowledge.backends.store import COLUMNS, Store, fact_in
 from parlai_cu.types import Evidence, Turn
 
 
@@ -53,3 +54,17 @@ class AskedTables:
                 rows=rows,
             )
         ]
+
+
+def stored_tables(store: Store) -> list[TypedTable]:
+    """The tables that the facts in ``store`` came from; of those that hold now."""
+    now = datetime.now(UTC).isoformat()
+    imported = store.execute("SELECT id, action FROM changes WHERE action LIKE 'import %'")
+    sources = {row["id"]: str(row["action"]).partition(" ")[2] for row in imported}
+    rows = store.execute(f"SELECT {COLUMNS} FROM facts WHERE fields <> '{{}}' ORDER BY key")
+    there = [
+        fact_in(row)
+        for row in rows
+        if (row["valid_from"] or "") <= now < (row["valid_until"] or "~")
+    ]
+    return tables_of(there, sources)

@@ -58,8 +58,8 @@ class _Reader:
         self.named: list[tuple[int, TypedColumn]] = []
         for step in (
             self._forms,
-            self._bounds,
             self._names,
+            self._bounds,
             self._name_parts,
             self._columns_and_values,
             self._hours,
@@ -223,7 +223,8 @@ class _Reader:
         """Things that are named in full, or by a code."""
         for place, said in self._windows(_LONGEST_NAME):
             rows = self.table.names.get(said)
-            if rows and self._free(*place) and not all(map(self._is_small, said)):
+            is_name = any(c.isalpha() for c in "".join(said)) and not all(map(self._is_small, said))
+            if rows and is_name and self._free(*place):
                 self._mention(place, rows)
 
     def _mention(self, place: Place, rows: Iterable[int]) -> None:

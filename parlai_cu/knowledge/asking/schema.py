@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 
 from parlai_cu.knowledge.asking import values
 from parlai_cu.knowledge.asking.language import LANGUAGES, concepts_of, language, name_stems, tokens
 from parlai_cu.knowledge.importing import columns as kinds
 from parlai_cu.knowledge.words import stem
-from parlai_cu.types import Evidence
+from parlai_cu.types import Fact
 
 # a value of more words is a remark and no name of anything
 _LONGEST_VALUE = 6
@@ -112,8 +113,12 @@ class TypedTable:
         ):
             return
         # codes that each stand once name their row, as "BK-161" does
-        codes = len({value for _, value in held}) == len(self.rows) > 1 and all(
-            len(tokens(value)) <= 3 and any(c.isdigit() for c in value) for _, value in held
+        codes = (
+            column.kind == "text"
+            and len({value for _, value in held}) == len(self.rows) > 1
+            and all(
+                len(tokens(value)) <= 3 and any(c.isdigit() for c in value) for _, value in held
+            )
         )
         for number, value in held:
             for part in parts(column, value):
@@ -184,18 +189,22 @@ def parts(column: TypedColumn, value: str) -> list[str]:
     return [part.strip() for part in value.replace(";", ",").replace("|", ",").split(",")]
 
 
-def tables_of(facts: Iterable[Evidence]) -> list[TypedTable]:
+def tables_of(
+    facts: Iterable[Fact], sources: Mapping[str, str] = MappingProxyType({})
+) -> list[TypedTable]:
     """
     The tables that facts came from: those of one file that have columns in common.
 
     :param facts: with their fields; those without are of no table
+    :param sources: id -> file; of others their ids say it
     """
-    groups: list[tuple[str, set[str], list[Evidence]]] = []
+    groups: list[tuple[str, set[str], list[Fact]]] = []
     for fact in facts:
         columns = {name for name, value in fact.fields.items() if value}
         if not columns or fact.question:
             continue
-        source = fact.id.partition("#")[0] if "#" in fact.id else ""
+        key = str(fact.id)
+        source = sources.get(key) or (key.partition("#")[0] if "#" in key else "")
         for of, known, held in groups:
             if of == source and len(columns & known) * 2 >= min(len(columns), len(known)):
                 known |= columns
@@ -206,7 +215,7 @@ def tables_of(facts: Iterable[Evidence]) -> list[TypedTable]:
     return [_table(source, held) for source, _, held in groups]
 
 
-def _table(source: str, facts: Sequence[Evidence]) -> TypedTable:
+def _table(source: str, facts: Sequence[Fact]) -> TypedTable:
     about = next(
         (
             name
@@ -216,7 +225,9 @@ def _table(source: str, facts: Sequence[Evidence]) -> TypedTable:
         "",
     )
     rows = [
-        TypedRow(fact.id, fact.entity, {n: v for n, v in fact.fields.items() if v and n != about})
+        TypedRow(
+            str(fact.id), fact.entity, {n: v for n, v in fact.fields.items() if v and n != about}
+        )
         for fact in facts
     ]
     return TypedTable(source, about, rows)

@@ -19,8 +19,7 @@ from typing import Any
 from parlai_cu.errors import KnowledgeError, hint, nearest
 from parlai_cu.knowledge import bm25
 from parlai_cu.knowledge.aliases import MOST_NAMES, Aliases
-from parlai_cu.knowledge.asking.asked import AskedTables
-from parlai_cu.knowledge.asking.schema import TypedTable, tables_of
+from parlai_cu.knowledge.asking.asked import AskedTables, stored_tables
 from parlai_cu.knowledge.backends import verifying
 from parlai_cu.knowledge.backends.store import (
     COLUMNS,
@@ -139,12 +138,7 @@ class StoredFacts:
         """What the tables that facts came from answer; large ones are only searched."""
         if int(state["facts"]) > _MOST_ASKED:
             return []
-
-        def read() -> list[TypedTable]:
-            rows = store.execute(f"SELECT {COLUMNS} FROM facts WHERE fields <> '{{}}' ORDER BY key")
-            return tables_of(self._evidence(row, 1.0, state) for row in rows if _is_valid(row))
-
-        return self._tables.answers(turn, snapshot(state), read)
+        return self._tables.answers(turn, snapshot(state), lambda: stored_tables(store))
 
     @contextlib.contextmanager
     def _searching(self) -> Iterator[tuple[Store, dict[str, str], WordIndex]]:
@@ -534,12 +528,6 @@ def snapshot(state: Mapping[str, str]) -> str:
     return f"{state['uuid']}:{state['last']}"
 
 
-def _is_valid(row: Any, now: str = "") -> bool:
-    """Whether a fact holds at a moment; now, where none is given."""
-    now = now or datetime.now(UTC).isoformat()
-    return (row["valid_from"] or "") <= now < (row["valid_until"] or "~")
-
-
 def _fused(by_words: list[Evidence], by_vectors: list[Evidence]) -> list[Evidence]:
     """By reciprocal ranks; the score is the better of the two."""
     gains = reciprocal_ranks([[f.id for f in by_words], [f.id for f in by_vectors]])
@@ -575,7 +563,7 @@ def _ranked(rows: Iterable[Any], question: Question, score: Callable[[Any], floa
     now = datetime.now(UTC).isoformat()
     ranked = []
     for row in rows:
-        if not _is_valid(row, now):
+        if (row["valid_from"] or "") > now or (row["valid_until"] or "~") <= now:
             continue
         other = question.entities and row["entity_key"] not in ("", *question.entities)
         found = min(score(row), 1.0) * (_OF_ANOTHER if other else 1.0)
