@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from parlai.core.opt import Opt
-from parlai.core.torch_classifier_agent import TorchClassifierAgent
 
-from parlai_cu.errors import UsageError, near_file
+from parlai_cu.agents import kinds
+from parlai_cu.errors import UsageError
 
 
 def add_flags(parser: Any, of: str, more: str = "") -> None:
@@ -41,11 +41,9 @@ def widened(deployed: Opt, opt: Opt, base: type) -> Opt:
     added = _added(opt)
     if not added:
         return deployed
-    if not issubclass(base, TorchClassifierAgent):
+    if kinds.kind_of_class(base) != "classifier":
         raise UsageError(f"--add-classes {opt['add_classes']}: {base.__name__} has no classes")
-    known = list(deployed.get("classes") or [])
-    if deployed.get("classes_from_file"):
-        known = _lines(deployed["classes_from_file"])
+    known = kinds.class_names(deployed)
     again = sorted(set(added) & set(known))
     if again:
         raise UsageError(f"--add-classes {', '.join(again)}: the deployed model has it already")
@@ -127,13 +125,3 @@ def _added(opt: Opt) -> list[str]:
     given = opt.get("add_classes") or ""
     words = given.split(",") if isinstance(given, str) else list(given)
     return list(dict.fromkeys(word.strip() for word in words if word.strip()))
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8") as f:
-            return f.read().splitlines()
-    except FileNotFoundError:
-        raise UsageError(
-            f"--classes-from-file {path}: there is no such file{near_file(path)}"
-        ) from None

@@ -12,7 +12,6 @@ from parlai.core.params import ParlaiParser
 
 from parlai_cu.agents import base_agent, model_files, own_flags, updating_agent
 from parlai_cu.errors import UsageError
-from parlai_cu.files import file_hash
 
 
 def find(opt: Opt) -> Opt | None:
@@ -41,7 +40,7 @@ def check_dict_file(opt: Opt) -> None:
     own = f"{init_model}.dict"
     if not named or find(opt) is None or not os.path.isfile(own):
         return
-    if not os.path.isfile(named) or file_hash(named) != file_hash(own):
+    if not os.path.isfile(named) or not model_files.same_dictionary(named, own):
         raise UsageError(
             f"--dict-file {named}: {init_model} was trained with {own}, and in another dictionary "
             "words have other numbers. Leave the flag away, or distil into a new student"

@@ -6,13 +6,14 @@ classifier. An agent of none of the kinds has no soft labels, and all else that 
 """
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from parlai.core.torch_ranker_agent import TorchRankerAgent
 
-from parlai_cu.errors import UsageError
+from parlai_cu.errors import UsageError, near_file
 
 KINDS = ("generator", "ranker", "classifier")
 
@@ -51,6 +52,25 @@ def check_soft_labels(agent_class: type, flag: str) -> str:
             "labels to learn from"
         )
     return kind
+
+
+def class_names(opt: Mapping[str, Any]) -> list[str]:
+    """
+    The classes of a classifier.
+
+    :param opt: its options
+    :raises UsageError: when they are in a file that is not there
+    """
+    path = opt.get("classes_from_file")
+    if not path:
+        return list(opt.get("classes") or [])
+    try:
+        with open(path, encoding="utf-8") as f:
+            return f.read().splitlines()
+    except FileNotFoundError:
+        raise UsageError(
+            f"--classes-from-file {path}: there is no such file{near_file(path)}"
+        ) from None
 
 
 def _scores_classes(agent_class: type) -> bool:

@@ -10,15 +10,13 @@ import contextlib
 import io
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
-from parlai.core.torch_classifier_agent import TorchClassifierAgent
-from parlai.core.torch_ranker_agent import TorchRankerAgent
 
 from parlai_cu import checkpoints
-from parlai_cu.agents import base_agent, episodes
+from parlai_cu.agents import base_agent, episodes, kinds
 from parlai_cu.errors import ParlaiCuError
 
 # what makes an agent small and its steps repeatable, of the flags that it has
@@ -67,6 +65,7 @@ class ModeCheck:
     def __init__(self, agent: str, folder: str, flags: Sequence[str] = ()) -> None:
         self.agent, self.folder = agent, folder
         self.base_class = base_agent.base_agent_class(agent, "--agent")
+        self._kind = kinds.kind_of_class(self.base_class)
         self.base = os.path.join(folder, "base", "model")
         self.flags = [*self._small(), *flags]
         self.old, self.new = self._data("old", _LINES), self._data("new", _LINES[:3])
@@ -78,6 +77,7 @@ class ModeCheck:
         if not first.works:
             return
         tries: dict[str, Callable[[], str]] = {
+            "frozen_layer, one batch": self._one_batch,
             "frozen_layer": self._frozen_layer,
             "frozen_layer, nothing learnt": self._nothing_learnt,
             "frozen_layer --tune one tensor": self._one_tensor,
@@ -85,6 +85,7 @@ class ModeCheck:
             "--replay-task, --penalty ewc": lambda: self._defended("ewc"),
             "--replay-task, --penalty lwf": lambda: self._defended("lwf"),
             "distill_student": self._student,
+            "domain_adapters": self._adapters,
             "kb_augmented": self._knowledge,
             "versions, deployed": self._deployed,
         }
@@ -120,6 +121,16 @@ class ModeCheck:
             raise _Differs(f"other weights than its own training gives, by {far:.2g}")
         return f"the weights of its own training, to {max(far, 1e-9):.0e}"
 
+    def _one_batch(self) -> str:
+        """Asked of the agents themselves: their loss and gradients, and what a clone says."""
+        plain = self._gradients(["-m", self.agent, *self.flags], self._update("plain-one"))
+        ours = self._gradients([*self._frozen(), "--tune", "*"], self._update("frozen-one"))
+        for (name, one), (_, other) in zip(plain, ours, strict=True):
+            size = max(one.abs().max().item(), _SAME)
+            if not (one - other).abs().max().item() <= _SAME * size:
+                raise _Differs(f"another gradient of {name} than its own")
+        return f"the gradients of its own training step ({len(plain)} tensors), and metrics"
+
     def _nothing_learnt(self) -> str:
         path = self._update("nothing")
         after = self._learn([*self._frozen(), "--tune", "*", *path, "-lr", "0"])
@@ -144,6 +155,14 @@ class ModeCheck:
         )
         self._report(["-mf", self._update("student")[-1]])
         return "trained; the student is evaluated as a plain model"
+
+    def _adapters(self) -> str:
+        adapter = self._update("frozen")[-1]
+        words = ["-m", "domain_adapters", "--init-model", self.base, "--adapters", f"new={adapter}"]
+        path = self._update("assistant")[-1]
+        self._learn([*words, "-t", f"{self.old},{self.new}", "-mf", path, "-lr", "0.02"])
+        self._same_report(["-mf", path, "--adapter", "old"])
+        return "where the router says old, the report and the replies of the base"
 
     def _knowledge(self) -> str:
         from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
@@ -172,34 +191,32 @@ class ModeCheck:
         known = base_agent.option_names(self.base_class)
         wanted = {name: value for name, value in _SMALL.items() if name in known}
         words = [word for n, v in wanted.items() for word in (f"--{n.replace('_', '-')}", v)]
-        if issubclass(self.base_class, TorchRankerAgent):
+        if self._kind == "ranker":
             words += [word for n, v in _RANKER.items() for word in (f"--{n.replace('_', '-')}", v)]
-        return [*words, "--classes", *_CLASSES] if self._classifies() else words
-
-    def _classifies(self) -> bool:
-        return issubclass(self.base_class, TorchClassifierAgent) or (
-            "classes" in base_agent.option_names(self.base_class)
-        )
+        return [*words, "--classes", *_CLASSES] if self._kind == "classifier" else words
 
     def _data(self, name: str, lines: Sequence[str]) -> str:
         """Conversations whose messages carry what agents are known to read."""
         found = []
         for number, line in enumerate(lines):
-            reply = " ".join(reversed(line.split()))
-            label = _CLASSES[number % 2] if self._classifies() else reply
-            turn = {
-                "text": line,
-                "labels": [label],
-                "label_candidates": [label, *(c for c in (*_CLASSES, "no") if c != label)],
-                "knowledge": f"doors __knowledge__ {line}\nwindows __knowledge__ two\n",
-                "title": "doors",
-                "checked_sentence": line,
-                "chosen_topic": "doors",
-                "reward": 1,
-            }
+            turn = self._turn(line, number)
             found.append([turn, {**turn, "text": f"{line} please"}])
         path = os.path.join(self.folder, name)
         return episodes.store_splits(path, dict.fromkeys(("train", "valid", "test"), found), name)
+
+    def _turn(self, line: str, number: int) -> dict[str, Any]:
+        reply = " ".join(reversed(line.split()))
+        label = _CLASSES[number % 2] if self._kind == "classifier" else reply
+        return {
+            "text": line,
+            "labels": [label],
+            "label_candidates": [label, *(c for c in (*_CLASSES, "no") if c != label)],
+            "knowledge": f"doors __knowledge__ {line}\nwindows __knowledge__ two\n",
+            "title": "doors",
+            "checked_sentence": line,
+            "chosen_topic": "doors",
+            "reward": 1,
+        }
 
     def _update(self, name: str) -> list[str]:
         return ["-t", self.new, "-mf", os.path.join(self.folder, name, "model")]
@@ -225,6 +242,9 @@ class ModeCheck:
 
         where = ["--datapath", self.folder]
         report = EvalModel.main(*words, "-t", self.old, "-dt", "valid", "-bs", "3", *where, *_QUIET)
+        return self._told(report)
+
+    def _told(self, report: Mapping[str, Any]) -> dict[str, float]:
         return {
             name: float(value)
             for name, value in report.items()
@@ -232,11 +252,60 @@ class ModeCheck:
         }
 
     def _same_report(self, words: list[str]) -> None:
+        """Evaluated, and answering as a clone does in service, it is the base."""
+        said: list[str] = []
+        with contextlib.suppress(Exception):  # of an agent that no service could use
+            said = self._replies(["-mf", self.base])
+        for one, other in zip(said, self._replies(words) if said else []):
+            if one != other:
+                raise _Differs(f"a clone of it replies {other!r:.60}, one of the base {one!r:.60}")
         expected, found = self._report(["-mf", self.base]), self._report(words)
         for name in expected:
             one, other = expected[name], found.get(name, math.nan)
             if one != other and not (math.isnan(one) and math.isnan(other)):
                 raise _Differs(f"evaluated it has {name} {other:.6g}, the base {one:.6g}")
+
+    def _gradients(self, words: list[str], where: list[str]) -> list[tuple[str, torch.Tensor]]:
+        """Of one training step on the first batch, at rate 0, from the base's weights."""
+        from parlai.scripts.train_model import TrainLoop, setup_args
+
+        start = ["--init-model", self.base, "--dict-file", f"{self.base}.dict"]
+        steps = [
+            "-bs",
+            "3",
+            "-dt",
+            "train:ordered",
+            "--optimizer",
+            "sgd",
+            "-lr",
+            "0",
+            "--seed",
+            "0",
+        ]
+        known = [*words, *start, *where, *steps, "--datapath", self.folder, *_QUIET]
+        torch.manual_seed(0)
+        loop = TrainLoop(setup_args().parse_args(known))
+        loop.world.parley()
+        metrics = self._told(loop.world.get_agents()[1].report())
+        model = loop.agent.model
+        gradients = [(n, p.grad.clone()) for n, p in model.named_parameters() if p.grad is not None]
+        return [*gradients, *((n, torch.tensor([v])) for n, v in sorted(metrics.items()))]
+
+    def _replies(self, words: list[str]) -> list[str]:
+        from parlai.core.agents import create_agent
+        from parlai.core.params import ParlaiParser
+
+        parser = ParlaiParser(True, True)
+        where = ["-t", self.old, "-dt", "valid", "--datapath", self.folder, *_QUIET]
+        opt = parser.parse_args([*words, *where])
+        agent = create_agent(opt, requireModelExists=True)
+        said = []
+        for number, line in enumerate(_LINES[:3]):
+            clone, turn = agent.clone(), self._turn(line, number)
+            turn["eval_labels"] = turn.pop("labels")
+            clone.observe({**turn, "episode_done": True})
+            said.append(str(clone.act().get("text")))
+        return said
 
     def _same_tensors(self, after: dict[str, torch.Tensor], but: str) -> None:
         held = self._weights(self.base)

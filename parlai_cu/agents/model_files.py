@@ -96,6 +96,25 @@ def check_dictionary(path: str) -> None:
         )
 
 
+def same_dictionary(one: str, other: str) -> bool:
+    """
+    Whether words have the same numbers in two dictionaries.
+
+    Some agents add words of their own when they are built, which the first save has not yet.
+
+    :param one: path of a dictionary's file
+    :param other: path of another
+    """
+    first, second = _words_in(one), _words_in(other)
+    both = min(len(first), len(second))
+    return both > 0 and first[:both] == second[:both]
+
+
+def _words_in(path: str) -> list[str]:
+    with open(path, encoding="utf-8") as f:
+        return [line.rpartition("\t")[0] for line in f]
+
+
 @contextlib.contextmanager
 def written_whole(model_file: str) -> Iterator[str]:
     """

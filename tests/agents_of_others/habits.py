@@ -525,6 +525,8 @@ class OwnFlags(TransformerGeneratorAgent):
         group.add_argument("--penalty", type=float, default=0.0)
         group.add_argument("--freeze", type="bool", default=False)
         group.add_argument("--teacher-model", default="nobody")
+        group.add_argument("--kb-top-k", default="all")
+        group.add_argument("--adapter", type=int, default=3)
         return parser
 
     def __init__(self, opt: Opt, shared: Any = None) -> None:
@@ -532,6 +534,7 @@ class OwnFlags(TransformerGeneratorAgent):
         assert isinstance(self.opt["penalty"], float), self.opt["penalty"]
         assert isinstance(self.opt["freeze"], bool), self.opt["freeze"]
         assert self.opt["teacher_model"] == "nobody", self.opt["teacher_model"]
+        assert (self.opt["kb_top_k"], self.opt["adapter"]) == ("all", 3), self.opt
 
     def compute_loss(self, batch: Any, return_output: bool = False) -> Any:
         """The stock loss, and its own penalty."""

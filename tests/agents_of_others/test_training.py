@@ -13,8 +13,10 @@ from parlai.core.opt import Opt
 
 from parlai_cu.agents.training_step import step as step_module
 from parlai_cu.errors import FrozenBreachError, UsageError
+from parlai_cu.knowledge.backends.sqlite import SQLiteFacts
+from parlai_cu.types import Fact
 from tests.agents_of_others.habits import PLACE
-from tests.conftest import OLD, TINY_TRANSFORMER, states, write_dialogues
+from tests.conftest import NEW, OLD, TINY_TRANSFORMER, states, write_dialogues
 
 MODEL = ["PositionBias", "PositionMean", "Copying"]
 LOSS = [
@@ -270,6 +272,32 @@ def test_flags_that_are_called_like_ours(
     assert not [name for name in Opt.load(student + ".opt") if name.startswith(("cu_", "shared_"))]
 
 
+def test_flags_of_ours_beside_a_knowledge_base_and_adapters(
+    tune: Callable[..., Any], train: Callable[..., Any], base: Callable[[str], str], tmp_path: Path
+) -> None:
+    """The same of kb_augmented and domain_adapters; the agent itself looks at what it is given."""
+    kb = SQLiteFacts(f"sqlite:///{tmp_path / 'facts.db'}", writable=True)
+    kb.add([Fact(f"Parking is free on {day}.") for day in ("monday", "tuesday", "friday")])
+    path = str(tmp_path / "gate" / "model")
+    start: dict[str, Any] = dict(init_model=base("OwnFlags"), optimizer=None, learningrate=None)
+    learnt: dict[str, Any] = dict(kb=kb.name, kb_gate="classifier", kb_top_k=2)
+    train(model="kb_augmented", model_file=path, **start, **learnt)
+    use = {"no_cuda": True, "datatype": "valid", "kb_gate": "always"}
+    answers = create_agent_from_model_file(path, use)
+    assert answers.own["kb_top_k"] == 2 and answers.opt["kb_top_k"] == "all"
+    assert answers.clone().own["kb_top_k"] == 2
+    answers.observe({"text": "is parking free?", "episode_done": True})
+    assert len(answers.act()["knowledge"]) == 2
+    tune("OwnFlags", "adapter", tune="*", learningrate=0.1)
+    path = str(tmp_path / "assistant" / "model")
+    files = [write_dialogues(tmp_path / f"{len(lines)}", lines) for lines in (OLD, NEW)]
+    tasks = ",".join(f"jsonfile:jsonfile_datapath={file}" for file in files)
+    adapters = f"new={tmp_path / 'adapter' / 'model'}"
+    train(model="domain_adapters", model_file=path, adapters=adapters, task=tasks, **start)
+    loaded = create_agent_from_model_file(path, {"no_cuda": True, "adapter": "new"})
+    assert loaded.own["adapter"] == "new" and loaded.opt["adapter"] == 3
+
+
 def test_factors_only_where_they_merge(
     tune: Callable[..., Any], base: Callable[[str], str]
 ) -> None:
@@ -307,6 +335,14 @@ def test_a_classifier_that_inherits_from_a_generator(
     tuned = tune("ClassifierOnGenerator", "c", tune="classifier_head", **options)["model"]
     moved = {name for name in start if not torch.equal(start[name], tuned[name])}
     assert moved == {"classifier_head.weight", "classifier_head.bias"}
+
+
+def test_classes_are_added_to_a_classifier_by_what_it_does(tune: Callable[..., Any]) -> None:
+    """Only the new row of its head learns."""
+    more = dict(add_classes="two", classes=None, tune=None, max_train_steps=1)
+    tuned = tune("ClassifierOnGenerator", "wider", **more)
+    assert tuned["frozen_layer"]["selected"] == ["classifier_head.bias", "classifier_head.weight"]
+    assert len(tuned["model"]["classifier_head.bias"]) == 3
 
 
 def test_an_agent_of_no_kind(tune: Callable[..., Any], data: Path) -> None:

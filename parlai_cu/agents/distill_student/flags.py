@@ -10,6 +10,7 @@ from parlai_cu import plugin
 from parlai_cu.agents import (
     added_classes,
     base_agent,
+    kinds,
     model_files,
     own_flags,
     replay,
@@ -305,7 +306,7 @@ def settle_classes(opt: Opt, student: type, teachers: list[Teacher]) -> None:
     for teacher in teachers:
         if teacher.kind != "classifier":
             continue
-        own, theirs = _classes(opt), _classes(teacher.opt)
+        own, theirs = kinds.class_names(opt), kinds.class_names(teacher.opt)
         if not set(theirs) <= set(own):
             more, fewer = sorted(set(own) - set(theirs)), sorted(set(theirs) - set(own))
             raise UsageError(
@@ -327,13 +328,6 @@ def resolve_student(opt: Opt) -> None:
     if opt["base_agent"] == "bart" and not opt.get("init_model"):
         # or it would start from the published model, downloaded, whatever sizes the student has
         opt[_EMPTY_BART] = True
-
-
-def _classes(opt: Opt) -> list[str]:
-    if opt.get("classes_from_file"):
-        with open(opt["classes_from_file"], encoding="utf-8") as f:
-            return f.read().splitlines()
-    return opt.get("classes") or []
 
 
 def _one_of(opt: Opt, name: str, choices: list[str]) -> None:

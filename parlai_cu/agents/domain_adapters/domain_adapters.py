@@ -31,7 +31,6 @@ from parlai_cu.agents import deployed_model, model_files, own_flags, updating_ag
 from parlai_cu.agents.batches import TASK_OF_MESSAGE
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.errors import ModelFileError, UsageError, nearest
-from parlai_cu.files import file_hash
 from parlai_cu.retention.adapters import Adapters, Tensors, changed_tensors
 from parlai_cu.token_classifier import TokenClassifier
 
@@ -156,7 +155,7 @@ class DomainAdaptersAgent(UpdatingAgent):
             with checkpoints.translate_errors(path):
                 found = checkpoints.load(path)["model"]
             other = f"{path}.dict"
-            if os.path.isfile(other) and file_hash(other) != file_hash(dictionary):
+            if os.path.isfile(other) and not model_files.same_dictionary(other, dictionary):
                 raise ModelFileError(f"--adapters {path}: its dictionary is not {dictionary}")
             try:
                 sets[name] = changed_tensors(own, found)
