@@ -28,7 +28,7 @@ def test_every_mode(agent: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_student_of_anti_scaling_in_every_mode(tmp_path: Path) -> None:
-    """It has a teacher and losses on hidden states of its own, and a flag that is called like ours."""
+    """It has a teacher, losses on hidden states, and a flag that is called like ours."""
     folders = [tmp_path / name for name in ("teacher", "student")]
     for folder in folders:
         folder.mkdir()
