@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 from parlai.core.opt import Opt
 
@@ -173,3 +174,37 @@ def copy_beside(model_file: str, target: str) -> None:
     """
     for end in beside.look(model_file).kept:
         shutil.copyfile(model_file + end, target + end)
+
+
+def write_like(
+    model_file: str,
+    target: str,
+    opt: Opt | None = None,
+    states: dict[str, Any] | None = None,
+    pieces: str = "",
+) -> None:
+    """
+    Write a model as another one, with all that the other has beside it.
+
+    :param model_file: of the other
+    :param target: of the one that is written; its folder is made
+    :param opt: its options; the other's where missing
+    :param states: its weights; the other's where missing
+    :param pieces: lines that its dictionary has more
+    """
+    import torch
+
+    opt = Opt.load(f"{model_file}.opt") if opt is None else opt
+    opt["dict_file"] = f"{target}.dict"
+    opt.get("override", {}).pop("dict_file", None)
+    os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
+    with written_whole(target) as staged:
+        copy_beside(model_file, staged)
+        if pieces:
+            with open(f"{staged}.dict", "a", encoding="utf-8") as f:
+                f.write(pieces)
+        opt.save(f"{staged}.opt")
+        if states is None:
+            shutil.copyfile(model_file, staged)
+        else:
+            torch.save(states, staged)

@@ -32,8 +32,6 @@ def export_model(model_file: str, outfile: str) -> None:
     :raises UsageError: when ``outfile`` exists
     """
     # late: a command is cheap to import
-    import torch
-
     from parlai_cu import checkpoints
     from parlai_cu.agents import base_agent, model_files, own_flags, replay
     from parlai_cu.agents.kb_augmented import flags
@@ -46,7 +44,6 @@ def export_model(model_file: str, outfile: str) -> None:
         )
     if os.path.exists(outfile):
         raise UsageError(f"--outfile {outfile} exists; choose another path")
-    os.makedirs(os.path.dirname(os.path.abspath(outfile)), exist_ok=True)
     states = checkpoints.load(model_file)
     plain = {
         name: value
@@ -56,12 +53,8 @@ def export_model(model_file: str, outfile: str) -> None:
     plain_opt = Opt(own_flags.without_ours(opt, ours))
     plain_opt["model"] = opt["base_agent"]
     plain_opt["init_model"] = None
-    plain_opt["dict_file"] = outfile + ".dict"
     plain_opt["model_file"] = outfile
-    with model_files.written_whole(outfile) as staged:
-        model_files.copy_beside(model_file, staged)
-        plain_opt.save(staged + ".opt")
-        torch.save(plain, staged)
+    model_files.write_like(model_file, outfile, plain_opt, plain)
 
 
 @register_script("export_model")

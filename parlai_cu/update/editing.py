@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from parlai_cu.retention.paired import student_t
 from parlai_cu.update.gate import FAIL, PASS, UNDECIDED, Check
 from parlai_cu.update.wording import Example, denies, normal, stated_values, tokens, values
 
@@ -22,8 +23,8 @@ from parlai_cu.update.wording import Example, denies, normal, stated_values, tok
 RELIABLE = 0.9
 # of answers that tell no values this share of words, both ways, has to be the same
 _SAME_WORDS = 0.8
-# of the neighbours this share, or two, may be answered otherwise than they were, rightly
-_LOST, _LOST_REPLIES = 0.1, 2
+# of the neighbours that were answered rightly this share may no longer be
+_LOST = 0.1
 # with fewer conversations each of them has to gain
 _FEWEST = 5
 # what two wordings share beside their values, to tell the same fact of before and now
@@ -173,11 +174,11 @@ def check_reliability(learnt: Sequence[bool]) -> Check:
 
 def check_generality(
     name: str,
-    before: Sequence[bool],
-    after: Sequence[bool],
+    said: Sequence[tuple[bool, bool]],
     gains: Sequence[float],
     least: float,
     confidence: float,
+    by_likelihood: bool = True,
 ) -> Check:
     """
     That what was corrected is also learnt where it is asked otherwise.
@@ -185,32 +186,33 @@ def check_generality(
     Where there are few corrections, each has to gain; of more the mean, by Student's t.
 
     :param name: what was asked
-    :param before: whether the live model said the corrected answer, wording by wording
-    :param after: whether the candidate did
-    :param gains: by how much the answer became likelier (nats a token), correction by correction
-    :param least: gain that is wanted (nats a token)
+    :param said: of each wording, whether the live model and the candidate said the right answer
+    :param gains: of each correction by how much the answer became likelier (nats a token), or how
+        many more of its wordings get it
+    :param least: gain that is wanted, in the same unit
     :param confidence: of the one-sided test
+    :param by_likelihood: what the gains are of
     """
-    share = sum(after) / max(len(after), 1)
+    before, after = (sum(one[which] for one in said) for which in (0, 1))
     words = (
-        f"{sum(after)} of {len(after)} wordings that were not trained on are answered as "
-        f"corrected, {sum(before)} by the live model; "
+        f"{after} of {len(said)} wordings that were not trained on are answered as corrected, "
+        f"{before} by the live model; "
     )
     found = np.asarray(gains, dtype=float)
-    figures = {"share": share, "count": len(after), "conversations": len(found)}
+    share = after / max(len(said), 1)
+    figures = {"share": share, "count": len(said), "conversations": len(found)}
     if not len(found):
         return Check(name, "update", UNDECIDED, "nothing was asked otherwise", figures)
+    unit = "answers gain {} nats a token" if by_likelihood else "that is {} of each one's wordings"
     if len(found) < _FEWEST:
         ok = bool((found > least).all())
-        words += f"answers gain {found.min():+.3f} nats a token or more; wanted above {least:.3f}"
+        words += f"{unit.format(f'{found.min():+.3f}')} or more; wanted above {least:.3f}"
         return Check(name, "update", PASS if ok else FAIL, words, figures)
-    from scipy.stats import t  # type: ignore[import-untyped]
-
-    error = float(found.std(ddof=1)) / math.sqrt(len(found))
-    reach = float(t.ppf(confidence, len(found) - 1)) * error
     mean = float(found.mean())
+    error = float(found.std(ddof=1)) / math.sqrt(len(found))
+    reach = student_t(confidence, len(found)) * error
     words += (
-        f"answers gain {mean:+.3f} nats a token, with {confidence:.0%} confidence at least "
+        f"{unit.format(f'{mean:+.3f}')}, with {confidence:.0%} confidence at least "
         f"{mean - reach:+.3f}; wanted above {least:.3f}"
     )
     if mean - reach > least:
@@ -219,20 +221,26 @@ def check_generality(
     return Check(name, "update", result, words, figures)
 
 
-def check_neighbours(before: Sequence[bool], after: Sequence[bool]) -> Check:
+def check_neighbours(before: Sequence[bool], after: Sequence[bool], confidence: float) -> Check:
     """
     That what is asked much like the corrections is answered as well as before.
 
+    Fails where more is lost than chance makes of a tenth of what was right (binomial test).
+
     :param before: whether the live model answers each old example as it should
     :param after: whether the candidate does
+    :param confidence: of the one-sided test
     """
-    count = len(before)
+    from scipy.stats import binom  # type: ignore[import-untyped]
+
+    count, right = len(before), sum(before)
     lost = sum(one and not two for one, two in zip(before, after))
     won = sum(two and not one for one, two in zip(before, after))
-    allowed = max(_LOST_REPLIES, int(_LOST * count))
+    allowed = int(binom.ppf(confidence, right, _LOST)) if right else 0
     words = (
-        f"of {count} old questions that are most like the corrected ones, {sum(before)} were "
-        f"answered rightly; {lost} of those no longer are, {won} others now are; allowed {allowed}"
+        f"of {count} old questions that are most like the corrected ones, {right} were answered "
+        f"rightly; {lost} of those no longer are, {won} others now are; allowed {allowed} (a tenth "
+        f"of {right}, by chance with {confidence:.0%} confidence)"
     )
     ok = lost - won <= allowed
     figures = {"share": lost / max(count, 1), "count": count}

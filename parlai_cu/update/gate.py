@@ -26,6 +26,8 @@ from parlai_cu.update.planning import conversations_do_not_tell, needed
 
 PASS, FAIL, UNDECIDED = "pass", "fail", "not enough data"
 
+# the share of answers that a generator would write word for word
+WORD_FOR_WORD = "token_em"
 # of perplexity the share by which it may rise or must fall, of the others (shares) the difference
 DEFAULT_MAX_LOSS = {"ppl": 0.05}
 DEFAULT_MIN_GAIN = {"ppl": 0.02}

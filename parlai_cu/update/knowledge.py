@@ -5,6 +5,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
 from parlai_cu import files
 from parlai_cu.errors import KnowledgeError, UsageError
@@ -72,13 +73,10 @@ def holder(uri: str) -> Callable[[Sequence[Example]], bool]:
     """Says of examples whether the questions of most are entries of a knowledge base."""
 
     def holds(examples: Sequence[Example]) -> bool:
-        base = open_knowledge_base(uri)
-        try:
+        with closing(open_knowledge_base(uri)) as base:
             asked = [e for e in examples if stated_values(e)][:_LOOKED_UP]
             held = sum(base.get(name_of(e.text)) is not None for e in asked)
             return held > len(asked) / 2
-        finally:
-            base.close()
 
     return holds
 
@@ -154,16 +152,12 @@ class CandidateFacts:
 
 def snapshot_of(uri: str) -> str:
     """The state that a knowledge base is in."""
-    base = open_knowledge_base(uri)
-    try:
+    with closing(open_knowledge_base(uri)) as base:
         return str(base.snapshot_id())
-    finally:
-        base.close()
 
 
 def _add(uri: str, facts: Sequence[Fact]) -> None:
-    base = open_knowledge_base(uri, writable=True)
-    try:
+    with closing(open_knowledge_base(uri, writable=True)) as base:
         held = {fact.id: base.get(fact.id) for fact in facts if fact.id is not None}
         base.add([fact for fact in facts if held.get(fact.id or "") is None])
         for fact in facts:
@@ -171,17 +165,12 @@ def _add(uri: str, facts: Sequence[Fact]) -> None:
             before = held.get(fact.id or "")
             if before is not None and before.text != fact.text:
                 base.update(fact)
-    finally:
-        base.close()
 
 
 def _copy(source: str, target: str) -> None:
     """A consistent copy, also while others write."""
     try:
-        one, other = sqlite3.connect(source), sqlite3.connect(target)
-        with one, other:
+        with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
             one.backup(other)
-        one.close()
-        other.close()
     except sqlite3.Error as error:
         raise KnowledgeError(f"--kb {source} cannot be copied: {error}") from error

@@ -13,12 +13,14 @@ from parlai_cu.errors import UsageError
 from parlai_cu.retention.paired import PairedDifference, Sums, paired_difference
 from parlai_cu.update.gate import FAIL, PASS, UNDECIDED, Check
 from parlai_cu.update.planning import conversations_do_not_tell
-from parlai_cu.update.wording import tokens
+from parlai_cu.update.wording import normal, tokens
 
 # by how much the share of broken replies may rise: a reply in fifty; two are a slip
 _MORE_BROKEN, _MORE_REPLIES = 0.02, 2
 # of each one-sided test
 _CONFIDENCE = 0.95
+# rejected answers that are still given
+_NAMED = 3
 MAX_SLOWER = 1.5
 MAX_LARGER = 1.2
 
@@ -34,6 +36,7 @@ class Pair:
     :param before: the live model's reply
     :param after: the candidate's
     :param conversation: id of the one that it is of; where missing it is one of its own
+    :param rejected: answers that are known to be wrong
     """
 
     task: str
@@ -42,6 +45,7 @@ class Pair:
     before: str
     after: str
     conversation: str = ""
+    rejected: tuple[str, ...] = ()
 
 
 def repeats(reply: str) -> bool:
@@ -76,6 +80,31 @@ def check_replies(pairs: Sequence[Pair]) -> list[Check]:
     words = f"{after:.1%} of the replies are the same one; of the live model's {before:.1%}"
     checks.append(Check("one reply for everything", "safety", PASS if ok else FAIL, words))
     return checks
+
+
+def check_rejected(pairs: Sequence[Pair], most: float) -> list[Check]:
+    """
+    That answers which were rejected are not given; nothing where none is known.
+
+    :param pairs: replies of both models
+    :param most: share of them that the candidate may still give; it may never give more than the
+        live model does
+    """
+    asked = [pair for pair in pairs if pair.rejected]
+    if not asked:
+        return []
+    before, after = (
+        [p for p in asked if normal(getattr(p, which)) in {normal(wrong) for wrong in p.rejected}]
+        for which in ("before", "after")
+    )
+    words = (
+        f"of {len(asked)} questions with an answer that was rejected, {len(after)} still get it, "
+        f"from the live model {len(before)}"
+    )
+    for pair in after[:_NAMED]:
+        words += f"; {pair.context!r} -> {pair.after!r}"
+    ok = len(after) <= min(most * len(asked), len(before))
+    return [Check("rejected answers", "safety", PASS if ok else FAIL, words)]
 
 
 def _rise(ids: np.ndarray, before: np.ndarray, after: np.ndarray) -> PairedDifference:

@@ -5,6 +5,7 @@ Values are what a table could hold: numbers, dates, prices, names. They are foun
 so that any corpus will do; a value that is a common word ("gold") is not found.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class Example:
         """All that was said before the answer."""
         return "\n".join([*self.history, self.text])
 
-    @property
+    @functools.cached_property
     def key(self) -> tuple[str, str]:
         """Context and answer without case and spacing: the same key, the same example."""
         return normal(self.context), normal(self.label)

@@ -76,8 +76,8 @@ def test_reliability_is_counted() -> None:
 
 def gains(*values: float) -> str:
     """Of the check of generality."""
-    said = [False] * len(values)
-    return editing.check_generality("generality", said, said, values, 0.02, 0.95).result
+    said = [(False, False)] * len(values)
+    return editing.check_generality("generality", said, values, 0.02, 0.95).result
 
 
 def test_generality_is_tested_by_correction() -> None:
@@ -91,8 +91,14 @@ def test_generality_is_tested_by_correction() -> None:
 
 
 def test_neighbours_that_are_no_longer_right() -> None:
-    """A tenth, or two, may go; what is won counts against what is lost."""
-    right = [True] * 30
-    assert editing.check_neighbours(right, [False] * 3 + [True] * 27).result == PASS
-    assert editing.check_neighbours(right, [False] * 4 + [True] * 26).result == FAIL
-    assert editing.check_neighbours([True, True, False], [False, False, False]).result == PASS
+    """As many may go as chance makes of a tenth; what is won counts against what is lost."""
+
+    def result(right: int, lost: int, won: int = 0) -> str:
+        before = [True] * right + [False] * won
+        after = [False] * lost + [True] * (right - lost + won)
+        return editing.check_neighbours(before, after, 0.95).result
+
+    assert [result(30, lost) for lost in (6, 7)] == [PASS, FAIL]
+    assert [result(14, lost) for lost in (3, 4)] == [PASS, FAIL]
+    assert [result(2, lost) for lost in (1, 2)] == [PASS, FAIL]
+    assert result(14, 4, won=1) == result(0, 0, won=3) == PASS

@@ -97,3 +97,20 @@ def test_a_users_check_that_is_not_there(name: str) -> None:
     """An error before any work, naming the flag."""
     with pytest.raises(UsageError, match="--gate "):
         safety.user_checks([name])
+
+
+def test_rejected_answers_are_not_given() -> None:
+    """What is still said of what was rejected refuses, and is named; nothing where none is."""
+
+    def checked(before: str, after: str, most: float = 1.0) -> tuple[str, str]:
+        pairs = [Pair("new", "how much?", "It is 5.", before, after, rejected=("It is 4.",))]
+        (found,) = safety.check_rejected([*pairs, Pair("new", "q", "a", "a", "a")], most)
+        return found.result, found.reason
+
+    assert checked("It is 4.", "It is 5.", 0.1)[0] == "pass"
+    result, reason = checked("It is 4.", "it is 4", 0.1)
+    assert result == "fail" and "'how much?' -> 'it is 4'" in reason and "1 still get it" in reason
+    # held out: no more than the live model
+    assert checked("It is 4.", "It is 4.")[0] == "pass"
+    assert checked("It is 3.", "It is 4.")[0] == "fail"
+    assert safety.check_rejected([Pair("new", "q", "a", "a", "a")], 1.0) == []

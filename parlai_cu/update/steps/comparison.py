@@ -9,6 +9,7 @@ from parlai_cu.types import Verdict
 from parlai_cu.update import gate, safety, slices
 from parlai_cu.update.choice import KB, ModeChoice
 from parlai_cu.update.diagnosis import Diagnosis
+from parlai_cu.update.editing import RELIABLE
 from parlai_cu.update.planning import DecisionPlan, before_training
 from parlai_cu.update.step_cache import Step
 from parlai_cu.update.steps.data import Data, swapped
@@ -56,17 +57,25 @@ def held_out(
     }
 
 
-def pairs_of(name: str, before: Sequence[Measured], after: Sequence[Measured]) -> list[safety.Pair]:
+def pairs_of(
+    data: Data, before: Sequence[Measured], after: Sequence[Measured]
+) -> list[safety.Pair]:
     """
     The replies of two models to the same examples, with the conversations that these are of.
 
-    :param name: of the task
+    :param data: the task
     :param before: the live model's answers
     :param after: the candidate's
     """
     return [
         safety.Pair(
-            name, one.example.context, one.example.label, one.reply, two.reply, one.conversation
+            data.short,
+            one.example.context,
+            one.example.label,
+            one.reply,
+            two.reply,
+            one.conversation,
+            data.rejected.get(one.example.key, ()),
         )
         for one, two in zip(before, after)
     ]
@@ -143,9 +152,7 @@ def judge(
     """
     after = held_out(work, candidate, "candidate")
     pairs = [
-        pair
-        for data in work.tasks
-        for pair in pairs_of(data.short, live[data.name], after[data.name])
+        pair for data in work.tasks for pair in pairs_of(data, live[data.name], after[data.name])
     ]
     checks = [check for data in work.tasks for check in of_limits(work, data, live, after, limits)]
     if work.model.generates and choice.mode != KB:
@@ -270,6 +277,8 @@ def _of_safety(
 ) -> list[gate.Check]:
     model, settings = work.model, work.settings
     checks = list(safety.check_replies(pairs))
+    # what was trained on is to be learnt; of what was held out as much as the live model knew
+    checks += safety.check_rejected(pairs, 1 - RELIABLE if work.update.small else 1.0)
     said = [[pair.context, pair.label] for pair in pairs[:MOST_LATENCIES]]
     times = work.cache.get(
         LATENCIES,

@@ -7,6 +7,7 @@ that it is the same in every step and is never trained on.
 """
 
 import dataclasses
+import functools
 import glob
 import hashlib
 import json
@@ -22,6 +23,7 @@ from parlai.core.opt import Opt
 from parlai_cu import files, messages
 from parlai_cu.agents import episodes as task_episodes
 from parlai_cu.agents.episodes import Episode
+from parlai_cu.data.base import REJECTED
 from parlai_cu.data.names import path_of
 from parlai_cu.data.splits import splits_of
 from parlai_cu.errors import DataError, ParlaiCuError, UsageError
@@ -68,6 +70,17 @@ class Data:
     def conversations(self, split: str) -> int:
         """How many conversations a ``split`` has."""
         return sum(not example.history for example in self.examples[split])
+
+    @functools.cached_property
+    def rejected(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        """Key of an example -> the answers to it that were rejected, of those that have some."""
+        every = [e for split in SPLITS for e in self.examples[split] if e.fields]
+        held = {e.key: (e.fields or {}).get(REJECTED) for e in every}
+        return {
+            key: (wrong,) if isinstance(wrong, str) else tuple(map(str, wrong))
+            for key, wrong in held.items()
+            if wrong
+        }
 
     @property
     def fingerprint(self) -> str:

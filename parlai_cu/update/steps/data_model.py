@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from parlai.core.opt import Opt
 
-from parlai_cu.agents.replay import Episode
 from parlai_cu.update.step_cache import StepCache
 from parlai_cu.update.steps import data as task_data
 from parlai_cu.update.steps.evaluation import EvaluatedModel
@@ -46,12 +45,11 @@ class LiveModelView:
 
     def losses(self, examples: Sequence[Example]) -> Sequence[float]:
         """The loss of each answer, per token; 0 where the model has none."""
-        episodes: list[Episode] = [
-            [{"text": example.context, "labels": [example.label]}] for example in examples
-        ]
+        plain = [Example(one.context, one.label) for one in examples]
+        episodes = task_data.as_episodes(plain)
         data = task_data.write("data", {_SPLIT: episodes}, self._folder.name)
         measured = self._model.measure(data, _SPLIT, len(examples), replies=False)
         found = {
             one.example.key: one.replied.loss / max(1.0, one.replied.tokens) for one in measured
         }
-        return [found.get(Example(one.context, one.label).key, 0.0) for one in examples]
+        return [found.get(one.key, 0.0) for one in plain]

@@ -149,10 +149,12 @@ class EvaluatedModel:
             "replies": replies or not self.generates,
         }
         datatype = "train:evalmode" if split == "train" else split
-        among = {example.key for example in data.examples["test"]} if split == "test" else None
-        return self.cache.get(
-            ANSWERS, inputs, lambda _: self._answer(data.task, datatype, limit, replies, among)
-        )
+
+        def answer(_: str) -> list[Measured]:
+            among = {e.key for e in data.examples["test"]} if split == "test" else None
+            return self._answer(data.task, datatype, limit, replies, among)
+
+        return self.cache.get(ANSWERS, inputs, answer)
 
     def _answer(
         self, task: str, datatype: str, limit: int, replies: bool, among: Keys | None

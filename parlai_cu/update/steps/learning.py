@@ -80,7 +80,7 @@ def learn(
         update=work.update,
         old=_replayed(work),
         width=work.model.traits.width,
-        metric="ppl" if work.model.generates else _choosing_metric(work),
+        metric=_metric(work),
         generates=work.model.generates,
         has_soft_labels=work.model.traits.has_soft_labels,
         seed=work.settings.seed,
@@ -110,6 +110,13 @@ def learn(
             plan, below, (base, facts.snapshot), data, options, work.cache
         )
         runs.append(run)
+        if choice.mode == KB and facts.facts:
+            for data in halves(work.update, work.cache.data_folder):
+                told = knowledge.facts_of(data.examples["train"])
+                half_facts = knowledge.CandidateFacts(facts.uri, told, work.cache)
+                content = f"{below.content} {half_facts.snapshot}"
+                half = training.ModelFile(below.path, content, half_facts.candidate_uri)
+                crossed.append((data, half))
     return Learnt(below, runs, tuple(crossed))
 
 
@@ -217,8 +224,15 @@ def _part_of(
     return training.ModelFile(path, cache.get(PART_OF, inputs, put))
 
 
-def _choosing_metric(work: UpdateContext) -> str:
-    metric = preferred(metrics_of(work.model.measure(work.update, "train", LOOKED_AT)))
+def _metric(work: UpdateContext) -> str:
+    """Which validation goes by."""
+    if work.model.generates and not work.update.small:
+        return "ppl"
+    count = len(work.update.examples["train"]) if work.update.small else LOOKED_AT
+    there = metrics_of(work.model.measure(work.update, "train", count, replies=False))
+    if work.model.generates:
+        return gate.WORD_FOR_WORD if gate.WORD_FOR_WORD in there else "ppl"
+    metric = preferred(there)
     assert metric is not None  # or the limits of the gate had none
     return metric
 

@@ -62,7 +62,7 @@ class Judged:
 
 
 DIAGNOSIS: Step[Diagnosis] = Step("diagnosis", Diagnosis)
-VERDICT: Step[Judged] = Step("verdict", Judged, format=3)
+VERDICT: Step[Judged] = Step("verdict", Judged, format=4)
 
 
 class Update:

@@ -6,7 +6,7 @@ import numpy as np
 
 from parlai_cu.types import Verdict
 from parlai_cu.update import editing, gate, safety
-from parlai_cu.update.choice import ModeChoice
+from parlai_cu.update.choice import KB, ModeChoice
 from parlai_cu.update.diagnosis import Diagnosis
 from parlai_cu.update.steps import comparison
 from parlai_cu.update.steps.data import Data, as_episodes, write
@@ -40,7 +40,9 @@ def judge(
     :param choice: how the update was learnt
     :param diagnosis: of the update
     """
-    checks = [_reliability(work, candidate), *_generality(work, candidate, crossed)]
+    # a fact that is told word for word has no likelihood
+    by_likelihood = choice.mode != KB
+    checks = [_reliability(work, candidate), *_generality(work, candidate, crossed, by_likelihood)]
     after = comparison.held_out(work, candidate, "candidate", work.old)
     near = _neighbours(work, candidate, checks)
     for data in work.old:
@@ -48,7 +50,7 @@ def judge(
     pairs = [
         pair
         for data in work.old
-        for pair in comparison.pairs_of(data.short, live[data.name], after[data.name])
+        for pair in comparison.pairs_of(data, live[data.name], after[data.name])
         if pair.before or pair.after
     ]
     pairs = _asked_again(work, candidate) + near + pairs
@@ -57,7 +59,7 @@ def judge(
 
 def _asked_again(work: UpdateContext, candidate: EvaluatedModel) -> list[safety.Pair]:
     before, after = (_answers(model, work.update) for model in (work.model, candidate))
-    return comparison.pairs_of(work.update.short, before, after)
+    return comparison.pairs_of(work.update, before, after)
 
 
 def _answers(model: EvaluatedModel, data: Data, split: str = "valid") -> list[Measured]:
@@ -71,41 +73,48 @@ def _reliability(work: UpdateContext, candidate: EvaluatedModel) -> gate.Check:
 
 
 def _generality(
-    work: UpdateContext, candidate: EvaluatedModel, crossed: Crossed
+    work: UpdateContext, candidate: EvaluatedModel, crossed: Crossed, by_likelihood: bool
 ) -> list[gate.Check]:
     say("the same questions, worded otherwise")
     groups = [(work.update, candidate)]
-    checks = [_asked_otherwise(work, "generality: with other words around it", groups)]
+    name = "generality: with other words around it"
+    checks = [_asked_otherwise(work, name, groups, by_likelihood)]
     if crossed:
         held = [
-            (data, EvaluatedModel(work.opt, made.path, made.content, work.cache))
+            (data, EvaluatedModel(work.opt, made.path, made.content, work.cache, made.kb))
             for data, made in crossed
         ]
-        checks.append(_asked_otherwise(work, "generality: asked in another way", held))
+        name = "generality: asked in another way"
+        checks.append(_asked_otherwise(work, name, held, by_likelihood))
     return checks
 
 
 def _asked_otherwise(
-    work: UpdateContext, name: str, asked: Sequence[tuple[Data, EvaluatedModel]]
+    work: UpdateContext,
+    name: str,
+    asked: Sequence[tuple[Data, EvaluatedModel]],
+    by_likelihood: bool,
 ) -> gate.Check:
-    before: list[Measured] = []
-    after: list[Measured] = []
-    for data, model in asked:
-        before += _answers(work.model, data, "test")
-        after += _answers(model, data, "test")
+    # wordings of one correction count as one
     gains: dict[str, list[float]] = {}
-    for one, two in zip(before, after):
-        said = (one.replied, two.replied)
-        by = [m.loss / max(m.tokens, 1e-9) for m in said]
-        # wordings of one correction count as one
-        gains.setdefault(one.example.label, []).append(by[0] - by[1])
+    said: list[tuple[bool, bool]] = []
+    for data, model in asked:
+        for one, two in zip(_answers(work.model, data, "test"), _answers(model, data, "test")):
+            right = [editing.says(m.reply, m.example) for m in (one, two)]
+            said.append((right[0], right[1]))
+            if by_likelihood:
+                before, after = (m.replied.loss / max(m.replied.tokens, 1e-9) for m in (one, two))
+                gain = before - after
+            else:
+                gain = float(right[1]) - float(right[0])
+            gains.setdefault(one.example.label, []).append(gain)
     return editing.check_generality(
         name,
-        [editing.says(m.reply, m.example) for m in before],
-        [editing.says(m.reply, m.example) for m in after],
+        said,
         [float(np.mean(found)) for found in gains.values()],
-        comparison.least_gain(work),
+        comparison.least_gain(work) if by_likelihood else gate.OTHERS_MIN_GAIN,
         work.settings.limits.confidence,
+        by_likelihood,
     )
 
 
@@ -123,7 +132,8 @@ def _neighbours(
     before, after = (_answers(model, data, "test") for model in (work.model, candidate))
     checks.append(
         editing.check_neighbours(
-            *([editing.says(m.reply, m.example) for m in found] for found in (before, after))
+            *([editing.says(m.reply, m.example) for m in found] for found in (before, after)),
+            work.settings.limits.confidence,
         )
     )
-    return comparison.pairs_of(data.name, before, after)
+    return comparison.pairs_of(data, before, after)

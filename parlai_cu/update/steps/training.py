@@ -9,11 +9,9 @@ import json
 import math
 import os
 import shlex
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from parlai.core.opt import Opt
 from parlai.scripts.train_model import TrainModel
 
@@ -37,11 +35,11 @@ BATCH, SMALL_BATCH = 32, 16
 _EPOCHS, _FEWEST_SEEN, _MOST_SEEN = 4, 3000, 12000
 _VALIDATIONS = 6
 _VALIDATED = 200
-# a small update is learnt at this perplexity of its own answers (nine in ten are then word for word
-# right; of what is not written: at this share); it is looked at after so many steps, and given up
-# after so many, or where it does not get better so many times
-_LEARNT_PPL, _LEARNT = 1.04, 0.9
-_STEPS_BETWEEN, _MOST_STEPS, _PATIENCE = 10, 300, 4
+# a small update is learnt when this share is right (of a generator that does not tell: at this
+# perplexity); it is looked at after so many steps, and given up after so many, or where it does not
+# get better so many times
+_LEARNT, _LEARNT_PPL = 0.9, 1.04
+_STEPS_BETWEEN, _MOST_STEPS, _PATIENCE = 10, 300, 6
 # how much of each batch is old, and of how much old data (docs/retention.md)
 REPLAY_SHARE, REPLAY_SIZE, SMALL_REPLAY_SIZE = 0.5, 1000, 400
 # of the loss on a replayed example the share of the live model's soft labels: five parts to one of
@@ -60,10 +58,12 @@ class ModelFile:
 
     :param path: of its weights
     :param content: fingerprint of it, and of the state of a knowledge base that it asks
+    :param kb: another knowledge base than it names
     """
 
     path: str
     content: str
+    kb: str | None = None
 
 
 @dataclass(frozen=True)
@@ -356,13 +356,9 @@ def keep_knowledge(live: ModelFile, trained: ModelFile, cache: StepCache) -> Mod
         ours = base_agent.names_added(kb_flags.add)
         opt.update({name: live_opt[name] for name in ours if name in live_opt})
         opt.update(model=live_opt["model"], base_agent=live_opt["base_agent"])
-        opt["dict_file"] = f"{path}.dict"
         if KB_RECORD in above:
             states[KB_RECORD] = {**above[KB_RECORD], "resume_point": None}
-        with model_files.written_whole(path) as staged:
-            model_files.copy_beside(trained.path, staged)
-            opt.save(f"{staged}.opt")
-            torch.save(states, staged)
+        model_files.write_like(trained.path, path, opt, states)
         return content_of(path, f"{path}.opt")
 
     return ModelFile(path, cache.get(KNOWLEDGE_KEPT, inputs, put))
@@ -384,12 +380,9 @@ def settle(model: ModelFile, uri: str, cache: StepCache) -> ModelFile:
 
     def put(folder: str) -> str:
         opt = Opt.load(f"{model.path}.opt")
-        opt.update(kb=uri, dict_file=f"{path}.dict")
+        opt["kb"] = uri
         opt.get("override", {}).pop("kb", None)
-        with model_files.written_whole(path) as staged:
-            model_files.copy_beside(model.path, staged)
-            opt.save(f"{staged}.opt")
-            shutil.copyfile(model.path, staged)
+        model_files.write_like(model.path, path, opt)
         return content_of(path, f"{path}.opt")
 
     return ModelFile(path, cache.get(SETTLED, inputs, put))
@@ -398,6 +391,9 @@ def settle(model: ModelFile, uri: str, cache: StepCache) -> ModelFile:
 def run_options(opt: Opt) -> list[str]:
     """What the command says of where and how to run, for the runs it starts."""
     words = ["--datapath", str(opt["datapath"])]
+    if opt.get("mutators"):
+        # messages that were stored have them already, and their task leaves the flag aside
+        words += ["--mutators", str(opt["mutators"])]
     if opt.get("no_cuda"):
         words.append("--no-cuda")
     if (opt.get("gpu") or -1) >= 0:

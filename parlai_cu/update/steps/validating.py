@@ -15,6 +15,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from parlai_cu.retention.metric_info import PREFERRED, lower_is_better
+from parlai_cu.update.gate import WORD_FOR_WORD
 from parlai_cu.update.steps.reporting import say
 
 _COLUMNS = 100
@@ -77,9 +78,12 @@ def training_shown(names: Sequence[str], small: bool = False) -> Iterator[None]:
 def _learnt(loop: Any, opt: Any, now: Mapping[str, Any]) -> str:
     """How far a small update is learnt, in a line."""
     metric, at = opt["validation_metric"], opt["validation_cutoff"]
-    words = f"  step {loop._train_steps}: {metric} {_cell(now.get(metric))}, learnt at {at:g}"
-    right = now.get("token_em")
-    return words if right is None else f"{words}; word for word right: {right:.0%}"
+    if metric == WORD_FOR_WORD:
+        return (
+            f"  step {loop._train_steps}: {now.get(metric, 0.0):.0%} are right word for word, "
+            f"learnt at {at:.0%}"
+        )
+    return f"  step {loop._train_steps}: {metric} {_cell(now.get(metric))}, learnt at {at:g}"
 
 
 def as_table(

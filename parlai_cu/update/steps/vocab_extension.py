@@ -6,7 +6,6 @@ copy of the unknown one, which it was until then: on anything that was said so f
 answers as before.
 """
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.dict import DictionaryAgent, escape
-from parlai.core.opt import Opt
 
 from parlai_cu import checkpoints
 from parlai_cu.agents import model_files
@@ -78,15 +76,7 @@ def widen(agent: Any, model_file: str, pieces: Sequence[str], target: str) -> bo
     wider = _wider(states.get("model") or {}, size, unknown, len(pieces))
     if wider is None:
         return False
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    with model_files.written_whole(target) as staged:
-        model_files.copy_beside(model_file, staged)
-        with open(f"{staged}.dict", "a", encoding="utf-8") as f:
-            f.write(more)
-        opt = Opt.load(f"{model_file}.opt")
-        opt["dict_file"] = f"{target}.dict"
-        opt.save(f"{staged}.opt")
-        torch.save({**states, "model": wider}, staged)
+    model_files.write_like(model_file, target, states={**states, "model": wider}, pieces=more)
     return _loads(agent, target, size + len(pieces))
 
 

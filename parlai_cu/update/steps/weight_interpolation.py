@@ -9,7 +9,6 @@ Schema-Guided Dialogue three quarters of the way kept 88 % of the gain at 39 % o
 from typing import Any
 
 import torch
-from parlai.core.opt import Opt
 
 from parlai_cu import checkpoints
 from parlai_cu.agents import model_files
@@ -30,13 +29,7 @@ def put(start: str, trained: str, part: float, target: str) -> None:
     states = checkpoints.load(trained)
     if part != 1.0:
         states["model"] = between(checkpoints.load(start)["model"], states["model"], part)
-    opt = Opt.load(f"{trained}.opt")
-    with model_files.written_whole(target) as staged:
-        model_files.copy_beside(trained, staged)
-        opt["dict_file"] = f"{target}.dict"
-        opt.get("override", {}).pop("dict_file", None)
-        opt.save(f"{staged}.opt")
-        torch.save(states, staged)
+    model_files.write_like(trained, target, states=states)
 
 
 def between(start: dict[str, Any], trained: dict[str, Any], part: float) -> dict[str, Any]:

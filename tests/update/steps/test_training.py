@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from parlai.core.opt import Opt
 
 from parlai_cu.update.choice import TUNE
 from parlai_cu.update.steps import training
@@ -22,3 +23,10 @@ def test_a_small_update_is_not_held_by_the_replies_that_it_puts_right(small: boo
     )
     words = training._defence(plan, 0.5)
     assert ("--replay-from-model" in words) is not small and "--penalty" in words
+
+
+def test_mutators_of_the_command_are_passed_on() -> None:
+    """To the runs that it starts; without any nothing is."""
+    opt = Opt(datapath="data", loglevel="info", mutators="flatten+last_turn")
+    assert "--mutators flatten+last_turn" in " ".join(training.run_options(opt))
+    assert "--mutators" not in training.run_options(Opt(datapath="data"))
