@@ -59,7 +59,7 @@ class AskedTables:
 def stored_tables(store: Store) -> list[TypedTable]:
     """The tables that the facts in ``store`` came from; of those that hold now."""
     now = datetime.now(UTC).isoformat()
-    imported = store.execute("SELECT id, action FROM changes WHERE action LIKE 'import %'")
+    imported = store.execute("SELECT id, action FROM changes WHERE action LIKE ?", ("import %",))
     sources = {row["id"]: str(row["action"]).partition(" ")[2] for row in imported}
     rows = store.execute(f"SELECT {COLUMNS} FROM facts WHERE fields <> '{{}}' ORDER BY key")
     there = [

@@ -479,10 +479,11 @@ class _Reader:
         if any(len(mention) == 1 for mention in query.mentions):
             return
         rest = []
+        bounded = {one.column for one in query.filters if one.operator[0] in "<>"}
         for column in query.columns:
-            is_counted = (
-                query.count and column.is_amount and not (query.noun and column.kind != "number")
-            )
+            is_counted = query.count and not query.noun
+            if column in bounded and (query.count or query.listing or query.yes_no):
+                continue  # "which cost less than 30"
             if column.kind == "yes/no" or (
                 column.kind == "number"
                 and not is_counted
