@@ -17,6 +17,7 @@ from typing import Any
 
 import parlai.chat_service.utils.misc as utils
 import parlai.utils.logging
+from greenlet import GreenletExit
 from parlai.chat_service.core.chat_service_manager import AgentState, ChatServiceManager
 from parlai.core.agents import add_datapath_and_model_args, create_agent
 
@@ -25,6 +26,7 @@ from parlai_cu.chat_service import flags, yaml_settings
 from parlai_cu.chat_service.agent import ServedAgent
 from parlai_cu.chat_service.model import SharedModels, shared_with_worlds
 from parlai_cu.chat_service.session_lifecycle import SessionLifecycle
+from parlai_cu.chat_service.worlds_runner import Ended, run_world, settle
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.secret_values import PASSWORD
 from parlai_cu.serving import logs
@@ -70,7 +72,6 @@ class ServiceManager(ChatServiceManager):
         self.sender = self.message_sender = self.MessageSender(self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread: int | None = None
-        self._stop_asked: asyncio.Event | None = None
         self._initialized: asyncio.Future[Any] | None = None
         written = opt["config"].get("world_opt") or {}
         yaml_settings.check(written, flags.service_parser(), "config.yml: opt")
@@ -87,17 +88,11 @@ class ServiceManager(ChatServiceManager):
         self.subs: dict[Any, Any] = {}
         self.config = opt["config"]
         self.overworld = self.config["overworld"]
-        self.world_path = self.config["world_path"]
-        self.world_module = _world_module(self.world_path)
+        self.world_module = _world_module(self.config["world_path"])
         self.task_configs = self.config["configs"]
-        self.max_workers = self.config["max_workers"]
         self.opt["task"] = self.config["task_name"]
         self.runner_opt = copy.deepcopy(opt)
         self.runner_opt["is_debug"] = self.debug
-        configs = self.task_configs.items()
-        self.max_agents_for = {task: config.agents_required for task, config in configs}
-        self.onboard_map = {task: config.onboarding_name for task, config in configs}
-        self.taskworld_map = {task: config.task_name for task, config in configs}
         self._check_worlds()
         # what a world would say of its settings when it sets itself up, before models are loaded
         check_settings = getattr(self.world_module, "check_settings", None)
@@ -121,8 +116,8 @@ class ServiceManager(ChatServiceManager):
             if not hasattr(getattr(self.world_module, str(name), None), "generate_world"):
                 close = nearest(str(name), vars(self.world_module))
                 raise UsageError(
-                    f"config.yml: {role} is {name!r}, and {self.world_path} has no such world; "
-                    f"nearest: {', '.join(close) or 'none'}"
+                    f"config.yml: {role} is {name!r}, and {self.config['world_path']} has no such "
+                    f"world; nearest: {', '.join(close) or 'none'}"
                 )
 
     def parse_additional_args(self, opt: Any) -> None:
@@ -131,10 +126,8 @@ class ServiceManager(ChatServiceManager):
         self.should_load_model = additional.get("load_model", True)
 
     def _complete_setup(self) -> None:
-        limits = flags.limits(self.opt, self.max_workers)
+        limits = flags.limits(self.opt, self.config["max_workers"])
         logs.Texts.shown = bool(flags.value(self.opt, "log_text"))
-        self.agent_pool: dict[str, list[AgentState]] = {}
-        self.messenger_agent_states: dict[str, AgentState] = {}
         self.models: dict[str, Any] = {}
         self.gateway = Gateway(
             self,
@@ -349,20 +342,62 @@ class ServiceManager(ChatServiceManager):
     def begin(self, conversation: ChatSession) -> None:
         """A conversation begins."""
         self.metrics.begun.inc()
-        agent = self._create_agent(f"overworld-{conversation.id}", conversation.id)
-        self.messenger_agent_states[conversation.id] = AgentState(conversation.id, agent)
         self.lifecycle.begin(conversation, self._initialized)
 
     def leave(self, conversation: ChatSession) -> None:
         """A conversation is over."""
         self.lifecycle.end(conversation)
-        self.messenger_agent_states.pop(conversation.id, None)
 
     def leave_pool(self, conversation: ChatSession) -> None:
         """A user does not want to wait any more."""
         self.lifecycle.leave_pool(conversation)
 
+    # -- what the life cycles of users ask for ------------------------------------------------
+
+    def start_world(
+        self, name: str, agents: list[ServedAgent], overworld: bool, ended: "asyncio.Future[Ended]"
+    ) -> Any:
+        """Begin a world of these users; the fiber it runs on."""
+        world_class = getattr(self.world_module, name)
+
+        def run() -> Ended:
+            return run_world(
+                world_class,
+                self.runner_opt,
+                agents,
+                overworld,
+                lambda: self.shutting_down,
+                self.failed,
+            )
+
+        def done(result: Any, error: BaseException | None) -> None:
+            if error is not None and not isinstance(error, GreenletExit):
+                logs.failure(f"{name} failed", error)
+                self.failed("world")
+            self.post(settle, ended, result, error)
+
+        return self.workers.start(run, done)
+
+    def failed(self, what: str) -> None:
+        """Count a failure."""
+        self.metrics.failure(what)
+
+    def close(self, session: ChatSession) -> None:
+        """A user's life is over; what was just sent goes out first."""
+        self.post(self.gateway.end, session)
+
     # -- ParlAI's own methods, which worlds may call from any thread --------------------------
+
+    @property
+    def messenger_agent_states(self) -> dict[str, AgentState]:
+        """Of the users who are there."""
+        return self.lifecycle.states
+
+    @property
+    def agent_pool(self) -> dict[str, list[AgentState]]:
+        """Who waits for a world, by its type."""
+        pools = self.lifecycle.pools.items()
+        return {world_type: [waiter.state for waiter in pool] for world_type, pool in pools}
 
     def _create_agent(self, task_id: str, agent_id: str) -> ServedAgent:
         return ServedAgent(self.opt, self, agent_id, task_id, self.gateway.by_id[agent_id])

@@ -6,21 +6,18 @@ All on the IOLoop's thread; the worlds run in fibers.
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import parlai.chat_service.utils.misc as utils
-from greenlet import GreenletExit
 from parlai.chat_service.core.chat_service_manager import AgentState
 
 from parlai_cu.chat_service.agent import ServedAgent
-from parlai_cu.chat_service.worlds_runner import Ended, run_world
+from parlai_cu.chat_service.worlds_runner import Ended, WorldFailed
 from parlai_cu.serving import logs
 from parlai_cu.serving.protocol import REFUSALS
 from parlai_cu.serving.session import ChatSession
-
-if TYPE_CHECKING:
-    from parlai_cu.chat_service.manager import ServiceManager
 
 EXIT = "EXIT"
 # s in a pool after which a user is told that it takes long
@@ -30,10 +27,30 @@ _TRIES = 2
 _CLOSED = "Sorry, this world closed. Returning to overworld."
 _LEFT = "The other person has left. Returning to overworld."
 _BYE = "See you later!"
+_TAKES_LONG = "Pairing is taking longer than expected. If you wish to exit, type *EXIT*."
 
 
-class WorldFailed(Exception):
-    """A world raised; it is logged already."""
+class WorldRuntime(Protocol):
+    """Where worlds run, as the life cycles of their users need it."""
+
+    # of config.yml: its world module, the overworld's name, its tasks by their names
+    world_module: Any
+    overworld: str
+    task_configs: Mapping[str, Any]
+
+    def start_world(
+        self, name: str, agents: list[ServedAgent], overworld: bool, ended: "asyncio.Future[Ended]"
+    ) -> Any:
+        """Begin a world of these users; the fiber it runs on."""
+
+    def _create_agent(self, task_id: str, agent_id: str) -> ServedAgent:
+        """A user as a world sees them; ParlAI's name for it, which others override."""
+
+    def failed(self, what: str) -> None:
+        """Count a failure."""
+
+    def close(self, session: ChatSession) -> None:
+        """A user's life is over; called when what was sent them is on its way."""
 
 
 @dataclass(eq=False)
@@ -74,11 +91,13 @@ class SessionLifecycle:
     """
     The life cycles of all users.
 
-    :param manager: the service
+    :param runtime: where worlds run
     """
 
-    def __init__(self, manager: "ServiceManager") -> None:
-        self.manager = manager
+    def __init__(self, runtime: WorldRuntime) -> None:
+        self._runtime = runtime
+        # of the users who are there, by their sessions' ids
+        self.states: dict[str, AgentState] = {}
         self.pools: dict[str, list[Waiter]] = {}
         self._lives: dict[ChatSession, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -88,11 +107,14 @@ class SessionLifecycle:
 
     def begin(self, conversation: ChatSession, initialized: Any) -> None:
         """A user's life begins, once the service is ``initialized`` (a future)."""
+        agent = self._runtime._create_agent(f"overworld-{conversation.id}", conversation.id)
+        self.states[conversation.id] = AgentState(conversation.id, agent)
         life = asyncio.ensure_future(self._live(conversation, initialized))
         self._lives[conversation] = life
 
     def end(self, conversation: ChatSession) -> None:
         """A user's life ends, wherever they are."""
+        self.states.pop(conversation.id, None)
         life = self._lives.pop(conversation, None)
         if life is not None and not life.done():
             self._ending.add(life)
@@ -114,10 +136,9 @@ class SessionLifecycle:
             conversation.send({"text": REFUSALS["failed"], "type": "error", "code": "failed"})
         except Exception as error:
             logs.failure("a conversation failed", error)
-            self.manager.metrics.failure("conversation")
+            self._runtime.failed("conversation")
             conversation.send({"text": REFUSALS["failed"], "type": "error", "code": "failed"})
-        # after what was just sent
-        self.manager.post(self.manager.gateway.end, conversation)
+        self._runtime.close(conversation)
 
     async def _wait_for_worlds(self, conversation: ChatSession, initialized: Any) -> None:
         if not initialized.done():
@@ -125,7 +146,7 @@ class SessionLifecycle:
         await asyncio.shield(initialized)
 
     async def _go_round(self, conversation: ChatSession) -> None:
-        state = self.manager.messenger_agent_states[conversation.id]
+        state = self.states[conversation.id]
         world_type: str | None = None
         failures = 0
         while world_type != EXIT:
@@ -153,16 +174,16 @@ class SessionLifecycle:
         agent = state.overworld_agent
         state.set_active_agent(agent)
         agent.data = state.data
-        world_type = (await self._run(self.manager.overworld, [agent], True)).result
+        world_type = (await self._run(self._runtime.overworld, [agent], True)).result
         if world_type is None or world_type == EXIT:
             return EXIT
-        if world_type not in self.manager.task_configs:
+        if world_type not in self._runtime.task_configs:
             logs.log.error("the overworld chose a task that config.yml does not have")
             raise WorldFailed
-        onboard = self.manager.onboard_map.get(world_type)
+        onboard = self._runtime.task_configs[world_type].onboarding_name
         if onboard:
             onboard_id = f"onboard-{state.service_id}"
-            agent = self.manager._create_agent(onboard_id, state.service_id)
+            agent = self._runtime._create_agent(onboard_id, state.service_id)
             agent.data = state.overworld_agent.data
             state.set_active_agent(agent)
             state.onboard_data = (await self._run(onboard, [agent], False)).data
@@ -177,7 +198,7 @@ class SessionLifecycle:
         except asyncio.CancelledError:
             if session.ended.cancelled() and not mine.conversation.over:
                 # it is another user who has gone
-                self.manager.observe_message(state.service_id, _LEFT)
+                mine.conversation.send({"text": _LEFT})
                 return None
             session.fiber.stop()
             raise
@@ -188,44 +209,12 @@ class SessionLifecycle:
     async def _run(self, name: str, agents: list[ServedAgent], overworld: bool) -> Ended:
         """Run a world of these users; it is stopped when this is cancelled."""
         ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
-        fiber = self._start(name, agents, overworld, ended)
+        fiber = self._runtime.start_world(name, agents, overworld, ended)
         try:
             return await ended
         except asyncio.CancelledError:
             fiber.stop()
             raise
-
-    def _start(self, name: str, agents: list[ServedAgent], overworld: bool, ended: Any) -> Any:
-        manager = self.manager
-        world_class = getattr(manager.world_module, name)
-
-        def run() -> Ended:
-            return run_world(
-                world_class,
-                manager.runner_opt,
-                agents,
-                overworld,
-                lambda: manager.shutting_down,
-                manager.metrics.failure,
-            )
-
-        def done(result: Any, error: BaseException | None) -> None:
-            if error is not None and not isinstance(error, GreenletExit):
-                logs.failure(f"{name} failed", error)
-                manager.metrics.failure("world")
-            manager.post(settle, result, error)
-
-        def settle(result: Any, error: BaseException | None) -> None:
-            if ended.done():
-                return
-            if error is None:
-                ended.set_result(result)
-            elif isinstance(error, GreenletExit):
-                ended.cancel()
-            else:
-                ended.set_exception(WorldFailed())
-
-        return manager.workers.start(run, done)
 
     # -- pools -------------------------------------------------------------------------------
 
@@ -233,7 +222,7 @@ class SessionLifecycle:
         self, state: AgentState, world_type: str, conversation: ChatSession
     ) -> Session | None:
         """Wait in a pool; the session that begins, or None when they leave or waited too long."""
-        if world_type not in self.manager.task_configs:
+        if world_type not in self._runtime.task_configs:
             logs.log.error("a world chose a next task that config.yml does not have")
             raise WorldFailed
         waiter = self.enter_pool(state, world_type)
@@ -258,7 +247,6 @@ class SessionLifecycle:
         waiter = Waiter(state, place, time.monotonic())
         state.time_in_pool[world_type] = time.time()
         self.pools.setdefault(world_type, []).append(waiter)
-        self.manager.agent_pool.setdefault(world_type, []).append(state)
         self._serve_pool(world_type)
         return waiter
 
@@ -279,7 +267,7 @@ class SessionLifecycle:
         """Tell who waits long, send away who waited too long, and see who fits now."""
         now = time.monotonic()
         for world_type, pool in list(self.pools.items()):
-            config = self.manager.task_configs[world_type]
+            config = self._runtime.task_configs[world_type]
             for waiter in list(pool):
                 waited = now - waiter.since
                 if config.max_time_in_pool is not None and waited > config.max_time_in_pool:
@@ -287,10 +275,7 @@ class SessionLifecycle:
                     self._let_go(waiter, config.backup_task)
                 elif waited > _LONG and not waiter.warned:
                     waiter.warned = True
-                    self.manager.observe_message(
-                        waiter.state.service_id,
-                        "Pairing is taking longer than expected. If you wish to exit, type *EXIT*.",
-                    )
+                    waiter.state.overworld_agent.observe({"text": _TAKES_LONG})
             self._serve_pool(world_type)
 
     def _let_go(self, waiter: Waiter, next_pool: str | None) -> None:
@@ -301,18 +286,14 @@ class SessionLifecycle:
 
     def _remove(self, waiter: Waiter, world_type: str) -> None:
         waiter.state.time_in_pool.pop(world_type, None)
-        for pool, what in (
-            (self.pools.get(world_type, []), waiter),
-            (self.manager.agent_pool.get(world_type, []), waiter.state),
-        ):
-            if what in pool:
-                pool.remove(what)
+        if waiter in self.pools.get(world_type, []):
+            self.pools[world_type].remove(waiter)
 
     def _serve_pool(self, world_type: str) -> None:
         """Begin as many sessions as there are users for."""
-        needed = self.manager.max_agents_for[world_type]
-        world = self.manager.taskworld_map[world_type]
-        eligible = utils.get_eligibility_fn(self.manager.world_module, world)
+        config = self._runtime.task_configs[world_type]
+        needed, world = config.agents_required, config.task_name
+        eligible = utils.get_eligibility_fn(self._runtime.world_module, world)
         waiting = [
             waiter
             for waiter in self.pools.get(world_type, [])
@@ -328,18 +309,18 @@ class SessionLifecycle:
         agents: list[ServedAgent] = []
         for waiter in waiters:
             state = waiter.state
-            agent = self.manager._create_agent(task_id, state.service_id)
+            agent = self._runtime._create_agent(task_id, state.service_id)
             agent.onboard_data, agent.data = state.onboard_data, state.data
             state.set_active_agent(agent)
             agents.append(agent)
-        assign = utils.get_assign_roles_fn(self.manager.world_module, world)
+        assign = utils.get_assign_roles_fn(self._runtime.world_module, world)
         (assign or utils.default_assign_roles_fn)(agents)
         for agent in agents:
             agent.message_partners = [other for other in agents if other is not agent]
         session = Session(world_type, agents, asyncio.get_running_loop().create_future())
         # so that nobody complains of what no user waits for any more
         session.ended.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        session.fiber = self._start(world, agents, False, session.ended)
+        session.fiber = self._runtime.start_world(world, agents, False, session.ended)
         for waiter in waiters:
             self._remove(waiter, world_type)
             waiter.place.set_result(session)

@@ -1,5 +1,6 @@
 """Running one world to its end, in a fiber."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,10 @@ from parlai_cu.serving.protocol import REFUSALS
 
 # calls of parley() that may fail one after the other before the world is closed
 _TRIES = 3
+
+
+class WorldFailed(Exception):
+    """A world raised; it is logged already."""
 
 
 @dataclass
@@ -94,6 +99,24 @@ def run_world(
         pace.end()
         if world is not None:
             _shut_down(world)
+
+
+def settle(ended: "asyncio.Future[Ended]", result: Any, error: BaseException | None) -> None:
+    """
+    Let those know how a world ended who wait for it. On the IOLoop's thread.
+
+    :param ended: what they wait for
+    :param result: of :func:`run_world`
+    :param error: what it raised
+    """
+    if ended.done():
+        return
+    if error is None:
+        ended.set_result(result)
+    elif isinstance(error, GreenletExit):
+        ended.cancel()
+    else:
+        ended.set_exception(WorldFailed())
 
 
 def _shut_down(world: Any) -> None:

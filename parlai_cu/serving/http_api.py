@@ -5,7 +5,7 @@ import base64
 import binascii
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tornado.httputil import HTTPHeaders
 from tornado.web import OutputTransform, RequestHandler, StaticFileHandler
@@ -13,10 +13,8 @@ from tornado.web import OutputTransform, RequestHandler, StaticFileHandler
 from parlai_cu.serving import logs
 from parlai_cu.serving.limits import origin_allowed, same_secret
 from parlai_cu.serving.protocol import Refusal, read_frame
+from parlai_cu.serving.service import ChatService
 from parlai_cu.serving.session import ChatSession
-
-if TYPE_CHECKING:
-    from parlai_cu.serving.server import ChatService
 
 OPENAPI = Path(__file__).parent / "openapi.json"
 # s for an answer by HTTP; what comes later is fetched with the next turn
@@ -29,7 +27,7 @@ _POLICY = (
 )
 
 
-def rules(service: "ChatService") -> list[Any]:
+def rules(service: ChatService) -> list[Any]:
     """tornado's rules for what is here."""
     given = {"service": service}
     return [
@@ -88,7 +86,7 @@ class Page(StaticFileHandler):
 class Handler(RequestHandler):
     """Base of our handlers: JSON, and errors in JSON."""
 
-    def initialize(self, service: "ChatService") -> None:
+    def initialize(self, service: ChatService) -> None:
         """
         Tornado's constructor.
 

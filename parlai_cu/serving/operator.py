@@ -5,7 +5,6 @@ The page itself (``/operator``) holds nothing secret; what it asks for needs the
 """
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -109,7 +108,7 @@ class Deployment:
 
 class _Operator(AdminHandler):
     def deployments(self) -> dict[str, Deployment]:
-        models: Mapping[str, Any] = getattr(self.service, "models", {})
+        models = self.service.models
         return {name: Deployment(name, agent) for name, agent in models.items()}
 
 

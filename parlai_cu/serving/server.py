@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tornado.httputil import HTTPServerRequest
 from tornado.netutil import bind_sockets
@@ -16,34 +16,15 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from parlai_cu.errors import UsageError
 from parlai_cu.serving import http_api, logs, operator, tcp
 from parlai_cu.serving.addresses import client_address
-from parlai_cu.serving.gateway import POLICY, ClientConnection, Gateway
+from parlai_cu.serving.gateway import POLICY, ClientConnection
 from parlai_cu.serving.limits import host_allowed, origin_allowed
-from parlai_cu.serving.metrics import Metrics
 from parlai_cu.serving.protocol import encode
+from parlai_cu.serving.service import ChatService
 from parlai_cu.serving.settings import ListenSettings, allowed_hosts
-from parlai_cu.serving.waiting_room import WaitingRoom
 
 PAGE = Path(__file__).parent / "page"
 # beyond so many times the limit a frame is not even read
 _HARD = 16
-
-
-class ChatService(Protocol):
-    """What the shell is a shell of."""
-
-    gateway: Gateway
-    metrics: Metrics
-    settings: ListenSettings
-    waiting_room: WaitingRoom
-
-    def ready(self) -> bool:
-        """Whether conversations can begin."""
-
-    def status(self) -> dict[str, Any]:
-        """Live figures for the operator."""
-
-    def web_handlers(self) -> list[Any]:
-        """tornado rules beside our own."""
 
 
 class ChatSocket(WebSocketHandler):
