@@ -15,7 +15,7 @@ import os
 import pkgutil
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from parlai_cu import plugin
@@ -99,7 +99,8 @@ def _parser(
     asked_for = words[0] if words else ""
     for name, command in stock.items():
         if asked_for in (name, *command.aliases):
-            _add_flags(commands.add_parser(asked_for, add_help=False), command.flags, words)
+            made = commands.add_parser(asked_for, add_help=False)
+            _add_flags(made, {**_agent_flags(words, command.flags), **command.flags}, words)
             return parser
     found = registry(words[:1]) or {}
     if asked_for in found and len(found) == 1:
@@ -125,6 +126,16 @@ def _add_flags(parser: argparse.ArgumentParser, flags: Any, words: list[str]) ->
             action.choices = takes
         elif completer := _COMPLETERS.get(action.dest):
             action.completer = completer(words)
+
+
+def _agent_flags(words: list[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags of the agent on the line, where the command takes one."""
+    names = {name for names in known for name in names.split()}
+    agent = _given(words, "-m") or _given(words, "--model")
+    if "--model" not in names or not agent:
+        return {}
+    found = stock_commands.agent_flags().get(agent.removeprefix("cu:"), {})
+    return {flag: takes for flag, takes in found.items() if not names & set(flag.split())}
 
 
 def _add_words(parser: argparse.ArgumentParser, actions: Iterable[str], words: list[str]) -> None:
@@ -185,11 +196,7 @@ def _tasks(words: list[str]) -> Completer:
 
 def _agents(words: list[str]) -> Completer:
     def completer(**_: Any) -> list[str]:
-        import parlai.agents
-
-        names = {entry.name for entry in pkgutil.iter_modules(parlai.agents.__path__)}
-        kinds = {f"transformer/{kind}" for kind in ("generator", "ranker", "classifier")}
-        return sorted((names | kinds | set(plugin.AGENTS)) - {"transformer"})
+        return [*stock_commands.agent_names(), *(n for n in plugin.AGENTS if ":" in n)]
 
     return completer
 

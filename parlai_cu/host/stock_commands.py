@@ -112,14 +112,56 @@ def flags_of(parser: Any) -> dict[str, Any]:
     return flags
 
 
+def agent_flags() -> dict[str, dict[str, Any]]:
+    """Agent -> the flags that it adds to a command's; nothing where the list is not used."""
+    if not listed():
+        return {}
+    with open(PATH, encoding="utf-8") as f:
+        return dict(json.load(f)["agents"])
+
+
+def agent_flags_from_parlai() -> dict[str, dict[str, Any]]:
+    """The same, of the ParlAI that is installed: imports every agent that can be imported."""
+    from parlai.core.loader import load_agent_module
+    from parlai.core.opt import Opt
+    from parlai.core.params import ParlaiParser
+
+    found = {}
+    for name in agent_names():
+        parser = ParlaiParser(add_parlai_args=False, add_model_args=False)
+        try:
+            load_agent_module(name).add_cmdline_args(parser, Opt())
+        except Exception:  # it wants a library that is not here, or a model's options
+            continue
+        found[name] = {
+            flag: takes for flag, takes in flags_of(parser).items() if flag != "--help --h"
+        }
+    return found
+
+
+def agent_names() -> list[str]:
+    """What can stand after ``-m``: ParlAI's agents and ours."""
+    import parlai.agents
+
+    from parlai_cu import plugin
+
+    names = {entry.name for entry in pkgutil.iter_modules(parlai.agents.__path__)}
+    kinds = {f"transformer/{kind}" for kind in ("generator", "ranker", "classifier")}
+    return sorted((names | kinds | {n for n in plugin.AGENTS if ":" not in n}) - {"transformer"})
+
+
 def write() -> None:
     """Write the list anew."""
     import parlai
 
+    def lines(held: Mapping[str, Any]) -> str:
+        return ",\n".join(f"  {json.dumps(n)}: {json.dumps(values)}" for n, values in held.items())
+
     commands = {name: asdict(command) for name, command in read_from_parlai().items()}
-    lines = ",\n".join(f"  {json.dumps(n)}: {json.dumps(values)}" for n, values in commands.items())
+    agents = agent_flags_from_parlai()
     with open(PATH, "w", encoding="utf-8") as f:
-        f.write(f'{{"parlai": "{parlai.__version__}", "commands": {{\n{lines}\n}}}}\n')
+        f.write(f'{{"parlai": "{parlai.__version__}", "commands": {{\n{lines(commands)}\n}}, ')
+        f.write(f'"agents": {{\n{lines(agents)}\n}}}}\n')
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import hashlib
 import os
 from typing import Any
 
-from parlai_cu.files import file_hash
+from parlai_cu.errors import SaveError
+from parlai_cu.files import file_hash, write_text
 from parlai_cu.host import Stock, instead_of
 
 
@@ -31,9 +32,9 @@ def _load_length(stock: Stock, self: Any) -> tuple[int, int]:
         return _count(self)
     try:
         counted = stock(self)
-        with open(f"{kept}.of", "w", encoding="ascii") as f:
-            f.write(content)
-    except OSError:
+        if read_note(f"{kept}.of") != content:  # else nothing changed, and nothing is written
+            write_text(f"{kept}.of", content)
+    except (OSError, SaveError):
         return _count(self)
     return int(counted[0]), int(counted[1])
 

@@ -15,11 +15,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import parlai.utils.logging as logging
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
 from parlai_cu import files, plugin
-from parlai_cu.errors import UsageError, nearest
+from parlai_cu.errors import ParlaiCuError, UsageError, near_file, nearest
 from parlai_cu.tasks.file.flags import add_flags, options_of
 from parlai_cu.unread_flags import Dependent, is_set, refuse_unread
 
@@ -94,7 +95,13 @@ class InspectData(ParlaiScript):
         print("\n".join(summary) + "\n")
         conversations = [one for held in read for one in of_file(held)]
         data = InspectedData(conversations, _against(opt), _answers(opt, conversations))
-        found = inspecting.inspect(data, checks, _model(opt))
+        model = _model(opt)
+        if model:
+            logging.disable()  # the report is what is asked for
+        try:
+            found = inspecting.inspect(data, checks, model)
+        finally:
+            logging.enable()
         print("\n".join(report.lines(found)))
         about = {"files": summary, **found.as_json()}
         if opt.get("fix"):
@@ -135,21 +142,25 @@ def _check_places(opt: Mapping[str, Any]) -> None:
 
 
 def _against(opt: Mapping[str, Any]) -> dict[str, Any]:
-    from parlai_cu.data.names import path_of, quoted
+    from parlai_cu.data.names import quoted
+
+    names = filter(None, quoted(opt.get("against") or "").split(","))
+    return {name: _conversations(opt, name, "test") for name in names}
+
+
+def _conversations(opt: Mapping[str, Any], name: str, split: str) -> Any:
+    """What a file holds, or a split of a task."""
+    from parlai_cu.data.names import path_of
     from parlai_cu.data.reading import read_path
     from parlai_cu.update.inspection.base import of_examples, of_file
 
-    found = {}
-    for name in filter(None, quoted(opt.get("against") or "").split(",")):
-        path = path_of(name)
-        if path:
-            found[path] = [one for held in read_path(path) for one in of_file(held)]
-            continue
-        from parlai_cu.update.steps import data as task_data
+    path = path_of(name)
+    if path:
+        return [one for held in read_path(path) for one in of_file(held)]
+    from parlai_cu.update.steps import data as task_data
 
-        episodes = task_data.read(opt, name, "test")
-        found[name] = of_examples(f"test data of {name}", task_data.examples(episodes))
-    return found
+    episodes = task_data.read(opt, name, split)
+    return of_examples(f"{split.split(':')[0]} data of {name}", task_data.examples(episodes))
 
 
 def _answers(opt: Mapping[str, Any], conversations: Any) -> dict[str, Any]:
@@ -160,7 +171,11 @@ def _answers(opt: Mapping[str, Any], conversations: Any) -> dict[str, Any]:
     if opt.get("kb"):
         found["knowledge base"] = answers.of_knowledge(opt["kb"], conversations)
     if opt.get("versions"):
-        found.update(answers.of_versions(opt["versions"], opt["files"]))
+        for update, task in answers.of_versions(opt["versions"], opt["files"]).items():
+            try:
+                found[update] = _conversations(opt, task, "train:evalmode")
+            except (ParlaiCuError, ImportError, OSError) as error:
+                print(f"{update}: not compared with, as its data cannot be read ({error})")
     return found
 
 
@@ -176,6 +191,11 @@ def _model(opt: Any) -> Any:
         path = store.model_file(live)
     if not path:
         return None
+    from parlai.core.build_data import modelzoo_path
+
     from parlai_cu.update.steps.data_model import LiveModelView
 
+    path = modelzoo_path(opt.get("datapath"), path)
+    if not os.path.isfile(path):
+        raise UsageError(f"--model-file {path}: there is no such model{near_file(path)}")
     return LiveModelView(opt, path)

@@ -79,6 +79,8 @@ class Examination:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        # section -> name -> what was found
+        self.sections: dict[str, dict[str, str]] = {}
         self.problems: list[str] = []
         # whether something that everybody needs does not work
         self.broken = False
@@ -86,10 +88,16 @@ class Examination:
     def section(self, title: str) -> None:
         """Begin a part of the output, with its title."""
         self.lines += ["", title]
+        self.sections[title] = {}
 
     def row(self, name: str, text: str) -> None:
         """Add one finding."""
         self.lines.append(f"  {name:<20} {text}".rstrip())
+        held = next(reversed(self.sections.values()))
+        if name:
+            held[name] = text
+        else:  # what the line above is for
+            held[next(reversed(held))] += f"; {text}"
 
     def problem(self, text: str, essential: bool = False) -> None:
         """Add something to be done; ``essential`` makes the exit status 1."""
@@ -101,6 +109,11 @@ class Examination:
         todo = [f"  {number}. {text}" for number, text in enumerate(self.problems, 1)]
         end = ["", "To do", *todo] if todo else ["", "Everything needed works."]
         return "\n".join([*self.lines, *end]).strip()
+
+    def as_json(self) -> str:
+        """The same for programs."""
+        held = {"works": not self.broken, "to do": self.problems, **self.sections}
+        return json.dumps(held, indent=1)
 
 
 @register_script("doctor")
@@ -122,6 +135,7 @@ class Doctor(ParlaiScript):
             default=False,
             help="print the traceback of what failed, and what each repair is for",
         )
+        parser.add_argument("--json", action="store_true", help="for programs")
         parser.add_argument(
             "--agent",
             help="instead: which modes work over an agent (my.module:MyAgent, as for -m), each "
@@ -136,15 +150,15 @@ class Doctor(ParlaiScript):
         """Examine and print; exits with status 1 if something essential is broken."""
         refuse_unread(self.opt, _DEPENDENT)
         if self.opt.get("agent"):
-            _try_modes(self.opt["agent"], self.opt.get("agent_flags") or "")
+            _try_modes(self.opt["agent"], self.opt.get("agent_flags") or "", self.opt["json"])
             return
         found = examine(details=self.opt["details"])
-        print(found.text())
+        print(found.as_json() if self.opt["json"] else found.text())
         if found.broken:
             raise SystemExit(1)
 
 
-def _try_modes(agent: str, flags: str) -> None:
+def _try_modes(agent: str, flags: str, as_json: bool) -> None:
     """
     Print, mode by mode, whether it works over an ``agent``; ``flags`` are those it needs.
 
@@ -152,14 +166,19 @@ def _try_modes(agent: str, flags: str) -> None:
     """
     from parlai_cu.agents.mode_check import ModeCheck
 
-    print(f"{agent}: each mode over a tiny model of it")
-    failed = 0
+    if not as_json:
+        print(f"{agent}: each mode over a tiny model of it")
+    results = []
     with tempfile.TemporaryDirectory(prefix="parlai_cu-") as folder:
         for result in ModeCheck(agent, folder, shlex.split(flags)).run():
-            failed += not result.works
+            results.append(result)
             mark = "yes" if result.works else "no "
-            print(f"  {mark} {result.mode}: {result.said}", flush=True)
-    if failed:
+            if not as_json:
+                print(f"  {mark} {result.mode}: {result.said}", flush=True)
+    if as_json:
+        held = {one.mode: {"works": one.works, "said": one.said} for one in results}
+        print(json.dumps({"agent": agent, "modes": held}, indent=1))
+    if not all(one.works for one in results):
         raise SystemExit(1)
 
 

@@ -72,7 +72,7 @@ class KnowledgeBaseScript(ParlaiScript):
             help="a database with tables, e.g. sql+sqlite:///hotels.db, instead of --file",
         )
         flag(["import"], "--table", help="--from-url: which, comma-separated; else all")
-        flag(["add", "update", "remove", "get"], "--id", help="the fact's id")
+        flag(["add", "update", "remove", "get"], "--id", help="the fact's id, or how it begins")
         flag(
             ["add", "update", "search"],
             "--text",
@@ -197,19 +197,20 @@ class KnowledgeBaseScript(ParlaiScript):
 
     def _update(self, base: Any) -> None:
         self._need("update", "id")
-        before = base.fact(self.opt["id"])
-        base.update(self._fact(before or Fact(text="", id=self.opt["id"])))
-        print(f"updated {self.opt['id']}, snapshot {base.snapshot_id()}")
+        name = _whole_id(base, self.opt["id"])
+        before = base.fact(name)
+        base.update(self._fact(before or Fact(text="", id=name)))
+        print(f"updated {name}, snapshot {base.snapshot_id()}")
 
     def _remove(self, base: Any) -> None:
         self._need("remove", "id")
-        ids = self.opt["id"].split(",")
+        ids = [_whole_id(base, name) for name in self.opt["id"].split(",")]
         base.remove(ids)
         print(f"removed {', '.join(ids)}, snapshot {base.snapshot_id()}")
 
     def _get(self, base: Any) -> Any:
         self._need("get", "id")
-        found = base.get(self.opt["id"])
+        found = base.get(_whole_id(base, self.opt["id"]))
         if found is None:
             raise UsageError(f"--id {self.opt['id']}: {base.name} has no such fact")
         self._show([found])
@@ -295,6 +296,18 @@ class KnowledgeBaseScript(ParlaiScript):
     def _fact(self, before: Fact) -> Fact:
         given = {name: self.opt[name] for name in _FACT_FLAGS if self.opt.get(name) is not None}
         return dataclasses.replace(before, **given)
+
+
+def _whole_id(base: Any, name: str) -> str:
+    """The id that is meant: as it stands, or the only one that begins so."""
+    from parlai_cu.knowledge.backends.stored import StoredFacts
+
+    if not isinstance(base, StoredFacts) or not name or base.fact(name) is not None:
+        return name
+    found = base.ids_that_begin(name)
+    if len(found) > 1:
+        raise UsageError(f"--id {name}: several facts begin so: {', '.join(found)}")
+    return found[0] if found else name
 
 
 def _counted(facts: Any) -> Any:

@@ -222,9 +222,12 @@ def test_the_list_is_of_this_parlai(python: Run) -> None:
     code = (
         "import dataclasses, json\nfrom parlai_cu.host import stock_commands\n"
         "found = stock_commands.read_from_parlai()\n"
-        "print(json.dumps({n: dataclasses.asdict(c) for n, c in found.items()}))"
+        "commands = {n: dataclasses.asdict(c) for n, c in found.items()}\n"
+        "print(json.dumps([commands, stock_commands.agent_flags_from_parlai()]))"
     )
-    found = json.loads(python(code).stdout.splitlines()[-1])
+    found, agents = json.loads(python(code).stdout.splitlines()[-1])
+    kept = stock_commands.agent_flags()
+    assert {name: kept.get(name) for name in agents} == agents  # some need a library
     told = {name: command.flags for name, command in stock_commands.listed().items()}
     flags = {name: command.pop("flags") for name, command in found.items()}
     for name, command in found.items():

@@ -1,5 +1,6 @@
 """`parlai doctor`: what it prints, and its exit status."""
 
+import json
 import os
 import subprocess
 import sys
@@ -31,6 +32,19 @@ def test_healthy(doctor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         reason = compat.reason(repair)
         state = f"active: {reason}" if reason else "not needed"
         assert f"  {repair:<20} {state}" in text
+
+
+def test_for_programs(
+    doctor: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--json` says the same, section by section, with the same exit status."""
+    monkeypatch.setattr(doctor, "_training_step", lambda: 1 / 0)
+    with pytest.raises(SystemExit):
+        doctor.Doctor.main("--json")
+    found = json.loads(capsys.readouterr().out)
+    assert not found["works"] and "a training step failed" in found["to do"][0]
+    assert found["Libraries"]["torch"]
+    assert found["Checks"]["a training step"].startswith("FAILED: ")
 
 
 def test_training_does_not_work(doctor: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,19 @@ def test_a_life_of_facts(kb: str, capsys: pytest.CaptureFixture) -> None:
     assert "removed dogs, wifi" in capsys.readouterr().out
 
 
+def test_ids_may_be_shortened(kb: str) -> None:
+    """The beginning of one id is enough; of several all are named; an id itself comes first."""
+    run("add", kb, text="Dogs are welcome.", id="dogs")
+    run("update", kb, id="do", text="Dogs cost 3.")
+    assert run("get", kb, id="dog").text == "Dogs cost 3."
+    run("add", kb, text="Pets are dogs.", id="dog")
+    assert run("get", kb, id="dog").text == "Pets are dogs."
+    with pytest.raises(UsageError, match="--id do: several facts begin so: dog, dogs"):
+        run("remove", kb, id="do")
+    run("remove", kb, id="pa,wi")
+    assert run("stats", kb)["facts"] == 2
+
+
 def test_search_in_other_words(kb: str, tmp_path: Path) -> None:
     """`--kb-synonyms`."""
     (tmp_path / "said.csv").write_text("said,meant\ninternet,wifi\n")

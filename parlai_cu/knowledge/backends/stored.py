@@ -251,6 +251,15 @@ class StoredFacts:
             row = row_of(store, fact_id)
             return None if row is None else fact_in(row)
 
+    def ids_that_begin(self, beginning: str, limit: int = 5) -> list[str]:
+        """The first ids of facts that begin so, ``limit`` at most."""
+        with self._reading() as store:
+            rows = store.execute(
+                "SELECT id FROM facts WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT ?",
+                (len(beginning), beginning, limit),
+            )
+            return [row["id"] for row in rows]
+
     def facts(self) -> Iterator[Fact]:
         """All facts, as written, in the order of their making."""
         with self._reading() as store:

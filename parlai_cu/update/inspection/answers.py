@@ -5,11 +5,9 @@ from collections.abc import Sequence
 
 from parlai_cu.data.base import TrainingTurn
 from parlai_cu.data.names import path_of
-from parlai_cu.data.reading import read_path
-from parlai_cu.errors import DataError
 from parlai_cu.types import Turn
 from parlai_cu.update import knowledge
-from parlai_cu.update.inspection.base import InspectedConversation, of_file, of_turns
+from parlai_cu.update.inspection.base import InspectedConversation, of_turns
 from parlai_cu.update.wording import normal
 from parlai_cu.versions.store import VersionStore
 
@@ -35,9 +33,9 @@ def of_knowledge(
     return list(found.values())
 
 
-def of_versions(versions: str, files: Sequence[str]) -> dict[str, list[InspectedConversation]]:
+def of_versions(versions: str, files: Sequence[str]) -> dict[str, str]:
     """
-    What accepted versions learnt from files that are still there.
+    The tasks that accepted versions learnt, by the name of the update.
 
     :param versions: their directory
     :param files: that are inspected now, and not compared with themselves
@@ -45,13 +43,8 @@ def of_versions(versions: str, files: Sequence[str]) -> dict[str, list[Inspected
     now = {os.path.abspath(path) for path in files}
     found = {}
     for version in VersionStore(versions).list():
-        path = path_of(str((version.data or {}).get("task") or ""))
+        task = str((version.data or {}).get("task") or "")
         accepted = version.verdict is not None and version.verdict.accepted
-        if not path or not accepted or os.path.abspath(path) in now:
-            continue
-        try:
-            read = read_path(path)
-        except DataError:
-            continue  # something else is called so now
-        found[f"update of {version.id}"] = [one for held in read for one in of_file(held)]
+        if task and accepted and os.path.abspath(path_of(task) or "") not in now:
+            found[f"update of {version.id}"] = task
     return found
