@@ -48,21 +48,62 @@ class ServedModel:
         self._clone = self._do(functools.partial(create_agent_from_shared, shared))
         for copied in (shared["opt"], root.opt):
             forget_copies(copied)
+        # what ParlAI's worlds read of an agent; others ask `call`
+        self.opt = self._clone.opt
+        self.id = getattr(self._clone, "id", "model")
         fiber = current_fiber()
         if fiber is not None and fiber.local is not None:
-            named = getattr(self._clone, "set_conversation", None)
-            if named is not None:  # -m deployed
-                self._do(functools.partial(named, fiber.local.conversations[0].id))
+            self.set_conversation(fiber.local.conversations[0].id)
 
-    def __getattr__(self, name: str) -> Any:
-        """Everything else is the agent's own; its methods run on the model thread."""
-        if name.startswith("_"):
-            raise AttributeError(name)
+    @property
+    def version(self) -> Any:
+        """Of the model that answers, where it has one (``-m deployed``)."""
+        return getattr(self._clone, "version", None)
+
+    def reset(self) -> None:
+        """Forget what was said."""
+        self._heard.clear()
+        self.call("reset")
+
+    def self_observe(self, reply: Any) -> None:
+        """Hear a ``reply`` of its own."""
+        self.call("self_observe", reply)
+
+    def set_conversation(self, conversation: str, begun_on: str | None = None) -> None:
+        """Name the conversation (``-m deployed``), by its id and the version of its first turn."""
+        self.call("set_conversation", conversation, begun_on)
+
+    def rate(self, conversation: str, up: bool, version: str | None = None) -> None:
+        """Count a rating (``-m deployed``) of a version's reply in a conversation."""
+        self.call("rate", conversation, up, version)
+
+    def vote(
+        self, conversation: str, turn: int, up: bool, version: str | None, voter: str | None
+    ) -> None:
+        """
+        The same, of a reply that has a number, by somebody who may have several conversations.
+
+        :param conversation: its id
+        :param turn: the reply's number
+        :param up: good or bad
+        :param version: that replied
+        :param voter: an address
+        """
+        if callable(getattr(self._clone, "vote", None)):
+            self.call("vote", conversation, turn, up, version, voter)
+        else:
+            self.rate(conversation, up, version)
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """
+        Call a method of the agent's own, on the model thread; None where it has none.
+
+        :param method: its name
+        :param arguments: of it
+        """
         self._catch_up()
-        value = getattr(self._clone, name)
-        if callable(value) and hasattr(value, "__self__"):
-            return lambda *args, **kwargs: self._do(functools.partial(value, *args, **kwargs))
-        return value
+        bound = getattr(self._clone, method, None)
+        return self._do(functools.partial(bound, *arguments)) if callable(bound) else None
 
     def observe(self, observation: Any) -> Any:
         """
@@ -117,12 +158,11 @@ class ServedModel:
         if self._failures < _TRIES:
             return self._apology(REFUSALS["failed"])
         self._failures = 0
-        self._do(self._clone.reset)
+        self.reset()
         return self._apology(f"{REFUSALS['failed']} I have also forgotten what we said before.")
 
     def _apology(self, text: str) -> Message:
-        name = getattr(self._root, "id", "model")
-        return Message({"id": name, "text": text, "episode_done": False, "failed": True})
+        return Message({"id": self.id, "text": text, "episode_done": False, "failed": True})
 
     def _catch_up(self) -> None:
         if self._heard:
