@@ -222,12 +222,13 @@ def _after_import(module: Any, name: str) -> None:
 
 
 def _use_short_errors(parlai: Any) -> None:
-    """Our own errors reach the terminal as one line, and no letter ends a command there."""
-    from parlai_cu import terminal_encoding
+    """Our own errors reach the terminal as one line, no letter and no read-only place ends it."""
+    from parlai_cu import terminal_encoding, user_cache
     from parlai_cu.errors import install_short_excepthook, one_line_interrupts
 
     install_short_excepthook()
     terminal_encoding.prepare()
+    user_cache.prepare()
     # Ctrl-C while a command is still being imported; a library's callers see it whole
     command = os.path.basename(sys.argv[0]) if sys.argv else ""
     if command in ("parlai", "parlai.exe") or sys.orig_argv[1:3] == ["-m", "parlai"]:

@@ -28,13 +28,14 @@ HOST, CODE, FILE = "a host", "code of a module", "a file outside its folder"
 NOT_READ = re.compile(
     r"(model_file|dict_file|init_model|init_opt|init_fairseq_model|load_from_pretrained_ranker"
     r"|teacher_model|student_.*|dict_initpath|embedding_type|datapath|.*_datapath|datafile|outfile"
-    r"|output_conversion_path|parlai_home|world_logs|.*logdir|log.*|report.*|save.*|final_extra_opt"
+    r"|output_conversion_path|parlai_home|download_path|world_logs|.*logdir|log.*|.*report.*|save.*"
+    r"|final_extra_opt|(sgd|dstc11|corrections|messages|image|yfcc)_path|dump_.*|mturk_.*|partner_.*"
     r"|replay_.*|update_.*|teacher_cache|cache_frozen|tune|freeze|versions|kb|adapters?|task|model"
     r"|base_agent|override|starttime|chatlog|dynamic_batching|image_mode|loglevel|.*_task)"
 )
 # of such a flag the value is a file's, also where that is missing
 NAMES_A_FILE = re.compile(
-    r".*(_path|_filename|_file|_from_file|_vocab|_merge|_vecs|_synonyms|_encodings|_index)"
+    r"path_to_.*|.*(path|_filename|_file|_from_file|_vocab|_merge|_vecs|_synonyms|_encodings|_index)"
 )
 _AGENTS = ("model", "base_agent", "student_agent")
 # packages that are installed with us

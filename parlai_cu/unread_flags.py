@@ -84,7 +84,7 @@ def refuse_unread(
     for names, counts, why in dependents:
         for name in names:
             default = parser.get_default(name)
-            if given.get(name, default) not in (None, default) and not counts(opt):
+            if given.get(name, default) not in (None, "", default) and not counts(opt):
                 flag = f"--{name.replace('_', '-')} {given[name]}"
                 raise UsageError(f"{flag}: nothing reads it {why.format(flag=flag)}")
 

@@ -7,7 +7,11 @@ import stat
 import sys
 import tempfile
 
+from parlai_cu.errors import UsageError
+
 VARIABLE = "XDG_CACHE_HOME"
+# what a container with a read-only root still has
+_IN_MEMORY = ("/dev/shm", "/run")
 
 
 def folder(*names: str) -> str:
@@ -26,6 +30,18 @@ def _home_cache() -> str:
     # where there is no HOME and no entry for the user, ~ stays as it is
     home = os.path.expanduser("~")
     return "" if home == "~" else os.path.join(home, ".cache")
+
+
+def prepare() -> None:
+    """
+    Let libraries find a temporary folder where every usual one is read-only.
+
+    Some ask for one when they are imported, and a command that only reads needs none.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        tempfile.tempdir = next((p for p in _IN_MEMORY if os.access(p, os.W_OK | os.X_OK)), "/tmp")
 
 
 @functools.cache
@@ -50,16 +66,23 @@ def _writable(path: str) -> bool:
 
 
 def _temporary() -> str:
-    """A folder of this user's; nobody else can have put something there."""
+    """
+    A folder of this user's; nobody else can have put something there.
+
+    :raises UsageError: when there can be none
+    """
     path = os.path.join(tempfile.gettempdir(), f"parlai_cu-{os.getuid()}")
-    try:
+    with contextlib.suppress(OSError):
         os.mkdir(path, 0o700)
-    except OSError:
-        try:
-            found = os.lstat(path)
-        except OSError:
-            return tempfile.mkdtemp(prefix="parlai_cu-")
+    with contextlib.suppress(OSError):
+        found = os.lstat(path)
         mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-        if not mine or found.st_mode & 0o077 or not os.access(path, os.W_OK | os.X_OK):
-            return tempfile.mkdtemp(prefix="parlai_cu-")
-    return path
+        if mine and not found.st_mode & 0o077 and os.access(path, os.W_OK | os.X_OK):
+            return path
+    try:
+        return tempfile.mkdtemp(prefix="parlai_cu-")
+    except OSError as error:
+        raise UsageError(
+            f"no folder can be written, neither for caches nor for temporary files "
+            f"({error.strerror}): set {VARIABLE} to one that can"
+        ) from None

@@ -114,9 +114,14 @@ class ModelImporter:
         opt = {**self.opt, "model_file": None, "dict_file": None, "init_model": None}
         opt = outside_files.take_in(opt, self.model_file, folder, checkout.MODEL)
         checkout.write_json(os.path.join(folder, f"{checkout.MODEL}.opt"), opt)
-        for end in beside.look(self.model_file).kept:
-            files.step(f"copy {self.model_file}{end}")
-            shutil.copyfile(self.model_file + end, os.path.join(folder, checkout.MODEL + end))
+        ends = beside.look(self.model_file).kept
+        copies = {self.model_file + end: end for end in ends}
+        dictionary = str(self.opt.get("dict_file") or "")
+        if ".dict" not in ends and os.path.isfile(dictionary):
+            copies[dictionary] = ".dict"
+        for source, end in copies.items():
+            files.step(f"copy {source}")
+            shutil.copyfile(source, os.path.join(folder, checkout.MODEL + end))
 
     def _recorded(self, folder: str, base: checkout.Base | None) -> dict[str, StoredFile]:
         found = {}

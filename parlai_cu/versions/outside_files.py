@@ -16,9 +16,12 @@ from typing import Any
 from parlai_cu import files
 from parlai_cu.errors import ModelFileError, near_file
 from parlai_cu.reach import NAMES_A_FILE, NOT_READ
+from parlai_cu.versions import beside
 
 # in a version's options: flag -> the file's name in the version, or those of a folder
 HELD = "version_files"
+# of other flags, what looks like a file's name is one where there is such a file
+_LOOKS_LIKE_A_FILE = re.compile(r".*\.[A-Za-z]\w{0,7}")
 # values of such flags that are no file
 _WORDS = ("", "none", "reuse", "replace", "auto", "exact", "compressed")
 
@@ -36,24 +39,33 @@ def take_in(opt: Mapping[str, Any], model_file: str, folder: str, stem: str) -> 
     """
     kept: dict[str, Any] = {k: v for k, v in opt.items() if k != HELD}
     held: dict[str, Any] = {}
+    before = opt.get(HELD) or {}
     for flag, value in opt.items():
-        source = _source(flag, value, opt.get(HELD) or {}, model_file)
-        if source is None:
-            continue
-        files.step(f"copy {source}")
-        last = os.path.basename(value.rstrip("/"))
-        if flag in (opt.get(HELD) or {}):  # out of a version: it has the name already
-            last = last.partition(f".{flag}.")[2] or last
-        name = f"{stem}.{flag}.{_plain(last)}"
-        if os.path.isdir(source):
-            held[flag] = {}
-            for i, path in enumerate(_below(source)):
-                held[flag][path] = f"{name}.{i}"
-                shutil.copyfile(os.path.join(source, path), os.path.join(folder, f"{name}.{i}"))
-        else:
-            held[flag] = name
-            shutil.copyfile(source, os.path.join(folder, name))
-        kept[flag] = name
+        words = _words(value)
+        sources = [_source(flag, word, before, model_file) for word in words]
+        for i, (word, source) in enumerate(zip(words, sources)):
+            if source is None:
+                continue
+            files.step(f"copy {source}")
+            last = os.path.basename(word.rstrip("/"))
+            if flag in before:  # out of a version: it has the name already
+                last = last.partition(f".{flag}.")[2] or last
+            elif len(words) > 1:
+                last = f"{i}-{last}"
+            words[i] = name = f"{stem}.{flag}.{_plain(last)}"
+            if os.path.isdir(source):
+                copies = {path: f"{name}.{n}" for n, path in enumerate(_below(source))}
+                held[flag] = {**held.get(flag, {}), name: copies}
+                for path, copy in copies.items():
+                    shutil.copyfile(os.path.join(source, path), os.path.join(folder, copy))
+            else:
+                held.setdefault(flag, {})
+                # of another model its options and dictionary go along
+                ends = [".opt", *beside.look(source).kept] if flag.endswith("_model_file") else []
+                for end in ["", *(end for end in ends if os.path.isfile(source + end))]:
+                    shutil.copyfile(source + end, os.path.join(folder, name + end))
+        if flag in held:
+            kept[flag] = _joined(words, value)
     return {**kept, HELD: held} if held else kept
 
 
@@ -71,22 +83,46 @@ def point_to(opt_file: str, copies: str, folder: str, stem: str, renamed: str = 
         opt = json.load(f)
     if not opt.get(HELD):
         return
-    for flag, held in opt[HELD].items():
-        opt[flag] = os.path.join(
-            folder, (renamed or stem) + os.path.basename(opt[flag])[len(stem) :]
-        )
-        if isinstance(held, dict):
-            beside = os.path.join(os.path.dirname(opt_file), os.path.basename(opt[flag]))
-            for path, copy in held.items():
+    for flag, folders in opt[HELD].items():
+        words = _words(opt[flag])
+        for i, word in enumerate(words):
+            name = os.path.basename(word)
+            if not name.startswith(f"{stem}.{flag}."):
+                continue
+            words[i] = os.path.join(folder, (renamed or stem) + name[len(stem) :])
+            beside = os.path.join(os.path.dirname(opt_file), os.path.basename(words[i]))
+            for path, copy in _inside(folders, name).items():
                 os.makedirs(os.path.dirname(os.path.join(beside, path)), exist_ok=True)
                 shutil.copyfile(os.path.join(copies, copy), os.path.join(beside, path))
+        opt[flag] = _joined(words, opt[flag])
     with open(opt_file, "w", encoding="utf-8") as f:
         json.dump(opt, f, indent=1)
 
 
-def _source(flag: str, value: Any, held: Mapping[str, Any], model_file: str) -> str | None:
+def _inside(folders: Any, name: str) -> dict[str, str]:
+    """The files of a folder that a version holds: their paths in it, and their copies' names."""
+    if not isinstance(folders, dict):  # written before 2026-11-29: one file's name
+        return {}
+    is_one = folders and not any(isinstance(each, dict) for each in folders.values())
+    return folders if is_one else folders.get(name, {})
+
+
+def _words(value: Any) -> list[str]:
+    """The values of a flag, each of which may be a file's name."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return list(value)
+    if not isinstance(value, str):
+        return []
+    return [value] if os.path.exists(value) else value.split(",")
+
+
+def _joined(words: list[str], like: Any) -> Any:
+    return words if isinstance(like, list) else ",".join(words)
+
+
+def _source(flag: str, value: str, held: Mapping[str, Any], model_file: str) -> str | None:
     """Where the file of a flag is; None where the flag names none."""
-    if not isinstance(value, str) or value in _WORDS or NOT_READ.fullmatch(flag):
+    if value in _WORDS or NOT_READ.fullmatch(flag):
         return None
     if "://" in value or re.match(r"[a-z]+:", value) or len(value) > 4096 or "\n" in value:
         return None
@@ -94,8 +130,8 @@ def _source(flag: str, value: Any, held: Mapping[str, Any], model_file: str) -> 
     if flag in held:  # an exported version that was moved
         places.append(f"{model_file}.{flag}.{os.path.basename(value).partition(f'.{flag}.')[2]}")
     is_path = os.sep in value or bool(NAMES_A_FILE.fullmatch(flag))
-    for place in places if is_path else ():
-        if os.path.exists(place):
+    for place in places:
+        if os.path.exists(place) if is_path else _is_file(place):
             return place
     if is_path and NAMES_A_FILE.fullmatch(flag):
         raise ModelFileError(
@@ -104,6 +140,10 @@ def _source(flag: str, value: Any, held: Mapping[str, Any], model_file: str) -> 
             "all that it needs: put it back, or take the flag out of the .opt"
         )
     return None
+
+
+def _is_file(place: str) -> bool:
+    return bool(_LOOKS_LIKE_A_FILE.fullmatch(place)) and os.path.isfile(place)
 
 
 def _below(folder: str) -> list[str]:

@@ -96,7 +96,7 @@ class VersionStore:
             )
         self.id: str = held["id"]
         self._shelf = Shelf(
-            self._storage, os.path.join(cache or user_cache.folder("versions"), self.id)
+            self._storage, lambda: os.path.join(cache or user_cache.folder("versions"), self.id)
         )
 
     @property
@@ -501,7 +501,7 @@ class VersionStore:
                 for name in self._storage.names(FOLDER, version.id):
                     if name != RECORD:
                         self._storage.remove(FOLDER, version.id, name)
-                shutil.rmtree(os.path.join(self._shelf.cache, version.id), ignore_errors=True)
+                shutil.rmtree(os.path.join(self._shelf.cache(), version.id), ignore_errors=True)
         checkout.remove_stale(self._storage)
 
     def _foreign(self) -> builtins.list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from parlai_cu.errors import VersionsError
@@ -19,10 +20,10 @@ class Shelf:
     The folder of a store in which its versions are; it is only read here.
 
     :param storage: where the store is
-    :param cache: a local folder for models put together from deltas
+    :param cache: gives a local folder for models put together from deltas; asked when one is made
     """
 
-    def __init__(self, storage: Storage, cache: str) -> None:
+    def __init__(self, storage: Storage, cache: Callable[[], str]) -> None:
         self.storage = storage
         self.cache = cache
 
@@ -121,7 +122,7 @@ class Shelf:
         :raises VersionsError: when files are missing or were changed
         """
         refuse_pruned(version)
-        return checkout.model_file(version, self.cache, self.part, self.read)
+        return checkout.model_file(version, self.cache(), self.part, self.read)
 
 
 def refuse_pruned(version: Version) -> None:

@@ -62,3 +62,38 @@ def test_where_it_can_be_written(
     """It is as named, be it there or not yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "not" / "yet"))
     assert user_cache.folder("a") == str(tmp_path / "not" / "yet" / "parlai_cu" / "a")
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_no_place_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: bool) -> None:
+    """A container's read-only root: what is read is read, memory is taken where there is some."""
+    import tempfile
+
+    from parlai_cu.errors import UsageError
+
+    user_cache._base.cache_clear()
+    nowhere = str(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [nowhere])
+    monkeypatch.setattr(user_cache, "_IN_MEMORY", (str(tmp_path),) if in_memory else ())
+    user_cache.prepare()
+    if in_memory:
+        assert Path(user_cache.folder("versions")).is_relative_to(tmp_path)
+        return
+    monkeypatch.setattr(tempfile, "tempdir", nowhere)
+    with pytest.raises(UsageError, match="no folder can be written.*set XDG_CACHE_HOME"):
+        user_cache.folder("versions")
+
+
+def test_what_only_looks_asks_for_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory of versions is listed and verified without one."""
+    from parlai_cu.versions.store import VersionStore
+    from tests.versions.models import tiny_model, write_model
+
+    store = VersionStore(str(tmp_path / "store"), create=True)
+    store.add(write_model(tmp_path / "m" / "model", tiny_model(1)), mode="import")
+    monkeypatch.setattr(user_cache, "folder", None)
+    again = VersionStore(store.path)
+    assert again.list() and not again.verify() and again.settings("v1")

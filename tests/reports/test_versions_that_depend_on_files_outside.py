@@ -54,6 +54,7 @@ SIBLINGS = [
     ("transformer/biencoder", "fixed_candidates_path", "lists/candidates.txt", "1 2\n3 4\n"),
     ("transformer/classifier", "classes_from_file", "classes.txt", "one\nzero\n"),
     (GENERATOR, "some_plugin_file", "words.bin", "\x01\x02"),
+    (GENERATOR, "path_to_passages", "passages.tsv", "1\tone\n"),
 ]
 
 
@@ -87,6 +88,100 @@ def test_a_file_travels_with_the_version(
     (tmp_path / "store" / "versions" / version.id / held).write_text("other")
     with pytest.raises(VersionsError, match="was changed or damaged"):
         store.promote(version.id, force=True)
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+def test_several_files_of_one_flag(
+    naming: Callable[..., str],
+    store: VersionStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    as_list: bool,
+) -> None:
+    """A list, or with commas; a flag whose name says nothing of files."""
+    for name in ("one", "other"):
+        Path(name).mkdir()
+        (Path(name) / "words.txt").write_text(name)
+    given = ["one/words.txt", "other/words.txt"]
+    version = store.add(
+        naming(GENERATOR, lexicon=given if as_list else ",".join(given)), mode="import"
+    )
+    elsewhere(tmp_path, monkeypatch)
+    held = json.loads(Path(f"{store.model_file(version.id)}.opt").read_text())["lexicon"]
+    paths = held if as_list else held.split(",")
+    assert [Path(path).read_text() for path in paths] == ["one", "other"]
+
+
+def test_another_model_and_a_dictionary_elsewhere(
+    naming: Callable[..., str],
+    store: VersionStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    deployed: Callable[[str], str],
+) -> None:
+    """A retriever's weights come with its options; a dictionary that is not beside the model."""
+    for end in ("", ".opt", ".dict"):
+        shutil.copyfile(deployed("transformer/biencoder") + end, f"retriever{end}")
+    shutil.copyfile(deployed(GENERATOR) + ".dict", "my.dict")
+    path = naming(GENERATOR, retriever_model_file="retriever", dict_file="my.dict", lexicon="l.txt")
+    Path(f"{path}.dict").unlink()
+    version = store.add(path, mode="import")
+    elsewhere(tmp_path, monkeypatch)
+    agent = create_agent_from_model_file(store.model_file(version.id), {"no_cuda": True})
+    assert len(agent.dict) > 4 and agent.opt["lexicon"] == "l.txt"
+    assert Path(agent.opt["retriever_model_file"] + ".opt").is_file()
+
+
+@pytest.mark.parametrize("mode", ["domain_adapters", "kb_augmented"])
+def test_agents_that_name_others(
+    train: Callable[..., Any],
+    deployed: Callable[[str], str],
+    store: VersionStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+) -> None:
+    """Adapters are in the weights; the synonyms of facts travel."""
+    for name in ("here", "made"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    old = "integration_tests:overfit"
+    path = str(tmp_path / "made" / "m")
+    if mode == "domain_adapters":
+        given = {"model": "frozen_layer", "tune": "@bias", "max_train_steps": 1}
+        tuned = str(tmp_path / "here" / "tuned")
+        train(init_model=deployed(GENERATOR), model_file=tuned, learningrate=0.1, **given)
+        train(
+            model=mode,
+            init_model=deployed(GENERATOR),
+            model_file=path,
+            adapters=f"new={tuned}",
+            task=f"{old},integration_tests",
+            max_train_steps=1,
+        )
+    else:
+        from parlai.core.agents import create_agent
+        from parlai.core.params import ParlaiParser
+
+        from parlai_cu.knowledge.factory import open_knowledge_base
+
+        open_knowledge_base(f"sqlite:///{tmp_path}/facts.db", writable=True).close()
+        Path("said.csv").write_text("said,meant\ninternet,wifi\n")
+        opt = ParlaiParser(True, True).parse_kwargs(
+            model=mode,
+            init_model=deployed(GENERATOR),
+            kb=f"sqlite:///{tmp_path}/facts.db",
+            kb_synonyms="said.csv",
+            datatype="valid",
+            no_cuda=True,
+        )
+        create_agent(opt).save(path)
+    version = store.add(path, mode=mode)
+    elsewhere(tmp_path, monkeypatch)
+    opt = {"no_cuda": True, "interactive_mode": True}
+    agent = create_agent_from_model_file(store.model_file(version.id), opt)
+    agent.observe({"text": "is there internet?", "episode_done": True})
+    assert "text" in agent.act()
 
 
 def test_a_folder_travels_too(
@@ -127,6 +222,7 @@ def test_a_missing_one_is_refused(
     [
         {"jsonfile_datapath": "gone.jsonl", "outfile": "gone.txt", "tensorboard_logdir": "gone"},
         {"kb": "sqlite:///facts.db", "fixed_candidate_vecs": "reuse", "task": "a/b:c=d"},
+        {"download_path": "gone", "dstc11_path": "gone", "dump_predictions_path": "gone"},
         {"init_opt": "gen/blender", "teacher_model": "gone/model", "replay_store": "gone/file"},
     ],
 )

@@ -117,7 +117,11 @@ def test_facts_go_to_the_knowledge_base(
 ) -> None:
     """They are in the base in service only once the candidate is live; its snapshot is named."""
     options: dict[str, Any] = dict(
-        retain_task=tasks["old"], mode="kb_augmented", max_loss="f1=0.9", min_gain="f1=-0.9"
+        retain_task=tasks["old"],
+        mode="kb_augmented",
+        max_loss="f1=0.9",
+        min_gain="f1=-0.9",
+        training="",
     )
     facts = tmp_path / "versions.facts.db"
     found = update(versions, tasks["new"], **options)
