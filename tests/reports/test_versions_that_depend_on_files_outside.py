@@ -178,7 +178,9 @@ def test_agents_that_name_others(
         create_agent(opt).save(path)
     version = store.add(path, mode=mode)
     elsewhere(tmp_path, monkeypatch)
-    opt = {"no_cuda": True, "interactive_mode": True}
+    opt: dict[str, Any] = {"no_cuda": True, "interactive_mode": True}
+    if mode == "kb_augmented":
+        opt["kb"] = f"sqlite:///{tmp_path}/facts.db"
     agent = create_agent_from_model_file(store.model_file(version.id), opt)
     agent.observe({"text": "is there internet?", "episode_done": True})
     assert "text" in agent.act()
