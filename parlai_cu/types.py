@@ -59,6 +59,7 @@ class Evidence:
     :param fields: column -> value, of a row
     :param query: what was asked of tables, where this is their whole answer and ``text`` the reply
     :param rows: the ids of all facts that such an answer is made of
+    :param asked: the question as it was understood, where it was compared with what this says
     """
 
     id: str
@@ -71,6 +72,7 @@ class Evidence:
     fields: Mapping[str, str] = field(default_factory=dict)
     query: str = ""
     rows: tuple[str, ...] = ()
+    asked: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ import functools
 import importlib
 import importlib.util
 import os
+import re
 import runpy
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from parlai_cu.errors import KnowledgeError
-from parlai_cu.knowledge.words import STOP_WORDS
+from parlai_cu.knowledge.words import STOP_WORDS, stem, words
 
 try:
     from rapidfuzz import process
@@ -18,6 +19,7 @@ except ImportError:  # an extra
 
 # shorter ones are too near to one another; of longer ones two letters may be wrong
 _SHORT, _LONG = 5, 9
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 class Spelling:
@@ -70,6 +72,49 @@ class Spelling:
             return None
         name = str(found[0][0])
         return name if _word_by_word(said, name) else None
+
+
+class Vocabulary:
+    """All words of some facts, and what is meant by those that are none."""
+
+    def __init__(self) -> None:
+        self._words: set[str] = set()
+        self._spelling: Spelling | None = None
+        self._english: Collection[str] = ()
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Know the words of more texts."""
+        new = {word for text in texts for word in words(text)} - self._words
+        self._words |= new
+        if self._spelling is not None:
+            self._spelling.add(self._spellable(new))
+
+    def corrected(
+        self, said: str, unknown: Callable[[list[str]], set[str]], english: Collection[str]
+    ) -> str:
+        """
+        What was said, with the words that were meant.
+
+        :param said: by a user
+        :param unknown: which of some words stand in no fact, in any form
+        :param english: words that are none of the facts', and right
+        """
+        if process is None:
+            return said
+        some = [word for word in words(said) if len(word) >= _SHORT and word not in english]
+        strange = unknown(some) - STOP_WORDS if some else set()
+        if not strange:
+            return said
+        if self._spelling is None or english is not self._english:
+            self._english = english
+            self._spelling = Spelling(self._spellable(self._words))
+        meant = {word: self._spelling.meant(word) or word for word in strange}
+        return _WORD.sub(lambda match: meant.get(match[0].casefold(), match[0]), said)
+
+    def _spellable(self, some: Iterable[str]) -> list[str]:
+        """The words, and others of the same stem: who cancels, types "cancle" for "cancelled"."""
+        stems = {stem(word) for word in some}
+        return [*some, *(word for word in self._english if stem(word) in stems)]
 
 
 @functools.cache

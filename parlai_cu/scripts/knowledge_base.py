@@ -20,6 +20,8 @@ from parlai_cu.types import Fact, Turn
 from parlai_cu.unread_flags import add_flag_of, refuse_other_actions
 
 _FACT_FLAGS = ("text", "entity", "question", "valid_from", "valid_until")
+# a new knowledge base of no more facts gets vectors by its import
+_ENCODED_BY_ITSELF = 20_000
 WRITES = ("import", "add", "update", "remove", "undo", "encode")
 # of import --file
 _OF_FILES = ("file", "dry_run", "replace_source", "entity_column")
@@ -84,10 +86,10 @@ class KnowledgeBaseScript(ParlaiScript):
         flag(_WRITTEN, "--valid-until", help="... until which it holds")
         flag(["search"], "--kb-synonyms", help="as of -m kb_augmented")
         flag(
-            ["encode"],
+            ["encode", "import"],
             "--kb-encoder",
-            help="what makes vectors of the facts, a folder or a name of sentence-transformers; "
-            "none: no vectors any more",
+            help="what makes vectors of the facts: minilm (English, in a wheel; import takes it by "
+            "itself), or a folder or a name of sentence-transformers; none: no vectors any more",
         )
         flag(["search", "history"], "--top-k", type=int, default=5, help="how many")
         flag(
@@ -170,12 +172,29 @@ class KnowledgeBaseScript(ParlaiScript):
             f"imported {len(facts):,d} facts into {base.name} ({shown}), "
             f"snapshot {base.snapshot_id()}"
         )
+        self._encode_new(base, counts)
         if counts["gone"]:
             print(
                 f"not in the file any more, and left: {counts['gone']:,d}; "
                 "--replace-source removes them"
             )
         return len(facts)
+
+    def _encode_new(self, base: Any, counts: dict[str, int]) -> None:
+        """Vectors for new facts: by ``--kb-encoder``, or by the encoder that is installed."""
+        from parlai_cu.knowledge.encoders import BUILT_IN, has_built_in
+
+        stats, given = base.stats(), self.opt.get("kb_encoder")
+        if given == "none" or (not given and (stats.get("encoder") or not has_built_in())):
+            return
+        if not given and (counts["added"] < stats["facts"] or stats["facts"] > _ENCODED_BY_ITSELF):
+            print(
+                "the facts are found by their words; by what they mean as well: "
+                f"parlai knowledge_base encode --kb {base.name} --kb-encoder {BUILT_IN}"
+            )
+            return
+        self.opt["kb_encoder"] = given or BUILT_IN
+        self._encode(base)
 
     def _plans(self) -> list[Any]:
         """What is understood of ``--file``, which is printed."""

