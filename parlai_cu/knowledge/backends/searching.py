@@ -38,7 +38,7 @@ def fused(by_words: list[Evidence], by_vectors: list[Evidence]) -> list[Evidence
 def candidates(
     store: Store, entities: Sequence[str], column: str, found: Sequence[Any]
 ) -> Iterable[Any]:
-    """What is to be compared: facts that were found, and those of the entities."""
+    """What is to be compared: facts that were ``found`` by a ``column``, and those of ``entities``."""
     rows = rows_with(store, _COMPARED, column, found)
     for entity in entities:
         rows += store.execute(
@@ -57,7 +57,11 @@ def rows_with(store: Store, columns: str, column: str, values: Sequence[Any]) ->
 
 
 def ranked(rows: Iterable[Any], question: Question, score: Callable[[Any], float]) -> list[Ranked]:
-    """Those valid now, best first; those of another entity than asked about are worth less."""
+    """
+    Those of some ``rows`` that are valid now, by a ``score``, best first.
+
+    Those of another entity than asked about are worth less.
+    """
     now = datetime.now(UTC).isoformat()
     ranked = []
     for row in rows:
@@ -87,6 +91,6 @@ def is_rare(store: Store, index: WordIndex, word: str, entity: str) -> bool:
 
 
 def unknown(index: WordIndex, said: Sequence[str]) -> set[str]:
-    """Which words stand in no fact."""
+    """Which of the words that were ``said`` stand in no fact."""
     known = index.documents({stem(word) for word in said})
     return {word for word in said if stem(word) not in known}
