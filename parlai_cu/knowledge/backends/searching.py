@@ -38,7 +38,7 @@ def fused(by_words: list[Evidence], by_vectors: list[Evidence]) -> list[Evidence
 def candidates(
     store: Store, entities: Sequence[str], column: str, found: Sequence[Any]
 ) -> Iterable[Any]:
-    """What is to be compared: facts that were ``found`` by a ``column``, and those of ``entities``."""
+    """What is compared: facts that were ``found`` by a ``column``, and those of ``entities``."""
     rows = rows_with(store, _COMPARED, column, found)
     for entity in entities:
         rows += store.execute(
