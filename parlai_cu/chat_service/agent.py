@@ -7,7 +7,7 @@ from typing import Any
 from parlai.chat_service.services.websocket.agents import WebsocketAgent
 
 from parlai_cu.serving.fibers import Fiber, current_fiber
-from parlai_cu.serving.protocol import Incoming
+from parlai_cu.serving.protocol import Message
 from parlai_cu.serving.session import ChatSession
 
 # what a user types alone on a line to steer the chat
@@ -152,12 +152,12 @@ class ServedAgent(WebsocketAgent):
 
     def get_new_act_message(self) -> dict[str, Any] | None:
         """The oldest message that was not read, or None."""
-        act = self.conversation.take()
-        if act is not None:
-            act["text"], act["id"] = UserText(act["text"]), self.disp_id
-            if self.pace is not None:
-                self.pace.was_read()
-        return act
+        message = self.conversation.take()
+        if message is None:
+            return None
+        if self.pace is not None:
+            self.pace.was_read()
+        return {**message.act(), "text": UserText(message.text), "id": self.disp_id}
 
     def act(self) -> dict[str, Any] | None:
         """
@@ -188,6 +188,4 @@ class ServedAgent(WebsocketAgent):
 
     def put_data(self, message: Mapping[str, Any]) -> None:
         """A message of the person, in ParlAI's format."""
-        self.conversation.put(
-            Incoming("message", message.get("text") or "", message.get("payload"))
-        )
+        self.conversation.put(Message("message", message.get("text") or "", message.get("payload")))

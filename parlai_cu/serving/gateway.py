@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from parlai_cu.serving import logs, places
 from parlai_cu.serving.limits import Addresses, ServiceLimits, same_secret
-from parlai_cu.serving.protocol import Incoming, Refusal, read_frame
+from parlai_cu.serving.protocol import Message, Refusal, read_frame
 from parlai_cu.serving.session import ChatSession, Connection, is_token
 
 # wrong passwords on one connection before it is closed, and how many messages each counts for
@@ -63,7 +63,7 @@ class ClientConnection:
     trusted: bool = False
     wrong: int = 0
     since: float = 0.0
-    held: list[Incoming] | None = None
+    held: list[Message] | None = None
 
 
 class Gateway:
@@ -138,7 +138,7 @@ class Gateway:
             why = f"{len(client.held)} messages of yours wait already"
             self.refuse(client.connection, Refusal("busy", why, message.fields.get("mid")))
 
-    def _take(self, client: ClientConnection, message: Incoming) -> None:
+    def _take(self, client: ClientConnection, message: Message) -> None:
         if message.type == "hello":
             self._greet(client, message)
             return
@@ -154,7 +154,7 @@ class Gateway:
         if refusal is not None:
             self.refuse(client.connection, refusal)
 
-    def say(self, conversation: ChatSession, message: Incoming) -> Refusal | None:
+    def say(self, conversation: ChatSession, message: Message) -> Refusal | None:
         """Let a conversation have a message; a refusal where it cannot be taken now."""
         conversation.last_heard = self._clock()
         mid = message.fields.get("mid")
@@ -197,17 +197,17 @@ class Gateway:
         """An admin token that an address gave was wrong."""
         self.addresses.guessed_wrong(address, self._clock())
 
-    def _checked(self, client: ClientConnection, frame: str | bytes) -> Incoming | Refusal:
+    def _checked(self, client: ClientConnection, frame: str | bytes) -> Message | Refusal:
         if not self.allow(client.connection.address):
             return Refusal("rate")
         message = read_frame(frame, self.limits)
-        if self.draining and isinstance(message, Incoming):
+        if self.draining and isinstance(message, Message):
             return Refusal("draining", "", message.fields.get("mid"))
         return message
 
     # -- who it is ---------------------------------------------------------------------------
 
-    def _greet(self, client: ClientConnection, message: Incoming) -> None:
+    def _greet(self, client: ClientConnection, message: Message) -> None:
         client.connection.modern = True
         given = message.fields.get("password")
         may = client.trusted or self.may_guess(client.connection.address)
@@ -216,7 +216,7 @@ class Gateway:
         if not client.trusted:
             if given is not None:
                 self._ask_password(client, None, message.fields.get("mid"))
-            client.connection.send({"type": "hello", "text": "", "password": True})
+            client.connection.send(Message("hello", fields={"password": True}))
             return
         if client.conversation is not None:
             return
@@ -276,7 +276,7 @@ class Gateway:
         self._say_hello(client.connection, conversation, True)
         conversation.attach(client.connection)
         if RESUMED in conversation.accepts:
-            conversation.put(Incoming(RESUMED))
+            conversation.put(Message(RESUMED))
 
     def renewed(self, conversation: ChatSession) -> None:
         """A conversation has a token that its user does not know yet; those he has are void."""
@@ -305,16 +305,11 @@ class Gateway:
     ) -> None:
         """Greet a client; where it is unknown whether its token counts, it is to keep that one."""
         if connection.modern:
-            hello: dict[str, Any] = {
-                "type": "hello",
-                "text": "",
-                "resumed": resumed,
-                "max_text": self.limits.max_text,
-                "password": False,
-            }
+            limit = self.limits.max_text
+            hello: dict[str, Any] = {"resumed": resumed, "max_text": limit, "password": False}
             if with_token:
                 hello["token"] = conversation.token
-            connection.send(hello)
+            connection.send(Message("hello", fields=hello))
 
     def _ask_password(self, client: ClientConnection, given: str | None, mid: str | None) -> None:
         may = self.may_guess(client.connection.address)

@@ -114,7 +114,7 @@ class Handler(RequestHandler):
         :param status: of HTTP, where it is not the usual one
         """
         self.service.metrics.refusal(refusal.code)
-        self.answer(refusal.message(), status or _STATUS.get(refusal.code, 400))
+        self.answer(refusal.message().content(), status or _STATUS.get(refusal.code, 400))
 
     def too_many_tries(self) -> None:
         """End the request: a secret is not even looked at."""
@@ -290,7 +290,7 @@ class _API(Handler):
             conversation.forget_quiet(quiet.set)
         return {
             "id": conversation.id,
-            "messages": conversation.collect(),
+            "messages": [message.content() for message in conversation.collect()],
             "complete": complete,
             "over": conversation.over,
         }

@@ -6,7 +6,7 @@ Logic only: no sockets, no clock, no ParlAI. README.md beside this file shows th
 
 import json
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,20 +40,52 @@ REFUSALS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Incoming:
+class Message:
     """
-    A message that was understood.
+    What a user or a world says. JSON at the socket, an act of ParlAI's in worlds; this in between.
 
-    :param type: ``message``, ``hello``, ``rating``, ...
-    :param text: what the user said; empty for other types than ``message``
+    :param type: ``message``, ``hello``, ``rating``, ``typing``, ...
+    :param text: what is said
     :param payload: an attachment
-    :param fields: what else the client sent, of :data:`TAKEN_IN`
+    :param fields: what else it says: of :data:`TAKEN_IN` from a user, of :data:`PASSED_ON` to one
     """
 
-    type: str
+    type: str = "message"
     text: str = ""
     payload: Mapping[str, Any] | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_act(cls, act: Mapping[str, Any], **known: Any) -> "Message":
+        """
+        What a user is to see of an act.
+
+        :param act: ``text`` or ``payload``, ``quick_replies``, and of :data:`PASSED_ON`
+        :param known: fields for a reply that does not say them itself
+        """
+        quick_replies = act.get("quick_replies")
+        fields: dict[str, Any] = {
+            "quick_replies": None if quick_replies is None else list(quick_replies)
+        }
+        fields |= {name: act[name] for name in PASSED_ON if act.get(name) is not None}
+        kind = fields.pop("type", "message")
+        if kind == "message":
+            fields = {**known, **fields}
+        return cls(kind, act.get("text") or "", act.get("payload") or None, fields)
+
+    def act(self) -> dict[str, Any]:
+        """As a world hears it."""
+        said = {"text": self.text, "payload": self.payload, "episode_done": False}
+        return {**said, "type": self.type, **self.fields}
+
+    def content(self) -> dict[str, Any]:
+        """As the wire has it, in ParlAI's format and with what else it says."""
+        attached = {"payload": self.payload} if self.payload else {}
+        return {"type": self.type, "text": self.text, **attached, **self.fields}
+
+    def encode(self) -> str:
+        """As the text of a frame; what JSON does not know is written as text."""
+        return json.dumps(self.content(), default=str)
 
 
 @dataclass(frozen=True)
@@ -70,17 +102,14 @@ class Refusal:
     why: str = ""
     mid: str | None = None
 
-    def message(self) -> dict[str, Any]:
+    def message(self) -> Message:
         """What the user is told."""
-        told = {
-            "type": "error",
-            "code": self.code,
-            "text": REFUSALS[self.code].format(why=self.why),
-        }
-        return {**told, "mid": self.mid} if self.mid is not None else told
+        named = {} if self.mid is None else {"mid": self.mid}
+        text = REFUSALS[self.code].format(why=self.why)
+        return Message("error", text, fields={"code": self.code, **named})
 
 
-def read_frame(frame: str | bytes, limits: ServiceLimits) -> Incoming | Refusal:
+def read_frame(frame: str | bytes, limits: ServiceLimits) -> Message | Refusal:
     """
     Read one websocket frame or HTTP body.
 
@@ -102,7 +131,7 @@ def read_frame(frame: str | bytes, limits: ServiceLimits) -> Incoming | Refusal:
     return read_message(content, limits)
 
 
-def read_message(content: Any, limits: ServiceLimits) -> Incoming | Refusal:
+def read_message(content: Any, limits: ServiceLimits) -> Message | Refusal:
     """
     Check what a frame holds.
 
@@ -132,7 +161,7 @@ def read_message(content: Any, limits: ServiceLimits) -> Incoming | Refusal:
     if not clean(text):
         return Refusal("malformed", "it has control characters", mid)
     fields = {name: content[name] for name in TAKEN_IN if content.get(name) is not None}
-    return Incoming(kind, text, payload, fields)
+    return Message(kind, text, payload, fields)
 
 
 def clean(text: str) -> bool:
@@ -143,27 +172,3 @@ def clean(text: str) -> bool:
         character in _LAYOUT or unicodedata.category(character) not in ("Cc", "Cs")
         for character in text
     )
-
-
-def outgoing(act: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    The message for an act, in ParlAI's format and with what else it says.
-
-    :param act: ``text`` or ``payload``, ``quick_replies``, and of :data:`PASSED_ON`
-    """
-    quick_replies: Iterable[str] | None = act.get("quick_replies")
-    message: dict[str, Any] = {"text": act.get("text") or ""}
-    if act.get("payload"):
-        message["payload"] = act["payload"]
-    listed: list[str] | None = None if quick_replies is None else list(quick_replies)
-    message["quick_replies"] = listed
-    for name in PASSED_ON:
-        if act.get(name) is not None:
-            message[name] = act[name]
-    message.setdefault("type", "message")
-    return message
-
-
-def encode(message: Mapping[str, Any]) -> str:
-    """A message as the text of a frame; what JSON does not know is written as text."""
-    return json.dumps(message, default=str)

@@ -4,7 +4,6 @@ The shell around the protocol: websocket and HTTP by tornado. Only the IOLoop's 
 
 import asyncio
 import ssl
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from parlai_cu.serving import http_api, logs, operator, tcp
 from parlai_cu.serving.addresses import client_address
 from parlai_cu.serving.gateway import POLICY, ClientConnection
 from parlai_cu.serving.limits import host_allowed, origin_allowed
-from parlai_cu.serving.protocol import encode
+from parlai_cu.serving.protocol import Message
 from parlai_cu.serving.service import ChatService
 from parlai_cu.serving.settings import ListenSettings, allowed_hosts
 
@@ -69,9 +68,9 @@ class ChatSocket(WebSocketHandler):
         if client is not None:
             self.gateway.depart(client)
 
-    def send(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: Message) -> None:
         """Write a message. A reader so slow that too much waits for them is disconnected."""
-        frame = encode(message)
+        frame = message.encode()
         try:
             written = self.write_message(frame)
         except WebSocketClosedError:

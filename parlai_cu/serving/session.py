@@ -13,10 +13,10 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol, TypeGuard
 
-from parlai_cu.serving import protocol
-from parlai_cu.serving.protocol import Incoming
+from parlai_cu.serving.protocol import Message
 
 # messages kept for a user whose connection was lost
 _BACKLOG = 100
@@ -31,7 +31,7 @@ class Connection(Protocol):
     # whether it said hello: it then knows `type`, and can take up a lost conversation
     modern: bool
 
-    def send(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: Message) -> None:
         """Write a message; dropped if the user is gone."""
 
     def close(self, code: int, reason: str) -> None:
@@ -88,8 +88,8 @@ class ChatSession:
         self.turn = self.arrived = self.read = 0
         self.over = False
         self._clock, self._post, self._busy, self._on_answer = clock, post, busy, on_answer
-        self._unread: deque[tuple[dict[str, Any], float]] = deque()
-        self._unsent: deque[Mapping[str, Any]] = deque(maxlen=_BACKLOG)
+        self._unread: deque[tuple[Message, float]] = deque()
+        self._unsent: deque[Message] = deque(maxlen=_BACKLOG)
         self._lock = threading.Lock()
         self._waker: Callable[[], None] | None = None
         # whether the user sees that a reply is being written
@@ -106,17 +106,15 @@ class ChatSession:
         """Messages that no world has read yet."""
         return len(self._unread)
 
-    def put(self, message: Incoming) -> None:
+    def put(self, message: Message) -> None:
         """A message has arrived: let the world that waits for it go on."""
-        act: dict[str, Any] = {"text": message.text, "payload": message.payload}
-        act.update(episode_done=False, type=message.type, **message.fields)
         if message.type == "message":
             self.turn += 1
-            act["turn"] = self.turn
+            message = replace(message, fields={**message.fields, "turn": self.turn})
         self._busy.add(self)
         with self._lock:
             self.arrived += 1
-            self._unread.append((act, self._clock()))
+            self._unread.append((message, self._clock()))
             waker = self._waker
         if waker is not None:
             waker()
@@ -145,7 +143,7 @@ class ChatSession:
         self._unread.clear()
         self._settled(self.arrived)
 
-    def collect(self) -> list[Mapping[str, Any]]:
+    def collect(self) -> list[Message]:
         """What waits to be sent, for a user who comes for it."""
         messages = list(self._unsent)
         self._unsent.clear()
@@ -166,15 +164,16 @@ class ChatSession:
         with self._lock:
             self._waker = waker
 
-    def take(self) -> dict[str, Any] | None:
+    def take(self) -> Message | None:
         """The oldest message that nobody has read, if there is one."""
         with self._lock:
             if not self._unread:
                 return None
-            act, self._asked_at = self._unread.popleft()
+            message, self._asked_at = self._unread.popleft()
         self.read += 1
-        self._mid, self._turn_now = act.get("mid"), act.get("turn", self._turn_now)
-        return act
+        self._mid = message.fields.get("mid")
+        self._turn_now = message.fields.get("turn", self._turn_now)
+        return message
 
     def waits(self) -> None:
         """The world waits for the user: if they have said nothing more, the turn is over."""
@@ -189,19 +188,16 @@ class ChatSession:
         connection = self.connection
         if connection is not None and connection.modern and not self._typing:
             self._typing = True
-            self._post(self._write, {"type": "typing", "text": ""})
+            self._post(self._write, Message("typing"))
 
     def send(self, act: Mapping[str, Any]) -> None:
         """Send an act, what a world says. From any thread; the order is kept."""
-        message = protocol.outgoing(act)
+        named = {} if self._mid is None else {"mid": self._mid}
+        message = Message.of_act(act, turn=self._turn_now, **named)
         self._typing = False
-        if message["type"] == "message":
-            message.setdefault("turn", self._turn_now)
-            if self._mid is not None:
-                message.setdefault("mid", self._mid)
-            if self._asked_at is not None:
-                self._on_answer(self._clock() - self._asked_at)
-                self._asked_at = None
+        if message.type == "message" and self._asked_at is not None:
+            self._on_answer(self._clock() - self._asked_at)
+            self._asked_at = None
         self._post(self._write, message)
 
     # -- on the IOLoop's thread again --------------------------------------------------------
@@ -214,13 +210,13 @@ class ChatSession:
         for callback in callbacks:
             callback()
 
-    def _write(self, message: Mapping[str, Any]) -> None:
+    def _write(self, message: Message) -> None:
         if self.over:
             return
         if self.connection is not None:
             # a client that knows only ParlAI's format is sent every reply, though it be empty, and
             # what else a person can read
-            if self.connection.modern or message["type"] == "message" or message.get("text"):
+            if self.connection.modern or message.type == "message" or message.text:
                 self.connection.send(message)
-        elif message["type"] != "typing":
+        elif message.type != "typing":
             self._unsent.append(message)

@@ -95,10 +95,14 @@ def test_a_model_whose_agent_has_flags_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_rollback_brings_the_facts_back(
-    run: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture
+    run: Callable[..., Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With --facts they are as when that version went live; without it they stay."""
     kb = f"sqlite:///{tmp_path / 'facts.db'}"
+    monkeypatch.setenv("PARLAI_CU_ALLOW", kb)
     base = SQLiteFacts(kb, writable=True)
     base.add([Fact("Basic costs 10 a month.", id="basic"), Fact("Pro costs 20.", id="pro")])
     one = write_model(tmp_path / "m" / "model", kb=kb)

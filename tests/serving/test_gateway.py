@@ -8,6 +8,7 @@ import pytest
 
 from parlai_cu.serving.gateway import POLICY, TAKEN_OVER, ClientConnection, Gateway
 from parlai_cu.serving.limits import ServiceLimits
+from parlai_cu.serving.protocol import Message
 from parlai_cu.serving.session import ChatSession
 
 
@@ -19,9 +20,9 @@ class Line:
         self.heard: list[Mapping[str, Any]] = []
         self.closed: int | None = None
 
-    def send(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: Message) -> None:
         """Note it."""
-        self.heard.append(message)
+        self.heard.append(message.content())
 
     def close(self, code: int, reason: str) -> None:
         """Note why."""
@@ -94,7 +95,7 @@ def test_the_first_message_begins_a_conversation() -> None:
     client = desk.arrive()
     assert desk.send(client, text="hi") == []
     (conversation,) = desk.house.inside
-    assert conversation.take()["text"] == "hi"  # type: ignore[index]
+    assert conversation.take().text == "hi"  # type: ignore[union-attr]
 
 
 def test_hello_tells_the_token() -> None:
@@ -172,7 +173,7 @@ def test_while_it_is_looked_for() -> None:
     desk.house.asked.pop()()
     conversation = client.conversation
     assert conversation is not None
-    assert [conversation.take()["text"] for _ in range(2)] == ["one", "two"]  # type: ignore[index]
+    assert [conversation.take().text for _ in range(2)] == ["one", "two"]  # type: ignore[union-attr]
     gone = desk.arrive()
     desk.send(gone, type="hello", token=MADE_UP)
     desk.gateway.depart(gone)

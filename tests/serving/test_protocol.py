@@ -8,11 +8,9 @@ import pytest
 from parlai_cu.serving.limits import ServiceLimits
 from parlai_cu.serving.protocol import (
     REFUSALS,
-    Incoming,
+    Message,
     Refusal,
     clean,
-    encode,
-    outgoing,
     read_frame,
 )
 
@@ -21,16 +19,16 @@ LIMITS = ServiceLimits(max_text=10, max_frame=100)
 
 def test_a_plain_message() -> None:
     """ParlAI's own format."""
-    assert read_frame('{"text": "hello"}', LIMITS) == Incoming("message", "hello")
+    assert read_frame('{"text": "hello"}', LIMITS) == Message("message", "hello")
 
 
 def test_what_a_message_may_carry() -> None:
     """An attachment, a name of its own and a rating; anything else is left out."""
     frame = {"text": "", "payload": {"type": "image"}, "mid": "m", "turn": 3, "evil": "x"}
     message = read_frame(json.dumps(frame), LIMITS)
-    assert message == Incoming("message", "", {"type": "image"}, {"mid": "m", "turn": 3})
+    assert message == Message("message", "", {"type": "image"}, {"mid": "m", "turn": 3})
     rating = read_frame('{"type": "rating", "turn": 1, "rating": "up"}', LIMITS)
-    assert rating == Incoming("rating", "", None, {"turn": 1, "rating": "up"})
+    assert rating == Message("rating", "", None, {"turn": 1, "rating": "up"})
 
 
 @pytest.mark.parametrize(
@@ -58,16 +56,17 @@ def test_refusals(frame: Any, code: str, words: str) -> None:
     """Each says what was wrong."""
     refusal = read_frame(frame, LIMITS)
     assert isinstance(refusal, Refusal) and refusal.code == code
-    assert words in refusal.message()["text"]
+    assert words in refusal.message().text
 
 
 def test_a_refusal_names_the_message() -> None:
     """By the client's own name for it."""
     refusal = read_frame('{"text": 5, "mid": "m"}', LIMITS)
     assert isinstance(refusal, Refusal)
-    assert refusal.message()["mid"] == "m" and refusal.message()["type"] == "error"
+    told = refusal.message().content()
+    assert told["mid"] == "m" and told["type"] == "error"
     for code in REFUSALS:
-        assert Refusal(code, "why").message()["code"] == code
+        assert Refusal(code, "why").message().fields["code"] == code
 
 
 def test_layout_and_letters_of_all_scripts_are_text() -> None:
@@ -85,7 +84,7 @@ def test_what_is_sent() -> None:
         "id": "x",
     }
     sent = {"text": "hi", "quick_replies": ["a"], "version": "v1", "id": "x", "type": "message"}
-    assert outgoing(act) == sent
-    assert outgoing({"payload": {"type": "image"}})["payload"] == {"type": "image"}
-    assert outgoing({})["text"] == ""
-    assert json.loads(encode({"odd": {1}}))["odd"] == "{1}"
+    assert Message.of_act(act).content() == sent
+    assert Message.of_act({"payload": {"type": "image"}}).content()["payload"] == {"type": "image"}
+    assert Message.of_act({}).text == ""
+    assert json.loads(Message(fields={"odd": {1}}).encode())["odd"] == "{1}"
