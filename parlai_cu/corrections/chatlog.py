@@ -31,18 +31,10 @@ REVIEWED = ".reviewed"
 @dataclass(frozen=True)
 class Judgement:
     """
-    A turn that a user judged, masked.
+    A turn of a conversation that a user judged, masked; another correction has another id.
 
-    :param id: of the judgement: another correction of the turn has another
-    :param time: ISO time of the judgement
-    :param conversation: its id
-    :param turn: its number within the conversation
-    :param version: that gave the reply, where that is known
-    :param context: what was said before, oldest first
-    :param text: what the user said
-    :param reply: what was judged
-    :param rating: ``up``, ``down`` or None
-    :param correction: the right answer, where one was given
+    The time is ISO's; the version that gave the reply may be unknown; the context is what was said
+    before, oldest first; the rating ``up``, ``down`` or None, the correction the right answer.
     """
 
     id: str
@@ -63,7 +55,6 @@ def read(path: str) -> list[Judgement]:
 
     A line that is cut off (its writer was killed) is left out.
 
-    :param path: a file, or a folder of ``*.jsonl``
     :raises DataError: when there is none, or a line is something else
     """
     latest: dict[tuple[str, int], Judgement] = {}

@@ -31,19 +31,13 @@ def mask_user(text: str) -> tuple[str, dict[str, str]]:
     """
     What a user said, masked.
 
-    :param text: as it was said
     :return: the text, and what was masked: value -> mark
     """
     return _mask(text, [name for name, _ in _PATTERNS])
 
 
 def mask_reply(text: str, seen: dict[str, str]) -> str:
-    """
-    What the service said or should have said, masked.
-
-    :param text: as it was said
-    :param seen: what was masked in the user's words: value -> mark
-    """
+    """What the service said, with what was seen and masked in the user's words masked as well."""
     for value in sorted(seen, key=len, reverse=True):
         text = text.replace(value, seen[value])
     return _mask(text, _ALWAYS)[0]

@@ -19,19 +19,13 @@ from parlai_cu.errors import DataError, UsageError, nearest
 from parlai_cu.terminal import plain
 
 ACCEPT, REJECT, PENDING = "accept", "reject", "pending"
-SPLITS = ("train", "valid", "test")
 # of ten questions
 _TEST, _VALID = 2, 1
 
 
 @dataclass(frozen=True)
 class Reviewed:
-    """
-    A correction and what was decided.
-
-    :param judgement: with the text that was put in place of the user's, where a reviewer did
-    :param decision: ``accept``, ``reject`` or ``pending``
-    """
+    """A judgement, with the text that a reviewer put in, and the decision on it."""
 
     judgement: Judgement
     decision: str
@@ -39,13 +33,7 @@ class Reviewed:
 
 @dataclass(frozen=True)
 class Lesson:
-    """
-    What is to be learnt of one judgement.
-
-    :param context: all that was said before the answer, oldest first
-    :param label: the right answer
-    :param rejected: what was answered wrongly
-    """
+    """The context of an answer, oldest first; the right label, and rejected ones."""
 
     context: Sequence[str]
     label: str
@@ -72,12 +60,10 @@ def reviewed(path: str) -> list[Reviewed]:
 
 def decide(path: str, ids: Sequence[str], decision: str, text: str | None = None) -> list[str]:
     """
-    Accept or reject corrections.
+    Take the decision ``accept`` or ``reject`` on corrections; beginnings of ids suffice.
 
-    :param path: of the chat log
-    :param ids: of corrections, beginnings suffice; ``all``: those that are pending
-    :param decision: ``accept`` or ``reject``
-    :param text: accept with this answer instead
+    The id ``all`` means those that are pending; a ``text`` is the answer to accept instead.
+
     :return: the ids that were decided on
     :raises UsageError: when there is no such correction
     """
@@ -106,13 +92,7 @@ def decide(path: str, ids: Sequence[str], decision: str, text: str | None = None
 
 
 def lessons(path: str, pending: bool = False, rated_up: bool = False) -> list[Lesson]:
-    """
-    What may be learnt, each thing once.
-
-    :param path: of the chat log
-    :param pending: also corrections that nobody has decided on
-    :param rated_up: also replies that users found good
-    """
+    """What may be learnt, each thing once; pending corrections and rated up replies if asked."""
     wanted = (ACCEPT, PENDING) if pending else (ACCEPT,)
     found = [
         Lesson((*j.context, j.text), str(j.correction), (j.reply,) if _differs(j) else ())
@@ -148,34 +128,19 @@ def split_of(lesson: Lesson) -> str:
     return "valid" if number < _TEST + _VALID else "train"
 
 
-def listing(path: str, all_of_them: bool = False) -> str:
-    """
-    The corrections that wait for a decision (``all_of_them``: those decided on, too), for the
-    terminal.
-    """
-    return listed(reviewed(path), all_of_them)
-
-
-def listed(found: Sequence[Reviewed], all_of_them: bool = False) -> str:
-    """
-    :func:`listing`, of corrections that were read already.
-
-    :param found: the corrections
-    :param all_of_them: those decided on, too
-    """
+def listed(found: Sequence[Reviewed]) -> str:
+    """The corrections that wait for a decision, for the terminal."""
     lines: list[str] = []
     for one in found:
-        if one.decision != PENDING and not all_of_them:
-            continue
-        j = one.judgement
-        head = f"{j.id}  {one.decision}  {j.time[:16]}  {j.version or ''}".rstrip()
-        told = [f"    ... {said}" for said in j.context[-2:]]
-        told += [f"    user:     {j.text}", f"    reply:    {j.reply}"]
-        told += [f"    right is: {j.correction}"]
-        lines += map(plain, [head, *told])
+        if one.decision == PENDING:
+            j = one.judgement
+            lines.append(f"{j.id}  {one.decision}  {j.time[:16]}  {j.version or ''}".rstrip())
+            lines += [f"    ... {said}" for said in j.context[-2:]]
+            lines += [f"    user:     {j.text}", f"    reply:    {j.reply}"]
+            lines.append(f"    right is: {j.correction}")
     counts = {d: sum(one.decision == d for one in found) for d in (PENDING, ACCEPT, REJECT)}
     lines.append(", ".join(f"{count} {decision}" for decision, count in counts.items()))
-    return "\n".join(lines)
+    return "\n".join(map(plain, lines))
 
 
 def _file(path: str) -> str:

@@ -13,10 +13,9 @@ def find(beside: str | None = None) -> str:
     """
     The feedback of the service that is configured here.
 
-    Looked for in the configurations (``*.yml``) of the current folder and of the one around the
+    Looked for in the configurations (``*.yml``) of the current folder and of the one beside a
     versions directory, then under its usual name.
 
-    :param beside: a versions directory
     :raises UsageError: when there is none, or several
     """
     folders = ["."]

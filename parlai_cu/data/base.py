@@ -1,5 +1,6 @@
 """What a file of conversations becomes, and what a reader of one format does."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,15 +17,10 @@ REJECTED = "rejected"
 @dataclass(frozen=True)
 class Utterance:
     """
-    What somebody said.
+    What a speaker said, on which line of the file, and at what time, by which it is ordered.
 
-    :param speaker: the name in the file
-    :param text: what was said
-    :param line: where it stands
-    :param role: :data:`USER`, :data:`SERVICE`, :data:`CONTEXT`; empty: not known yet
-    :param learnt: whether a reply is to be learnt
-    :param rejected: replies that would have been wrong here
-    :param time: to be ordered by
+    Its role is :data:`USER`, :data:`SERVICE`, :data:`CONTEXT`, or empty where it is not known yet.
+    Of a reply: whether it is learnt, and what would have been rejected here.
     """
 
     speaker: str
@@ -38,15 +34,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Conversation:
-    """
-    A conversation.
-
-    :param id: its name in the file, or its number
-    :param utterances: in order
-    :param line: where it begins
-    :param split: ``train``, ``valid`` or ``test``, where the file says so
-    :param language: where the file says so
-    """
+    """Utterances in order, with an id of the file's, or of its line; split and language if told."""
 
     id: str
     utterances: Sequence[Utterance]
@@ -57,14 +45,7 @@ class Conversation:
 
 @dataclass(frozen=True)
 class TrainingTurn:
-    """
-    What a model hears and what it is to reply.
-
-    :param text: what was said since the last exchange, line by line
-    :param reply: the right answer
-    :param line: where the answer stands
-    :param rejected: wrong answers
-    """
+    """What a model hears, what it is to reply (on that line), and rejected replies."""
 
     text: str
     reply: str
@@ -74,12 +55,7 @@ class TrainingTurn:
 
 @dataclass(frozen=True)
 class SkippedLine:
-    """
-    What was not taken.
-
-    :param reason: why, as it goes on after a number
-    :param line: where it stands
-    """
+    """A line that was not taken, and the reason, as it goes on after a number."""
 
     reason: str
     line: int
@@ -88,14 +64,10 @@ class SkippedLine:
 @dataclass
 class Reading:
     """
-    What a reader found.
+    What a reader found: conversations in the order of the file, what was left out, and notes.
 
-    :param conversations: in the order of the file
-    :param left_out: what was not taken
-    :param notes: what its owner should know of how it was understood
-    :param columns: role -> name, of a table
-    :param stock: which of ParlAI's own tasks reads the file as well
-    :param counted: what one conversation is called
+    Of a table the columns by role; which stock task of ParlAI's reads the file as well; what a
+    conversation is called where it is counted.
     """
 
     conversations: list[Conversation] = field(default_factory=list)
@@ -106,12 +78,7 @@ class Reading:
     counted: str = "conversation"
 
     def leave_out(self, reason: str, lines: Iterable[int]) -> None:
-        """
-        Count what is not taken.
-
-        :param reason: why, in a few words
-        :param lines: where it stands
-        """
+        """Count the lines that are not taken for a reason."""
         self.left_out += [SkippedLine(reason, line) for line in lines]
 
 
@@ -120,12 +87,9 @@ class ReadOptions:
     """
     What the user says of a file, in place of what would be guessed.
 
-    :param format: name of a reader
-    :param columns: role -> name of a column
-    :param service: the speaker whose replies are learnt
-    :param instructions: ``keep`` or ``drop`` system messages; ``auto``: those that are the same in
-        all conversations are left out
-    :param ask: asks on a terminal: question and choices -> the choice
+    The name of its format; columns as pairs of role and name; the speaker who is the service;
+    instructions (system messages): ``keep``, ``drop``, or ``auto``: those that are the same in all
+    conversations are left out; what asks on a terminal: question and choices -> the choice.
     """
 
     format: str | None = None
@@ -136,11 +100,7 @@ class ReadOptions:
 
 
 class ConversationReader(Protocol):
-    """
-    Reads one format.
-
-    :param title: what it is called in messages
-    """
+    """Reads one format, which has that title in messages."""
 
     title: str
 
@@ -163,42 +123,23 @@ def exchanges(conversation: Conversation) -> Iterator[TrainingTurn]:
     it says before anybody else did, stand in the text of the next one.
     """
     heard: list[str] = []
-    said: list[Utterance] = []
     asked = begun = False
-
-    def reply() -> TrainingTurn | None:
-        text = " ".join(one.text for one in said)
-        rejected = tuple(wrong for one in said for wrong in one.rejected)
-        if asked and any(one.learnt for one in said):
-            found = TrainingTurn("\n".join(heard), text, said[0].line, rejected)
+    groups = itertools.groupby(
+        conversation.utterances, lambda one: (one.role == SERVICE, one.learnt)
+    )
+    for (replied, learnt), group in groups:
+        said = list(group)
+        if replied and learnt and asked:
+            rejected = tuple(wrong for one in said for wrong in one.rejected)
+            text = " ".join(one.text for one in said)
+            yield TrainingTurn("\n".join(heard), text, said[0].line, rejected)
             heard.clear()
-            return found
-        heard.extend(one.text for one in said)
-        return None
-
-    for utterance in conversation.utterances:
-        if utterance.role == SERVICE:
-            if said and said[-1].learnt != utterance.learnt:
-                found = reply()
-                if found:
-                    yield found
-                    asked = False
-                said.clear()
-            said.append(utterance)
+            asked = False
             continue
-        if said:
-            found = reply()
-            if found:
-                yield found
-                asked = False
-            said.clear()
-        heard.append(utterance.text)
-        begun = begun or utterance.role == USER
+        heard += [one.text for one in said]
+        begun = begun or any(one.role == USER for one in said)
         # what a tool returned is replied to as well
-        asked = asked or begun
-    found = reply() if said else None
-    if found:
-        yield found
+        asked = asked or (begun and not replied)
 
 
 def text_of(content: Any) -> str:

@@ -42,12 +42,8 @@ def plain(name: str) -> str:
 
 def find_columns(cells: Cells, options: ReadOptions, where: str) -> dict[str, str]:
     """
-    The columns of a table by role.
+    Role -> column, of the cells of the table ``where``.
 
-    :param cells: column -> what it holds
-    :param options: what the user says of it
-    :param where: the file, for messages
-    :return: role -> column
     :raises UsageError: when a column that was named is not there
     """
     given = _given(cells, options, where)
@@ -61,12 +57,8 @@ def find_columns(cells: Cells, options: ReadOptions, where: str) -> dict[str, st
 
 def require(found: Mapping[str, str], cells: Cells, options: ReadOptions, where: str) -> None:
     """
-    Refuse a table of which question and reply are not known.
+    Refuse a table ``where`` question and reply were not found among the cells.
 
-    :param found: role -> column
-    :param cells: column -> what it holds
-    :param options: what the user says of it
-    :param where: the file, for messages
     :raises DataError: which says how to name them
     """
     reply = found.get("reply", "")
@@ -103,13 +95,7 @@ def _words_of(role: str, column: str) -> set[str]:
 
 
 def other_columns(role: str, found: Mapping[str, str], cells: Cells) -> list[str]:
-    """
-    Columns that are called as a role is, beside the one that has it.
-
-    :param role: such as ``wrong``
-    :param found: role -> column
-    :param cells: column -> what it holds
-    """
+    """Columns that are called as a role is, beside the one that was found for it."""
     left = [name for name in cells if name not in found.values()] if role in found else []
     scores = {name: _roles(name) for name in left}
     return [
@@ -248,11 +234,7 @@ def _confirmed(role: str, held: Sequence[str]) -> bool:
 
 
 def is_text(held: Sequence[str]) -> bool:
-    """
-    Whether cells hold what people say: some words, or writing without spaces.
-
-    :param held: the cells of a column
-    """
+    """Whether the cells held are what people say: some words, or writing without spaces."""
     cells = [cell for cell in held[:_LOOKED_AT] if cell.strip()]
     if not cells:
         return False

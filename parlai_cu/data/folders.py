@@ -53,8 +53,6 @@ def unpack(path: str, folder: str) -> str:
     """
     Unpack a zip archive.
 
-    :param path: of the archive
-    :param folder: where to
     :return: what it holds: the folder, or the only one within it
     :raises DataError: when it is damaged, or has a password
     """

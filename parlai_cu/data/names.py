@@ -11,11 +11,7 @@ TEXTS = (".json", ".jsonl", ".ndjson", ".txt", ".yml", ".yaml", ".md", ".log")
 
 
 def path_of(task: str) -> str | None:
-    """
-    The file or folder that a task's name is; None where there is none.
-
-    :param task: a path, with options behind colons
-    """
+    """The file or folder that a task's name is; None where there is none."""
     name = task.split(":")[0].strip()
     for path in (task, name, unquote(name)):
         if path and os.path.exists(path):
@@ -24,31 +20,19 @@ def path_of(task: str) -> str | None:
 
 
 def is_path(task: str) -> bool:
-    """
-    Whether a task's name is there as a file, and no task could be called so.
-
-    :param task: as it was typed
-    """
+    """Whether a task's name is there as a file, and no task could be called so."""
     path = path_of(task)
     return path is not None and (os.sep in path or bool(ending(path)) or path in (".", ".."))
 
 
 def looks_like_path(task: str) -> bool:
-    """
-    Whether somebody meant a file by it, though none is there.
-
-    :param task: as it was typed
-    """
+    """Whether somebody meant a file by a ``task``, though none is there."""
     name = unquote(task.split(":")[0].strip())
     return ending(name) in (*KINDS, *TEXTS, ".zip") or name.startswith(("/", "./", "../", "~"))
 
 
 def quoted(tasks: str) -> str:
-    """
-    Task names, with the paths among them written so that ParlAI takes each for one name.
-
-    :param tasks: as after ``-t``: several are separated by commas
-    """
+    """Task names, with the paths among them written so that ParlAI takes each for one name."""
     if not _SPECIAL.search(tasks):
         return tasks
     pieces = tasks.split(",")

@@ -36,11 +36,7 @@ _FEWEST = 3
 
 
 def first_of_each(texts: Sequence[str]) -> list[int]:
-    """
-    For each text the index of the first that it duplicates, or its own.
-
-    :param texts: of conversations
-    """
+    """For each text the index of the first that it duplicates, or its own."""
     by_key: dict[str, int] = {}
     first = [by_key.setdefault(key_of([text]), i) for i, text in enumerate(texts)]
     words = {i: key.split() for key, i in by_key.items()}
@@ -90,13 +86,7 @@ def _runs(words: list[str]) -> list[str]:
 
 
 def is_same(one: Sequence[str], other: Sequence[str], known: Collection[str]) -> bool:
-    """
-    Whether two texts differ by nothing that says anything.
-
-    :param one: its words
-    :param other: its words
-    :param known: words that are no slip of the pen
-    """
+    """Whether one text differs from the other by a slip at most; known words are none."""
     if _numbers(one) != _numbers(other):
         return False
     edits = 0.0
@@ -126,11 +116,7 @@ def _is_slip(one: str, other: str, known: Collection[str]) -> bool:
 
 
 def by_near_duplicates(texts: Sequence[str]) -> list[list[int]]:
-    """
-    The indexes of texts, those that duplicate each other together.
-
-    :param texts: of conversations
-    """
+    """The indexes of texts, those that duplicate each other together."""
     groups: dict[int, list[int]] = defaultdict(list)
     for i, first in enumerate(first_of_each(texts)):
         groups[first].append(i)

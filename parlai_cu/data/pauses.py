@@ -10,12 +10,7 @@ _PAUSE_SECONDS = 8 * 3600.0
 
 
 def by_pauses(name: str, said: Sequence[Utterance]) -> Iterator[Conversation]:
-    """
-    Cut what was said where there was a long silence.
-
-    :param name: of the chat
-    :param said: in order, with times; without them it is one conversation
-    """
+    """Cut what was said where there was a long silence."""
     times = parse_times([one.time for one in said])
     held: list[Utterance] = []
     last = 0.0

@@ -34,14 +34,10 @@ _SHOWN = 8
 @dataclass(frozen=True)
 class ReadFile:
     """
-    A file, or a sheet of one, that was read.
+    A file of some name, or a sheet of one, that was read, by a format of that title.
 
-    :param name: for messages
-    :param path: of the file
-    :param title: of the format
-    :param reading: all that was found
-    :param service: the speaker whose replies are learnt, where that had to be found
-    :param encoding: where it is not UTF-8
+    The service: the speaker whose replies are learnt, where that had to be found; the encoding
+    where it is not UTF-8.
     """
 
     name: str
@@ -90,8 +86,6 @@ def read_path(path: str, options: ReadOptions | None = None) -> list[ReadFile]:
     """
     Read a file or a folder.
 
-    :param path: of a file or a folder
-    :param options: what the user says of it
     :return: what was read, a file each, of a workbook a sheet each
     :raises DataError: when nothing can be learnt from it
     :raises UsageError: when an option does not fit it
@@ -265,10 +259,10 @@ def _not_recognised(source: Source, options: ReadOptions) -> DataError:
 
 def parse_columns(said: str | None) -> tuple[tuple[str, str], ...]:
     """
-    Columns by role, as ``--columns`` names them.
+    Columns by role, as ``--columns`` said: ``question=NAME,reply=NAME``.
 
-    :param said: ``question=NAME,reply=NAME``; in a task's name, which cannot hold these marks,
-        ``question;NAME|reply;NAME``
+    In a task's name, which cannot hold these marks: ``question;NAME|reply;NAME``.
+
     :raises UsageError: when it is something else
     """
     found = []

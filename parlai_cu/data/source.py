@@ -33,15 +33,7 @@ Record = tuple[int, dict[str, Any]]
 
 @dataclass
 class Source:
-    """
-    A file, or a part of one.
-
-    :param path: of the file
-    :param part: name of the sheet, where a file has several
-    :param split: ``train``, ``valid`` or ``test``, where the file's name says so
-    :param table: where it is one
-    :param given: records that were read before
-    """
+    """A file, or a part of one: a sheet, or records that were given; perhaps it names a split."""
 
     path: str
     part: str = ""
@@ -293,12 +285,9 @@ def _line_starts(text: str) -> list[int]:
 
 def lines_within(text: str, name: str, count: int, first: int = 1) -> list[int]:
     """
-    On which lines the elements of a list begin; where that cannot be seen, the line of the whole.
+    The lines on which the ``count`` elements of the list called ``name`` begin.
 
-    :param text: of the JSON file
-    :param name: the key of the list
-    :param count: how many elements it has
-    :param first: line on which the object that holds it begins
+    Where that cannot be seen it is the first line: that of the object which holds the list.
     """
     start = _line_starts(text)[first - 1]
     begin = re.compile(rf'"{name}"\s*:\s*(?:\{{[^\[{{]*)?\[').search(text, start)

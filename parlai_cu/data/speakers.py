@@ -73,9 +73,6 @@ def assign(reading: Reading, options: ReadOptions, where: str) -> str | None:
     """
     Give everybody who has none a role; the name of the service, where it had to be found.
 
-    :param reading: is changed
-    :param options: with the speaker that was named
-    :param where: the file, for messages
     :raises UsageError: where it cannot be told who the service is
     """
     _system_answers(reading)

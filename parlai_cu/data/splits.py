@@ -18,22 +18,16 @@ _TEST, _VALID = 20, 10
 
 
 def assign_splits(conversations: Sequence[Sequence[TrainingTurn]]) -> list[str]:
-    """
-    ``train``, ``valid`` or ``test`` for each conversation.
-
-    :param conversations: what there is to learn in each
-    """
+    """``train``, ``valid`` or ``test`` for each conversation."""
     return splits_of(["\n".join(turn.text for turn in turns) for turns in conversations])
 
 
 def splits_of(asked: Sequence[str]) -> list[str]:
     """
-    ``train``, ``valid`` or ``test`` for each conversation.
+    ``train``, ``valid`` or ``test`` for each conversation, of what its user asked.
 
     Of three or more no part is empty; where chance held out fewer than two, those with the lowest
     numbers are, which is rare from twenty conversations on.
-
-    :param asked: what the user of each said
     """
     numbers = [_number(text) for text in asked]
     groups = by_near_duplicates(asked)

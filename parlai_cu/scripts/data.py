@@ -96,8 +96,7 @@ class InspectData(ParlaiScript):
         conversations = [one for held in read for one in of_file(held)]
         data = InspectedData(conversations, _against(opt), _answers(opt, conversations))
         model = _model(opt)
-        if model:
-            logging.disable()  # the report is what is asked for
+        logging.disable()  # the report is what is asked for
         try:
             found = inspecting.inspect(data, checks, model)
         finally:

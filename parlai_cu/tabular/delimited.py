@@ -22,11 +22,9 @@ _SEPARATOR_LINE = re.compile(r"sep=(.)\n", re.IGNORECASE)
 @dataclass(frozen=True)
 class DelimitedRows:
     """
-    The rows of a file.
+    Rows, each with the line where it begins, and the delimiter between their cells.
 
-    :param delimiter: what stands between cells
-    :param rows: line where each begins, and its cells
-    :param left_out: line and why, of what could not be read
+    What was left out has its line and the reason.
     """
 
     delimiter: str

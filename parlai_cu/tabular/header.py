@@ -20,12 +20,9 @@ _NO_NAME = re.compile(r"\s\S+.*[?!。？！]|[。？！]|\w{6}[.](?:\s|$)|^[\d\W
 @dataclass(frozen=True)
 class Header:
     """
-    A header.
+    A header: the index of its first row, and how many rows it is; none: there is no header.
 
-    :param first: index of its first row
-    :param rows: how many rows it is; none: the table has no header
-    :param columns: names, each different
-    :param given: of each column whether the file names it
+    The names of the columns, each different, and of each whether it is given by the file.
     """
 
     first: int
@@ -35,11 +32,7 @@ class Header:
 
 
 def find_header(rows: Sequence[Sequence[str]]) -> Header:
-    """
-    Find the header of a table.
-
-    :param rows: cells without space around them; none is blank
-    """
+    """Find the header of a table in its rows, none of which is blank."""
     if not rows:
         return Header(0, 0, (), ())
     width = _usual_width(rows)

@@ -21,15 +21,11 @@ KINDS = (*DELIMITED, *WORKBOOKS, *COLUMNAR)
 @dataclass(frozen=True)
 class Table:
     """
-    A table with its header.
+    A table: the name of its sheet or file, its columns, each different, and its rows.
 
-    :param name: of the sheet; of a file with one table its name
-    :param columns: their names, each different
-    :param rows: number of the row in the file (of text: the line) and its cells, as many as columns
-    :param named: whether the names come from the file
-    :param left_out: rows that were not taken: number and why
-    :param encoding: of a text file
-    :param delimiter: of a text file
+    Each row has its number in the file (of text: the line) and as many cells as columns. Also:
+    whether the columns were named by the file, which rows were left out and why, and of a text file
+    its encoding and delimiter.
     """
 
     name: str
@@ -61,7 +57,6 @@ def read_tables(path: str) -> list[Table]:
     """
     The tables of a file: one, or one a sheet; sheets that hold nothing are left out.
 
-    :param path: with one of the endings :data:`KINDS`
     :raises DataError: naming the file, and the line where there is one
     """
     if not os.path.isfile(path):
@@ -109,11 +104,7 @@ def table_of(
     """
     A table from its rows: blank ones go, the header is found, short rows are filled up.
 
-    :param name: of sheet or file
-    :param rows: number and cells, as they stand in the file
-    :param left_out: rows that were given up before: number and why
-    :param encoding: of a text file
-    :param delimiter: of a text file
+    Rows that were left out before stay so; encoding and delimiter are of a text file.
     """
     filled = [(n, [cell.strip() for cell in cells]) for n, cells in rows]
     filled = [(number, cells) for number, cells in filled if any(cells)]

@@ -43,12 +43,7 @@ _CENTRAL_AS_WESTERN = re.compile(r"[ìù][a-zéíá]|[a-z]ï\b|[a-zóê][³¹][a
 
 @dataclass(frozen=True)
 class DecodedText:
-    """
-    The text of a file.
-
-    :param text: with line ends as ``\\n``
-    :param encoding: as Python calls it; of lines in two encodings both
-    """
+    """A text with line ends as ``\\n``, and its encoding, or both of lines in two."""
 
     text: str
     encoding: str
@@ -85,11 +80,7 @@ def read_text(path: str) -> DecodedText:
 
 
 def decode(raw: bytes) -> DecodedText | None:
-    """
-    Bytes as text; None where they are none.
-
-    :param raw: all of a file
-    """
+    """The raw bytes of a file as text; None where they are none."""
     for mark, encoding in _MARKS:
         if raw.startswith(mark):
             try:

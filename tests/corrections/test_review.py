@@ -10,6 +10,8 @@ from parlai_cu.corrections import chatlog, review
 from parlai_cu.errors import DataError, UsageError
 from parlai_cu.serving.feedback import Feedback, FeedbackLog
 
+SPLITS = ("train", "valid", "test")
+
 
 def record(number: int, **changes: Any) -> dict[str, Any]:
     """A record as the chat service writes it."""
@@ -91,7 +93,7 @@ def test_only_what_was_accepted_is_learnt(tmp_path: Path) -> None:
         "fine",
     ]
     assert review.lessons(path)[0].context == ("hello", "hi", "question 1?")
-    listed = review.listing(path)
+    listed = review.listed(review.reviewed(path))
     assert "right is: answer 4" in listed and "answer 1" not in listed
     assert listed.endswith("1 pending, 2 accept, 1 reject")
     assert review.decide(path, ["all"], review.ACCEPT) == [ids[3]]
@@ -113,9 +115,7 @@ def test_each_lesson_once_and_in_one_split(tmp_path: Path) -> None:
     lessons = review.lessons(path, pending=True)
     assert len(lessons) == 50
     splits = [review.split_of(lesson) for lesson in lessons]
-    assert {split: splits.count(split) > 0 for split in review.SPLITS} == dict.fromkeys(
-        review.SPLITS, True
-    )
+    assert {split: splits.count(split) > 0 for split in SPLITS} == dict.fromkeys(SPLITS, True)
     assert splits == [review.split_of(lesson) for lesson in review.lessons(path, pending=True)]
 
 

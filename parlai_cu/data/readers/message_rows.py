@@ -9,8 +9,8 @@ from parlai_cu.data.base import CONTEXT, Conversation, Reading, ReadOptions, Utt
 from parlai_cu.data.cleaning import without_markup
 from parlai_cu.data.column_names import ACCEPTED, REFUSED, split_of
 from parlai_cu.data.columns import find_columns
-from parlai_cu.data.help_desk import MESSAGE_KINDS
 from parlai_cu.data.pauses import by_pauses
+from parlai_cu.data.readers.help_desks import MESSAGE_KINDS
 from parlai_cu.data.readers.rows import (
     Row,
     cells_of,

@@ -90,22 +90,13 @@ SYSTEM = ("system", "system_prompt", "system_instruction", "systemInstruction")
 
 
 def system_of(record: dict[str, Any], line: int) -> list[Utterance]:
-    """
-    The system message that stands in a record beside its messages.
-
-    :param record: of JSON
-    :param line: where it stands
-    """
+    """The system message that stands in a record on a line, beside its messages."""
     text = next(filter(None, (text_of(record.get(name)) for name in SYSTEM)), "")
     return [Utterance("system", text, line, CONTEXT)] if text else []
 
 
 def messages_of(record: dict[str, Any]) -> list[Message]:
-    """
-    The messages of a record, wherever it keeps them; empty where it has none.
-
-    :param record: of JSON
-    """
+    """The messages of a record, wherever it keeps them; empty where it has none."""
     if isinstance(record.get("mapping"), dict):
         return list(_thread(record))
     for name in ("body", "request"):  # of requests to a service
@@ -147,11 +138,7 @@ def _thread(record: dict[str, Any]) -> Iterator[Message]:
 
 
 def is_messages(held: Any) -> bool:
-    """
-    Whether something is a list of messages.
-
-    :param held: anything of JSON
-    """
+    """Whether what JSON held is a list of messages."""
     return (
         isinstance(held, list)
         and bool(held)
@@ -160,11 +147,7 @@ def is_messages(held: Any) -> bool:
 
 
 def who(message: Message) -> str:
-    """
-    Who says a message; empty where nothing says so.
-
-    :param message: of JSON
-    """
+    """Who says a message; empty where nothing says so."""
     for name, held in message.items():
         if name.lower() in _WHO:
             held = held.get("role") if isinstance(held, dict) else held
@@ -174,13 +157,7 @@ def who(message: Message) -> str:
 
 
 def utterances(messages: list[Message], line: int, reading: Reading) -> list[Utterance]:
-    """
-    Messages as what was said.
-
-    :param messages: role and content
-    :param line: of their record
-    :param reading: where it is said what was left out
-    """
+    """Messages of the record on a line as what was said; the reading counts what is left out."""
     found: list[Utterance] = []
     names: dict[str, str] = {}
     for message in messages:

@@ -7,12 +7,14 @@ is used; its ``utter_...`` actions are replied as the domain has them. Other act
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from parlai_cu.data.base import SERVICE, USER, Conversation, Reading, ReadOptions, Utterance
 from parlai_cu.data.source import Source
 from parlai_cu.errors import DataError
 
+Step = dict[str, Any]
 _PARTS = ("nlu", "stories", "rules", "responses", "intents")
 # [Berlin](city) and [Berlin]{"entity": "city"}
 _ENTITY = re.compile(r"\[([^\[\]]+)\](?:\([^()]*\)|\{[^{}]*\})")
@@ -41,7 +43,6 @@ class Rasa:
         }
         replies = parts.get("responses") or {}
         paths = [*(parts.get("stories") or []), *(parts.get("rules") or [])]
-        paths = [one for path in paths for one in _of_each_kind(path, examples)]
         if not paths or not replies:
             held = ", ".join(name for name in _PARTS if parts.get(name)) or "nothing"
             raise DataError(
@@ -51,93 +52,83 @@ class Rasa:
         reading = Reading()
         for order, path in enumerate(paths, 1):
             name = str(path.get("story") or path.get("rule") or order)
-            self._tell(reading, name, order, path.get("steps") or [], examples, replies)
-        heard = {step.get("intent") for path in paths for step in _steps(path.get("steps") or [])}
-        unheard = [name for name in examples if name not in heard]
+            told = []
+            for steps in _variants(path.get("steps") or [], examples):
+                story = _Story(order, examples, replies, reading)
+                told += list(story.conversations(steps))
+            for number, said in enumerate(told, 1):
+                reading.conversations.append(Conversation(f"{name} {number}", said, order))
+            if not told:
+                reading.leave_out("stories without a reply", [order])
+        heard = {one.text for c in reading.conversations for one in c.utterances}
+        unheard = [name for name, texts in examples.items() if not heard & set(texts)]
         if unheard:
             reading.notes.append("intents that no story has: " + ", ".join(unheard))
         return reading
 
-    def _tell(
-        self,
-        reading: Reading,
-        name: str,
-        order: int,
-        steps: list[Any],
-        examples: dict[str, list[str]],
-        replies: dict[str, Any],
-    ) -> None:
-        held = list(_steps(steps))
-        asked = [step for step in held if "intent" in step or "user" in step]
-        counts = [len(examples.get(str(step.get("intent")), [])) for step in asked]
-        for number in range(max([1, *counts])):
-            said: list[Utterance] = []
-            for step in held:
-                said += _said(
-                    step, number, order, examples, replies, reading if not number else None
-                )
-            if any(one.role == SERVICE for one in said):
-                reading.conversations.append(Conversation(f"{name} {number + 1}", said, order))
-            elif not number:
-                reading.leave_out("stories without a reply", [order])
 
+def _variants(steps: list[Any], examples: dict[str, list[str]]) -> list[list[Step]]:
+    """
+    The steps of a path, with each alternative of an ``or``.
 
-def _of_each_kind(path: dict[str, Any], examples: dict[str, list[str]]) -> list[dict[str, Any]]:
-    """A path with intent ``faq`` and action ``utter_faq``, for ``faq/open`` and the like."""
-    heard = {str(step.get("intent")) for step in _steps(path.get("steps") or [])}
-    kinds = [name for name in examples if name.split("/")[0] in heard - set(examples)]
+    Where an intent stands for several (``faq`` for ``faq/open`` and the like), with each of them
+    and the reply to it.
+    """
+    held = [step for step in steps if isinstance(step, dict)]
+    count = max([1, *(len(step["or"]) for step in held if "or" in step)])
+    chosen = [[s["or"][i % len(s["or"])] if "or" in s else s for s in held] for i in range(count)]
     found = []
-    for kind in kinds:
-        general = kind.split("/")[0]
-        names = {general: kind, f"utter_{general}": f"utter_{kind}"}
-        steps = [
-            {
-                key: names.get(held, held) if isinstance(held, str) else held
-                for key, held in one.items()
-            }
-            for one in _steps(path.get("steps") or [])
+    for path in chosen:
+        general = {str(step.get("intent")) for step in path} - set(examples)
+        kinds = [name for name in examples if name.split("/")[0] in general]
+        for kind in kinds or [""]:
+            name = kind.split("/")[0]
+            named = {name: kind, f"utter_{name}": f"utter_{kind}"}
+            found.append([{k: named.get(str(v), v) for k, v in step.items()} for step in path])
+    return found
+
+
+@dataclass(frozen=True)
+class _Story:
+    line: int
+    examples: dict[str, list[str]]
+    replies: dict[str, Any]
+    reading: Reading
+
+    def conversations(self, steps: list[Step]) -> Iterator[list[Utterance]]:
+        """One for each example of its intents."""
+        counts = [
+            len(self.examples.get(str(step.get("intent")), ()))
+            for step in steps
+            if "user" not in step
         ]
-        found.append({**path, "steps": steps})
-    return found or [path]
+        for number in range(max([1, *counts])):
+            said = [one for step in steps for one in self._said(step, number)]
+            if any(one.role == SERVICE for one in said):
+                yield said
 
-
-def _steps(steps: list[Any]) -> Iterator[dict[str, Any]]:
-    for step in steps:
-        if isinstance(step, dict) and "or" in step:
-            yield from _steps(list(step["or"])[:1])
-        elif isinstance(step, dict):
-            yield step
-
-
-def _said(
-    step: dict[str, Any],
-    number: int,
-    line: int,
-    examples: dict[str, list[str]],
-    replies: dict[str, Any],
-    reading: Reading | None,
-) -> Iterator[Utterance]:
-    """What is said in a step; what has no words is counted."""
-    if "user" in step:
-        yield Utterance("user", _plain(str(step["user"])), line, USER)
-    elif "intent" in step:
-        texts = examples.get(str(step["intent"]))
-        if texts:
-            yield Utterance("user", texts[number % len(texts)], line, USER)
-        elif reading:
-            reading.leave_out("intents of stories without examples", [line])
-    elif "bot" in step:
-        yield Utterance("bot", str(step["bot"]), line, SERVICE)
-    elif "action" in step:
-        texts = [
-            _spoken(one["text"])
-            for one in replies.get(step["action"]) or []
-            if isinstance(one, dict) and one.get("text") not in (None, "")
-        ]
-        if texts:
-            yield Utterance("bot", texts[number % len(texts)], line, SERVICE)
-        elif reading:
-            reading.leave_out("actions of stories without words", [line])
+    def _said(self, step: Step, number: int) -> Iterator[Utterance]:
+        """What is said in a step; what has no words is counted, once."""
+        missing = ""
+        if "user" in step:
+            yield Utterance("user", _plain(str(step["user"])), self.line, USER)
+        elif "intent" in step:
+            texts = self.examples.get(str(step["intent"]))
+            missing = "" if texts else "intents of stories without examples"
+            if texts:
+                yield Utterance("user", texts[number % len(texts)], self.line, USER)
+        elif "bot" in step:
+            yield Utterance("bot", str(step["bot"]), self.line, SERVICE)
+        elif "action" in step:
+            replies = [r for r in self.replies.get(step["action"]) or [] if isinstance(r, dict)]
+            texts = [_spoken(r["text"]) for r in replies if r.get("text") not in (None, "")]
+            missing = "" if texts else "actions of stories without words"
+            if any(r.get("buttons") or r.get("image") for r in replies):
+                missing = missing or "buttons and pictures of replies"
+            if texts:
+                yield Utterance("bot", texts[number % len(texts)], self.line, SERVICE)
+        if missing and not number:
+            self.reading.leave_out(missing, [self.line])
 
 
 def _spoken(held: Any) -> str:
@@ -156,11 +147,7 @@ def _plain(text: str) -> str:
 
 
 def merged(documents: list[Any]) -> dict[str, Any]:
-    """
-    The parts of a project that lie in several files, together.
-
-    :param documents: of YAML
-    """
+    """The parts of a project that lie in several YAML documents, together."""
     whole: dict[str, Any] = {}
     for document in documents:
         for name, held in document.items() if isinstance(document, dict) else ():

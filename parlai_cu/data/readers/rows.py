@@ -187,12 +187,7 @@ def _grouped(rows: list[Row], columns: dict[str, str]) -> list[tuple[int, str, l
 
 
 def in_order(rows: list[Row], column: str | None) -> list[Row]:
-    """
-    Rows by their time, where all have one; else as they stand.
-
-    :param rows: of one conversation
-    :param column: that holds the time
-    """
+    """Rows of a conversation by the time in a column, where all have one; else as they stand."""
     held = [cells.get(column, "") for _, cells in rows] if column else []
     if held and all(text.isdigit() and len(text) < 7 for text in held):  # numbers of turns
         times: list[float] | None = [float(text) for text in held]

@@ -284,14 +284,11 @@ class StoredFacts:
             row = row_of(store, fact_id)
             return None if row is None else fact_in(row)
 
-    def ids_that_begin(self, beginning: str, limit: int = 5) -> list[str]:
-        """The first ids of facts that begin so, ``limit`` at most."""
+    def ids_that_begin(self, beginning: str) -> list[str]:
+        """The first five ids of facts that begin so."""
         with self._reading() as store:
-            rows = store.execute(
-                "SELECT id FROM facts WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT ?",
-                (len(beginning), beginning, limit),
-            )
-            return [row["id"] for row in rows]
+            query = "SELECT id FROM facts WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 5"
+            return [row["id"] for row in store.execute(query, (len(beginning), beginning))]
 
     def facts(self) -> Iterator[Fact]:
         """All facts, as written, in the order of their making."""

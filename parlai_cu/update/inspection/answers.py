@@ -23,8 +23,8 @@ def of_knowledge(
     """
     find = knowledge.finder(uri)
     found: dict[str, InspectedConversation] = {}
-    for conversation in conversations:
-        question = conversation.turns[0].text
+    asked = {turn.text: None for conversation in conversations for turn in conversation.turns}
+    for question in asked:
         for evidence in find(Turn(question, ())) if find else ():
             if evidence.question and normal(evidence.question) == normal(question):
                 turn = TrainingTurn(question, evidence.text, 0)

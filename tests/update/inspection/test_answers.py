@@ -21,3 +21,15 @@ def test_against_a_knowledge_base(tmp_path):
     ((index, detail, other),) = check("contradictions").find(data)
     assert (index, detail) == (0, "'Parking costs 8 euros.' here, 'Parking costs 5 euros.'")
     assert other is not None and other.endswith("facts.db, parking")
+
+
+def test_in_the_midst_of_a_conversation():
+    """A known answer holds there as well, unless the question needs what was said before."""
+    known = [talk(("What does parking cost?", "Parking costs 5 euros.")), talk(("how much?", "5."))]
+    held = [
+        talk(("Hi", "Hello."), ("What does parking cost?", "Parking costs 8 euros.")),
+        talk(("A towel?", "Yes."), ("how much?", "8.")),
+        talk(("Good day", "Hi."), ("What does parking cost?", "5 euros.")),
+    ]
+    data = InspectedData(held, answers={"facts": known})
+    assert [i for i, _, _ in check("contradictions").find(data)] == [0]

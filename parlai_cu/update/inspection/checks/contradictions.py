@@ -12,6 +12,8 @@ from parlai_cu.update.wording import Example, contradict, normal, stated_values
 _SAME_WORDS = 0.75
 # an answer that so many times as many give is taken for the right one
 _CLEAR = 2
+# a shorter question ("how much?") says little without what was said before
+_FEWEST_WORDS = 4
 Placed = tuple[int, Example, str]
 
 
@@ -36,15 +38,29 @@ class Contradictions:
                     if context in by_context:
                         by_context[context].append((-1, example, conversation.place))
         seen: set[int] = set()
-        for placed in by_context.values():
-            for i, detail, other in _conflicts(placed):
-                if i not in seen:
-                    seen.add(i)
-                    yield i, detail, other
+        found = (one for placed in by_context.values() for one in _conflicts(placed))
+        for i, detail, other in (*found, *_within(data)):
+            if i not in seen:
+                seen.add(i)
+                yield i, detail, other
 
     def fixed(self, conversation: InspectedConversation) -> InspectedConversation | None:
         """It is set aside."""
         return None
+
+
+def _within(data: InspectedData) -> Iterator[tuple[int, str, str | None]]:
+    """What contradicts a known answer in the midst of a conversation: a question says it all."""
+    known: dict[str, tuple[Example, str]] = {}
+    for conversation in (one for held in data.answers.values() for one in held):
+        example = next(conversation.examples())
+        if len(example.text.split()) >= _FEWEST_WORDS:
+            known[normal(example.text)] = (example, conversation.place)
+    for i, conversation in enumerate(data.conversations):
+        for example in conversation.examples():
+            other, place = known.get(normal(example.text), (None, ""))
+            if other and example.history and conflict(example, other):
+                yield i, f"{_short(example.label)} here, {_short(other.label)}", place
 
 
 def _conflicts(placed: Sequence[Placed]) -> Iterator[tuple[int, str, str | None]]:
