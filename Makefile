@@ -12,7 +12,6 @@ PACKAGING := setup.py pyproject.toml parlai_cu.pth
 export OMP_NUM_THREADS ?= 1
 # tests side by side
 JOBS ?= 2
-BENCH = .venv/bin/python benchmarks
 PYTEST = -m pytest tests -n $(JOBS) --dist worksteal
 # tests that only read our files, the same beside any libraries
 READING = docstrings structure benchmarks
@@ -23,8 +22,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # the tests start hundreds of processes, each of which would compile our modules again
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-lean test-classic venv venv-classic lint lint-ruff lint-mypy
-.PHONY: lint-docsig lint-imports lint-spelling package docs bench bench-full coverage clean
+.PHONY: demo test test-lean test-classic venv venv-classic lint package docs bench bench-full
+.PHONY: coverage clean
 
 demo: venv
 	.venv/bin/python examples/demo.py
@@ -80,26 +79,16 @@ install = $(1)/bin/uv pip install -q --python $(1)/bin/python $(2) || $(1)/bin/p
 
 # mypy's releases differ in what they find
 LINT := ruff==0.17.6 mypy==2.4.1 docsig==0.97.0 codespell==2.4.3
-lint: lint-ruff lint-mypy lint-docsig lint-imports lint-spelling
-
 .venv/.lint: .venv/.installed Makefile
 	$(call install,.venv,$(LINT))
 	touch $@
 
-lint-ruff: .venv/.lint
+lint: .venv/.lint
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-
-lint-mypy: .venv/.lint
 	.venv/bin/mypy
-
-lint-docsig: .venv/.lint
 	.venv/bin/docsig --no-ansi parlai_cu
-
-lint-imports: .venv/.lint
 	.venv/bin/lint-imports
-
-lint-spelling: .venv/.lint
 	.venv/bin/codespell README.md CONTRIBUTING.md CHANGELOG.md docs
 
 # what would be uploaded. W002: two of the models that are shipped have one dictionary
@@ -115,59 +104,16 @@ docs: venv
 	.venv/bin/mkdocs build --strict
 	@echo "open build/site/index.html"
 
-# what is measured beside ours, and draws
-PEERS = matplotlib tantivy bm25s sacremoses
-# one seed, few rows and turns of each: whether the scripts run, and of which order figures are.
-# dstc11.py and avalanche_check.py (it brings Avalanche) have no short form
+# with what is measured beside ours, and draws
+PEERS = matplotlib tantivy bm25s
 bench: venv
 	$(call install,.venv,$(PEERS))
-	$(BENCH)/frozen_layer_sgd.py --updates update_1 --seeds 1 --rate 1e-3 --jobs $(JOBS) --selections "stock (all)" "last decoder block"
-	$(BENCH)/frozen_speed.py --models sgd_base_model --rounds 5
-	$(BENCH)/distill_student.py --corpora telecom --seconds 40 --long 0 --seeds 1 --methods "stock, from scratch" "warm cache, sample"
-	$(BENCH)/selection.py --seeds 1 --choices all "last block" --examples 32
-	$(BENCH)/continual.py --seeds 1 --epochs 1 --methods "full fine-tuning" "replay + LwF" --jobs $(JOBS)
-	$(BENCH)/update_model.py --parts choice --examples 50 --steps 50
-	$(BENCH)/gate.py --runs 20
-	$(BENCH)/data_faults.py --seeds 0 --most 400
-	$(BENCH)/detokenize.py
-	$(BENCH)/deployed.py --conversations 2 --rounds 1
-	$(BENCH)/compatibility.py --agents transformer/generator
-	$(BENCH)/knowledge_tables.py --turns 20
-	$(BENCH)/knowledge_merged.py --turns 20
-	$(BENCH)/knowledge_values.py
-	$(BENCH)/knowledge_telecom.py
-	$(BENCH)/knowledge_life.py --split dev
-	$(BENCH)/knowledge_speed.py --sizes 1000,10000 --queries 50
-	$(BENCH)/command_line.py --rounds 1
-	$(BENCH)/chat_service.py --users 1 32 --promotions 5 --soak 200 --hour 200
-	$(BENCH)/chaos.py --minutes 2
+	.venv/bin/python benchmarks/run_all.py --short
 
-# what the docs quote: many hours, on a machine that does nothing else
 bench-full: venv
 	$(call install,.venv,$(PEERS) avalanche-lib sacrebleu rouge-score)
 	$(call install,.venv,--no-deps pycocoevalcap)
-	$(BENCH)/frozen_layer_sgd.py
-	$(BENCH)/frozen_speed.py --compile
-	$(BENCH)/distill_student.py
-	$(BENCH)/selection.py --updates update_1 update_2 update_3 telecom:new_plans
-	$(BENCH)/continual.py
-	$(BENCH)/update_model.py
-	$(BENCH)/gate.py
-	$(BENCH)/data_faults.py
-	$(BENCH)/detokenize.py
-	$(BENCH)/deployed.py
-	$(BENCH)/compatibility.py
-	$(BENCH)/knowledge_tables.py
-	$(BENCH)/knowledge_merged.py
-	$(BENCH)/knowledge_values.py
-	$(BENCH)/knowledge_telecom.py
-	$(BENCH)/knowledge_life.py --split dev
-	$(BENCH)/knowledge_speed.py
-	$(BENCH)/dstc11.py
-	$(BENCH)/command_line.py
-	$(BENCH)/chat_service.py
-	$(BENCH)/chaos.py
-	$(BENCH)/avalanche_check.py
+	.venv/bin/python benchmarks/run_all.py
 
 clean:
 	rm -rf .venv .venv-classic demo build dist *.egg-info

@@ -25,6 +25,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 from parlai_cu import compat, host, plugin
@@ -80,7 +81,7 @@ class _Finder:
             self.watched.update(modules)
         self._asking: set[tuple[int, str]] = set()  # thread and name
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Import protocol: a spec for ``name``, or None to leave it to the other finders."""
         if name in self.watched:
             return self._hooked_spec(name, path, target)
@@ -88,7 +89,7 @@ class _Finder:
             return self._alias_spec(name)
         return None
 
-    def _hooked_spec(self, name: str, path: Any, target: Any) -> ModuleSpec | None:
+    def _hooked_spec(self, name: str, path: object, target: object) -> ModuleSpec | None:
         asking = (threading.get_ident(), name)
         if asking in self._asking:  # by a finder that asks all others, as tools of coverage do
             return None
@@ -102,7 +103,7 @@ class _Finder:
             spec.loader = hooked
         return spec
 
-    def _spec_of_others(self, name: str, path: Any, target: Any) -> ModuleSpec | None:
+    def _spec_of_others(self, name: str, path: object, target: object) -> ModuleSpec | None:
         for finder in sys.meta_path:
             find_spec = getattr(finder, "find_spec", None)
             if finder is not self and find_spec is not None:
@@ -207,7 +208,7 @@ def _failed_import(name: str, error: Exception) -> Exception | None:
     return instead
 
 
-def _after_import(module: Any, name: str) -> None:
+def _after_import(module: ModuleType, name: str) -> None:
     for repair in _repairs_of(name):
         with _or_off(f"the repair {repair}"):
             compat.after(repair, module)

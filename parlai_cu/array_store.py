@@ -325,7 +325,7 @@ class _Writer:
             raise OSError(28, "No space left on device")
 
 
-def _checksum(key: bytes, described: list[Any], data: Any) -> int:
+def _checksum(key: bytes, described: list[Any], data: bytes | memoryview) -> int:
     """Of all that makes an entry: its key, the types and shapes of its arrays, and their bytes."""
     return zlib.crc32(data, zlib.crc32(json.dumps(described).encode(), zlib.crc32(key)))
 

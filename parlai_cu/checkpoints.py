@@ -16,6 +16,7 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from types import ModuleType
 from typing import IO, Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def load(path: str, mmap: bool = False) -> dict[str, Any]:
     return held
 
 
-def read(f: IO[bytes], path: str, pickle_module: Any = pickle, **more: Any) -> Any:
+def read(f: IO[bytes], path: str, pickle_module: ModuleType = pickle, **more: Any) -> Any:
     """
     What an open model file holds.
 

@@ -128,7 +128,7 @@ _stock_excepthook: Callable[..., Any] = sys.__excepthook__
 _short_interrupts = False
 
 
-def short_excepthook(kind: type, error: BaseException, traceback: Any) -> None:
+def short_excepthook(kind: type, error: BaseException, traceback: object) -> None:
     """
     ``sys.excepthook`` that prints our errors as one line, and leaves all other kinds alone.
 

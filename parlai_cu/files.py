@@ -13,7 +13,6 @@ import os
 import shutil
 import stat
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -90,30 +89,6 @@ def write_text(path: str, text: str) -> None:
     with whole(path) as aside:
         with open(aside, "w", encoding="utf-8") as f:
             f.write(text)
-
-
-@contextlib.contextmanager
-def whole_folder(path: str) -> Iterator[str]:
-    """
-    Build a folder beside its place, then move it there; when the block fails nothing is left.
-
-    Yields the folder to build in. Errors of the system are left as they are.
-
-    :param path: where it is to be; nothing is there, or an empty folder
-    """
-    above = os.path.dirname(os.path.abspath(path))
-    step(f"build {path}")
-    staging = tempfile.mkdtemp(prefix=".writing-", dir=above)
-    try:
-        yield staging
-        os.chmod(staging, 0o755)
-        sync_tree(staging)
-        step(f"rename to {path}")
-        os.rename(staging, path)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
-    sync_folder(above)
 
 
 def private_folder(path: str) -> None:

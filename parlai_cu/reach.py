@@ -95,7 +95,7 @@ def reached(opt: Mapping[str, Any], model_file: str | None = None) -> list[Reach
     return [each for flag, value in opt.items() for each in _of_flag(flag, value, model_file)]
 
 
-def _of_flag(flag: str, value: Any, model_file: str | None) -> Iterator[Reached]:
+def _of_flag(flag: str, value: object, model_file: str | None) -> Iterator[Reached]:
     if isinstance(value, (list, tuple)):
         for one in value:
             yield from _of_flag(flag, one, model_file)

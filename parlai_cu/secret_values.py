@@ -88,7 +88,7 @@ def _content(path: str, variable: str) -> str:
         raise UsageError(f"{variable}={path}: found no text; expected one line in UTF-8") from None
 
 
-def _checked(secret: Secret, value: Any, where: str) -> str:
+def _checked(secret: Secret, value: object, where: str) -> str:
     """The secret without what stands around it; nothing of it is in any message."""
     if not isinstance(value, str):
         kind = type(value).__name__

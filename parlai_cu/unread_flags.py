@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from parlai_cu.errors import UsageError
+from parlai_cu.parlai_types import Parser
 
 
 class Dependent(NamedTuple):
@@ -26,7 +27,7 @@ class Dependent(NamedTuple):
 
 
 def add_flag_of(
-    parser: Any, actions: Collection[str], *names: str, help: str, **settings: Any
+    parser: Parser, actions: Collection[str], *names: str, help: str, **settings: Any
 ) -> None:
     """
     Add a flag that only some actions of a command read; its help begins with them.

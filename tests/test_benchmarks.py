@@ -226,28 +226,21 @@ def test_all_that_was_measured_of_the_service(monkeypatch: pytest.MonkeyPatch) -
 SCRIPTS = [
     path.name
     for path in sorted(BENCHMARKS.glob("*.py"))
-    if "ArgumentParser" in path.read_text()  # not what they share
+    if "ArgumentParser" in path.read_text() and path.stem != "run_all"  # not what they share
 ]
 
 
-def recipe(target: str) -> str:
-    """What the Makefile does for a target."""
-    text = (ROOT / "Makefile").read_text()
-    found = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", text, re.MULTILINE)
-    assert found is not None
-    return found.group(1)
+def test_every_benchmark_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In full, and in short but for those that have no short form."""
+    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+    all_of_them = importlib.import_module("run_all").BENCHMARKS
+    assert sorted(all_of_them) == SCRIPTS
+    long = {name for name, (_, short) in all_of_them.items() if short is None}
+    assert long == {"dstc11.py", "avalanche_check.py"}
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_every_benchmark_is_run_by_make(script: str) -> None:
-    """In full, and in short unless the Makefile says that it has no short form."""
-    assert f"$(BENCH)/{script}" in recipe("bench-full")
-    short = f"$(BENCH)/{script}" in recipe("bench")
-    assert short or script in ("dstc11.py", "avalanche_check.py")
-
-
-@pytest.mark.parametrize("target", ["bench", "bench-full"])
-def test_the_flags_that_make_gives_exist(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("short", [False, True])
+def test_the_flags_that_are_given_exist(short: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each script's own parser takes them; nothing is run."""
     parse = argparse.ArgumentParser.parse_args
 
@@ -260,16 +253,13 @@ def test_the_flags_that_make_gives_exist(target: str, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
     monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
-    lines = recipe(target).replace("$(JOBS)", "2").splitlines()
-    commands = [shlex.split(line) for line in lines if "$(BENCH)/" in line]
-    for script, *flags in commands:
-        if script.endswith("avalanche_check.py"):  # needs Avalanche to be imported
+    for script, flags in importlib.import_module("run_all").BENCHMARKS.items():
+        if script == "avalanche_check.py" or flags[short] is None:  # that needs Avalanche
             continue
         module = importlib.import_module(Path(script).stem)
-        monkeypatch.setattr(sys, "argv", [script, *flags])
+        monkeypatch.setattr(sys, "argv", [script, *shlex.split(flags[short])])
         with pytest.raises(Parsed):
             module.main()
-    assert len(commands) > 10
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -100,7 +100,7 @@ def _scaled(root: Path) -> int:
     if not (root / "model").exists():
         return 0
     moved = loaded(str(root / "model"))["model"]["layers.3.weight"] - tiny_model().layers[3].weight
-    return {1.0: 1, 0.5: 2}[round(float(moved[0, 0]), 3)]
+    return {1.0: 1, 0.5: 2}[round(moved[0, 0].item(), 3)]
 
 
 class _Dictionary:

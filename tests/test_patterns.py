@@ -151,7 +151,7 @@ def worst(pattern: "re.Pattern[str]", at_start: bool = False) -> tuple[float, st
     return most
 
 
-@pytest.mark.parametrize("name, node", written())
+@pytest.mark.parametrize("name, node", list(written()))
 def test_no_pattern_costs_more_than_its_text_is_long(name: str, node: ast.Call) -> None:
     """Whatever is written in the package, on what is written against it."""
     pattern = compiled(name, node)

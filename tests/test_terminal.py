@@ -37,7 +37,7 @@ def test_a_listing_of_corrections(text: str, tmp_path: Path) -> None:
     record = {"time": "2026-11-24T10:00:00", "conversation": "c", "turn": 1, "version": text}
     record |= {"context": [text], "text": text, "reply": text, "rating": "down", "correction": text}
     (tmp_path / "f.jsonl").write_text(json.dumps(record) + "\n")
-    lines = review.listing(str(tmp_path / "f.jsonl")).splitlines()
+    lines = review.listed(review.reviewed(str(tmp_path / "f.jsonl"))).splitlines()
     assert len(lines) == 6 and all(line.isprintable() for line in lines)
 
 

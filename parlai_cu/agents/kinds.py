@@ -79,4 +79,4 @@ def _scores_classes(agent_class: type) -> bool:
 
     if not callable(getattr(agent_class, "score", None)):
         return False
-    return "classes" in base_agent.option_names(agent_class)  # type: ignore[arg-type]
+    return "classes" in base_agent.option_names(agent_class)

@@ -261,9 +261,9 @@ class ModeCheck:
                 raise _Differs(f"a clone of it replies {other!r:.60}, one of the base {one!r:.60}")
         expected, found = self._report(["-mf", self.base]), self._report(words)
         for name in expected:
-            one, other = expected[name], found.get(name, math.nan)
-            if one != other and not (math.isnan(one) and math.isnan(other)):
-                raise _Differs(f"evaluated it has {name} {other:.6g}, the base {one:.6g}")
+            first, second = expected[name], found.get(name, math.nan)
+            if first != second and not (math.isnan(first) and math.isnan(second)):
+                raise _Differs(f"evaluated it has {name} {second:.6g}, the base {first:.6g}")
 
     def _gradients(self, words: list[str], where: list[str]) -> list[tuple[str, torch.Tensor]]:
         """Of one training step on the first batch, at rate 0, from the base's weights."""

@@ -63,7 +63,7 @@ def ours(parser: ParlaiParser) -> Iterator[None]:
     yield
     for action in parser._actions:
         if id(action) not in before:
-            action.of_parlai_cu = True  # type: ignore[attr-defined]
+            action.of_parlai_cu = True
 
 
 def defaults(values: Mapping[str, Any], shared: Iterable[str]) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _respell(
                     group._group_actions.remove(action)
     if own not in parser._actions:
         parser._actions.append(own)
-        own.container._group_actions.append(own)
+        own.container._group_actions.append(own)  # type: ignore[attr-defined]
     for action in (own, theirs):
         for string in action.option_strings:
             parser._option_string_actions[string] = action

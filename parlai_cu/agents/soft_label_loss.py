@@ -18,7 +18,7 @@ from parlai_cu.agents.training_step.result import StepResult
 from parlai_cu.distillation.base import Divergence
 from parlai_cu.distillation.chunked import chunked_rows
 from parlai_cu.distillation.soft_labels import Abridged, SoftLabelLoss, abridge
-from parlai_cu.distillation.teacher_cache import TeacherCache, digest
+from parlai_cu.distillation.teacher_cache import Entry, TeacherCache, digest
 from parlai_cu.errors import UsageError
 from parlai_cu.files import file_hash
 
@@ -198,10 +198,11 @@ class CachedRows(SoftRows):
             choices, log_probs = self._padded(short)
             for i, start, end in zip(missing, [0, *ends[:-1].tolist()], ends.tolist()):
                 self.cache.put(keys[i], choices[start:end], log_probs[start:end])
-                entries[i] = (choices[start:end], log_probs[start:end])
+                entries[i] = Entry(choices[start:end], log_probs[start:end])
         device = mask.device
-        choices = np.concatenate([entry[0] for entry in entries]).astype(np.int64)
-        log_probs = np.concatenate([entry[1] for entry in entries]).astype(np.float32)
+        known = [entry for entry in entries if entry is not None]
+        choices = np.concatenate([entry.choices for entry in known]).astype(np.int64)
+        log_probs = np.concatenate([entry.log_probs for entry in known]).astype(np.float32)
         teacher = Abridged(
             torch.from_numpy(choices).to(device),
             torch.from_numpy(log_probs).to(device),
@@ -253,7 +254,7 @@ def hidden_only(model: torch.nn.Module) -> Iterator[Callable[[torch.Tensor], tor
     :param model: the generator's
     :return: the output layer, from FloatTensor[rows, width] to [rows, choices]
     """
-    stock = model.output
+    stock: Any = model.output
     is_module = "output" in model._modules
     if is_module:
         model._modules["output"] = torch.nn.Identity()

@@ -25,7 +25,7 @@ def read(opt: Any, path: str) -> Any:
     :raises UsageError: when the file is missing or not a chat_service configuration
     """
     import parlai.chat_service.utils.config as config_utils
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     if not os.path.isfile(path):
         raise UsageError(f"--config-path {path}: there is no such file{near_file(path)}")

@@ -111,7 +111,8 @@ def convert(parser: Any, action: Any, value: Any, where: str) -> Any:
 
 
 def _read(parser: Any, action: Any, kind: Any, text: str, where: str) -> Any:
-    kind_of_flag = "bool" if kind is bool else kind
+    # ParlAI's parser has "bool" by its name
+    kind_of_flag: Any = "bool" if kind is bool else kind
     try:
         return parser._get_value(argparse.Action([], "", type=kind_of_flag), text)
     except argparse.ArgumentError:

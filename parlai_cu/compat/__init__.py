@@ -21,6 +21,7 @@ may go. It defines
 import contextlib
 import importlib
 from contextlib import AbstractContextManager
+from types import ModuleType
 from typing import Any
 
 # repair -> why it is active, or None where it was not needed; filled as modules are imported
@@ -56,7 +57,7 @@ def around(repair: str) -> AbstractContextManager[None]:
     return context
 
 
-def after(repair: str, module: Any) -> None:
+def after(repair: str, module: ModuleType) -> None:
     """
     Run the part of a repair that belongs after the import of a module.
 

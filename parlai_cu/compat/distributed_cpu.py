@@ -22,6 +22,8 @@ from unittest import mock
 import torch
 import torch.distributed as dist
 
+from parlai_cu.parlai_types import Opt
+
 
 def needed() -> str | None:
     """Why the repair is active, or None."""
@@ -42,7 +44,7 @@ def after(module: Any) -> None:
     @functools.wraps(stock)
     @contextlib.contextmanager
     def distributed_context(
-        rank: int, opt: Any, rank_offset: int = 0, gpu: int | None = None, **kwargs: Any
+        rank: int, opt: Opt, rank_offset: int = 0, gpu: int | None = None, **kwargs: Any
     ) -> Iterator[Any]:
         with contextlib.ExitStack() as stack:
             gloo = functools.partial(_init_process_group, dist.init_process_group)
@@ -73,7 +75,7 @@ def _let_go(groups: list[Any]) -> None:
     groups.clear()
 
 
-def all_gather_list(data: Any) -> list[Any]:
+def all_gather_list(data: object) -> list[Any]:
     """
     Gather an object from every process.
 
@@ -93,7 +95,7 @@ def _init_process_group(stock: Any, backend: str, **kwargs: Any) -> None:
 
 def _without_device_ids(stock: Any) -> Any:
     @functools.wraps(stock)
-    def __init__(self: Any, module: Any, device_ids: Any = None, **kwargs: Any) -> None:
+    def __init__(self: Any, module: Any, device_ids: object = None, **kwargs: Any) -> None:
         # ParlAI names a GPU even for a module that is on the CPU
         stock(self, module, device_ids=None, **kwargs)
 

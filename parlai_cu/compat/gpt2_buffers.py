@@ -24,7 +24,7 @@ def needed() -> str | None:
         return None
     from transformers import GPT2Config, GPT2Model
 
-    sizes = dict(vocab_size=2, n_positions=2, n_embd=2, n_layer=1, n_head=1)
+    sizes: dict[str, Any] = dict(vocab_size=2, n_positions=2, n_embd=2, n_layer=1, n_head=1)
     tiny = GPT2Model(GPT2Config(**sizes, bos_token_id=0, eos_token_id=0))
     if any(_CONSTANT.search(name) for name in tiny.state_dict()):
         return None

@@ -40,4 +40,4 @@ def after(module: ModuleType) -> None:
         base.__init__(self, warmup_updates, warmup_rate)
         self.scheduler = ReduceLROnPlateau(optimizer, "min", factor=decay, patience=patience)
 
-    module.ReduceOnPlateauLRScheduler.__init__ = __init__  # type: ignore[attr-defined]
+    module.ReduceOnPlateauLRScheduler.__init__ = __init__

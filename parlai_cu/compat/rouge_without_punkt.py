@@ -24,7 +24,7 @@ def needed() -> str | None:
     """Why the repair is active, or None."""
     if importlib.util.find_spec("rouge") is None or importlib.util.find_spec("nltk") is None:
         return None
-    import nltk
+    import nltk  # type: ignore[import-untyped]
 
     try:
         nltk.sent_tokenize("a")

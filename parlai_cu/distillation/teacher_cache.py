@@ -69,7 +69,6 @@ class TeacherCache:
         name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
         self.folder = Path(folder) / name
         self.k = k
-        self.hits = self.misses = 0
         self._type = np.dtype("<u2" if vocabulary <= 65536 else "<u4")
         try:
             self._store = ArrayStore(
@@ -99,11 +98,7 @@ class TeacherCache:
     def get(self, key: bytes) -> Entry | None:
         """The entry of a key, or None."""
         arrays = self._store.get(key)
-        if arrays is None:
-            self.misses += 1
-            return None
-        self.hits += 1
-        return Entry(*arrays)
+        return None if arrays is None else Entry(*arrays)
 
     def put(self, key: bytes, choices: np.ndarray, log_probs: np.ndarray) -> None:
         """

@@ -11,18 +11,19 @@ from typing import Any
 
 from parlai_cu.errors import DataError, hint, in_place_of, nearest
 from parlai_cu.host import Stock, instead_of
+from parlai_cu.parlai_types import Act, ModelAgent
 
 # classes that a message names at most
 _SHOWN = 12
 
 
 @instead_of("parlai.core.torch_classifier_agent:TorchClassifierAgent.observe")
-def _observe(stock: Stock, self: Any, observation: Any) -> Any:
+def _observe(stock: Stock, self: Any, observation: Act) -> Any:
     _check(self, observation)
     return stock(self, observation)
 
 
-def _check(agent: Any, observation: Any) -> None:
+def _check(agent: ModelAgent, observation: Act) -> None:
     known = getattr(agent, "class_dict", None)
     if not known or agent.opt.get("ignore_labels"):
         return

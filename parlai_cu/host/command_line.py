@@ -119,7 +119,7 @@ def _of_name(registry: Registry, asked: str) -> str | None:
 def _only_described(description: str | None) -> Any:
     """A command that can be listed, and cannot be run."""
 
-    class Described(script.ParlaiScript):  # type: ignore[misc]
+    class Described(script.ParlaiScript):
         @classmethod
         def setup_args(cls) -> Any:
             return script.ParlaiParser(False, False, description=description)

@@ -52,7 +52,7 @@ def install(shell: str = "") -> str:
     :return: what to tell the user
     :raises UsageError: for another shell
     """
-    import argcomplete
+    from argcomplete.shell_integration import shellcode
 
     from parlai_cu import files
 
@@ -71,7 +71,7 @@ def install(shell: str = "") -> str:
         "fish": os.path.join(config, "fish", "completions", "parlai.fish"),
     }[shell]
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    files.write_text(path, argcomplete.shellcode(["parlai"], shell=shell))
+    files.write_text(path, shellcode(["parlai"], shell=shell))
     more = {
         "bash": "it needs the package bash-completion",
         "zsh": f"put this before compinit in ~/.zshrc: fpath+=({os.path.dirname(path)})",

@@ -18,6 +18,7 @@ from typing import Any
 
 from parlai_cu.errors import DataError, in_place_of, near_file
 from parlai_cu.host import Stock, instead_of
+from parlai_cu.parlai_types import ModelAgent, Opt
 
 EXPECTED = (
     'expected one conversation per line: {"dialog": [[{"id": "user", "text": "..."}, '
@@ -107,14 +108,14 @@ def _next_episode_idx(
 
 
 @instead_of("parlai.core.teachers:StreamDialogData.__init__")
-def _init_stream(stock: Stock, self: Any, opt: Any, *args: Any, **kwargs: Any) -> None:
+def _init_stream(stock: Stock, self: Any, opt: Opt, *args: Any, **kwargs: Any) -> None:
     self.opt = opt
     stock(self, opt, *args, **kwargs)
 
 
 @instead_of("parlai.core.teachers:StreamDialogData._data_generator")
 def _data_generator(stock: Stock, self: Any, data_loader: Any, datafile: Any) -> Iterator[Any]:
-    def counted(path: Any) -> Iterator[Any]:
+    def counted(path: object) -> Iterator[Any]:
         empty = True
         for example in data_loader(path):
             empty = False
@@ -136,7 +137,7 @@ def _create_task(stock: Stock, *args: Any, **kwargs: Any) -> Any:
 
 
 @instead_of("parlai.scripts.eval_model:_eval_single_world")
-def _eval_single_world(stock: Stock, opt: Any, agent: Any, task: str) -> Any:
+def _eval_single_world(stock: Stock, opt: Opt, agent: ModelAgent, task: str) -> Any:
     """Let an evaluation of no example at all be an error, not an empty report."""
     report = stock(opt, agent, task)
     world = _worlds.pop() if _worlds else None
@@ -145,7 +146,7 @@ def _eval_single_world(stock: Stock, opt: Any, agent: Any, task: str) -> Any:
     return report
 
 
-def _nothing_in(opt: Any) -> str:
+def _nothing_in(opt: Opt) -> str:
     datafile = opt.get("datafile") or opt.get("jsonfile_datapath") or opt.get("fromfile_datapath")
     place = f" (file {datafile})" if datafile else ""
     return (
@@ -154,7 +155,7 @@ def _nothing_in(opt: Any) -> str:
     )
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     names = {dict: "an object", list: "a list", str: "a string", type(None): "null"}
     return names.get(type(value), f"a {type(value).__name__}")
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.host import Stock, instead_of
+from parlai_cu.parlai_types import ModelAgent, Opt, Parser
 from parlai_cu.retention import metrics
 from parlai_cu.retention.metric_info import (
     PREFERRED,
@@ -36,7 +37,7 @@ _DEPENDENT = Dependent(
 
 
 @instead_of("parlai.scripts.eval_model:setup_args")
-def _setup_args(stock: Stock, parser: Any = None) -> Any:
+def _setup_args(stock: Stock, parser: Parser | None = None) -> Any:
     parser = stock(parser)
     group = parser.add_argument_group("Retention Arguments")
     group.add_argument(
@@ -53,7 +54,7 @@ def _setup_args(stock: Stock, parser: Any = None) -> Any:
 
 
 @instead_of("parlai.scripts.eval_model:eval_model")
-def _eval_model(stock: Stock, opt: Any) -> Any:
+def _eval_model(stock: Stock, opt: Opt) -> Any:
     if not opt.get("base_model_file"):
         refuse_unread(opt, (_DEPENDENT,))
         return stock(opt)
@@ -80,7 +81,7 @@ def _eval_model(stock: Stock, opt: Any) -> Any:
     return report
 
 
-def _base_opt(opt: Any) -> Any:
+def _base_opt(opt: Opt) -> Any:
     from parlai.core.build_data import modelzoo_path
 
     from parlai_cu.agents import model_files
@@ -107,7 +108,7 @@ def _collecting() -> Iterator[list[list[Any]]]:
     tasks: list[list[Any]] = []
     stock_world = module._eval_single_world
 
-    def eval_single_world(opt: Any, agent: Any, task: str) -> Any:
+    def eval_single_world(opt: Opt, agent: ModelAgent, task: str) -> Any:
         with watching() as found:
             tasks.append(found)
             return stock_world(opt, agent, task)

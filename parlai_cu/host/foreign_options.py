@@ -8,12 +8,14 @@ it (:mod:`parlai_cu.reach`).
 
 import functools
 import sys
+from types import ModuleType
 from typing import Any
 
 from parlai_cu import reach
+from parlai_cu.parlai_types import Opt
 
 
-def after(module: Any) -> None:
+def after(module: ModuleType) -> None:
     """
     Look at options where ParlAI reads them, and remember those of models that are trained here.
 
@@ -38,7 +40,7 @@ def _hear_the_user(module: Any) -> None:
         return stock_parse(self, args, *more, **named)
 
     @functools.wraps(stock_name)
-    def get_model_name(opt: Any) -> Any:
+    def get_model_name(opt: Opt) -> Any:
         # the agent's module is about to be imported
         name = stock_name(opt)
         if name is not None and name != opt.get("model"):
@@ -53,7 +55,7 @@ def _look_at_options(module: Any) -> None:
     stock = module.create_agent_from_opt_file
 
     @functools.wraps(stock)
-    def create_agent_from_opt_file(opt: Any) -> Any:
+    def create_agent_from_opt_file(opt: Opt) -> Any:
         override, model_file = opt.get("override") or {}, opt["model_file"]
         if not module.PathManager.exists(f"{model_file}.opt"):
             return stock(opt)
@@ -73,7 +75,7 @@ def _remember_training(module: Any) -> None:
     stock = module.TrainLoop.__init__
 
     @functools.wraps(stock)
-    def __init__(self: Any, opt: Any) -> None:
+    def __init__(self: Any, opt: Opt) -> None:
         stock(self, opt)
         if opt.get("model_file"):
             reach.remember({**opt, **(getattr(self.agent, "opt", None) or {})}, opt["model_file"])

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from parlai_cu.host import Stock, instead_of
+from parlai_cu.parlai_types import Opt
 
 
 @instead_of("parlai.core.agents:create_agent_from_opt_file")
-def _create_agent_from_opt_file(stock: Stock, opt: Any) -> Any:
+def _create_agent_from_opt_file(stock: Stock, opt: Opt) -> Any:
     from parlai.core.opt import Opt
 
     path = f"{opt.get('model_file')}.opt"

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from parlai_cu.host import Stock, instead_of
+from parlai_cu.parlai_types import Parser
 
 
 @instead_of("parlai.core.params:fix_underscores")
@@ -22,7 +23,7 @@ def _fix_underscores(stock: Stock, args: Any) -> Any:
 
 @instead_of("parlai.core.params:ParlaiParser._process_args_to_opts")
 def _process_args_to_opts(
-    stock: Stock, parser: Any, args_that_override: list[str] | None = None
+    stock: Stock, parser: Parser, args_that_override: list[str] | None = None
 ) -> None:
     words = sys.argv[1:] if args_that_override is None else args_that_override
     command = vars(parser.args).get("_subparser")
@@ -30,7 +31,7 @@ def _process_args_to_opts(
     stock(parser, [part for word in words for part in _parts(word, known)])
 
 
-def _hyphenated(word: Any) -> Any:
+def _hyphenated(word: object) -> Any:
     if not isinstance(word, str) or not word.startswith("-"):
         return word
     flag, sign, value = word.partition("=")

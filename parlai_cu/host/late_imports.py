@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from parlai_cu.host import Stock, instead_of
+from parlai_cu.parlai_types import Opt
 
 
 class LateName:
@@ -100,7 +101,7 @@ def settle(module: ModuleType) -> None:
 
 
 @instead_of("parlai.utils.fsdp:should_use_fsdp")
-def _should_use_fsdp(stock: Stock, opt: Any) -> bool:
+def _should_use_fsdp(stock: Stock, opt: Opt) -> bool:
     used = bool(stock(opt))
     if used:
         settle(importlib.import_module("parlai.utils.fsdp"))

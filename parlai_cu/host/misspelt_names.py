@@ -21,6 +21,7 @@ from typing import Any
 from parlai_cu import plugin
 from parlai_cu.errors import ModelFileError, UsageError, hint, in_place_of, near_file, nearest
 from parlai_cu.host import Stock, instead_of
+from parlai_cu.parlai_types import Opt, Parser
 
 # a list of choices that is longer is not shown beside the nearest ones
 _MOST_CHOICES = 12
@@ -92,7 +93,7 @@ def _tasks_like(name: str, all_tasks: bool) -> list[str]:
 
 
 @instead_of("parlai.core.build_data:modelzoo_path")
-def _modelzoo_path(stock: Stock, datapath: Any, path: Any) -> Any:
+def _modelzoo_path(stock: Stock, datapath: object, path: str) -> Any:
     try:
         return stock(datapath, path)
     except ImportError as error:
@@ -109,8 +110,8 @@ def _modelzoo_path(stock: Stock, datapath: Any, path: Any) -> Any:
 
 
 @instead_of("parlai.core.agents:create_agent")
-def _create_agent(stock: Stock, opt: Any, requireModelExists: bool = False) -> Any:
-    path = opt.get("model_file")
+def _create_agent(stock: Stock, opt: Opt, requireModelExists: bool = False) -> Any:
+    path = str(opt.get("model_file") or "")
     if path and os.path.isdir(path):
         folder = ModelFileError(f"-mf {path}: expected a model file{near_file(path)}")
         raise in_place_of(RuntimeError, folder)
@@ -129,7 +130,7 @@ def _create_agent(stock: Stock, opt: Any, requireModelExists: bool = False) -> A
 
 
 @instead_of("parlai.core.worlds:create_task")
-def _create_task(stock: Stock, opt: Any, *args: Any, **more: Any) -> Any:
+def _create_task(stock: Stock, opt: Opt, *args: Any, **more: Any) -> Any:
     if not opt.get("task"):
         missing = "no task; expected -t TASK, such as -t jsonfile:jsonfile_datapath=FILE"
         raise in_place_of(RuntimeError, UsageError(missing))
@@ -159,7 +160,7 @@ def _process_args_to_opts(
         self.error(f"unrecognized arguments: {flag}")
 
 
-def _nearer(message: str, parser: Any) -> str:
+def _nearer(message: str, parser: Parser) -> str:
     """What argparse says of a command line, with the nearest flags or choices."""
     wrong = re.match(r"(.*invalid choice: '?([^' ]*)'?) \(choose from (.*)\)$", message, re.DOTALL)
     if wrong:

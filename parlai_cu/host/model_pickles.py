@@ -20,6 +20,7 @@ from typing import Any
 
 from parlai_cu.errors import ModelFileError, in_place_of
 from parlai_cu.host import Stock, instead_of
+from parlai_cu.parlai_types import Parser
 from parlai_cu.trust import trust
 
 # what an options file of ParlAI before 2019 consists of, beside plain values
@@ -39,7 +40,7 @@ def after(module: ModuleType) -> None:
         module.pickle = SimpleNamespace(load=_load_options)  # type: ignore[attr-defined]
 
 
-def add_flag(parser: Any) -> None:
+def add_flag(parser: Parser) -> None:
     """
     ``--trust-checkpoint``, for a command without ParlAI's model arguments.
 
@@ -61,7 +62,9 @@ def add_flag(parser: Any) -> None:
 class _Trust(argparse.Action):
     """Counts where it is parsed, so that nothing but the command line can say it."""
 
-    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: object, values: Any, option: object = None
+    ) -> None:
         setattr(namespace, self.dest, values)
         trust(bool(values))
 
@@ -107,7 +110,7 @@ def _read_models_as_data(module: ModuleType) -> None:
         allow([Opt])  # starspace keeps its options in the model file
 
     @functools.wraps(stock)
-    def load(f: Any, map_location: Any = None, pickle_module: Any = None, **more: Any) -> Any:
+    def load(f: Any, map_location: Any = None, pickle_module: object = None, **more: Any) -> Any:
         if pickle_module is not module or more.get("weights_only") is not None:
             return stock(f, map_location, pickle_module, **more)
         from parlai_cu import checkpoints
@@ -121,10 +124,10 @@ def _read_models_as_data(module: ModuleType) -> None:
     torch.load = load
 
 
-class _Read(dict):  # type: ignore[type-arg]
+class _Read(dict):
     """Stands for an Opt, without its notes of where it was copied."""
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: object) -> None:
         if isinstance(state, tuple) and isinstance(state[-1], dict):
             self.update(state[-1])
 

@@ -29,6 +29,7 @@ from parlai_cu.errors import (
     nearest,
 )
 from parlai_cu.host import Stock, instead_of
+from parlai_cu.parlai_types import ModelAgent, Opt, Parser
 
 # a name this like another is a misspelt one
 _MISSPELT = 0.8
@@ -36,7 +37,7 @@ _FORMAT = "expected text:...<TAB>labels:...<TAB>episode_done:True a line"
 
 
 @instead_of("parlai.core.script:ParlaiScript._run_from_parser_and_opt")
-def _run_from_parser_and_opt(stock: Stock, cls: Any, opt: Any, parser: Any) -> Any:
+def _run_from_parser_and_opt(stock: Stock, cls: Any, opt: Opt, parser: Parser) -> Any:
     try:
         return stock(cls, opt, parser)
     except OSError as error:
@@ -59,7 +60,7 @@ def _run_from_parser_and_opt(stock: Stock, cls: Any, opt: Any, parser: Any) -> A
         raise in_place_of(error, missing) from error
 
 
-def _flag_of(path: Any, opt: Any) -> str | None:
+def _flag_of(path: object, opt: Opt) -> str | None:
     """The flag, or the option of a task, that names a file."""
     if not isinstance(path, str):
         return None
@@ -94,7 +95,7 @@ def _load_init(stock: Stock, cls: Any, optfile: str) -> Any:
 
 
 @instead_of("parlai.core.agents:create_agent_from_opt_file")
-def _create_agent_from_opt_file(stock: Stock, opt: Any) -> Any:
+def _create_agent_from_opt_file(stock: Stock, opt: Opt) -> Any:
     named = (opt.get("override") or {}).get("dict_file")
     if named and os.path.isfile(f"{opt['model_file']}.opt") and not os.path.isfile(named):
         raise ModelFileError(
@@ -129,7 +130,7 @@ def _load_mutator_types(stock: Stock, cls: Any, mutator_names: str | None) -> An
 
 
 @instead_of("parlai.core.teachers:_add_task_flags_to_agent_opt")
-def _add_task_flags_to_agent_opt(stock: Stock, agent: Any, opt: Any, flags: str) -> None:
+def _add_task_flags_to_agent_opt(stock: Stock, agent: ModelAgent, opt: Opt, flags: str) -> None:
     for key in _options_in(flags):
         if key in opt:
             continue
@@ -154,7 +155,7 @@ def _options_in(flags: str) -> Iterator[str]:
             yield word.partition("=")[0].replace("-", "_")
 
 
-def _options_of(agent: Any, opt: Any) -> set[str]:
+def _options_of(agent: ModelAgent, opt: Opt) -> set[str]:
     """The options that a task has by itself."""
     from parlai.core.params import ParlaiParser
 

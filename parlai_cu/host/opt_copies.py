@@ -19,7 +19,7 @@ KEPT = 16
 
 
 @instead_of("parlai.core.opt:Opt.__deepcopy__")
-def _deepcopy(stock: Stock, self: Any, memo: Any) -> Any:
+def _deepcopy(stock: Stock, self: Any, memo: dict[int, Any]) -> Any:
     # as ParlAI's own, which would find these functions instead of their caller
     where = traceback.format_stack(limit=4)[-4]
     del self.deepcopies[: 1 - KEPT]

@@ -24,6 +24,7 @@ from parlai_cu.errors import DataError, ParlaiCuError, UsageError, in_place_of, 
 from parlai_cu.files import file_hash, write_text
 from parlai_cu.host import Stock, instead_of
 from parlai_cu.host.stream_lengths import read_note
+from parlai_cu.parlai_types import Batch, ModelAgent, Opt
 
 # tasks of people, who bring no labels
 _TALK = (None, "", "interactive", "self_chat")
@@ -52,12 +53,12 @@ def _save_candidates(
 
 
 @instead_of("parlai.core.torch_ranker_agent:TorchRankerAgent.eval_step")
-def _eval_step(stock: Stock, self: Any, batch: Any) -> Any:
+def _eval_step(stock: Stock, self: Any, batch: Batch) -> Any:
     _encode_anew(self)
     return stock(self, batch)
 
 
-def _set_by_content(agent: Any, stock: Any) -> None:
+def _set_by_content(agent: ModelAgent, stock: Any) -> None:
     path, setting = agent.fixed_candidates_path, agent.opt["fixed_candidate_vecs"]
     lines = _lines(path)
     if setting not in ("reuse", "replace"):
@@ -95,7 +96,7 @@ def _lines(path: str) -> list[str]:
     return lines
 
 
-def _check_given(agent: Any, path: str, lines: int) -> None:
+def _check_given(agent: ModelAgent, path: str, lines: int) -> None:
     if not os.path.isfile(path):
         missing = UsageError(
             f"--fixed-candidate-vecs {path}: there is no such file{near_file(path)}; expected "
@@ -109,14 +110,14 @@ def _check_given(agent: Any, path: str, lines: int) -> None:
         )
 
 
-def _beside(agent: Any, path: str, kind: str) -> str:
+def _beside(agent: ModelAgent, path: str, kind: str) -> str:
     """Where ParlAI keeps what it makes of a file of candidates."""
     folder, name = os.path.split(agent.opt["model_file"])
     stem = os.path.splitext(name)[0]
     return os.path.join(folder, f"{stem}.{os.path.splitext(os.path.basename(path))[0]}.{kind}")
 
 
-def _digest(agent: Any, lines: list[str]) -> str:
+def _digest(agent: ModelAgent, lines: list[str]) -> str:
     """Of all that the vectors depend on: candidates, dictionary, settings and weights."""
     digest = hashlib.sha256()
     cut = [agent.opt.get(name) for name in ("text_truncate", "label_truncate", "truncate")]
@@ -138,7 +139,7 @@ def _remove(path: str) -> None:
         os.unlink(path)
 
 
-def _encode_anew(agent: Any) -> None:
+def _encode_anew(agent: ModelAgent) -> None:
     """While a ranker learns, what it made of its candidates before is of other weights."""
     updates = agent._number_training_updates
     if agent.fixed_candidate_encs is None or not hasattr(agent, "optimizer"):
@@ -150,7 +151,7 @@ def _encode_anew(agent: Any) -> None:
 
 
 @instead_of("parlai.core.torch_ranker_agent:TorchRankerAgent.get_task_candidates_path")
-def _task_candidates(stock: Stock, agent: Any) -> str:
+def _task_candidates(stock: Stock, agent: ModelAgent) -> str:
     """The labels of the task that the ranker learnt from, as a file of candidates."""
     from parlai.scripts.build_candidates import build_cands
 
@@ -186,7 +187,7 @@ def _task_candidates(stock: Stock, agent: Any) -> str:
     return path
 
 
-def _options_of_base(opt: Any) -> dict[str, Any]:
+def _options_of_base(opt: Opt) -> dict[str, Any]:
     """The task of the model that an agent of ours stands on."""
     from parlai_cu.agents import model_files
     from parlai_cu.agents.updating_agent import model_path

@@ -7,15 +7,17 @@ any agent.
 """
 
 import functools
+from types import ModuleType
 from typing import Any
 
 from parlai.core.params import get_model_name
 
 from parlai_cu import plugin
 from parlai_cu.detokenize import readable
+from parlai_cu.parlai_types import Act, Opt, Parser
 
 
-def after(module: Any) -> None:
+def after(module: ModuleType) -> None:
     """Let the person at the terminal read them (parlai.agents.local_human.local_human)."""
     human = module.LocalHumanAgent
     stock_flags, stock_init, stock_observe = (
@@ -25,7 +27,7 @@ def after(module: Any) -> None:
     )
 
     @functools.wraps(stock_flags)
-    def add_cmdline_args(cls: Any, parser: Any, partial_opt: Any = None) -> Any:
+    def add_cmdline_args(cls: Any, parser: Parser, partial_opt: Any = None) -> Any:
         parser = stock_flags(cls, parser, partial_opt)
         parser.add_argument_group("Local Human Arguments").add_argument(
             "--detokenize",
@@ -36,13 +38,13 @@ def after(module: Any) -> None:
         return parser
 
     @functools.wraps(stock_init)
-    def __init__(self: Any, opt: Any, shared: Any = None) -> None:
+    def __init__(self: Any, opt: Opt, shared: Any = None) -> None:
         stock_init(self, opt, shared)
         wanted = opt.get("detokenize")
         self.detokenizes = get_model_name(opt) in plugin.AGENTS if wanted is None else wanted
 
     @functools.wraps(stock_observe)
-    def observe(self: Any, msg: Any) -> Any:
+    def observe(self: Any, msg: Act) -> Any:
         return stock_observe(self, readable(msg) if self.detokenizes else msg)
 
     human.add_cmdline_args = classmethod(add_cmdline_args)

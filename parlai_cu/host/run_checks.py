@@ -15,10 +15,10 @@ import contextlib
 import importlib.util
 import os
 import random
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from parlai_cu.errors import ModelFileError, UsageError, hint, in_place_of, near_file, nearest
+from parlai_cu.parlai_types import ModelAgent, Opt, TrainLoop, World
 
 # flag -> the packages, one of which has to be there
 _PACKAGES = {
@@ -32,7 +32,7 @@ _VALIDATIONS = ("n_secs", "n_steps", "n_epochs")
 _BATCHES = 4
 
 
-def check_settings(opt: Any) -> None:
+def check_settings(opt: Opt) -> None:
     """
     Look at a run's settings before its data and model are loaded.
 
@@ -73,7 +73,7 @@ def check_settings(opt: Any) -> None:
     _check_init_model(opt)
 
 
-def _check_init_model(opt: Any) -> None:
+def _check_init_model(opt: Opt) -> None:
     from parlai_cu.agents.updating_agent import model_path
 
     path, model_file = model_path(opt, "init_model"), opt.get("model_file")
@@ -86,7 +86,7 @@ def _check_init_model(opt: Any) -> None:
         )
 
 
-def check_metric(loop: Any) -> None:
+def check_metric(loop: TrainLoop) -> None:
     """
     Look before the first step whether the run's validation has the metric that it is to follow.
 
@@ -113,7 +113,7 @@ def check_metric(loop: Any) -> None:
     raise in_place_of(KeyError, UsageError(f"{missing}{why}{near}{other}"))
 
 
-def _surely(agent: Any, opt: Any) -> set[str]:
+def _surely(agent: ModelAgent, opt: Opt) -> set[str]:
     """Metrics that a kind of agent always has."""
     from parlai.core.torch_classifier_agent import TorchClassifierAgent
 
@@ -131,7 +131,7 @@ def _surely(agent: Any, opt: Any) -> set[str]:
     return set() if kind == "classifier" else {"accuracy"}
 
 
-def _reported(worlds: Any) -> set[str]:
+def _reported(worlds: Sequence[World]) -> set[str]:
     metrics: set[str] = set()
     for world in worlds:
         world.reset_metrics()
@@ -148,7 +148,7 @@ def _reported(worlds: Any) -> set[str]:
 
 
 @contextlib.contextmanager
-def _as_if_nothing_happened(agent: Any) -> Iterator[None]:
+def _as_if_nothing_happened(agent: ModelAgent) -> Iterator[None]:
     """The run draws the random numbers that it would have drawn."""
     import numpy
     import torch

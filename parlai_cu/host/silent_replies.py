@@ -11,10 +11,11 @@ Such a reply is not remembered; to people it is an empty text.
 from typing import Any
 
 from parlai_cu.host import Stock, instead_of
+from parlai_cu.parlai_types import Act
 
 
 @instead_of("parlai.core.torch_agent:TorchAgent.self_observe")
-def _self_observe(stock: Stock, self: Any, self_message: Any) -> None:
+def _self_observe(stock: Stock, self: Any, self_message: Act) -> None:
     seen = self.observation or {}
     labelled = "labels" in seen or "eval_labels" in seen
     if self_message is None or self_message.get("text") is not None or labelled:
@@ -37,5 +38,5 @@ def _act(stock: Stock, self: Any) -> Any:
 
 
 @instead_of("parlai.agents.seq2seq.seq2seq:Seq2seqAgent.is_valid")
-def _is_valid(stock: Stock, self: Any, obs: Any) -> bool:
+def _is_valid(stock: Stock, self: Any, obs: Act) -> bool:
     return obs.get("text_vec") is not None and bool(stock(self, obs))

@@ -24,6 +24,7 @@ from typing import Any
 from unittest import mock
 
 from parlai_cu.host import Stock, instead_of
+from parlai_cu.parlai_types import ModelAgent, Opt
 
 
 @contextlib.contextmanager
@@ -50,7 +51,7 @@ def _print_if_shown(*values: Any, **options: Any) -> None:
 
 @instead_of("parlai.chat_service.utils.timeout:TimeoutUtils.get_timeout_act")
 def _get_timeout_act(
-    stock: Stock, agent: Any, timeout: float = 120, quick_replies: list[str] | None = None
+    stock: Stock, agent: ModelAgent, timeout: float = 120, quick_replies: list[str] | None = None
 ) -> Any:
     until = time.monotonic() + timeout
     while True:
@@ -61,7 +62,7 @@ def _get_timeout_act(
         agent.observe({"id": "", "text": again, "quick_replies": quick_replies})
 
 
-def _next_act(agent: Any, until: float) -> Any:
+def _next_act(agent: ModelAgent, until: float) -> Any:
     from parlai.chat_service.utils.timeout import THREAD_SLEEP
 
     if getattr(agent, "pace", None) is not None:
@@ -75,7 +76,7 @@ def _next_act(agent: Any, until: float) -> Any:
 
 
 @instead_of("parlai.chat_service.services.messenger.messenger_manager:create_agent")
-def _create_agent(stock: Stock, opt: Any, *args: Any, **more: Any) -> Any:
+def _create_agent(stock: Stock, opt: Opt, *args: Any, **more: Any) -> Any:
     from parlai_cu.chat_service.yaml_settings import model_options
 
     name = str(opt.get("model_file") or opt.get("model"))

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from parlai_cu.parlai_types import Parser
+
 PATH = os.path.splitext(__file__)[0] + ".json"
 # packages of those who run ParlAI, with commands of their own
 _USERS_OWN = ("parlai_internal", "parlai_fb")
@@ -93,7 +95,7 @@ def _command(registration: Any) -> StockCommand:
     )
 
 
-def flags_of(parser: Any) -> dict[str, Any]:
+def flags_of(parser: Parser) -> dict[str, Any]:
     """
     What a shell can complete of a parser.
 

@@ -23,7 +23,7 @@ def _load_length(stock: Stock, self: Any) -> tuple[int, int]:
     files = self.datafile if isinstance(self.datafile, tuple) else (self.datafile,)
     kept = self.length_datafile or f"{files[0]}.lengths"
     if not all(isinstance(path, str) and os.path.isfile(path) for path in files):
-        return tuple(stock(self))  # type: ignore[return-value]
+        return tuple(stock(self))
     content = hashlib.sha256(b"".join(bytes.fromhex(file_hash(path)) for path in files)).hexdigest()
     if os.path.exists(kept) and read_note(f"{kept}.of") != content:
         with contextlib.suppress(OSError):

@@ -27,12 +27,13 @@ import parlai.utils.logging as logging
 import torch
 
 from parlai_cu.host import Stock, instead_of, run_checks
+from parlai_cu.parlai_types import Opt, TrainLoop, World
 
 ResumePoint = dict[str, Any]
 
 
 @instead_of("parlai.scripts.train_model:TrainLoop.__init__")
-def _init(stock: Stock, self: Any, opt: Any) -> None:
+def _init(stock: Stock, self: Any, opt: Opt) -> None:
     run_checks.check_settings(opt)
     if opt.get("base_agent"):
         _before_all(opt)
@@ -63,7 +64,7 @@ def _train_steps(stock: Stock, self: Any) -> Iterator[Any]:
         self.agent.training_is_done()
 
 
-def _before_all(opt: Any) -> None:
+def _before_all(opt: Opt) -> None:
     """What is checked and prepared before teachers and agent are made."""
     # late: these import agents, which import what is being imported when the repair is applied
     from parlai.core.build_data import modelzoo_path
@@ -83,14 +84,14 @@ def _before_all(opt: Any) -> None:
         _seed(opt)
 
 
-def _seed(opt: Any) -> None:
+def _seed(opt: Opt) -> None:
     from parlai.scripts.train_model import set_seed
 
     if opt.get("seed") is not None:
         set_seed(opt["seed"])
 
 
-def _teacher_ids(world: Any) -> list[str]:
+def _teacher_ids(world: World) -> list[str]:
     """By which ``id`` the messages of each task come, in the order of ``-t``."""
     while hasattr(world, "world"):  # of batches
         world = world.world
@@ -99,7 +100,7 @@ def _teacher_ids(world: Any) -> list[str]:
     return [world.get_task_agent().getID()]
 
 
-def _name_tasks_of_messages(world: Any, place: int | None = None) -> None:
+def _name_tasks_of_messages(world: World, place: int | None = None) -> None:
     """
     Let each message say of which task of ``-t`` it is.
 
@@ -142,7 +143,7 @@ def take_resume_point(batches: int) -> ResumePoint:
     return point
 
 
-def _wind_forward(loop: Any) -> None:
+def _wind_forward(loop: TrainLoop) -> None:
     point: ResumePoint | None = loop.agent.resume_point
     if not point:
         return
@@ -177,7 +178,7 @@ class _InterruptBetweenUpdates:
     saved then.
     """
 
-    def __init__(self, loop: Any) -> None:
+    def __init__(self, loop: TrainLoop) -> None:
         self.loop = loop
         self.requested = False
         self.inside_update = False
@@ -199,7 +200,7 @@ class _InterruptBetweenUpdates:
         if world is not None:
             world.parley = self._parley
 
-    def _request(self, number: int, frame: Any) -> None:
+    def _request(self, number: int, frame: object) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
@@ -217,7 +218,7 @@ class _InterruptBetweenUpdates:
             agent.resume_point = take_resume_point(self.batches)
 
 
-def _save_interrupted(loop: Any) -> None:
+def _save_interrupted(loop: TrainLoop) -> None:
     model_file = loop.opt.get("model_file")
     if not model_file or not loop.agent.resume_point:
         logging.warning("interrupted before the first update was complete: nothing to save")
@@ -229,5 +230,5 @@ def _save_interrupted(loop: Any) -> None:
     )
 
 
-def _as_tuples(state: Any) -> Any:
+def _as_tuples(state: object) -> Any:
     return tuple(_as_tuples(part) for part in state) if isinstance(state, (list, tuple)) else state

@@ -21,6 +21,7 @@ from parlai.core.script import ParlaiScript, register_script
 
 from parlai_cu import files, plugin
 from parlai_cu.errors import ParlaiCuError, UsageError, near_file, nearest
+from parlai_cu.parlai_types import Opt
 from parlai_cu.tasks.file.flags import add_flags, options_of
 from parlai_cu.unread_flags import Dependent, is_set, refuse_unread
 
@@ -178,7 +179,7 @@ def _answers(opt: Mapping[str, Any], conversations: Any) -> dict[str, Any]:
     return found
 
 
-def _model(opt: Any) -> Any:
+def _model(opt: Opt) -> Any:
     path = opt.get("model_file")
     if opt.get("versions"):
         from parlai_cu.versions.store import VersionStore

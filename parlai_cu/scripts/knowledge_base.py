@@ -9,7 +9,7 @@ import functools
 import json
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
@@ -18,6 +18,10 @@ from parlai_cu.errors import KnowledgeError, UsageError, nearest
 from parlai_cu.terminal import plain
 from parlai_cu.types import Fact, Turn
 from parlai_cu.unread_flags import add_flag_of, refuse_other_actions
+
+if TYPE_CHECKING:
+    from parlai_cu.knowledge.backends.base import KnowledgeBase
+    from parlai_cu.knowledge.backends.stored import StoredFacts
 
 _FACT_FLAGS = ("text", "entity", "question", "valid_from", "valid_until")
 # a new knowledge base of no more facts gets vectors by its import
@@ -142,7 +146,7 @@ class KnowledgeBaseScript(ParlaiScript):
             if not self.opt.get(name):
                 raise UsageError(f"parlai knowledge_base {action} needs --{name.replace('_', '-')}")
 
-    def _import(self, base: Any) -> int:
+    def _import(self, base: "StoredFacts") -> int:
         if not self.opt.get("from_url"):
             return self._import_file(base)
         from parlai_cu.knowledge.reading_tables import read_tables
@@ -152,12 +156,12 @@ class KnowledgeBaseScript(ParlaiScript):
             base, read_tables(self.opt["from_url"], [name for name in tables if name])
         )
 
-    def _add_all(self, base: Any, facts: Iterable[Fact]) -> int:
+    def _add_all(self, base: "StoredFacts", facts: Iterable[Fact]) -> int:
         count = len(base.add(_counted(facts)))
         print(f"imported {count:,d} facts into {base.name}, snapshot {base.snapshot_id()}")
         return count
 
-    def _import_file(self, base: Any) -> int:
+    def _import_file(self, base: "StoredFacts") -> int:
         plans = self._plans()
         facts = [fact for plan in plans for fact in plan.facts]
         if not hasattr(base, "bring_up_to_date"):  # of the user's own, or read only
@@ -208,26 +212,26 @@ class KnowledgeBaseScript(ParlaiScript):
                 print("  no column says what a row is about; name it by --entity-column")
         return plans
 
-    def _add(self, base: Any) -> str:
+    def _add(self, base: "StoredFacts") -> str:
         self._need("add", "text")
         (fact_id,) = base.add([self._fact(Fact(text="", id=self.opt.get("id")))])
         print(f"added {fact_id}, snapshot {base.snapshot_id()}")
         return str(fact_id)
 
-    def _update(self, base: Any) -> None:
+    def _update(self, base: "StoredFacts") -> None:
         self._need("update", "id")
         name = _whole_id(base, self.opt["id"])
         before = base.fact(name)
         base.update(self._fact(before or Fact(text="", id=name)))
         print(f"updated {name}, snapshot {base.snapshot_id()}")
 
-    def _remove(self, base: Any) -> None:
+    def _remove(self, base: "StoredFacts") -> None:
         self._need("remove", "id")
         ids = [_whole_id(base, name) for name in self.opt["id"].split(",")]
         base.remove(ids)
         print(f"removed {', '.join(ids)}, snapshot {base.snapshot_id()}")
 
-    def _get(self, base: Any) -> Any:
+    def _get(self, base: "StoredFacts") -> Any:
         self._need("get", "id")
         found = base.get(_whole_id(base, self.opt["id"]))
         if found is None:
@@ -235,17 +239,18 @@ class KnowledgeBaseScript(ParlaiScript):
         self._show([found])
         return found
 
-    def _search(self, base: Any) -> list[Any]:
+    def _search(self, base: "StoredFacts") -> list[Any]:
         from parlai_cu.knowledge.synonyms import InOtherWords, read_synonyms
 
         self._need("search", "text")
+        asked: KnowledgeBase = base
         if self.opt.get("kb_synonyms"):
-            base = InOtherWords(base, read_synonyms(self.opt["kb_synonyms"]))
-        found = base.query(Turn(self.opt["text"]), self.opt["top_k"])
+            asked = InOtherWords(base, read_synonyms(self.opt["kb_synonyms"]))
+        found = asked.query(Turn(self.opt["text"]), self.opt["top_k"])
         self._show(found)
         return list(found)
 
-    def _stats(self, base: Any) -> dict[str, Any]:
+    def _stats(self, base: "StoredFacts") -> dict[str, Any]:
         stats: dict[str, Any] = base.stats()
         if self.opt["json"]:
             print(json.dumps(stats, indent=1, default=str))
@@ -254,7 +259,7 @@ class KnowledgeBaseScript(ParlaiScript):
             print(f"{name:<10} {value:,d}" if isinstance(value, int) else f"{name:<10} {value}")
         return stats
 
-    def _verify(self, base: Any) -> list[str]:
+    def _verify(self, base: "StoredFacts") -> list[str]:
         from parlai_cu.knowledge.backends.stored import StoredFacts
 
         if not isinstance(base, StoredFacts):
@@ -272,7 +277,7 @@ class KnowledgeBaseScript(ParlaiScript):
             print(f"{base.name} holds what was written")
         return found
 
-    def _history(self, base: Any) -> list[dict[str, Any]]:
+    def _history(self, base: "StoredFacts") -> list[dict[str, Any]]:
         changes: list[dict[str, Any]] = base.history(self.opt["top_k"])
         if self.opt["json"]:
             print(json.dumps(changes, indent=1, default=str))
@@ -281,12 +286,12 @@ class KnowledgeBaseScript(ParlaiScript):
             print("{batch:>6} {at} {who:<10} {action:<7} {id}".format(**change))
         return changes
 
-    def _undo(self, base: Any) -> int:
+    def _undo(self, base: "StoredFacts") -> int:
         count: int = base.undo()
         print(f"took back {count:,d} changes, snapshot {base.snapshot_id()}")
         return count
 
-    def _encode(self, base: Any) -> int:
+    def _encode(self, base: "StoredFacts") -> int:
         from tqdm import tqdm
 
         self._need("encode", "kb_encoder")
@@ -329,7 +334,7 @@ def _whole_id(base: Any, name: str) -> str:
     return found[0] if found else name
 
 
-def _counted(facts: Any) -> Any:
+def _counted(facts: Iterable[Fact]) -> Iterable[Fact]:
     """The same, with a line of progress where there are many."""
     from tqdm import tqdm
 

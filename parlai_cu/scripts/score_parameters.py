@@ -11,7 +11,7 @@ Prints a ranked table and a ``--tune`` line, and writes them as JSON, pictures a
 """
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import parlai.utils.logging as logging
 from parlai.core.build_data import modelzoo_path
@@ -22,6 +22,10 @@ from parlai.core.script import ParlaiScript, register_script
 from parlai_cu import files
 from parlai_cu.errors import UsageError, nearest
 from parlai_cu.unread_flags import Dependent, never, refuse_unread
+
+if TYPE_CHECKING:
+    from parlai_cu.selection.auto import ParameterChoice
+    from parlai_cu.selection.scores import Scores
 
 # flags of ParlAI's that say nothing here
 _DEPENDENT = (
@@ -138,7 +142,7 @@ def _check(opt: Opt) -> tuple[list[str], Any]:
     return shown, auto
 
 
-def _write(opt: Opt, scores: Any, shown: list[str], choice: Any) -> None:
+def _write(opt: Opt, scores: "Scores", shown: list[str], choice: "ParameterChoice") -> None:
     from parlai_cu.agents import scoring
     from parlai_cu.selection import pictures
 

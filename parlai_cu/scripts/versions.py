@@ -12,7 +12,7 @@ import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parlai.core.build_data import modelzoo_path
 from parlai.core.params import ParlaiParser
@@ -22,6 +22,12 @@ from parlai_cu.errors import UsageError, VersionsError, nearest
 from parlai_cu.host.model_pickles import add_flag
 from parlai_cu.terminal import plain
 from parlai_cu.unread_flags import add_flag_of, refuse_other_actions
+
+if TYPE_CHECKING:
+    from parlai_cu.corrections.review import Reviewed
+    from parlai_cu.versions.records import Version
+    from parlai_cu.versions.store import VersionStore
+    from parlai_cu.versions.suite import Suite, SuitePart
 
 ACTIONS = (
     "import",
@@ -59,7 +65,7 @@ class _WordsAmongFlags(argparse.Action):
         """Read the flags in what is left of the line; what remains are the words."""
         flags = argparse.ArgumentParser(prog=parser.prog, add_help=False)
         # ParlAI's own types of values
-        flags._registries = parser._registries  # type: ignore[attr-defined]
+        flags._registries = parser._registries
         flags.print_help = parser.print_help  # type: ignore[method-assign]
         flags.error = parser.error  # type: ignore[method-assign]
         for action in parser._actions:
@@ -209,7 +215,7 @@ class VersionsScript(ParlaiScript):
             if not self.opt.get(flag):
                 raise UsageError(f"parlai versions {action} needs --{flag.replace('_', '-')}")
 
-    def _import(self, store: Any) -> Any:
+    def _import(self, store: "VersionStore") -> Any:
         from parlai_cu import reach
         from parlai_cu.agents import base_agent, model_files
         from parlai_cu.versions import beside
@@ -243,7 +249,7 @@ class VersionsScript(ParlaiScript):
             )
         return version
 
-    def _list(self, store: Any) -> list[Any]:
+    def _list(self, store: "VersionStore") -> list[Any]:
         found: list[Any] = store.list()
         if self.opt["json"]:
             print(json.dumps([_plain(version) for version in found], indent=1))
@@ -268,7 +274,7 @@ class VersionsScript(ParlaiScript):
         print(table(heading, rows) if rows else f"{store.path} has no versions yet")
         return found
 
-    def _show(self, store: Any, name: str) -> Any:
+    def _show(self, store: "VersionStore", name: str) -> Any:
         version = store.get(name)
         if self.opt["json"]:
             print(json.dumps(_plain(version), indent=1))
@@ -303,7 +309,7 @@ class VersionsScript(ParlaiScript):
             print(table(["time", "channel", "", "who", "", "why"], changes))
         return version
 
-    def _show_facts(self, store: Any, version: Any) -> None:
+    def _show_facts(self, store: "VersionStore", version: "Version") -> None:
         from parlai_cu.versions import facts
 
         if version.pruned:
@@ -313,7 +319,7 @@ class VersionsScript(ParlaiScript):
             since = f"{count:,d} are not as they were with this version" if count else "as then"
             print(f"{'facts':<12} {since}")
 
-    def _diff(self, store: Any, one: str, other: str) -> Any:
+    def _diff(self, store: "VersionStore", one: str, other: str) -> Any:
         found = store.diff(one, other)
         if self.opt["json"]:
             print(json.dumps(dataclasses.asdict(found), indent=1))
@@ -343,7 +349,7 @@ class VersionsScript(ParlaiScript):
             print(f"file {file_name} differs")
         return found
 
-    def _promote(self, store: Any, name: str) -> Any:
+    def _promote(self, store: "VersionStore", name: str) -> Any:
         from parlai_cu.versions import facts
 
         channel = self.opt["channel"]
@@ -358,13 +364,14 @@ class VersionsScript(ParlaiScript):
         print(f"{channel}: {before or 'nothing'} -> {change.id}{' (forced)' * change.forced}")
         return change
 
-    def _rollback(self, store: Any) -> Any:
+    def _rollback(self, store: "VersionStore") -> Any:
         from parlai_cu.versions import channels, facts
 
         channel = self.opt["channel"]
         before = store.channel(channel)
         back = channels.before(store.history(channel))
-        told, taken = "", contextlib.nullcontext(0)
+        told = ""
+        taken: contextlib.AbstractContextManager[int] = contextlib.nullcontext(0)
         if self.opt["facts"] and back is not None:
             taken = facts.taken_back(store, back, channel)
         with taken as count:
@@ -375,7 +382,7 @@ class VersionsScript(ParlaiScript):
         print(f"{channel}: {before} -> {change.id} (rolled back){told}")
         return change
 
-    def _prune(self, store: Any) -> list[Any]:
+    def _prune(self, store: "VersionStore") -> list[Any]:
         gone: list[Any] = store.prune(keep=self.opt["keep"], dry_run=self.opt["dry_run"])
         freed = sum(version.stored_bytes for version in gone)
         if self.opt["json"]:
@@ -387,7 +394,7 @@ class VersionsScript(ParlaiScript):
             print(f"  {version.id}")
         return gone
 
-    def _suite(self, store: Any, *words: str) -> Any:
+    def _suite(self, store: "VersionStore", *words: str) -> Any:
         """What must not be lost: listed, parts of it dropped, its size set."""
         from parlai_cu.versions.suite import Suite
 
@@ -410,7 +417,7 @@ class VersionsScript(ParlaiScript):
             "or size EXAMPLES"
         )
 
-    def _suite_listed(self, suite: Any, parts: Any) -> Any:
+    def _suite_listed(self, suite: "Suite", parts: "Sequence[SuitePart]") -> Any:
         if self.opt["json"]:
             print(json.dumps([dataclasses.asdict(part) for part in parts], indent=1))
             return parts
@@ -428,7 +435,7 @@ class VersionsScript(ParlaiScript):
         print(f"at most {suite.size:,d} examples of each split are used")
         return parts
 
-    def _verify(self, store: Any) -> None:
+    def _verify(self, store: "VersionStore") -> None:
         from parlai_cu.versions.suite import Suite
 
         problems = [*store.verify(), *Suite(store).problems()]
@@ -441,7 +448,7 @@ class VersionsScript(ParlaiScript):
         if not self.opt["json"]:
             print(f"{len(store.list())} versions, every file has its hash")
 
-    def _export(self, store: Any, name: str) -> None:
+    def _export(self, store: "VersionStore", name: str) -> None:
         from parlai_cu.agents.model_files import read_opt
         from parlai_cu.scripts.export_model import export_model
 
@@ -484,7 +491,7 @@ def _what_to_review(
     return path, decisions
 
 
-def _correction(one: Any) -> dict[str, Any]:
+def _correction(one: "Reviewed") -> dict[str, Any]:
     return {**dataclasses.asdict(one.judgement), "decision": one.decision}
 
 
@@ -508,13 +515,13 @@ def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _plain(version: Any) -> dict[str, Any]:
+def _plain(version: "Version") -> dict[str, Any]:
     from parlai_cu.versions.records import to_json
 
     return to_json(version)
 
 
-def _size(version: Any) -> str:
+def _size(version: "Version") -> str:
     kind = " delta" if version.delta_of else ""
     return f"{_bytes(version.stored_bytes)}{kind}"
 

@@ -4,6 +4,7 @@ import base64
 import html
 import math
 import os
+from types import ModuleType
 from typing import Any
 
 from parlai_cu import files
@@ -29,7 +30,7 @@ def pyplot() -> Any | None:
     return matplotlib.pyplot
 
 
-def heat_map(plt: Any, scores: Scores, shown: list[str], path: str) -> None:
+def heat_map(plt: ModuleType, scores: Scores, shown: list[str], path: str) -> None:
     """
     A panel for each score: blocks down, kinds across, the colour the score.
 
@@ -61,7 +62,7 @@ def heat_map(plt: Any, scores: Scores, shown: list[str], path: str) -> None:
     _save(plt, figure, path)
 
 
-def _scale(plt: Any, name: str, values: list[float]) -> dict[str, Any]:
+def _scale(plt: ModuleType, name: str, values: list[float]) -> dict[str, Any]:
     """Bright is good; on a logarithmic scale, but for the cosine."""
     from matplotlib.colors import LogNorm
 
@@ -75,7 +76,9 @@ def _scale(plt: Any, name: str, values: list[float]) -> dict[str, Any]:
     return {"cmap": cmap, "norm": LogNorm(min(positive), max(positive))}
 
 
-def bar_chart(plt: Any, scores: Scores, score: str, choice: ParameterChoice, path: str) -> None:
+def bar_chart(
+    plt: ModuleType, scores: Scores, score: str, choice: ParameterChoice, path: str
+) -> None:
     """
     The groups by one score, the best at the top; what is proposed is filled.
 
@@ -179,7 +182,7 @@ def _better(score: str) -> str:
     return "more is better" if SCORES[score][1] else "less is better"
 
 
-def _save(plt: Any, figure: Any, path: str) -> None:
+def _save(plt: ModuleType, figure: Any, path: str) -> None:
     with files.whole(path) as aside:
         figure.savefig(aside, dpi=110, format="png")
     plt.close(figure)

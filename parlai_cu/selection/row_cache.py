@@ -77,7 +77,7 @@ class RowMemo:
     :param along: for each tensor of it, whether its second dimension is the rows' length
     """
 
-    def __init__(self, cache: ArrayStore, example: Any, along: Sequence[bool]) -> None:
+    def __init__(self, cache: ArrayStore, example: object, along: Sequence[bool]) -> None:
         self.cache = cache
         self.along = list(along)
         self._types = [leaf.dtype for leaf in leaves(example)]
@@ -203,7 +203,7 @@ def leaves(outputs: Any) -> list[torch.Tensor]:
     raise NotByRow(f"one of its outputs is a {type(outputs).__name__}")
 
 
-def rebuild(structure: Any, tensors: Any) -> Any:
+def rebuild(structure: object, tensors: Any) -> Any:
     """The same structure, with other tensors (an iterator over them)."""
     if torch.is_tensor(structure):
         return next(tensors)

@@ -101,7 +101,6 @@ class ModelTurn:
         self.error: BaseException | None = None
         self.finished = False
         self._done = done
-        self._observed: Any = None
         self._kept: HistorySnapshot | None = None
 
     def observe(self) -> Any:

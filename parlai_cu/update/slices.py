@@ -84,7 +84,7 @@ def slices_of(
     if len(known) > 1:
         kept = {name for name, _ in known.most_common(_MOST)}
         return [part if part in kept else "others" for part in parts]
-    count = min(_MOST, len(set(conversations)) // _OF_A_CLUSTER)
+    count = min(_MOST, len(set(conversations)) // _OF_A_CLUSTER, len(set(questions)))
     return _clusters(questions, count) if count > 1 else [""] * len(parts)
 
 

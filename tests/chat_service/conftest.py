@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.chat_service import ECHO, config, serve, service
+from tests.serving.conftest import asyncio_debug  # noqa: F401  (what serves is tested in it)
 
 
 @pytest.fixture

@@ -49,7 +49,6 @@ def test_found_again_by_the_next_run(open_cache: Any) -> None:
             np.testing.assert_allclose(entry.log_probs, rows(i, i + 1)[1], rtol=1e-3)
             assert entry.log_probs.dtype == np.float16
     assert again.get(digest(b"other")) is None
-    assert (again.hits, again.misses) == (5, 1)
 
 
 def test_another_teacher_has_another_cache(open_cache: Any) -> None:

@@ -1,5 +1,6 @@
 """Facts found by their vectors beside their words, in each kind of database of our own."""
 
+import importlib.util
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -165,7 +166,10 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_model_of_sentence_transformers(tmp_path: Path) -> None:
     """A tiny one, made here; and a folder that is none."""
     sentence_transformers = pytest.importorskip("sentence_transformers")
-    from sentence_transformers.models import StaticEmbedding
+    if importlib.util.find_spec("sentence_transformers.sentence_transformer"):
+        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    else:  # 4 and before
+        from sentence_transformers.models import StaticEmbedding
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace

@@ -76,7 +76,9 @@ def test_unknown_things_find_nothing(graph: GraphFile) -> None:
 def test_other_formats_are_the_same_graph(kind: str, graph: GraphFile, tmp_path: Path) -> None:
     """N-Triples and JSON-LD."""
     path = tmp_path / {"nt": "town.nt", "json-ld": "town.jsonld"}[kind]
-    rdflib.Graph().parse(data=TURTLE, format="turtle").serialize(str(path), format=kind)
+    rdflib.Graph().parse(data=TURTLE, format="turtle").serialize(
+        str(path), format=kind, encoding="utf-8"
+    )
     other = GraphFile(f"graph:{path}")
     question = "what is the phone number of Curry Garden?"
     assert texts(other, question) == texts(graph, question)

@@ -4,7 +4,7 @@ from typing import Any
 
 from parlai.core.build_data import modelzoo_path
 from parlai.core.opt import Opt
-from parlai.core.params import ParlaiParser
+from parlai.core.params import ParlaiParser, class2str
 
 from parlai_cu import plugin
 from parlai_cu.agents import (
@@ -84,7 +84,7 @@ def add_flags(parser: ParlaiParser, partial: Opt, missing: str, epochs: int) -> 
             shared = {"text_truncate", "label_truncate", "truncate", "history_size", "classes"}
             names = (shared | base_agent.dictionary_options(base)) & own | {"history_size"}
             parser.set_defaults(**{n: teacher[n] for n in sorted(names) if n in teacher})
-            parser.set_defaults(dict_class=base_agent.class2str(base.dictionary_class()))
+            parser.set_defaults(dict_class=class2str(base.dictionary_class()))
         parser.set_defaults(base_agent=student)
         if known.get("replay_task"):
             parser.add_task_args(known["replay_task"], known)

@@ -19,7 +19,7 @@ import parlai.utils.logging as logging
 import torch
 from parlai.core.build_data import modelzoo_path
 from parlai.core.opt import Opt
-from parlai.core.params import ParlaiParser
+from parlai.core.params import ParlaiParser, class2str
 from parlai.utils.distributed import is_primary_worker
 
 from parlai_cu.agents import (
@@ -524,5 +524,5 @@ def _add_base_flags(parser: ParlaiParser, known: Opt) -> bool:
     base = base_agent.base_agent_class(known["base_agent"])
     name = known["base_agent"]
     own_flags.add_beside(parser, lambda: base.add_cmdline_args(parser, known), name)
-    parser.set_defaults(dict_class=base_agent.class2str(base.dictionary_class()))
+    parser.set_defaults(dict_class=class2str(base.dictionary_class()))
     return True

@@ -31,7 +31,7 @@ class GoldShare:
         :param labels: LongTensor[bsz, length], where they are the gold choices of the last rows
         :return: FloatTensor[bsz, ..., choices]
         """
-        given: torch.Tensor = _Weighted.apply(scores, self, labels)
+        given: torch.Tensor = _Weighted.apply(scores, self, labels)  # type: ignore[no-untyped-call]
         self._rows = scores[..., 0].numel()
         return given
 

@@ -83,13 +83,14 @@ def own_result(agent: Any, batch: Any) -> StepResult:
     :raises UsageError: when the model gives no scores of the kind that its agent is taken for
     """
     kind = kinds.kind_of(agent)
+    given: tuple[Any, ...] = ()
     base: Any = getattr(agent, "base_class", None) or type(agent)
     if kind == "ranker":
         _, vectors, _ = agent._build_candidates(batch, source=agent.candidates, mode="train")
         scores = base.score_candidates(agent, batch, vectors)
         return result_of(agent, batch, scores, vectors)
     if kind == "classifier":
-        output, given = agent.score(batch), ()
+        output = agent.score(batch)
     else:
         given = (batch.label_vec,)
         output = agent.model(*agent._model_input(batch), ys=batch.label_vec)

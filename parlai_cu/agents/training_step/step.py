@@ -113,7 +113,9 @@ class TrainingStep:
         if self.result is None:
             self.result = result_of(self.agent, self.batch, scores, candidates)
             if scores.requires_grad and any(t.needs == SCORES for t in self.pending):
-                scores.register_hook(lambda grad: self._at_scores(grad, scores, candidates))
+                scores.register_hook(  # type: ignore[no-untyped-call]
+                    lambda grad: self._at_scores(grad, scores, candidates)
+                )
         return scores if self.gold is None else self.gold.at_scores(scores, labels)
 
     # -- adding ------------------------------------------------------------------------------

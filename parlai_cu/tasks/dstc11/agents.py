@@ -13,9 +13,9 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from nltk.corpus import wordnet
-from nltk.tokenize import wordpunct_tokenize
-from nltk.translate.meteor_score import meteor_score
+from nltk.corpus import wordnet  # type: ignore[import-untyped]
+from nltk.tokenize import wordpunct_tokenize  # type: ignore[import-untyped]
+from nltk.translate.meteor_score import meteor_score  # type: ignore[import-untyped]
 from parlai.core.message import Message
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt

@@ -7,11 +7,12 @@ from typing import Any
 from parlai_cu import plugin
 from parlai_cu.data.base import ReadOptions
 from parlai_cu.data.reading import parse_columns
+from parlai_cu.parlai_types import Parser
 
 _INSTRUCTIONS = ("auto", "keep", "drop")
 
 
-def add_flags(parser: Any) -> None:
+def add_flags(parser: Parser) -> None:
     """The flags that overrule what is recognised in a file."""
     group = parser.add_argument_group("Files of conversations")
     group.add_argument(

@@ -184,10 +184,8 @@ def score(said: str, values: Sequence[str], fuzzy: bool) -> float:
 
 
 def _alike(one: str, other: str) -> float:
-    words = [" ".join(sorted(re.findall(r"\w+", text.lower()))) for text in (one, other)]
-    if not all(words):
-        return 0.0
-    return round(100 * difflib.SequenceMatcher(None, *words).ratio()) / 100
+    a, b = (" ".join(sorted(re.findall(r"\w+", text.lower()))) for text in (one, other))
+    return round(100 * difflib.SequenceMatcher(None, a, b).ratio()) / 100 if a and b else 0.0
 
 
 def f1(true: Sequence[str], said: Sequence[str]) -> float:

@@ -57,7 +57,7 @@ class FactBase:
         unknown = new.keys() - dict(self.facts()).keys()
         if unknown:
             raise KeyError(f"corrections of facts that do not exist: {sorted(unknown)}")
-        tables = {
+        tables: dict[str, list[Row]] = {
             table: [
                 {
                     column: new.get(fact_id(table, row, column), value)

@@ -11,6 +11,7 @@ import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from parlai.core.opt import Opt
 from parlai.scripts.train_model import TrainModel
@@ -193,7 +194,7 @@ def _run(
     return ModelFile(path, found.content), found.run
 
 
-def curves(model_file: str) -> dict[str, list[dict[str, float]]]:
+def curves(model_file: str) -> dict[str, Any]:
     """
     Loss in training and metrics of validation, step by step.
 
