@@ -130,10 +130,6 @@ def _neighbours(
     folder = work.cache.data_folder
     data = write("near neighbours", {"test": as_episodes([old[i] for i in near])}, folder)
     before, after = (_answers(model, data, "test") for model in (work.model, candidate))
-    checks.append(
-        editing.check_neighbours(
-            *([editing.says(m.reply, m.example) for m in found] for found in (before, after)),
-            work.settings.limits.confidence,
-        )
-    )
+    right = [[editing.says(m.reply, m.example) for m in model] for model in (before, after)]
+    checks.append(editing.check_neighbours(right[0], right[1], work.settings.limits.confidence))
     return comparison.pairs_of(data, before, after)
