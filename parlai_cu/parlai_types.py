@@ -43,7 +43,7 @@ class Batch(Open, Protocol):
     observations: list[Any]
 
 
-class Speaker(Open, Protocol):
+class SpeakingAgent(Open, Protocol):
     """An agent: it hears, and answers."""
 
     opt: Any
@@ -58,7 +58,7 @@ class Speaker(Open, Protocol):
         """Forget the conversation."""
 
 
-class ModelAgent(Speaker, Protocol):
+class ModelAgent(SpeakingAgent, Protocol):
     """An agent with a model of torch's and a dictionary."""
 
     model: Any
