@@ -60,11 +60,11 @@ class InspectData(ParlaiScript):
         )
         group.add_argument(
             "--versions",
-            help="directory of versions: what the live model does not know, what it cuts and finds "
-            "strange, and what earlier updates said",
+            help="versions directory: adds what its live model does not know, truncates or"
+            " finds unlikely, and what earlier updates taught",
         )
-        group.add_argument("--channel", default="live", help="of --versions")
-        group.add_argument("--model-file", help="a model, where there is no directory of versions")
+        group.add_argument("--channel", default="live", help="which channel of --versions")
+        group.add_argument("--model-file", help="a model file, in place of --versions")
         group.add_argument(
             "--checks", help=f"only these, comma-separated: {', '.join(plugin.DATA_CHECKS)}"
         )

@@ -135,11 +135,11 @@ class Doctor(ParlaiScript):
             default=False,
             help="print the traceback of what failed, and what each repair is for",
         )
-        parser.add_argument("--json", action="store_true", help="for programs")
+        parser.add_argument("--json", action="store_true", help="print JSON, for programs")
         parser.add_argument(
             "--agent",
-            help="instead: which modes work over an agent (my.module:MyAgent, as for -m), each "
-            "tried on a tiny model of it, and why not where not",
+            help="check an agent (my.module:MyAgent, as for -m) instead: each mode of "
+            "updating is tried on a tiny model of it, and what fails is explained",
         )
         parser.add_argument(
             "--agent-flags", help="flags that this agent needs to be trained, in quotes"

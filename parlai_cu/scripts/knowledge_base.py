@@ -58,49 +58,54 @@ class KnowledgeBaseScript(ParlaiScript):
         flag(
             ["import"],
             "--entity-column",
-            help="the column that says what a row is about, where it is not found",
+            help="the column that names what a row is about, if it is not recognised",
         )
         flag(
             ["import"],
             "--replace-source",
             action="store_true",
-            help="--file: remove what earlier versions of the file had and this one has not",
+            help="with --file: also remove the facts that earlier versions of the file had"
+            " and this one lacks",
         )
         flag(
             ["import"],
             "--dry-run",
             action="store_true",
-            help="--file: say what is understood, and write nothing",
+            help="with --file: print what would be imported, and write nothing",
         )
         flag(
             ["import"],
             "--from-url",
             help="a database with tables, e.g. sql+sqlite:///hotels.db, instead of --file",
         )
-        flag(["import"], "--table", help="--from-url: which, comma-separated; else all")
+        flag(
+            ["import"],
+            "--table",
+            help="with --from-url: the tables to import, comma-separated (default: all)",
+        )
         flag(["add", "update", "remove", "get"], "--id", help="the fact's id, or how it begins")
         flag(
             ["add", "update", "search"],
             "--text",
-            help="the fact in words; of search what somebody might say",
+            help="the fact in words; for search, what somebody might ask",
         )
         flag(_WRITTEN, "--entity", help="what it is about")
         flag(_WRITTEN, "--question", help="the question that the text answers")
-        flag(_WRITTEN, "--valid-from", help="date or time from which it holds")
-        flag(_WRITTEN, "--valid-until", help="... until which it holds")
-        flag(["search"], "--kb-synonyms", help="as of -m kb_augmented")
+        flag(_WRITTEN, "--valid-from", help="date or time from which the fact holds")
+        flag(_WRITTEN, "--valid-until", help="date or time until which the fact holds")
+        flag(["search"], "--kb-synonyms", help="as for -m kb_augmented")
         flag(
             ["encode", "import"],
             "--kb-encoder",
             help="what makes vectors of the facts: minilm (English, in a wheel; import takes it by "
             "itself), or a folder or a name of sentence-transformers; none: no vectors any more",
         )
-        flag(["search", "history"], "--top-k", type=int, default=5, help="how many")
+        flag(["search", "history"], "--top-k", type=int, default=5, help="how many to show")
         flag(
             ["get", "search", "stats", "history", "verify"],
             "--json",
             action="store_true",
-            help="as JSON",
+            help="print JSON",
         )
         return parser
 

@@ -56,8 +56,9 @@ class ScoreParameters(ParlaiScript):
         )
         group.add_argument(
             "--scores",
-            help="which to show, the first one ranks: rgn (relative gradient norm), snr (signal "
-            "to noise), fisher, conflict, cosine (default: all there are)",
+            help="which to show; the groups are ranked by the first: rgn (relative "
+            "gradient norm), snr (signal to noise), fisher, conflict, cosine "
+            "(default: all there are)",
         )
         group.add_argument(
             "--num-examples",
@@ -66,12 +67,13 @@ class ScoreParameters(ParlaiScript):
             default=256,
             help="how many examples of each task are used, one by one",
         )
-        group.add_argument("--seed", type=int, default=0, help="of the drawing of examples")
+        group.add_argument("--seed", type=int, default=0, help="random seed for drawing examples")
         group.add_argument(
             "--fraction",
             type=float,
             default=None,
-            help="of the parameters that the proposed --tune may cover (default: as --tune auto)",
+            help="share of the parameters that the proposed --tune may cover (default: as "
+            "--tune auto)",
         )
         group.add_argument(
             "--out",

@@ -64,9 +64,9 @@ class UpdateModel(ParlaiScript):
         group.add_argument("--channel", default="live", help="which channel is updated")
         group.add_argument(
             "--retain-task",
-            help="what must not be lost, as for -t; several, comma-separated. Its training data "
-            "is replayed, its test data judges; a sample of it is kept for later updates (parlai "
-            "versions suite)",
+            help="tasks that must not get worse, as for -t, comma-separated. Their "
+            "training data is replayed and their test data decides; a sample is kept "
+            "for later updates (parlai versions suite)",
         )
         group.add_argument(
             "--mode",
@@ -87,32 +87,46 @@ class UpdateModel(ParlaiScript):
             "else 0.01)",
         )
         group.add_argument(
-            "--confidence", type=float, default=0.95, help="of each one-sided test of the gate"
+            "--confidence",
+            type=float,
+            default=0.95,
+            help="confidence of each one-sided test of the gate",
         )
         group.add_argument(
             "--gate-examples",
             type=int,
             default=500,
-            help="of each held-out set about so many turns are answered by both models, in whole "
-            "conversations drawn at random",
+            help="about how many turns of each held-out set both models answer; whole "
+            "conversations are drawn at random",
         )
         group.add_argument(
             "--gate", help="checks of your own: my.module:check, several, comma-separated"
         )
         group.add_argument(
-            "--max-slower", type=float, default=1.5, help="allowed ratio of the latencies"
+            "--max-slower",
+            type=float,
+            default=1.5,
+            help="how many times slower the candidate may be",
         )
         group.add_argument(
-            "--promote", action="store_true", help="go live if accepted; else exit status 1"
+            "--promote",
+            action="store_true",
+            help="let an accepted candidate go live; any other verdict is exit status 1",
         )
-        group.add_argument("--dry-run", action="store_true", help="end after diagnosis and choice")
+        group.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="stop after the diagnosis and the choice of a mode",
+        )
         group.add_argument(
             "--training", help="more flags for parlai train_model, in quotes: '-lr 1e-4 -tstep 500'"
         )
         group.add_argument("--out", help="folder of the report (default: beside --versions)")
         group.add_argument("--no-cuda", action="store_true", help="use no GPU")
         group.add_argument("--gpu", type=int, default=-1, help="which GPU to use")
-        group.add_argument("--seed", type=int, default=0, help="of splits and training")
+        group.add_argument(
+            "--seed", type=int, default=0, help="random seed for splits and training"
+        )
         return parser
 
     def run(self) -> dict[str, Any]:

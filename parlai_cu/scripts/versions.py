@@ -111,44 +111,45 @@ class VersionsScript(ParlaiScript):
             ["promote", "rollback", "show", "suite"],
             "--channel",
             default="live",
-            help="what it is served as",
+            help="the channel that it is served on",
         )
         flag(
             ["promote"],
             "--force",
             action="store_true",
-            help="although the gate did not accept it; this is recorded",
+            help="promote a version that the gate did not accept; this is recorded",
         )
         flag(["promote", "rollback"], "--why", default="", help="the reason, for the history")
         flag(
             ["rollback"],
             "--facts",
             action="store_true",
-            help="the facts too, to the state that the version went live with; what was put right "
-            "since is lost",
+            help="also take the facts back to their state when the version went live; "
+            "corrections made since are lost",
         )
         flag(
             ["prune"],
             "--keep",
             type=int,
             default=3,
-            help="how many of the newest versions, and of each channel's, stay",
+            help="how many of the newest versions, and of each channel's, to keep",
         )
         flag(["prune"], "--dry-run", action="store_true", help="only say what would go")
         flag(["export"], "-o", "--outfile", help="where the plain model is to be written")
         flag(
             ["review"],
             "--chatlog",
-            help="what the chat service records; where missing, what config.yml here names",
+            help="the service's record of feedback (default: the one that config.yml in "
+            "this folder names)",
         )
-        flag(["review"], "--accept", help="ids of corrections (beginnings suffice), or all")
-        flag(["review"], "--reject", help="the same")
+        flag(["review"], "--accept", help="ids of corrections (their beginnings will do), or all")
+        flag(["review"], "--reject", help="likewise, to reject them")
         flag(["review"], "--text", help="with --accept ID, the right answer instead")
         flag(
             ["list", "show", "diff", "review", "prune", "verify", "suite"],
             "--json",
             action="store_true",
-            help="as JSON",
+            help="print JSON",
         )
         return parser
 

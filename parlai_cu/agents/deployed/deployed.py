@@ -355,18 +355,18 @@ def _lasting(message: Any) -> Any:
 def _add_ours(parser: ParlaiParser) -> None:
     group = parser.add_argument_group("Deployed")
     group.add_argument("--versions", help="the versions directory")
-    group.add_argument("--channel", default="live", help="what is served, by its channel")
+    group.add_argument("--channel", default="live", help="which channel is served")
     group.add_argument(
         "--pin",
         default=NONE,
         choices=PINS,
-        help="conversation: it stays on the version it began with",
+        help="'conversation': each conversation stays on the version it began with",
     )
     group.add_argument(
         "--canary-share",
         type=float,
         default=0.0,
-        help="of the conversations, from 0 to 1, which the channel canary answers",
+        help="the share of conversations, 0 to 1, that the channel canary answers",
     )
 
 

@@ -135,7 +135,8 @@ def _add_ours(parser: ParlaiParser) -> None:
         "--distill-temperature",
         type=float,
         default=1.0,
-        help="soft labels are of logits divided by it; the loss is multiplied by its square",
+        help="logits are divided by it before soft labels are taken; the loss is "
+        "multiplied by its square",
     )
     group.add_argument(
         "--distill-beta",

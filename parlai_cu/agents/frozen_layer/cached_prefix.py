@@ -39,9 +39,9 @@ def add_flags(group: Any) -> None:
         "--cache-frozen",
         type="nonestr",
         default=None,
-        help="keep what the frozen layers below the lowest that learns give for each example in "
-        "this folder, and compute it once instead of in every epoch; 'auto': beside the "
-        "candidate while it trains, where that pays",
+        help="folder in which to keep what the frozen lower layers give for each example, "
+        "so that they run once and not in every epoch; 'auto': beside the candidate "
+        "while it trains, where that pays",
     )
     group.add_argument(
         "--cache-frozen-size",

@@ -89,14 +89,16 @@ def add(parser: ParlaiParser) -> None:
         "--kb-gate-threshold",
         type=str,
         default=None,
-        help="from which score on, 0 to 1, or 'auto': chosen on validation data for "
-        "--kb-gate-precision, in training. Default: what suits the gate, or what it was trained to",
+        help="the score, 0 to 1, from which knowledge is used; or 'auto': chosen in "
+        "training, on validation data, for --kb-gate-precision. Default: what suits "
+        "the gate, or what it was trained to",
     )
     group.add_argument(
         "--kb-gate-precision",
         type=float,
         default=0.95,
-        help="with --kb-gate-threshold auto: wanted share of needed ones among the uses",
+        help="with --kb-gate-threshold auto: how large a share of the uses of knowledge "
+        "must be needed ones",
     )
     group.add_argument(
         "--kb-rank",
@@ -129,8 +131,8 @@ def add(parser: ParlaiParser) -> None:
     group.add_argument("--kb-top-k", type=int, default=5, help="how many facts are asked for")
     group.add_argument(
         "--kb-now",
-        help='the clock that "tomorrow" and "open now" are meant by, as 2027-01-31T12:00; '
-        "default: this machine's",
+        help='the time from which "tomorrow" and "open now" are reckoned, as '
+        "2027-01-31T12:00 (default: this machine's clock)",
     )
 
 

@@ -28,7 +28,8 @@ def add_flags(parser: Parser) -> None:
         "speaker, text, time, language, split, accepted, private",
     )
     group.add_argument(
-        "--service-speaker", help="whose replies are learnt, where names do not tell: NAME"
+        "--service-speaker",
+        help="NAME of the speaker whose replies are learnt, where the names do not make it clear",
     )
     group.add_argument(
         "--instructions",
