@@ -137,7 +137,7 @@ def activation() -> Drawing:
         "ours",
     )
     drawn.arrow((400, y - 24), (400, y))
-    drawn.text(16, bottom + 26, "If any of it fails, one line says so and ParlAI runs on without.")
+    drawn.text(16, bottom + 26, "If a part cannot be loaded, one line says so, and ParlAI works without it.")
     return drawn
 
 

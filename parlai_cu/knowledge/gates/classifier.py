@@ -29,7 +29,8 @@ _LONGEST = 64
 _KINDS, _LETTERS, _BEFORE = 3, (2, 6), 2
 # what the turn before counts beside this one; by cross-validation on DSTC11's training dialogues
 _WORTH_BEFORE = 0.3
-# kinds of words: so far apart, so many to either side
+# a word's kind is how much likelier it is in questions than in answers: the logarithm of that
+# ratio in steps of 1.2, at most three to either side
 _APART, _MOST_KIND = 1.2, 3
 # how far a weight's change moves the sum
 _SCALE = 0.03

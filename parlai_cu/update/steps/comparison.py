@@ -25,7 +25,7 @@ from parlai_cu.update.steps.settings import UpdateContext
 
 # of validation data, to try parts of what was learnt on
 _TRIED_ON = 200
-# share of a limit on what is lost that may be lost on validation data
+# Validation data is a rehearsal of the gate: a part may lose half there of what the gate allows
 _OF_THE_LIMIT = 0.5
 # metrics of generators that need no reply
 _WITHOUT_REPLIES = ("ppl", "loss", "token_acc")
