@@ -137,7 +137,8 @@ def activation() -> Drawing:
         "ours",
     )
     drawn.arrow((400, y - 24), (400, y))
-    drawn.text(16, bottom + 26, "If a part cannot be loaded, one line says so, and ParlAI works without it.")
+    words = "If a part cannot be loaded, one line says so, and ParlAI works without it."
+    drawn.text(16, bottom + 26, words)
     return drawn
 
 
