@@ -253,9 +253,9 @@ class ServiceManager(ChatServiceManager):
             conversation.send({"text": _OFFLINE})
             await asyncio.sleep(0)
         await asyncio.sleep(0)
-        self.gateway.farewell(GOING_AWAY, "the service stops")
+        self.gateway.close_all(GOING_AWAY, "the service stops")
         for conversation in list(self.gateway.by_id.values()):
-            self.gateway.end(conversation)
+            self.gateway.close(conversation)
         self._tidying.cancel()
         await self.lifecycle.all_ended()
         try:
@@ -344,9 +344,9 @@ class ServiceManager(ChatServiceManager):
         self.metrics.begun.inc()
         self.lifecycle.begin(conversation, self._initialized)
 
-    def leave(self, conversation: ChatSession) -> None:
+    def close(self, conversation: ChatSession) -> None:
         """A conversation is over."""
-        self.lifecycle.end(conversation)
+        self.lifecycle.close(conversation)
 
     def leave_pool(self, conversation: ChatSession) -> None:
         """A user does not want to wait any more."""
@@ -382,9 +382,9 @@ class ServiceManager(ChatServiceManager):
         """Count a failure."""
         self.metrics.failure(what)
 
-    def close(self, session: ChatSession) -> None:
+    def finished(self, session: ChatSession) -> None:
         """A user's life is over; what was just sent goes out first."""
-        self.post(self.gateway.end, session)
+        self.post(self.gateway.close, session)
 
     # -- ParlAI's own methods, which worlds may call from any thread --------------------------
 

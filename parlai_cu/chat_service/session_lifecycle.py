@@ -49,7 +49,7 @@ class WorldRuntime(Protocol):
     def failed(self, what: str) -> None:
         """Count a failure."""
 
-    def close(self, session: ChatSession) -> None:
+    def finished(self, session: ChatSession) -> None:
         """A user's life is over; called when what was sent them is on its way."""
 
 
@@ -112,7 +112,7 @@ class SessionLifecycle:
         life = asyncio.ensure_future(self._live(conversation, initialized))
         self._lives[conversation] = life
 
-    def end(self, conversation: ChatSession) -> None:
+    def close(self, conversation: ChatSession) -> None:
         """A user's life ends, wherever they are."""
         self.states.pop(conversation.id, None)
         life = self._lives.pop(conversation, None)
@@ -138,7 +138,7 @@ class SessionLifecycle:
             logs.failure("a conversation failed", error)
             self._runtime.failed("conversation")
             conversation.send({"text": REFUSALS["failed"], "type": "error", "code": "failed"})
-        self._runtime.close(conversation)
+        self._runtime.finished(conversation)
 
     async def _wait_for_worlds(self, conversation: ChatSession, initialized: Any) -> None:
         if not initialized.done():

@@ -30,7 +30,7 @@ class SessionHost(Protocol):
     def begin(self, conversation: ChatSession) -> None:
         """Let a conversation begin."""
 
-    def leave(self, conversation: ChatSession) -> None:
+    def close(self, conversation: ChatSession) -> None:
         """A conversation is over: free what it holds."""
 
     def leave_pool(self, conversation: ChatSession) -> None:
@@ -120,7 +120,7 @@ class Gateway:
             return  # it has ended, or goes on elsewhere
         conversation.detach()
         if not (client.connection.modern and self.limits.resume_seconds > 0 and not self.draining):
-            self.end(conversation)
+            self.close(conversation)
 
     # -- messages ----------------------------------------------------------------------------
 
@@ -340,16 +340,8 @@ class Gateway:
         if gives_way is None:
             return False
         self._on_refusal("gave_way")
-        self._dismiss(gives_way, "busy", self._full())
+        self.close(gives_way, Refusal("busy", self._full()))
         return True
-
-    def _dismiss(self, conversation: ChatSession, code: str, why: str = "") -> None:
-        """End a conversation with a word."""
-        connection = conversation.connection
-        self.end(conversation)
-        if connection is not None:
-            self.refuse(connection, Refusal(code, why))
-            connection.close(GOING_AWAY, code)
 
     def open_by_http(self, address: str) -> ChatSession | Refusal:
         """
@@ -381,17 +373,24 @@ class Gateway:
             conversation.attach(connection)
         return conversation
 
-    def end(self, conversation: ChatSession) -> None:
-        """End a conversation and free what it holds. The connection, if any, stays open."""
+    def close(self, conversation: ChatSession, reason: Refusal | None = None) -> None:
+        """
+        End a conversation and free what it holds.
+
+        :param reason: what its user is told before the connection closes; without one it stays open
+        """
         if self.by_id.pop(conversation.id, None) is None:
             return
+        connection = conversation.connection
         self._forget_tokens(conversation)
-        if conversation.connection is not None:
-            client = self._client_of.get(id(conversation.connection))
-            if client is not None:
-                client.conversation = None
-        conversation.end()
-        self.house.leave(conversation)
+        client = self._client_of.get(id(connection))
+        if client is not None:
+            client.conversation = None
+        conversation.close()
+        self.house.close(conversation)
+        if connection is not None and reason is not None:
+            self.refuse(connection, reason)
+            connection.close(GOING_AWAY, reason.code)
 
     def tidy(self) -> None:
         """End what has been silent or lost for too long. To be called every few seconds."""
@@ -399,13 +398,13 @@ class Gateway:
         for conversation in list(self.by_id.values()):
             lost = conversation.lost_at
             if lost is not None and now - lost > self.limits.resume_seconds:
-                self.end(conversation)
+                self.close(conversation)
             elif now - conversation.last_heard > self.limits.idle_seconds:
-                self._dismiss(conversation, "idle")
+                self.close(conversation, Refusal("idle"))
         for conversation in places.lost_beyond(
             self.by_id.values(), self.limits.waiting_per_address
         ):
-            self.end(conversation)
+            self.close(conversation)
         for client in list(self._client_of.values()):
             patience = min(_TO_BEGIN, self.limits.idle_seconds)
             if client.conversation is None and now - client.since > patience:
@@ -415,7 +414,7 @@ class Gateway:
         """Connections that are open."""
         return len(self._client_of)
 
-    def farewell(self, code: int, reason: str) -> None:
+    def close_all(self, code: int, reason: str) -> None:
         """Close all connections, with a code and a reason of the websocket protocol."""
         for client in list(self._client_of.values()):
             client.connection.close(code, reason)

@@ -318,7 +318,7 @@ class OneConversation(_API):
         """End it."""
         conversation = self.conversation(name)
         if conversation is not None:
-            self.service.gateway.end(conversation)
+            self.service.gateway.close(conversation)
             self.answer({"id": name, "over": True})
 
 

@@ -137,7 +137,7 @@ class ChatSession:
         """Nothing that its user has resumes it any more. From any thread."""
         self.token, self.claimed = new_token(), None
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Forget what waits to be read. Nothing more is said."""
         self.over = True
         self._unread.clear()

@@ -99,7 +99,7 @@ def test_a_store_that_hangs(ours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async def visit(address: str, http: Web, manager: Any) -> None:
         first, hello, _ = await enter(address)
         assert (await say(first, "before"))["text"] == "You said: before"
-        manager.gateway.end(next(iter(manager.gateway.by_id.values())))
+        manager.gateway.close(next(iter(manager.gateway.by_id.values())))
         store = Hangs(monkeypatch)
         store.free.clear()
         try:

@@ -43,7 +43,7 @@ class House:
         """One begins."""
         self.inside.append(conversation)
 
-    def leave(self, conversation: ChatSession) -> None:
+    def close(self, conversation: ChatSession) -> None:
         """One is over."""
         self.inside.remove(conversation)
 
@@ -205,7 +205,7 @@ def test_tokens_change() -> None:
     assert desk.send(desk.arrive(), type="hello", token=third)[0]["resumed"]
     assert not desk.send(desk.arrive(), type="hello", token=first)[0]["resumed"]
     (conversation, *_) = desk.house.inside
-    desk.gateway.end(conversation)
+    desk.gateway.close(conversation)
     assert all(one is not conversation for one in desk.gateway.by_token.values())
 
 
@@ -326,7 +326,7 @@ def test_kinds_that_the_world_does_not_take(kind: str) -> None:
     conversation.take()
     desk.send(client, type="rating", rating="up", turn=1)
     act = conversation.take()
-    assert act is not None and act["rating"] == "up" and act["turn"] == 1
+    assert act is not None and act.fields == {"rating": "up", "turn": 1}
 
 
 def test_a_turn_is_open_until_the_world_waits() -> None:
