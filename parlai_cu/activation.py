@@ -20,6 +20,7 @@ Tests live in tests/test_activation.py.
 
 import contextlib
 import importlib
+import itertools
 import os
 import sys
 import threading
@@ -232,8 +233,14 @@ def _use_short_errors(parlai: Any) -> None:
     user_cache.prepare()
     # Ctrl-C while a command is still being imported; a library's callers see it whole
     command = os.path.basename(sys.argv[0]) if sys.argv else ""
-    if command in ("parlai", "parlai.exe") or sys.orig_argv[1:3] == ["-m", "parlai"]:
+    if command in ("parlai", "parlai.exe") or _module_run().partition(".")[0] == "parlai":
         one_line_interrupts()
+
+
+def _module_run() -> str:
+    """What ``python -m`` runs; nothing where it is something else."""
+    words = list(itertools.dropwhile(lambda w: w.startswith("-") and w != "-m", sys.orig_argv[1:]))
+    return words[1] if words[:1] == ["-m"] and len(words) > 1 else ""
 
 
 def _register_agents(loader: Any) -> None:

@@ -68,3 +68,55 @@ def test_padding_follows_the_deployed_model(
         plain = Opt.load(f"{made}.opt")
         padded = bool(plain.get("fp16") or plain.get("force_fp16_tokens"))
         assert padded == of_base
+
+
+@pytest.mark.parametrize("of_run", [False, True], ids=["fp32_run", "fp16_run"])
+@pytest.mark.parametrize("of_base", [False, True], ids=["fp32_base", "fp16_base"])
+def test_wherever_a_deployed_model_is_built(
+    of_base: bool,
+    of_run: bool,
+    base: Callable[[bool], str],
+    train: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """domain_adapters, kb_augmented, deployed, a service's model, parlai score_parameters."""
+    from parlai.core.agents import create_agent
+    from parlai.core.params import ParlaiParser
+
+    from parlai_cu.chat_service.yaml_settings import model_options
+    from parlai_cu.knowledge.factory import open_knowledge_base
+    from parlai_cu.versions.store import VersionStore
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path, tuned, routed = base(of_base), str(tmp_path / "tuned"), str(tmp_path / "routed")
+    options: dict[str, Any] = dict(init_model=path, fp16=of_run, max_train_steps=1)
+    train(model="frozen_layer", model_file=tuned, tune="@bias", learningrate=0.1, **options)
+    train(
+        model="domain_adapters",
+        model_file=routed,
+        adapters=f"new={tuned}",
+        task="integration_tests:overfit,integration_tests",
+        **options,
+    )
+    assert rows(tuned) == rows(routed) == rows(path)
+    uri = f"sqlite:///{tmp_path}/facts.db"
+    open_knowledge_base(uri, writable=True).close()
+    store = VersionStore(str(tmp_path / "store"), create=True)
+    store.promote(store.add(routed, mode="import").id, force=True)
+    run: dict[str, Any] = dict(fp16=of_run, no_cuda=True)
+    interactive = ParlaiParser(True, True)
+    interactive.set_defaults(interactive_mode=True, task="interactive")
+    given = dict(model="deployed", versions=store.path, **run)
+    agents = [
+        create_agent(interactive.parse_kwargs(**given)),
+        create_agent_from_model_file(path, {"interactive_mode": True, **run}),
+        create_agent(
+            model_options("a", {"model": "kb_augmented", "init_model": path, "kb": uri, **run})
+        ),
+        create_agent(model_options("b", {"model_file": routed, **run})),
+    ]
+    for agent in agents:
+        agent.observe({"text": "open the door", "episode_done": True})
+        assert "text" in agent.act()
+    agents[0].shutdown()
