@@ -88,8 +88,14 @@ class UpdatingAgent(Agent):
         return own_flags.of_ours(self.opt)
 
     def starts_from(self, opt: Opt) -> Opt | None:
-        """The options of the model whose dictionary this one has; None where it is its own."""
-        return None
+        """
+        The options of the model whose dictionary this one has; None where it is its own.
+
+        Those of the deployed model, or of the candidate that a run goes on with.
+        """
+        from parlai_cu.agents import deployed_model  # it is built on this module
+
+        return deployed_model.find(opt) or model_files.find_opt(opt.get("model_file"))
 
     # -- what is learnt beside the base's own loss -------------------------------------------
 

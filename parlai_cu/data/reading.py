@@ -276,7 +276,7 @@ def parse_columns(said: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def signature(path: str) -> str:
-    """Size and time of a file, or of all in a folder: the same, and nothing was changed."""
+    """Size and times of a file, or of all in a folder: the same, and nothing was changed."""
     found = []
     names = [os.path.join(f, n) for f, _, ns in os.walk(path) for n in ns] or [path]
     for name in sorted(names):
@@ -284,5 +284,5 @@ def signature(path: str) -> str:
             state = os.stat(name)
         except OSError:
             continue
-        found.append(f"{name}:{state.st_size}:{state.st_mtime_ns}")
+        found.append(f"{name}:{state.st_size}:{state.st_mtime_ns}:{state.st_ctime_ns}")
     return "\n".join(found)

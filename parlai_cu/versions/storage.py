@@ -71,7 +71,7 @@ class Storage:
                 return None
 
     def stamp(self, *names: str) -> Any:
-        """What changes when a small file is written: its inode, size and time, else its text."""
+        """What changes when a small file is written: its inode, size and times, else its text."""
         if self.remote:
             return self.read(*names)
         path = self.path(*names)
@@ -80,7 +80,7 @@ class Storage:
                 status = os.stat(path)
             except FileNotFoundError:
                 return None
-            return status.st_ino, status.st_size, status.st_mtime_ns
+            return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
     def read_json(self, *names: str) -> Any:
         """

@@ -206,3 +206,54 @@ def test_a_teacher_that_was_replaced(
     one, other = (next(iter(agent.model.parameters())) for agent in (first, second))
     assert not torch.equal(one, other)
     assert json.loads(Path(f"{path}.opt").read_text())["model"] == GENERATOR
+
+
+def test_a_graph_in_a_file(tmp_path: Path) -> None:
+    """Other facts of the same size, with the time set back."""
+    from parlai_cu.knowledge.factory import open_knowledge_base
+    from parlai_cu.types import Turn
+
+    file = tmp_path / "facts.nt"
+
+    def say(price: str) -> None:
+        name = "<http://www.w3.org/2000/01/rdf-schema#label>"
+        file.write_text(
+            f'<http://x/pool> {name} "Pool" .\n<http://x/pool> <http://x/price> "{price}" .\n'
+        )
+
+    say("one pound")
+    base = open_knowledge_base(f"graph:{file}")
+    assert "one pound" in base.query(Turn("price of the pool?"))[0].text
+    stat = file.stat()
+    say("two pound")
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert "two pound" in base.query(Turn("price of the pool?"))[0].text
+
+
+def test_tables_in_a_file(tmp_path: Path) -> None:
+    """Another database of as many changes in the place of the first."""
+    import sqlite3
+
+    from parlai_cu.knowledge.factory import open_knowledge_base
+    from parlai_cu.types import Turn
+
+    for name, price in (("one", "11 pounds"), ("two", "22 pounds")):
+        with sqlite3.connect(tmp_path / f"{name}.db") as db:
+            db.execute("CREATE TABLE hotels (name TEXT, price TEXT)")
+            db.execute("INSERT INTO hotels VALUES ('Red Lion', ?)", [price])
+        db.close()
+    base = open_knowledge_base(f"sql+sqlite:///{tmp_path}/one.db")
+    asked = Turn("what is the price of the Red Lion?")
+    assert "11 pounds" in base.query(asked)[0].text
+    os.replace(tmp_path / "two.db", tmp_path / "one.db")
+    assert "22 pounds" in base.query(asked)[0].text
+
+
+def test_a_file_of_conversations(tmp_path: Path) -> None:
+    """Other words of the same size, with the time set back."""
+    from parlai_cu.data.reading import signature
+
+    file = write_dialogues(tmp_path / "chats.jsonl", ["open the door"])
+    before = signature(str(file))
+    reversal(Path(file))
+    assert signature(str(file)) != before

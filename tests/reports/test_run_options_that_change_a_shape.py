@@ -25,6 +25,12 @@ def base(train: Callable[..., Any], tmp_path: Path) -> Callable[[bool], str]:
     return make
 
 
+@pytest.fixture
+def both(data: Path) -> str:
+    """``-t OLD,UPDATE``."""
+    return ",".join(f"jsonfile:jsonfile_datapath={data / name}.jsonl" for name in ("old", "new"))
+
+
 def rows(model_file: str) -> int:
     """How many tokens a model has."""
     return len(states(model_file)["model"]["embeddings.weight"])

@@ -150,10 +150,6 @@ class FrozenLayerAgent(UpdatingAgent):
 
     # -- before the work ---------------------------------------------------------------------
 
-    def starts_from(self, opt: Opt) -> Opt | None:
-        """The options of the deployed model, or of the candidate that a run goes on with."""
-        return deployed_model.find(opt) or model_files.find_opt(opt.get("model_file"))
-
     def _check_before_work(self, opt: Opt) -> None:
         if opt.get("ddp_backend", "ddp") != "ddp":
             raise UsageError(

@@ -91,7 +91,7 @@ class GraphFile(ReadOnly):
                 stat = os.stat(self.path)
             except OSError as error:
                 raise KnowledgeError(f"{self.name}: no such file ({error.strerror})") from error
-            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            stamp = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
             if self._held is not None and stamp in (self._held.stamp, self._refused):
                 return self._held
             try:

@@ -64,6 +64,7 @@ class StructuredDatabase(ReadOnly):
         self._index = value_index([])
         self._counts: dict[str, int] = {}
         self._snapshot = ""
+        self._file: Any = None
         # after a failure the tables may be others
         self._stale = True
         self._clock: Any = None
@@ -75,6 +76,12 @@ class StructuredDatabase(ReadOnly):
 
     def _refresh(self) -> None:
         """Read schema and values again if anything changed."""
+        file = _sqlite_file(self._engine)
+        if file != self._file:
+            # open connections read the file that was there before
+            self._engine.dispose()
+            self._forget()
+            self._file = file
         read_clock = _CLOCKS.get(self._engine.dialect.name)
         if read_clock:
             # in a transaction of its own: what is read below is not older
@@ -292,6 +299,15 @@ _CLOCKS = {
     "mysql": _mysql_clock,
     "mariadb": _mysql_clock,
 }
+
+
+def _sqlite_file(engine: Any) -> Any:
+    """Which file it is: another one in its place may have had as many changes."""
+    path = unquote(str(engine.url.database)[len("file:") :])
+    if engine.dialect.name != "sqlite" or not os.path.exists(path):
+        return None
+    held = os.stat(path)
+    return held.st_dev, held.st_ino, held.st_size, held.st_ctime_ns
 
 
 def _sqlite_state(path: str) -> tuple[Any, ...]:
