@@ -84,7 +84,6 @@ def check_mode(mode: str) -> None:
     """
     Refuse what is no mode, before any work.
 
-    :param mode: as it was typed
     :raises UsageError: naming the nearest
     """
     if mode not in ("auto", *MODES):

@@ -19,10 +19,6 @@ def conversation_ids(
     A message's own field says it, or else the episode does; where a task has every turn as an
     episode of its own, with all that was said before in the text, the turns of one conversation
     are known by that.
-
-    :param examples: in the order in which they were answered
-    :param episodes: of each example, anything hashable
-    :param messages: what the task said for each
     """
     groups: dict[Any, list[int]] = {}
     for i, (episode, message) in enumerate(zip(episodes, messages)):

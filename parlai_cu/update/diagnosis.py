@@ -157,10 +157,6 @@ def leaked(
 
     What retained training data has as well is common, and short exchanges ("thanks") recur by
     chance: neither counts.
-
-    :param update: its examples
-    :param tested: the held-out examples of the retained tasks
-    :param old: their training examples
     """
     known = {e.key for e in old}
     held_out = {e.key for e in tested} - known

@@ -66,8 +66,6 @@ def folds(examples: Sequence[Example]) -> list[list[int]]:
     """
     Which examples are held out in each of two trainings, so that wordings of one answer are told
     from each other; none where nothing is worded in two ways.
-
-    :param examples: one for each correction
     """
     groups: dict[object, list[int]] = {}
     for i, example in enumerate(examples):
@@ -86,8 +84,6 @@ def otherwise(question: str) -> list[str]:
     The same question with what people put around it, and with its short forms changed.
 
     Only what leaves the meaning alone whatever the question is.
-
-    :param question: as somebody asked it
     """
     asked = question.strip()
     first = asked[:1].lower() + asked[1:] if asked[1:2].islower() or asked[1:2] == " " else asked

@@ -246,10 +246,6 @@ def check_dependence(own: Sums, other: Sums, limits: GateLimits) -> Check:
 
     Where answers do not follow from the questions (labels in the wrong rows), a model still gains
     in perplexity, by learning what answers look like; that gain is worth nothing.
-
-    :param own: losses of the held-out answers
-    :param other: losses of the same answers, each after another question
-    :param limits: of the gate
     """
     name = "answers follow from questions"
     count = own.conversations

@@ -200,7 +200,6 @@ def user_checks(names: Sequence[str]) -> list[Callable[[Sequence[Pair]], Any]]:
     """
     The functions that ``--gate`` names.
 
-    :param names: each ``my.module:check``
     :raises UsageError: when there is none of that name
     """
     found = []

@@ -109,9 +109,6 @@ def contradictions(
 ) -> list[tuple[Example, Example]]:
     """
     Pairs of examples with the same context whose answers contradict, one pair for each context.
-
-    :param examples: of each the pair has one
-    :param others: where the second of the pair is looked for
     """
     by_context: dict[str, list[Example]] = {}
     for example in others:

@@ -162,6 +162,35 @@ def test_models_that_choose_their_replies(
 
 
 @pytest.mark.slow
+def test_classes_that_the_model_lacks_are_learnt(
+    deployed: Callable[[str], str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """A classifier is given them, as a generator is given pieces of words."""
+    lines = [
+        "\t".join(
+            [f"text:{text} {i}", f"labels:{label}", "label_candidates:x", "episode_done:True"]
+        )
+        for i in range(40)
+        for text, label in (("hello there", "greeting"), ("one one", "one"))
+    ]
+    path = tmp_path / "new.txt"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    store = VersionStore(str(tmp_path / "versions"), create=True)
+    store.promote(store.add(deployed("transformer/classifier"), mode="import").id, force=True)
+    found = update(
+        store,
+        str(path),
+        mode="frozen_layer",
+        retain_task="integration_tests:classifier",
+        training="-tstep 2 -vme 8",
+        gate_examples=40,
+    )
+    assert "does not have are added to it: greeting" in capsys.readouterr().out
+    opt = json.loads(Path(store.model_file(found["version"]) + ".opt").read_text())
+    assert opt["classes"] == ["one", "zero", "greeting"]
+
+
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(
     versions: VersionStore, tasks: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,12 +99,7 @@ def of_file(read: ReadFile) -> list[InspectedConversation]:
 
 
 def of_examples(name: str, examples: Sequence[Example]) -> list[InspectedConversation]:
-    """
-    Examples of a task as conversations.
-
-    :param name: of the task
-    :param examples: in order; one without history begins a conversation
-    """
+    """Examples of a task as conversations."""
     groups: list[list[Example]] = []
     for example in examples:
         if not example.history or not groups:

@@ -132,12 +132,7 @@ def inspect(
 def figures(
     conversations: Sequence[InspectedConversation], model: InspectingModel | None = None
 ) -> dict[str, Any]:
-    """
-    Data in figures.
-
-    :param conversations: of the data
-    :param model: the one in service, where there is one
-    """
+    """Data in figures."""
     turns = [turn for one in conversations for turn in one.turns]
     found: dict[str, Any] = {"conversations": len(conversations), "replies": len(turns)}
     for name, lengths in (
@@ -239,8 +234,6 @@ def write_repaired(repaired: Repaired, path: str) -> list[str]:
     """
     Write clean data as ParlAI's conversations, and beside it what was left out, and why.
 
-    :param repaired: the data
-    :param path: of the file
     :return: the files that were written
     :raises SaveError: when they cannot be written
     """
@@ -272,9 +265,6 @@ def _line(conversation: InspectedConversation, why: str | None) -> str:
 def short_form(name: str, examples: Sequence[Example]) -> list[str]:
     """
     What to know of an update's data before it is learnt, in a few lines; none where all is well.
-
-    :param name: of the task
-    :param examples: what would be learnt
     """
     held = of_examples(name, examples)
     data = InspectedData(held[:_MOST])
@@ -291,12 +281,7 @@ def short_form(name: str, examples: Sequence[Example]) -> list[str]:
 
 
 def inspect_faults(data: InspectedData, checks: Sequence[str]) -> dict[str, list[Finding]]:
-    """
-    What some checks find, without figures.
-
-    :param data: conversations
-    :param checks: names
-    """
+    """What some checks find, without figures."""
     found: dict[str, list[Finding]] = {}
     for name in checks:
         held = [Finding(name, *one) for one in check(name).find(data)]

@@ -40,11 +40,7 @@ def lines(inspection: Inspection) -> list[str]:
 
 
 def figure_rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """
-    The figures of data in words.
-
-    :param figures: as the inspection has them
-    """
+    """The figures of data in words."""
     rows = []
     for name, value in figures.items():
         if isinstance(value, dict) and set(value) == {"median", "longest"}:

@@ -45,10 +45,6 @@ def held_out(
     """
     Answers to the held-out examples that training does not hold.
 
-    :param work: what all steps work with
-    :param model: that is asked
-    :param name: of the model: live or candidate
-    :param tasks: whose examples; all where missing
     :raises DataError: when training holds all of a task's held-out examples
     """
     return {
@@ -60,13 +56,7 @@ def held_out(
 def pairs_of(
     data: Data, before: Sequence[Measured], after: Sequence[Measured]
 ) -> list[safety.Pair]:
-    """
-    The replies of two models to the same examples, with the conversations that these are of.
-
-    :param data: the task
-    :param before: the live model's answers
-    :param after: the candidate's
-    """
+    """The replies of two models to the same examples, with the conversations that these are of."""
     return [
         safety.Pair(
             data.short,
@@ -111,9 +101,6 @@ def limits_of(work: UpdateContext, live: Answers, choice: ModeChoice) -> Limits:
     """
     What each task may lose or must gain.
 
-    :param work: what all steps work with
-    :param live: the live model's answers
-    :param choice: how the update is learnt
     :raises UsageError: when a metric was named that is not there
     """
     limits = work.settings.limits
@@ -140,16 +127,7 @@ def judge(
     choice: ModeChoice,
     diagnosis: Diagnosis,
 ) -> tuple[Verdict, list[safety.Pair]]:
-    """
-    Whether a candidate may go live, and the replies of both models.
-
-    :param work: what all steps work with
-    :param candidate: the model
-    :param live: the live model's answers
-    :param limits: of :func:`limits_of`
-    :param choice: how the update was learnt
-    :param diagnosis: of the update
-    """
+    """Whether a candidate may go live, and the replies of both models."""
     after = held_out(work, candidate, "candidate")
     pairs = [
         pair for data in work.tasks for pair in pairs_of(data, live[data.name], after[data.name])
@@ -167,15 +145,7 @@ def concluded(
     pairs: Sequence[safety.Pair],
     diagnosis: Diagnosis,
 ) -> Verdict:
-    """
-    The verdict of these checks and of those that every update has to pass.
-
-    :param work: what all steps work with
-    :param candidate: the model
-    :param checks: made so far
-    :param pairs: replies of both models
-    :param diagnosis: of the update
-    """
+    """The verdict of these checks and of those that every update has to pass."""
     checks = list(checks)
     checks.append(gate.check_agreement(len(diagnosis.contradictions), diagnosis.examples))
     if not work.old:
@@ -214,7 +184,7 @@ def of_limits(
             data.short,
             metric,
             limit,
-            _named(before, metric),
+            _named(data, before, metric),
             *pair,
             work.settings.limits,
         )
@@ -222,11 +192,11 @@ def of_limits(
     return checks
 
 
-def _named(answers: Sequence[Measured], metric: str) -> list[slices.NamedExample]:
+def _named(data: Data, answers: Sequence[Measured], metric: str) -> list[slices.NamedExample]:
     """Which slice each example is of that has the metric."""
     counted = [one for one in answers if one.sums.get(metric, [0.0, 0.0])[1] > 0]
     return slices.named_examples(
-        [one.part for one in counted],
+        [one.part or data.parts.get(one.example.key, "") for one in counted],
         [one.example.text for one in counted],
         [one.conversation for one in counted],
     )

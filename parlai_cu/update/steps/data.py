@@ -6,6 +6,7 @@ A task that has training, validation and test data of its own is used as it is. 
 that it is the same in every step and is never trained on.
 """
 
+import contextlib
 import dataclasses
 import functools
 import glob
@@ -27,6 +28,7 @@ from parlai_cu.data.base import REJECTED
 from parlai_cu.data.names import path_of
 from parlai_cu.data.splits import splits_of
 from parlai_cu.errors import DataError, ParlaiCuError, UsageError
+from parlai_cu.update.conversations import part_of
 from parlai_cu.update.editing import otherwise
 from parlai_cu.update.step_cache import content_of
 from parlai_cu.update.wording import Example, normal
@@ -51,6 +53,8 @@ class Data:
     :param content: split -> fingerprint of all that the task serves of it
     :param small: all of it is trained on and validates; its test are the same questions, asked
         otherwise (:mod:`parlai_cu.update.editing`)
+    :param parts: key of a test example -> the part of the task that its file says it is of, where
+        the task's messages do not carry it
     """
 
     name: str
@@ -59,6 +63,7 @@ class Data:
     examples: dict[str, list[Example]]
     content: Mapping[str, str]
     small: bool = False
+    parts: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
 
     @property
     def short(self) -> str:
@@ -185,8 +190,28 @@ def prepare(opt: Opt, task: str, folder: str, seed: int, flag: str = "-t", fewes
         return corrections(task, [e for split in SPLITS for e in parts[split]], folder)
     if all(parts.values()):
         content = {split: content_of_episodes(parts[split]) for split in SPLITS}
-        return Data(task, task, True, _held(parts), content)
-    return write(task, _split(parts, seed, f"{flag} {task}", fewest), folder)
+        return Data(task, task, True, _held(parts), content, parts=_parts_in_file(task))
+    made = write(task, _split(parts, seed, f"{flag} {task}", fewest), folder)
+    return dataclasses.replace(made, parts=_parts_in_file(task))
+
+
+def _parts_in_file(task: str) -> dict[tuple[str, str], str]:
+    """Of conversations in JSON, which service or domain each is of: ``jsonfile`` leaves it out."""
+    named = re.search(r"datapath=([^:]*)", task)
+    path = named.group(1) if named else path_of(task) or ""
+    found: dict[tuple[str, str], str] = {}
+    for name in (f"{path}_test.jsonl", path):
+        # what is no such file has no parts
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            with open(name, encoding="utf-8") as f:
+                for record in map(json.loads, f):
+                    rounds = record.pop("dialog")
+                    said = [t for r in rounds for t in (r if isinstance(r, list) else [r])]
+                    pairs = zip(said[::2], said[1::2])
+                    turns = [{"text": a["text"], "labels": [b["text"]]} for a, b in pairs]
+                    found |= dict.fromkeys((e.key for e in examples([turns])), part_of(record))
+            break
+    return found
 
 
 def _is_small(parts: Mapping[str, list[Episode]], known: set[tuple[str, str]], fewest: int) -> bool:
@@ -208,10 +233,6 @@ def _distinct(episodes: Sequence[Episode]) -> dict[str, list[Episode]]:
 def corrections(name: str, episodes: Sequence[Episode], folder: str) -> Data:
     """
     A small update: all is learnt, and asked again; the test are other wordings of its questions.
-
-    :param name: of the task
-    :param episodes: all of it
-    :param folder: where files go
     """
     held = list(_distinct(episodes).values())
     train = [alike[0] for alike in held]
@@ -228,9 +249,6 @@ def write(name: str, parts: dict[str, list[Episode]], folder: str) -> Data:
     """
     Store splits as files that the task ``messages`` reads.
 
-    :param name: what they were taken from
-    :param parts: split -> its episodes
-    :param folder: where files go
     :raises DataError: when the path has what ParlAI takes for something else
     """
     files.private_folder(folder)
@@ -253,12 +271,7 @@ def _held(parts: Mapping[str, list[Episode]]) -> dict[str, list[Example]]:
 
 
 def swapped(found: Sequence[Example], folder: str) -> tuple[Data, Data]:
-    """
-    Two tasks of the same answers: to their own questions, and to those of other answers.
-
-    :param found: examples
-    :param folder: where the files go
-    """
+    """Two tasks of the same answers: to their own questions, and to those of other answers."""
     ordered = sorted(found, key=lambda e: (e.label, e.context))
     half = len(ordered) // 2
     pairs = list(zip(ordered, ordered[half:] + ordered[:half]))
@@ -293,11 +306,6 @@ def context_of(example: Example) -> dict[str, Any]:
 def without(opt: Opt, data: Data, contexts: set[str], folder: str) -> Data:
     """
     A task without the turns of some contexts: what an update contradicts is not to be replayed.
-
-    :param opt: of the command
-    :param data: the task
-    :param contexts: as :func:`~parlai_cu.update.wording.normal` gives them
-    :param folder: where files go
     """
     parts = {}
     for split in SPLITS:

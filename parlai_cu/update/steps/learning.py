@@ -63,15 +63,7 @@ def learn(
     facts: knowledge.CandidateFacts | None,
     limits: comparison.Limits,
 ) -> Learnt:
-    """
-    Make the candidate in the way that was chosen.
-
-    :param work: what all steps work with
-    :param choice: how the update is learnt
-    :param diagnosis: of the update
-    :param facts: for a knowledge base beside it
-    :param limits: of the gate
-    """
+    """Make the candidate in the way that was chosen."""
     options = training.run_options(work.opt)
     live = training.ModelFile(work.model.model_file, work.model.content)
     plan = training.Plan(
@@ -124,9 +116,6 @@ def halves(update: Data, folder: str) -> list[Data]:
     """
     Of a small update with answers that are asked for in several ways: each half of the wordings
     as the test of what is trained on the rest.
-
-    :param update: its data
-    :param folder: where files go
     """
     found = []
     corrected = update.examples["train"]

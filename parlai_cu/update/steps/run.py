@@ -22,6 +22,7 @@ from parlai_cu.update.diagnosis import Diagnosis, diagnose, leaked
 from parlai_cu.update.inspection.inspection import short_form
 from parlai_cu.update.step_cache import Step, StepCache, content_of, key_of
 from parlai_cu.update.steps import (
+    class_extension,
     comparison,
     learning,
     reporting,
@@ -110,7 +111,9 @@ class Update:
         settings = self.settings
         say(f"{settings.task} for {self.live}")
         update, old = self._timed("reading", self._read)
-        model = EvaluatedModel(self.opt, self.live_file, self._live_content(), self.cache)
+        model = class_extension.with_classes(
+            EvaluatedModel(self.opt, self.live_file, self._live_content(), self.cache), update
+        )
         work = UpdateContext(settings, self.opt, self.user_checks, self.cache, model, update, old)
         folder = settings.report_folder(self.live, key_of(VERDICT, _read_by(work)))
         with files.translate_errors(folder):

@@ -198,7 +198,6 @@ def curves(model_file: str) -> dict[str, Any]:
     """
     Loss in training and metrics of validation, step by step.
 
-    :param model_file: of the run
     :return: ``train`` and ``valid``: lists of dictionaries with ``step``
     """
     try:
@@ -343,10 +342,6 @@ def keep_knowledge(live: ModelFile, trained: ModelFile, cache: StepCache) -> Mod
     A candidate that answers with the knowledge base of the live model, behind its gate.
 
     Only the weights below were trained; the knowledge base, its gate and its flags are taken over.
-
-    :param live: the model in service, a ``kb_augmented``
-    :param trained: what was trained
-    :param cache: of what was done
     """
     inputs = {"live": live.content, "trained": trained.content}
     path = os.path.join(cache.place(KNOWLEDGE_KEPT, inputs), MODEL)
@@ -369,13 +364,7 @@ SETTLED: Step[str] = Step("settled", str)
 
 
 def settle(model: ModelFile, uri: str, cache: StepCache) -> ModelFile:
-    """
-    A model that was gated on a copy of a knowledge base, naming the one in service.
-
-    :param model: the candidate
-    :param uri: of the knowledge base in service
-    :param cache: of what was done
-    """
+    """A model that was gated on a copy of a knowledge base, naming the one in service."""
     inputs = {"model": model.content, "kb": uri}
     path = os.path.join(cache.place(SETTLED, inputs), MODEL)
 

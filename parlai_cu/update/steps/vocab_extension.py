@@ -7,12 +7,13 @@ answers as before.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.dict import DictionaryAgent, escape
+from parlai.core.opt import Opt
 
 from parlai_cu import checkpoints
 from parlai_cu.agents import model_files
@@ -73,11 +74,15 @@ def widen(agent: Any, model_file: str, pieces: Sequence[str], target: str) -> bo
     more = "".join(f"{escape(piece)}\t1\n" for piece in pieces)
     size, unknown = len(agent.dict), agent.dict[agent.dict.unk_token]
     states = checkpoints.load(model_file)
-    wider = _wider(states.get("model") or {}, size, unknown, len(pieces))
+    wider = with_rows(
+        states.get("model") or {}, size, len(pieces), lambda rows: rows[unknown : unknown + 1]
+    )
     if wider is None:
         return False
     model_files.write_like(model_file, target, states={**states, "model": wider}, pieces=more)
-    return _loads(agent, target, size + len(pieces))
+    found = loads(agent.opt, target)
+    # a tensor may have as many rows as the dictionary by chance
+    return found is not None and len(found.dict) == size + len(pieces)
 
 
 def of_pieces(states: dict[str, Any], size: int) -> dict[str, torch.Tensor]:
@@ -95,8 +100,17 @@ def of_pieces(states: dict[str, Any], size: int) -> dict[str, torch.Tensor]:
     }
 
 
-def _wider(states: dict[str, Any], size: int, unknown: int, count: int) -> Any:
-    """Those with more rows, the others as they are; None where there is none."""
+def with_rows(
+    states: dict[str, Any], size: int, count: int, row: Callable[[torch.Tensor], torch.Tensor]
+) -> dict[str, Any] | None:
+    """
+    A model's tensors of so many rows with more rows, the others as they are; None without any.
+
+    :param states: of the model
+    :param size: rows, e.g. one for each piece of the dictionary
+    :param count: of new rows
+    :param row: gives a new one of a tensor, [1, ...]
+    """
     found = of_pieces(states, size)
     if not any(tensor.dim() == 2 for tensor in found.values()):
         return None
@@ -105,18 +119,16 @@ def _wider(states: dict[str, Any], size: int, unknown: int, count: int) -> Any:
     made: dict[int, torch.Tensor] = {}
     for name, tensor in found.items():
         if tensor.data_ptr() not in made:
-            row = tensor[unknown : unknown + 1]
-            more = row.expand(count, *tensor.shape[1:])
+            more = row(tensor).expand(count, *tensor.shape[1:])
             made[tensor.data_ptr()] = torch.cat([tensor, more])
         wider[name] = made[tensor.data_ptr()]
     return wider
 
 
-def _loads(agent: Any, model_file: str, size: int) -> bool:
-    """Whether it is a model: a tensor may have as many rows as the dictionary by chance."""
-    overrides = {name: agent.opt[name] for name in ("datapath", "no_cuda", "gpu")}
+def loads(opt: Opt, model_file: str) -> Any:
+    """The model of a file; None where it is none. ``opt``: of a run: which device."""
+    overrides = {name: opt[name] for name in ("datapath", "no_cuda", "gpu") if name in opt}
     try:
-        found = create_agent_from_model_file(model_file, {**overrides, "datatype": "valid"})
+        return create_agent_from_model_file(model_file, {**overrides, "datatype": "valid"})
     except (RuntimeError, ValueError, KeyError):
-        return False
-    return len(found.dict) == size
+        return None

@@ -40,6 +40,21 @@ def test_a_file_without_splits_is_split(opt: Opt, tmp_path: Path) -> None:
         assert [e.key for e in found] == [e.key for e in data.examples[split]]
 
 
+def test_the_service_of_a_conversation_is_known(opt: Opt, tmp_path: Path) -> None:
+    """ParlAI's jsonfile leaves out what a line says beside its dialog."""
+    path = tmp_path / "new.jsonl"
+    with open(path, "w") as f:
+        for i in range(40):
+            said = [f"line {i}", f"re: {i}", "and then", "that was all"]
+            turns = [{"id": "u" if n % 2 else "s", "text": text} for n, text in enumerate(said)]
+            line = {"dialog": [turns[:2], turns[2:]], "service": ["Shops_1", "Trains_2"][i % 2]}
+            f.write(json.dumps(line) + "\n")
+    for task in (f"jsonfile:jsonfile_datapath={path}", str(path)):
+        data = task_data.prepare(opt, task, str(tmp_path / "data"), seed=0)
+        parts = {data.parts[example.key] for example in data.examples["test"]}
+        assert parts == {"service Shops_1", "service Trains_2"}
+
+
 def test_turns_without_text_are_split() -> None:
     """As those of images are: with no text, or none that is one."""
     parts = [[{"text": None, "labels": [f"a{i}"]}, {"labels": [f"b{i}"]}] for i in range(40)]

@@ -93,12 +93,7 @@ def _support(groups: dict[str, list[Placed]], against: dict[str, list[str]], nam
 
 
 def conflict(one: Example, other: Example) -> bool:
-    """
-    Whether two answers to the same question cannot both be right.
-
-    :param one: an answer with what was said before
-    :param other: another to the same
-    """
+    """Whether two answers to the same question cannot both be right."""
     if contradict(one, other):
         return True
     mine, theirs = normal(one.label).split(), normal(other.label).split()
