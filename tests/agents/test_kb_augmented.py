@@ -107,7 +107,7 @@ def test_a_turn_does_not_hold_all_that_came_before_it(load: Callable[..., Any]) 
 def test_abstains_where_the_best_fact_does_not_answer(load: Callable[..., Any]) -> None:
     """Knowledge of the right thing that says nothing of what is asked: the model's own reply."""
     asked = "is there a pool at the blue harbour hotel?"
-    agent = load(kb_gate_threshold="0.01")
+    agent = load(kb_gate_threshold="0.01", kb_unknown="none")
     clone = agent.clone()
     clone.observe({"id": "user", "text": asked, "episode_done": False})
     reply = clone.act()
@@ -116,6 +116,20 @@ def test_abstains_where_the_best_fact_does_not_answer(load: Callable[..., Any]) 
     assert reply["text"] == ask(load(kb_gate="never"), asked)[0]["text"]
     assert "knowledge" in ask(agent, ASKED)[0]
     assert "knowledge" in ask(load(kb_gate="always"), asked)[0]
+
+
+def test_what_the_facts_do_not_say_is_not_invented(load: Callable[..., Any]) -> None:
+    """A question of their subject; small talk and other subjects stay with the model."""
+    asked = "is there a sauna at the blue harbour hotel?"
+    (reply,) = ask(load(), asked)
+    assert reply["text"] == "I'm sorry, I don't know that." and "knowledge" not in reply
+    agent = load(kb_unknown="Shall I connect you?")
+    assert ask(agent, asked)[0]["text"] == "Shall I connect you?"
+    own = load(kb_unknown="none")
+    for text in ("thank you very much!", "tell me a joke", "hello"):
+        assert ask(agent, text)[0]["text"] == ask(own, text)[0]["text"]
+    never = load(kb_gate="never")
+    assert ask(own, asked)[0]["text"] == ask(never, asked)[0]["text"]
 
 
 def test_without_facts_the_reply_is_the_deployed_models(

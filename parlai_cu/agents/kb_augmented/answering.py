@@ -16,6 +16,7 @@ from parlai_cu.agents.kb_augmented.model_view import ModelView
 from parlai_cu.agents.kb_augmented.rank_training import FIRST
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.answer_fields import narrowed
+from parlai_cu.knowledge.gates.abstaining import is_about
 from parlai_cu.types import Evidence, GateDecision, Turn
 
 
@@ -30,6 +31,7 @@ class Answering:
 
     def __init__(self, parts: flags.Parts, opt: Opt, record: Callable[[str, Metric], None]) -> None:
         self._parts, self._opt, self._record = parts, opt, record
+        self._unknown = flags.unknown(opt)
         self._now = flags.clock(opt)
 
     def ask(self, turn: Turn) -> list[Evidence]:
@@ -77,7 +79,10 @@ class Answering:
             decision = dataclasses.replace(decision, query=answers)
             self._record("kb_abstained", AverageMetric(int(not answers)))
         used: list[Evidence] = []
-        if not decision.query:
+        if not decision.query and self._says_unknown(meant, found):
+            reply = view.empty()
+            reply["text"] = self._unknown
+        elif not decision.query:
             reply = view.message()
         else:
             # what a table answers is the whole reply
@@ -98,6 +103,9 @@ class Answering:
         reply["kb_gate"] = dataclasses.asdict(decision)
         self._record("kb_used", AverageMetric(int(bool(used))))
         return reply
+
+    def _says_unknown(self, turn: Turn, found: Sequence[Evidence]) -> bool:
+        return bool(self._unknown) and self._parts.gate.may_abstain and is_about(turn, found)
 
     def _used(self, best: list[Evidence], text: str, view: ModelView) -> list[Evidence]:
         """Those of the facts given to the integrator that had a part in the reply."""

@@ -22,6 +22,7 @@ from parlai_cu.knowledge.synonyms import InOtherWords, read_synonyms
 from parlai_cu.types import Turn
 from parlai_cu.unread_flags import Dependent, refuse_unread
 
+UNKNOWN = "I'm sorry, I don't know that."
 # flag -> our variants, and the methods that one of a user's own must have
 _KINDS: dict[str, Any] = {
     "kb_gate": (plugin.GATES, ["decide"]),
@@ -128,12 +129,26 @@ def add(parser: ParlaiParser) -> None:
         default=WEIGHT,
         help="with --kb-integrate fuse: the facts' share of the next token's distribution",
     )
+    group.add_argument(
+        "--kb-unknown",
+        metavar="TEXT",
+        help="what is said to a question about the facts' subject that they do not answer; none: "
+        f"the model's own reply. Default: {UNKNOWN!r} where people are talked to, else none",
+    )
     group.add_argument("--kb-top-k", type=int, default=5, help="how many facts are asked for")
     group.add_argument(
         "--kb-now",
         help='the time from which "tomorrow" and "open now" are reckoned, as '
         "2027-01-31T12:00 (default: this machine's clock)",
     )
+
+
+def unknown(opt: Opt) -> str:
+    """What is said to a question that the facts should answer and do not; empty: nothing."""
+    given = opt.get("kb_unknown")
+    if given is None:
+        return UNKNOWN if opt.get("interactive_mode") else ""
+    return "" if given == "none" else str(given)
 
 
 def check(opt: Opt) -> None:

@@ -5,12 +5,15 @@ Whether the best fact answers at all: knowledge may be needed, and not be there.
 """
 
 import re
+from collections.abc import Sequence
 
-from parlai_cu.knowledge.answer_fields import asked_columns
+from parlai_cu.knowledge.answer_fields import asked_columns, is_question
 from parlai_cu.knowledge.matching import ANSWERS
-from parlai_cu.knowledge.words import terms, words
+from parlai_cu.knowledge.words import STOP_WORDS, terms, words
 from parlai_cu.types import Evidence, Turn
 
+# from which score on a fact is near a question that it does not answer; a row, by its words
+_NEAR, _NEAR_ROW = 0.2, 0.5
 # a model's name or number: R2, BK100; what is counted begins with a digit: 10kg, 5pm
 _MODEL = re.compile(r"[a-z]+\d\w*")
 # what asks for anything about a thing; and what asks for something that it may not have
@@ -36,6 +39,20 @@ def answers(turn: Turn, fact: Evidence) -> bool:
         anything = asked <= _ANYTHING and not _SOMETHING.intersection(words(turn.text))
         return anything or bool(asked_columns(turn.text, fact))
     return not asked or bool(asked & set(terms(f"{fact.question} {fact.text}")))
+
+
+def is_about(turn: Turn, found: Sequence[Evidence]) -> bool:
+    """
+    Whether a turn asks for something of the facts' subject, answered or not.
+
+    :param turn: what was said
+    :param found: what was found for it, best first
+    """
+    if not found or not is_question(turn.text):
+        return False
+    best, said = found[0], set(words(turn.text))
+    name = set(words(best.entity)) - STOP_WORDS
+    return bool(name) and name <= said or best.score >= (_NEAR if best.asked else _NEAR_ROW)
 
 
 def _is_another(text: str, fact: Evidence) -> bool:
