@@ -96,7 +96,7 @@ class ReadOptions:
     columns: tuple[tuple[str, str], ...] = ()
     service: str | None = None
     instructions: str = "auto"
-    ask: Callable[[str, Sequence[str]], str] | None = None
+    ask: Callable[[str, tuple[str, ...]], str] | None = None
 
 
 class ConversationReader(Protocol):

@@ -174,7 +174,7 @@ def _who_answers(conversations: Sequence[Conversation], names: Iterable[str]) ->
 
 
 def _ask(options: ReadOptions, names: list[str], where: str) -> str:
-    shown = names[:8]
+    shown = tuple(names[:8])
     if options.ask is not None:
         return options.ask(f"{where}: who of them is the service?", shown)
     raise UsageError(

@@ -104,6 +104,25 @@ def test_conversations_in_tables(tmp_path):
     assert read(path)[0] == ["Open? -> Yes"]
 
 
+def test_rows_of_no_conversation(tmp_path):
+    """Where ids are repeated a row without one is of none, not of a conversation of its like."""
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "ticket,sender,message\n1,User,Open?\n1,Bot,Yes\n,User,Far?\n,Bot,Yes\n2,User,Near?\n2,Bot,No\n"
+    )
+    said, about = read(path)
+    assert said == ["Open? -> Yes", "Near? -> No"]
+    assert "  left out: 2, of no conversation (lines 4, 5)" in about
+
+
+def test_nested_fields_are_told(tmp_path):
+    """What is not used of a record is named, nested or not."""
+    path = tmp_path / "a.jsonl"
+    record = {"question": "Open now?", "answer": "Yes it is", "facts": {"a": 1}, "n": 3}
+    path.write_text(json.dumps(record))
+    assert "  columns that are not used: 'facts', 'n'" in read(path)[1]
+
+
 def test_database_of_chatwoot(tmp_path):
     """There a sender of type User is an agent, and what is private is ``t``."""
     path = tmp_path / "c.csv"

@@ -147,3 +147,25 @@ def test_rejected_examples(tmp_path):
     assert served[2]["text"] == "Hi\nHello.\nOpen?" and served[2]["reward"] == -1
     assert served[2]["episode_done"] and served[1]["episode_done"]
     assert len(acts(str(path), rejected_examples=True, datatype="valid")[1]) == 2
+
+
+def test_who_the_service_is_asked_on_a_terminal(tmp_path, monkeypatch, capsys):
+    """Once a file, by number or name; who ends the input is told the flag."""
+    path = tmp_path / "a.txt"
+    lines = ("Raj: are you open", "Mia: yes", "Raj: ok", "Mia: bye")
+    path.write_text("".join(f"02/01/2026, 15:0{i} - {line}\n" for i, line in enumerate(lines)))
+    answers = iter(["nobody", "2"])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: next(answers))
+    for _ in range(2):
+        assert [act["labels"] for act in acts(str(path))[1]] == [["yes"], ["bye"]]
+    assert "a.txt: who of them is the service?\n  1  Raj\n  2  Mia" in capsys.readouterr().out
+    other = tmp_path / "b.txt"
+    shutil.copy(path, other)
+
+    def ended(_):
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", ended)
+    with pytest.raises(UsageError, match="Say it by --service-speaker NAME"):
+        acts(str(other))

@@ -14,6 +14,7 @@ from parlai_cu.data.readers.help_desks import MESSAGE_KINDS
 from parlai_cu.data.readers.rows import (
     Row,
     cells_of,
+    fields_of,
     filled_down,
     in_order,
     is_flat,
@@ -48,7 +49,7 @@ class MessageRows:
         shown = "conversation speaker text time private public language split".split()
         said_as = {"speaker": _speaker(columns) or "", **columns}
         reading = Reading(columns={role: said_as[role] for role in shown if role in said_as})
-        note_unused(reading, cells, set(columns.values()))
+        note_unused(reading, fields_of(source), columns.values())
         held = filled_down(rows_of(source), columns.get("conversation"))
         rows = [row for row in held if _taken(row, columns, reading)]
         groups: dict[str, list[Row]] = {}
@@ -81,6 +82,8 @@ def _taken(row: Row, columns: dict[str, str], reading: Reading) -> bool:
         reading.leave_out("events, not messages", [number])
     elif not cells.get(columns["text"]):
         reading.leave_out("no text", [number])
+    elif not cells.get(columns.get("conversation", columns["text"])):
+        reading.leave_out("of no conversation", [number])
     else:
         return True
     return False

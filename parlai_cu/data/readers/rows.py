@@ -49,7 +49,7 @@ class QuestionRows:
         wrongs = other_columns("wrong", columns, cells)
         if wrongs:
             reading.notes.append("wrong answers as well: " + ", ".join(map(repr, wrongs)))
-        note_unused(reading, cells, {*columns.values(), *wrongs, _ENDS})
+        note_unused(reading, fields_of(source), {*columns.values(), *wrongs, _ENDS})
         wrongs = [columns["wrong"], *wrongs] if corrections else []
         rows = filled_down(rows_of(source), columns.get("conversation"))
         kept = [row for row in rows if _taken(row, columns, reading)]
@@ -74,10 +74,7 @@ def is_flat(source: Source) -> bool:
     first = [record for _, record in source.records[:20]]
     return bool(first) and all(
         any(isinstance(value, str) for value in record.values())
-        and sum(
-            isinstance(value, (str, int, float)) or _is_texts(value) for value in record.values()
-        )
-        > 1
+        and sum(value is not None and not _is_nested(value) for value in record.values()) > 1
         for record in first
     )
 
@@ -88,9 +85,9 @@ def _is_texts(value: Any) -> bool:
 
 def note_unused(reading: Reading, columns: Iterable[str], used: Collection[str]) -> None:
     """Say which columns or fields were not used."""
-    unused = [name for name in columns if name not in used and name.lower() not in used]
+    unused = [repr(name) for name in columns if not {name, name.lower()} & set(used)]
     if unused:
-        reading.notes.append("columns that are not used: " + ", ".join(map(repr, unused)))
+        reading.notes.append("columns that are not used: " + ", ".join(unused))
 
 
 def filled_down(rows: list[Row], column: str | None) -> list[Row]:
@@ -117,15 +114,19 @@ def rows_of(source: Source) -> list[Row]:
 
 def cells_of(source: Source) -> dict[str, list[str]]:
     """Column -> what it holds in the first rows."""
-    first = source.records[:200]
-    nested = {
-        n
-        for _, record in first
-        for n, held in record.items()
-        if isinstance(held, (dict, list)) and held and not _is_texts(held)
-    }
-    names = dict.fromkeys(n for _, record in first for n in record if n not in nested)
-    return {name: [_text(record.get(name)) for _, record in source.records[:200]] for name in names}
+    first = [record for _, record in source.records[:200]]
+    nested = {n for record in first for n, held in record.items() if _is_nested(held)}
+    names = [name for name in fields_of(source) if name not in nested]
+    return {name: [_text(record.get(name)) for record in first] for name in names}
+
+
+def fields_of(source: Source) -> list[str]:
+    """All names in the first records, nested ones as well."""
+    return list(dict.fromkeys(name for _, record in source.records[:200] for name in record))
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, (dict, list)) and bool(value) and not _is_texts(value)
 
 
 def _text(value: Any) -> str:

@@ -1,12 +1,14 @@
 """The flags that overrule what is recognised in a file; light to import."""
 
+import functools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from parlai_cu import plugin
 from parlai_cu.data.base import ReadOptions
 from parlai_cu.data.reading import parse_columns
+from parlai_cu.errors import UsageError
 from parlai_cu.parlai_types import Parser
 
 _INSTRUCTIONS = ("auto", "keep", "drop")
@@ -51,12 +53,16 @@ def options_of(opt: Mapping[str, Any]) -> ReadOptions:
     )
 
 
-def _ask(question: str, choices: Sequence[str]) -> str:
+@functools.cache  # a command may read a file more than once
+def _ask(question: str, choices: tuple[str, ...]) -> str:
     print(question)
     for number, choice in enumerate(choices, 1):
         print(f"  {number}  {choice}")
     while True:
-        answer = input("number or name: ").strip()
+        try:
+            answer = input("number or name: ").strip()
+        except EOFError:
+            raise UsageError(f"{question} Say it by --service-speaker NAME") from None
         if answer in choices:
             return answer
         if answer.isdigit() and 1 <= int(answer) <= len(choices):
