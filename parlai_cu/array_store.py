@@ -266,13 +266,13 @@ class _Part:
 
     def size(self) -> int:
         """Bytes on disk."""
-        found = 0
+        size = 0
         for path in (self.index, self.values):
             try:
-                found += path.stat().st_size
+                size += path.stat().st_size
             except FileNotFoundError:
                 pass
-        return found
+        return size
 
     def remove(self) -> bool:
         """Remove the files, unless somebody is writing to them."""

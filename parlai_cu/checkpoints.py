@@ -133,9 +133,9 @@ def translate_errors(path: str) -> Iterator[None]:
         raise
     except Exception as error:
         # a truncated file raises EOFError, UnpicklingError, BadZipFile, KeyError...
-        found = _OBJECT.search(str(error))
-        if found is not None:
-            raise _untrusted(path, f"it holds Python objects ({found.group(1)})") from error
+        match = _OBJECT.search(str(error))
+        if match is not None:
+            raise _untrusted(path, f"it holds Python objects ({match.group(1)})") from error
         if "size mismatch" in str(error) or "loading state_dict" in str(error):
             # the file was read: it is its tensors that are of another model
             raise ModelFileError(
@@ -148,8 +148,8 @@ def translate_errors(path: str) -> Iterator[None]:
 
 def _first_misfit(error: str) -> str:
     lines = [line.strip() for line in error.splitlines() if line.strip()]
-    told = [line for line in lines if "size mismatch" in line or "key(s)" in line]
-    return (told or lines)[0]
+    telling = [line for line in lines if "size mismatch" in line or "key(s)" in line]
+    return (telling or lines)[0]
 
 
 def damaged(path: str, why: str) -> ModelFileError:

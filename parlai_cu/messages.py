@@ -102,13 +102,13 @@ def lines(episodes: Iterable[Iterable[Mapping[str, Any]]], lost: dict[str, str])
     :param episodes: of messages
     :param lost: gets what could not be kept: the field and its type
     """
-    found = []
+    encoded = []
     for episode in episodes:
         turns = list(episode)
         for i, turn in enumerate(turns):
             done = i == len(turns) - 1
-            found.append(dumps({**turn, "episode_done": done}, lost) + "\n")
-    return found
+            encoded.append(dumps({**turn, "episode_done": done}, lost) + "\n")
+    return encoded
 
 
 def _coded(value: Any, field: str, lost: dict[str, str] | None) -> Any:
@@ -122,9 +122,9 @@ def _coded(value: Any, field: str, lost: dict[str, str] | None) -> Any:
     for name, kind in _SERIES.items():
         if type(value) is kind:
             return {_TYPE: name, _VALUE: [_coded(part, field, lost) for part in value]}
-    found = _coded_bytes(value)
-    if found is not None:
-        name, content = found
+    coded = _coded_bytes(value)
+    if coded is not None:
+        name, content = coded
         return {_TYPE: name, _VALUE: base64.b64encode(content).decode("ascii")}
     if isinstance(value, LeftOut):
         kind_of = value._kind

@@ -65,9 +65,9 @@ def kind(
                 f"nearest: {', '.join(close)}"
             )
         return load(ours[name], flag)
-    found = load(name, flag, error)
-    missing = [method for method in needs if not callable(getattr(found, method, None))]
-    if not isinstance(found, type) or missing:
-        what = f"has no {', '.join(missing)}" if isinstance(found, type) else "is no class"
+    loaded = load(name, flag, error)
+    missing = [method for method in needs if not callable(getattr(loaded, method, None))]
+    if not isinstance(loaded, type) or missing:
+        what = f"has no {', '.join(missing)}" if isinstance(loaded, type) else "is no class"
         raise error(f"{flag} {name}: expected a class with {', '.join(needs)}; it {what}")
-    return found
+    return loaded

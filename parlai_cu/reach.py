@@ -118,8 +118,8 @@ def _of_flag(flag: str, value: object, model_file: str | None) -> Iterator[Reach
 
 
 def _of_knowledge(uri: str, model_file: str | None) -> Iterator[Reached]:
-    found = _SCHEME.fullmatch(uri)
-    scheme, inner, rest = found.groups() if found is not None else ("file", None, uri)
+    match = _SCHEME.fullmatch(uri)
+    scheme, inner, rest = match.groups() if match is not None else ("file", None, uri)
     if (scheme in _LOCAL and not inner) or inner == "sqlite" or (scheme == "sqlite" and inner):
         path = rest[3:] if rest.startswith("///") else rest
         yield from _of_path("kb", uri, path.partition("?")[0], model_file)

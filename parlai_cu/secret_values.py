@@ -101,8 +101,8 @@ def _checked(secret: Secret, value: object, where: str) -> str:
     if secret.in_header and not text.isascii():
         raise UsageError(_refused(where, "it is sent in a header: letters of ASCII only", secret))
     if len(text) < secret.fewest:
-        found = f"{len(text)} characters; {secret.fewest} are the fewest"
-        raise UsageError(_refused(where, found, secret))
+        short = f"{len(text)} characters; {secret.fewest} are the fewest"
+        raise UsageError(_refused(where, short, secret))
     return text
 
 

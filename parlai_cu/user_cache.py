@@ -75,9 +75,9 @@ def _temporary() -> str:
     with contextlib.suppress(OSError):
         os.mkdir(path, 0o700)
     with contextlib.suppress(OSError):
-        found = os.lstat(path)
-        mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-        if mine and not found.st_mode & 0o077 and os.access(path, os.W_OK | os.X_OK):
+        info = os.lstat(path)
+        mine = stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid()
+        if mine and not info.st_mode & 0o077 and os.access(path, os.W_OK | os.X_OK):
             return path
     try:
         return tempfile.mkdtemp(prefix="parlai_cu-")

@@ -102,16 +102,16 @@ def _parser(
             made = commands.add_parser(asked_for, add_help=False)
             _add_flags(made, {**_agent_flags(words, command.flags), **command.flags}, words)
             return parser
-    found = registry(words[:1]) or {}
-    if asked_for in found and len(found) == 1:
-        klass = found[asked_for].klass
+    commands_there = registry(words[:1]) or {}
+    if asked_for in commands_there and len(commands_there) == 1:
+        klass = commands_there[asked_for].klass
         made = commands.add_parser(asked_for, add_help=False)
         _add_flags(made, stock_commands.flags_of(klass.setup_args()), words)
         actions = getattr(sys.modules[klass.__module__], "ACTIONS", ())
         if actions:
             _add_words(made, actions, words)
         return parser
-    for name in {**stock, **found}:
+    for name in {**stock, **commands_there}:
         commands.add_parser(name, add_help=False)
     return parser
 
@@ -134,8 +134,8 @@ def _agent_flags(words: list[str], known: Mapping[str, Any]) -> dict[str, Any]:
     agent = _given(words, "-m") or _given(words, "--model")
     if "--model" not in names or not agent:
         return {}
-    found = stock_commands.agent_flags().get(agent.removeprefix("cu:"), {})
-    return {flag: takes for flag, takes in found.items() if not names & set(flag.split())}
+    flags = stock_commands.agent_flags().get(agent.removeprefix("cu:"), {})
+    return {flag: takes for flag, takes in flags.items() if not names & set(flag.split())}
 
 
 def _add_words(parser: argparse.ArgumentParser, actions: Iterable[str], words: list[str]) -> None:

@@ -109,8 +109,8 @@ def _collecting() -> Iterator[list[list[Any]]]:
     stock_world = module._eval_single_world
 
     def eval_single_world(opt: Opt, agent: ModelAgent, task: str) -> Any:
-        with watching() as found:
-            tasks.append(found)
+        with watching() as answers:
+            tasks.append(answers)
             return stock_world(opt, agent, task)
 
     with mock.patch.object(module, "_eval_single_world", eval_single_world):
@@ -176,22 +176,22 @@ def compare(
                 f"--retention-metric {metric}: no example of {task} has it of both models"
             )
         one, other = both_measured(one, other)
-        found = paired_difference(one, other, exponential=exponential)
+        paired = paired_difference(one, other, exponential=exponential)
         rows.append(
             {
                 "task": task,
                 "role": "update" if task in updates else "old",
                 "examples": len(one.total),
-                "conversations": found.conversations,
+                "conversations": paired.conversations,
                 "left_out": {
                     "base": int((~has[0] & has[1]).sum()),
                     "candidate": int((has[0] & ~has[1]).sum()),
                 },
-                "base": found.base,
-                "candidate": found.candidate,
-                "difference": found.difference,
-                "interval": [found.low, found.high],
-                "significant": found.is_significant,
+                "base": paired.base,
+                "candidate": paired.candidate,
+                "difference": paired.difference,
+                "interval": [paired.low, paired.high],
+                "significant": paired.is_significant,
             }
         )
     result: dict[str, Any] = {"metric": metric, "level": 0.95, "tasks": rows}

@@ -128,17 +128,17 @@ def agent_flags_from_parlai() -> dict[str, dict[str, Any]]:
     from parlai.core.opt import Opt
     from parlai.core.params import ParlaiParser
 
-    found = {}
+    flags_by_agent = {}
     for name in agent_names():
         parser = ParlaiParser(add_parlai_args=False, add_model_args=False)
         try:
             load_agent_module(name).add_cmdline_args(parser, Opt())
         except Exception:  # it wants a library that is not here, or a model's options
             continue
-        found[name] = {
+        flags_by_agent[name] = {
             flag: takes for flag, takes in flags_of(parser).items() if flag != "--help --h"
         }
-    return found
+    return flags_by_agent
 
 
 def agent_names() -> list[str]:

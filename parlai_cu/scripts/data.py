@@ -77,7 +77,6 @@ class InspectData(ParlaiScript):
     def run(self) -> dict[str, Any]:
         """
         Inspect, and say what was found.
-
         :raises UsageError: when a flag is missing or wrong
         """
         opt = self.opt
@@ -99,18 +98,18 @@ class InspectData(ParlaiScript):
         model = _model(opt)
         logging.disable()  # the report is what is asked for
         try:
-            found = inspecting.inspect(data, checks, model)
+            inspection = inspecting.inspect(data, checks, model)
         finally:
             logging.enable()
-        print("\n".join(report.lines(found)))
-        about = {"files": summary, **found.as_json()}
+        print("\n".join(report.lines(inspection)))
+        about = {"files": summary, **inspection.as_json()}
         if opt.get("fix"):
-            repaired = inspecting.repair(found)
+            repaired = inspecting.repair(inspection)
             written = inspecting.write_repaired(repaired, opt["fix"])
             print("\n" + "\n".join(report.repaired_lines(repaired, written)))
             about["fixed"] = {"files": written, "changed": dict(repaired.done)}
         if opt.get("html"):
-            files.write_text(opt["html"], report.html(found, ", ".join(opt["files"]), summary))
+            files.write_text(opt["html"], report.html(inspection, ", ".join(opt["files"]), summary))
         if opt.get("json"):
             files.write_text(opt["json"], json.dumps(about, ensure_ascii=False, indent=1) + "\n")
         return about
@@ -167,16 +166,16 @@ def _answers(opt: Mapping[str, Any], conversations: Any) -> dict[str, Any]:
     """What is true already: of a knowledge base, and of updates that were accepted before."""
     from parlai_cu.update.inspection import answers
 
-    found = {}
+    answers_by_source = {}
     if opt.get("kb"):
-        found["knowledge base"] = answers.of_knowledge(opt["kb"], conversations)
+        answers_by_source["knowledge base"] = answers.of_knowledge(opt["kb"], conversations)
     if opt.get("versions"):
         for update, task in answers.of_versions(opt["versions"], opt["files"]).items():
             try:
-                found[update] = _conversations(opt, task, "train:evalmode")
+                answers_by_source[update] = _conversations(opt, task, "train:evalmode")
             except (ParlaiCuError, ImportError, OSError) as error:
                 print(f"{update}: not compared with, as its data cannot be read ({error})")
-    return found
+    return answers_by_source
 
 
 def _model(opt: Opt) -> Any:

@@ -152,9 +152,9 @@ class Doctor(ParlaiScript):
         if self.opt.get("agent"):
             _try_modes(self.opt["agent"], self.opt.get("agent_flags") or "", self.opt["json"])
             return
-        found = examine(details=self.opt["details"])
-        print(found.as_json() if self.opt["json"] else found.text())
-        if found.broken:
+        examination = examine(details=self.opt["details"])
+        print(examination.as_json() if self.opt["json"] else examination.text())
+        if examination.broken:
             raise SystemExit(1)
 
 
@@ -188,76 +188,76 @@ def examine(details: bool = False) -> Examination:
 
     :param details: with tracebacks, and what each repair is for
     """
-    found = Examination()
-    _versions(found)
-    _libraries(found)
-    _repairs(found, details)
+    examination = Examination()
+    _versions(examination)
+    _libraries(examination)
+    _repairs(examination, details)
     if details:
-        _extensions(found)
-    _checks(found, details)
-    return found
+        _extensions(examination)
+    _checks(examination, details)
+    return examination
 
 
-def _versions(found: Examination) -> None:
-    found.section("Versions")
-    found.row("python", f"{platform.python_version()} ({sys.executable})")
+def _versions(examination: Examination) -> None:
+    examination.section("Versions")
+    examination.row("python", f"{platform.python_version()} ({sys.executable})")
     for name in ("parlai", "parlai-cu", "setuptools"):
-        found.row(name, _version(name) or "not installed")
+        examination.row(name, _version(name) or "not installed")
 
 
-def _libraries(found: Examination) -> None:
-    found.section("Libraries")
+def _libraries(examination: Examination) -> None:
+    examination.section("Libraries")
     for required, libraries in ((True, REQUIRED), (False, OPTIONAL)):
         for module, (package, purpose) in libraries.items():
             # imported already, or to be found (`sh` has no __spec__ once it is imported)
             present = module in sys.modules or importlib.util.find_spec(module) is not None
             note = "" if present else f"missing; without it: no {purpose}"
-            found.row(package, _version(package) or note or "installed")
+            examination.row(package, _version(package) or note or "installed")
             if not present and required:
-                found.problem(f"{package} is missing: pip install {package}", essential=True)
+                examination.problem(f"{package} is missing: pip install {package}", essential=True)
 
 
-def _repairs(found: Examination, details: bool) -> None:
-    found.section("Repairs (parlai_cu/compat)")
+def _repairs(examination: Examination, details: bool) -> None:
+    examination.section("Repairs (parlai_cu/compat)")
     for repair in plugin.REPAIRS:
         try:
             reason = compat.reason(repair)
         except Exception as error:  # the check is off, ParlAI is not
-            found.row(repair, f"off: its check failed ({_one_line(error)})")
-            found.problem(f"the repair {repair} is off: {_one_line(error)}")
+            examination.row(repair, f"off: its check failed ({_one_line(error)})")
+            examination.problem(f"the repair {repair} is off: {_one_line(error)}")
             continue
-        found.row(repair, f"active: {reason}" if reason else "not needed")
+        examination.row(repair, f"active: {reason}" if reason else "not needed")
         if details:
-            found.row("", compat.summary(repair))
+            examination.row("", compat.summary(repair))
         if reason and repair in ADVICE:
-            found.problem(f"{reason}: {ADVICE[repair]}")
+            examination.problem(f"{reason}: {ADVICE[repair]}")
 
 
-def _extensions(found: Examination) -> None:
-    found.section("Additions to ParlAI (parlai_cu/host)")
+def _extensions(examination: Examination) -> None:
+    examination.section("Additions to ParlAI (parlai_cu/host)")
     for extension in plugin.EXTENSIONS:
         text = importlib.import_module(f"parlai_cu.host.{extension}").__doc__ or ""
-        found.row(extension, " ".join(text.strip().split("\n\n")[0].split()))
+        examination.row(extension, " ".join(text.strip().split("\n\n")[0].split()))
 
 
-def _checks(found: Examination, details: bool) -> None:
-    found.section("Checks")
+def _checks(examination: Examination, details: bool) -> None:
+    examination.section("Checks")
     if _find_pth() is None:
-        found.row("activation", "parlai_cu.pth is not in site-packages")
-        found.problem(
+        examination.row("activation", "parlai_cu.pth is not in site-packages")
+        examination.problem(
             "plain `parlai` does not know parlai_cu: install it with pip install parlai-cu "
             "(pip install -e . in a checkout), or use python -m parlai_cu"
         )
     else:
-        found.row("activation", "ok, parlai knows parlai_cu without a flag")
+        examination.row("activation", "ok, parlai knows parlai_cu without a flag")
     for name, check in (("our agents", _agents), ("a training step", _training_step)):
         try:
-            found.row(name, f"ok, {check()}")
+            examination.row(name, f"ok, {check()}")
         except Exception as error:
-            found.row(name, f"FAILED: {_one_line(error)}")
+            examination.row(name, f"FAILED: {_one_line(error)}")
             if details:
-                found.lines.append(traceback.format_exc())
-            found.problem(
+                examination.lines.append(traceback.format_exc())
+            examination.problem(
                 f"{name} failed ({_one_line(error)}). See where: parlai doctor --details true. "
                 "A fresh virtual environment with parlai-cu alone is known to work",
                 essential=True,

@@ -238,11 +238,11 @@ class KnowledgeBaseScript(ParlaiScript):
 
     def _get(self, base: "StoredFacts") -> Any:
         self._need("get", "id")
-        found = base.get(_whole_id(base, self.opt["id"]))
-        if found is None:
+        fact = base.get(_whole_id(base, self.opt["id"]))
+        if fact is None:
             raise UsageError(f"--id {self.opt['id']}: {base.name} has no such fact")
-        self._show([found])
-        return found
+        self._show([fact])
+        return fact
 
     def _search(self, base: "StoredFacts") -> list[Any]:
         from parlai_cu.knowledge.synonyms import InOtherWords, read_synonyms
@@ -251,9 +251,9 @@ class KnowledgeBaseScript(ParlaiScript):
         asked: KnowledgeBase = base
         if self.opt.get("kb_synonyms"):
             asked = InOtherWords(base, read_synonyms(self.opt["kb_synonyms"]))
-        found = asked.query(Turn(self.opt["text"]), self.opt["top_k"])
-        self._show(found)
-        return list(found)
+        evidence = asked.query(Turn(self.opt["text"]), self.opt["top_k"])
+        self._show(evidence)
+        return list(evidence)
 
     def _stats(self, base: "StoredFacts") -> dict[str, Any]:
         stats: dict[str, Any] = base.stats()
@@ -269,18 +269,18 @@ class KnowledgeBaseScript(ParlaiScript):
 
         if not isinstance(base, StoredFacts):
             raise UsageError(f"--kb {base.name}: only databases of our own can be verified")
-        found: list[str] = base.verify()
+        damage: list[str] = base.verify()
         if self.opt["json"]:
-            print(json.dumps(found, indent=1))
+            print(json.dumps(damage, indent=1))
         else:
-            print("".join(f"{line}\n" for line in found), end="")
-        if found:
+            print("".join(f"{line}\n" for line in damage), end="")
+        if damage:
             raise KnowledgeError(
                 f"{base.name} is damaged: bring back a copy, or import its facts into a new one"
             )
         if not self.opt["json"]:
             print(f"{base.name} holds what was written")
-        return found
+        return damage
 
     def _history(self, base: "StoredFacts") -> list[dict[str, Any]]:
         changes: list[dict[str, Any]] = base.history(self.opt["top_k"])
@@ -312,14 +312,14 @@ class KnowledgeBaseScript(ParlaiScript):
         print(f"encoded {count:,d} facts of {base.name} by {name}")
         return count
 
-    def _show(self, found: list[Any]) -> None:
+    def _show(self, shown: list[Any]) -> None:
         if self.opt["json"]:
-            held = [dataclasses.asdict(evidence) for evidence in found]
+            held = [dataclasses.asdict(evidence) for evidence in shown]
             print(json.dumps(held, indent=1, default=str))
             return
-        for evidence in found:
+        for evidence in shown:
             print(f"{evidence.score:.3f}  {plain(evidence.id)}  {plain(evidence.text)}")
-        if not found:
+        if not shown:
             print("nothing found")
 
     def _fact(self, before: Fact) -> Fact:
@@ -333,10 +333,10 @@ def _whole_id(base: Any, name: str) -> str:
 
     if not isinstance(base, StoredFacts) or not name or base.fact(name) is not None:
         return name
-    found = base.ids_that_begin(name)
-    if len(found) > 1:
-        raise UsageError(f"--id {name}: several facts begin so: {', '.join(found)}")
-    return found[0] if found else name
+    ids = base.ids_that_begin(name)
+    if len(ids) > 1:
+        raise UsageError(f"--id {name}: several facts begin so: {', '.join(ids)}")
+    return ids[0] if ids else name
 
 
 def _counted(facts: Iterable[Fact]) -> Iterable[Fact]:

@@ -132,7 +132,6 @@ class UpdateModel(ParlaiScript):
     def run(self) -> dict[str, Any]:
         """
         Update, and say what came of it.
-
         :raises UsageError: when a flag is missing or wrong
         """
         settings = settings_of(self.opt)
@@ -140,13 +139,13 @@ class UpdateModel(ParlaiScript):
         from parlai_cu.update.steps.run import Update
 
         try:
-            found = Update(settings, self.opt).run()
+            report = Update(settings, self.opt).run()
         except KeyboardInterrupt:
             sys.stderr.write("parlai_cu: stopped. The same command goes on from what is done\n")
             raise SystemExit(130) from None
-        if settings.promote and not found.promoted:
+        if settings.promote and not report.promoted:
             raise SystemExit(1)
-        return found.plain()
+        return report.plain()
 
 
 def settings_of(opt: Opt) -> Any:

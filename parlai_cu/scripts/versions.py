@@ -201,14 +201,14 @@ class VersionsScript(ParlaiScript):
             if text and (decision == review.REJECT or ids == ["all"]):
                 raise UsageError("--text is the answer of one accepted correction: --accept ID")
             decided += review.decide(path, ids, decision, text)
-        found = review.reviewed(path)
-        waiting = [one for one in found if one.decision == review.PENDING]
+        corrections = review.reviewed(path)
+        waiting = [one for one in corrections if one.decision == review.PENDING]
         if self.opt["json"]:
             print(json.dumps([_correction(one) for one in waiting], indent=1))
         elif decided:
             print(f"{len(decided)} decided; {len(waiting)} wait in {path}")
         else:
-            print(f"{path}: {len(waiting)} wait for a decision\n{review.listed(found)}")
+            print(f"{path}: {len(waiting)} wait for a decision\n{review.listed(corrections)}")
         return decided
 
     def _need(self, action: str, *flags: str) -> None:
@@ -236,10 +236,10 @@ class VersionsScript(ParlaiScript):
         )
         print(f"{version.id}: {_size(version)} of {version.agent}, added to {store.path}")
         # an agent may keep anything beside its weights
-        found = beside.look(model_file)
-        print("  with " + ", ".join(f"MODEL{end}" for end in (".opt", *found.kept)))
-        if found.left_out:
-            left = [f"MODEL{end} ({what})" for end, what in found.left_out.items()]
+        beside_it = beside.look(model_file)
+        print("  with " + ", ".join(f"MODEL{end}" for end in (".opt", *beside_it.kept)))
+        if beside_it.left_out:
+            left = [f"MODEL{end} ({what})" for end, what in beside_it.left_out.items()]
             print("  without " + ", ".join(left))
         for named in reach.reached(opt, model_file):
             print(f"  REACHES BEYOND ITS FOLDER: {named}")
@@ -251,10 +251,10 @@ class VersionsScript(ParlaiScript):
         return version
 
     def _list(self, store: "VersionStore") -> list[Any]:
-        found: list[Any] = store.list()
+        versions: list[Any] = store.list()
         if self.opt["json"]:
-            print(json.dumps([_plain(version) for version in found], indent=1))
-            return found
+            print(json.dumps([_plain(version) for version in versions], indent=1))
+            return versions
         served: dict[str, list[str]] = {}
         for channel, head in store.channels().items():
             served.setdefault(head, []).append(channel)
@@ -269,11 +269,11 @@ class VersionsScript(ParlaiScript):
                 version.decision,
                 plain(version.note),
             ]
-            for version in found
+            for version in versions
         ]
         heading = ["version", "serves", "created (UTC)", "mode", "parent", "size", "gate", "note"]
         print(table(heading, rows) if rows else f"{store.path} has no versions yet")
-        return found
+        return versions
 
     def _show(self, store: "VersionStore", name: str) -> Any:
         version = store.get(name)
@@ -321,12 +321,12 @@ class VersionsScript(ParlaiScript):
             print(f"{'facts':<12} {since}")
 
     def _diff(self, store: "VersionStore", one: str, other: str) -> Any:
-        found = store.diff(one, other)
+        diff = store.diff(one, other)
         if self.opt["json"]:
-            print(json.dumps(dataclasses.asdict(found), indent=1))
-            return found
-        changed = found.changed
-        print(f"{found.one} -> {found.other}: {len(changed)} of {len(found.blocks)} blocks moved")
+            print(json.dumps(dataclasses.asdict(diff), indent=1))
+            return diff
+        changed = diff.changed
+        print(f"{diff.one} -> {diff.other}: {len(changed)} of {len(diff.blocks)} blocks moved")
         rows = [
             [
                 block.block,
@@ -339,16 +339,16 @@ class VersionsScript(ParlaiScript):
         ]
         if rows:
             print(table(["block", "tensors", "numbers", "moved", "largest"], rows))
-        for option, (before, after) in found.settings.items():
+        for option, (before, after) in diff.settings.items():
             if before is not None and after is not None:
                 print(f"setting {option}: {before} -> {after}")
-        for name, side in ((found.other, 0), (found.one, 1)):
-            only = [option for option, values in found.settings.items() if values[side] is None]
+        for name, side in ((diff.other, 0), (diff.one, 1)):
+            only = [option for option, values in diff.settings.items() if values[side] is None]
             if only:
                 print(f"settings only of {name}: {', '.join(only)}")
-        for file_name in found.files:
+        for file_name in diff.files:
             print(f"file {file_name} differs")
-        return found
+        return diff
 
     def _promote(self, store: "VersionStore", name: str) -> Any:
         from parlai_cu.versions import facts
@@ -371,7 +371,7 @@ class VersionsScript(ParlaiScript):
         channel = self.opt["channel"]
         before = store.channel(channel)
         back = channels.before(store.history(channel))
-        told = ""
+        facts_back = ""
         taken: contextlib.AbstractContextManager[int] = contextlib.nullcontext(0)
         if self.opt["facts"] and back is not None:
             taken = facts.taken_back(store, back, channel)
@@ -379,8 +379,8 @@ class VersionsScript(ParlaiScript):
             # the facts go back only if the channel does
             change = store.rollback(channel, to=back, expected=before, why=self.opt["why"])
         if self.opt["facts"]:
-            told = f"; {count:,d} facts are as they were with it"
-        print(f"{channel}: {before} -> {change.id} (rolled back){told}")
+            facts_back = f"; {count:,d} facts are as they were with it"
+        print(f"{channel}: {before} -> {change.id} (rolled back){facts_back}")
         return change
 
     def _prune(self, store: "VersionStore") -> list[Any]:

@@ -43,10 +43,10 @@ def find_auto(tune: str | None) -> Auto | None:
     :param tune: comma-separated patterns
     :raises PatternError: when it is not understood, or there are two
     """
-    found = [_parse(pattern) for pattern in split_patterns(tune or "") if is_auto(pattern)]
-    if len(found) > 1:
-        raise PatternError(f"--tune {tune}: expected one {WORD}, found {len(found)}")
-    return found[0] if found else None
+    autos = [_parse(pattern) for pattern in split_patterns(tune or "") if is_auto(pattern)]
+    if len(autos) > 1:
+        raise PatternError(f"--tune {tune}: expected one {WORD}, found {len(autos)}")
+    return autos[0] if autos else None
 
 
 def is_auto(pattern: str) -> bool:
@@ -174,9 +174,9 @@ def tune_line(names: Iterable[str], tensors: Iterable[TensorInfo]) -> str:
 
 def _candidates(tensors: list[TensorInfo]) -> dict[str, set[str]]:
     """Pattern -> first names of what it selects: groups, prefixes, the same part of all layers."""
-    found: dict[str, set[str]] = {}
+    groups: dict[str, set[str]] = {}
     for group, test in GROUPS.items():
-        found[group] = {t.name for t in tensors if test(t)}
+        groups[group] = {t.name for t in tensors if test(t)}
     prefixes: dict[str, set[str]] = {}
     for t in tensors:
         for name in t.names:
@@ -187,8 +187,8 @@ def _candidates(tensors: list[TensorInfo]) -> dict[str, set[str]]:
                 of_all = _LAYER.sub("[:].", prefix, count=1)
                 if of_all != prefix:
                     prefixes.setdefault(of_all, set()).add(t.name)
-    found.update(sorted(prefixes.items(), key=lambda item: item[0].count(".")))
-    return found
+    groups.update(sorted(prefixes.items(), key=lambda item: item[0].count(".")))
+    return groups
 
 
 def _fewest(patterns: list[str], covers: dict[str, set[str]], wanted: set[str]) -> list[str]:

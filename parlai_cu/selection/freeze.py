@@ -47,16 +47,16 @@ def freeze(
 
 
 def _hook_frozen_modules(
-    module: torch.nn.Module, path: str, learning: set[int], found: list[str]
+    module: torch.nn.Module, path: str, learning: set[int], hooked: list[str]
 ) -> None:
     own = [*module.parameters(), *module.buffers()]
     if own and not any(id(tensor) in learning for tensor in own):
         # ParlAI calls model.train() before every update, so the mode is set when it is used
         module.register_forward_pre_hook(_evaluate)
-        found.append(path)
+        hooked.append(path)
         return
     for name, child in module.named_children():
-        _hook_frozen_modules(child, f"{path}.{name}" if path else name, learning, found)
+        _hook_frozen_modules(child, f"{path}.{name}" if path else name, learning, hooked)
 
 
 def _evaluate(module: torch.nn.Module, inputs: object) -> None:

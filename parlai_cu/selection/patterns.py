@@ -106,14 +106,14 @@ def split_patterns(text: str) -> list[str]:
 
 
 def _matches(tensors: tuple[TensorInfo, ...], text: str, flag: str) -> set[str]:
-    found: set[str] = set()
+    matched: set[str] = set()
     for pattern in split_patterns(text):
         test = _compile(pattern, tensors, flag)
         hits = {t.name for t in tensors if test(t)}
         if not hits:
             raise PatternError(_no_match(pattern, tensors, flag))
-        found |= hits
-    return found
+        matched |= hits
+    return matched
 
 
 def _compile(
@@ -185,14 +185,14 @@ def _take(match: "re.Match[str]", numbers: list[int]) -> list[int]:
 
 def _numbered(tensors: Iterable[TensorInfo]) -> dict[str, set[int]]:
     """Every path with numbered children, and their numbers."""
-    found: dict[str, set[int]] = {}
+    numbers: dict[str, set[int]] = {}
     for t in tensors:
         for name in t.names:
             parts = name.split(".")
             for i, part in enumerate(parts):
                 if i and part.isdigit():
-                    found.setdefault(".".join(parts[:i]), set()).add(int(part))
-    return found
+                    numbers.setdefault(".".join(parts[:i]), set()).add(int(part))
+    return numbers
 
 
 def _no_match(pattern: str, tensors: tuple[TensorInfo, ...], flag: str) -> str:

@@ -167,11 +167,11 @@ class Scores:
 
     def groups(self) -> dict[tuple[str, str], GradientSums]:
         """(block, kind) -> the sums of its tensors, in the model's order."""
-        found: dict[tuple[str, str], GradientSums] = {}
+        sums: dict[tuple[str, str], GradientSums] = {}
         for t in self.tensors:
             key = (t.block, t.kind)
-            found[key] = found.get(key, GradientSums()) + t.sums
-        return found
+            sums[key] = sums.get(key, GradientSums()) + t.sums
+        return sums
 
     def ranked(self, score: str) -> list[tuple[tuple[str, str], GradientSums]]:
         """:meth:`groups` by one score, the best to tune first; ties in the model's order."""

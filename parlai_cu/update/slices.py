@@ -84,7 +84,7 @@ def slices_of(
     if len(known) > 1:
         kept = {name for name, _ in known.most_common(_MOST)}
         return [part if part in kept else "others" for part in parts]
-    count = min(_MOST, len(set(conversations)) // _OF_A_CLUSTER, len(set(questions)))
+    count = min(_MOST, len(set(conversations)) // _OF_A_CLUSTER)
     return _clusters(questions, count) if count > 1 else [""] * len(parts)
 
 
@@ -158,7 +158,8 @@ def _clusters(questions: Sequence[str], count: int) -> list[str]:
         vectors = vectorizer.fit_transform(questions)
     except ValueError:  # no words at all
         return [""] * len(questions)
-    found = KMeans(count, n_init=3, random_state=0).fit(vectors)
+    different = len({row.indices.tobytes() + row.data.tobytes() for row in vectors})
+    found = KMeans(min(count, different), n_init=3, random_state=0).fit(vectors)
     words = vectorizer.get_feature_names_out()
     names = [
         "questions with " + ", ".join(words[i] for i in np.argsort(-center)[:3])

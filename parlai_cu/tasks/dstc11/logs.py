@@ -49,11 +49,11 @@ class Knowledge:
 
     def snippets(self, name: str) -> list[str]:
         """All snippets about the entities of a name."""
-        found: list[str] = []
+        snippets_there: list[str] = []
         for entity in self.entities.values():
             if entity["name"] == name:
-                found.extend(_snippets(entity))
-        return found
+                snippets_there.extend(_snippets(entity))
+        return snippets_there
 
     def named(self, text: str) -> list[str]:
         """The names of the entities that a text mentions."""
@@ -99,12 +99,12 @@ def _instances(
 ) -> Iterator[Instance]:
     for number, (log, label) in enumerate(zip(logs, labels)):
         try:
-            found = [knowledge.resolve(entry) for entry in label.get("knowledge", [])]
+            snippets = [knowledge.resolve(entry) for entry in label.get("knowledge", [])]
             yield Instance(
                 history=[(turn["speaker"], turn["text"]) for turn in log],
                 target=bool(label["target"]),
-                knowledge=list(dict.fromkeys(snippet for _, snippet in found)),
-                entities=list(dict.fromkeys(name for name, _ in found)),
+                knowledge=list(dict.fromkeys(snippet for _, snippet in snippets)),
+                entities=list(dict.fromkeys(name for name, _ in snippets)),
                 response=label.get("response", ""),
             )
         except (KeyError, TypeError, AttributeError) as error:

@@ -134,8 +134,8 @@ def _read(path: str, opt: dict[str, Any]) -> list[ReadFile]:
 @functools.lru_cache(maxsize=8)
 def _read_once(path: str, signature: str, options: ReadOptions) -> list[ReadFile]:
     """A file of one state is read once, and said once what it is."""
-    found = read_path(path, options)
-    for one in found:
+    conversations = read_path(path, options)
+    for one in conversations:
         for line in one.summary():
             logging.info(line)
-    return found
+    return conversations

@@ -74,10 +74,10 @@ def _file(opt: Opt) -> str:
     if not path:
         raise UsageError("-t messages needs a file: -t messages:messages_path=FILE")
     split = f"{path}_{opt['datatype'].split(':')[0]}.jsonl"
-    found = path if os.path.isfile(path) else split
-    if not os.path.isfile(found):
+    file = path if os.path.isfile(path) else split
+    if not os.path.isfile(file):
         raise DataError(f"-t messages: there is no {path}, and no {split}{near_file(path)}")
-    return str(found)
+    return str(file)
 
 
 def _read(path: str) -> list[list[Message]]:

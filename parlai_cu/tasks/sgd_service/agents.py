@@ -98,8 +98,8 @@ class DefaultTeacher(SgdServiceTeacher):
         reply = model_response.get("text")
         values = teacher_action.get("values")
         if labels and reply and values:
-            told = sum(value.lower() in reply.lower() for value in values)
-            self.metrics.add("slot_r", AverageMetric(told, len(values)))
+            repeated = sum(value.lower() in reply.lower() for value in values)
+            self.metrics.add("slot_r", AverageMetric(repeated, len(values)))
 
 
 class StateTeacher(SgdServiceTeacher):

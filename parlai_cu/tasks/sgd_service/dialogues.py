@@ -68,18 +68,18 @@ def read(folder: str, split: str, service: str | None = None) -> list[Dialogue]:
     :raises DataError: there is no data in the folder
     :raises UsageError: no dialogue is about the service
     """
-    found = list(_all(Path(folder), split))
+    dialogues = list(_all(Path(folder), split))
     if service is None:
-        return found
+        return dialogues
     wanted = service.split("+")
-    there: set[str] = {dialogue.service for dialogue in found}
+    there: set[str] = {dialogue.service for dialogue in dialogues}
     for name in wanted:
         if name not in there:
             raise UsageError(
                 f"service={name}: no dialogue in {folder} ({split}) is about it; "
                 f"nearest: {', '.join(nearest(name, sorted(there)))}."
             )
-    return [dialogue for dialogue in found if dialogue.service in wanted]
+    return [dialogue for dialogue in dialogues if dialogue.service in wanted]
 
 
 def _all(folder: Path, split: str) -> Iterator[Dialogue]:
