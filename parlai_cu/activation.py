@@ -99,6 +99,7 @@ class _Finder:
             spec = self._spec_of_others(name, path, target)
         finally:
             self._asking.discard(asking)
+        # a namespace package has no loader, and runs no code that could be repaired
         if spec is not None and spec.loader is not None:
             hooked: Any = _HookedLoader(spec.loader, name)
             spec.loader = hooked

@@ -321,6 +321,7 @@ class _Writer:
 
     def _line(self, content: dict[str, Any]) -> None:
         line = json.dumps(content).encode() + b"\n"
+        # an unbuffered write may be cut short by a full disk without an error
         if self._index.write(line) != len(line):
             raise OSError(28, "No space left on device")
 

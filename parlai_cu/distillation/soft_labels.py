@@ -58,6 +58,7 @@ def abridge(logits: torch.Tensor, k: int, temperature: float, sample: bool) -> A
     if not sample:
         top = log_probs.topk(k, dim=-1)
         return Abridged(top.indices, top.values.clamp_min(_SMALLEST_LOG))
+    # sorted, so that equal draws lie side by side
     draws = torch.multinomial(log_probs.exp(), k, replacement=True).sort(dim=-1).values
     # count equal draws in the first of them, and leave the places of the others unused
     same = draws.unsqueeze(-1) == draws.unsqueeze(-2)

@@ -51,6 +51,7 @@ def extend(extension: str, module: ModuleType) -> None:
 def _replace(module: ModuleType, path: str, function: Callable[..., Any]) -> None:
     *classes, name = path.split(".")
     owner: Any = functools.reduce(getattr, classes, module)
+    # static, as getattr() would bind a class method to its class
     stock = inspect.getattr_static(owner, name)
     plain = getattr(stock, "__func__", stock)  # of a class method or a static one
 

@@ -112,6 +112,7 @@ def _modelzoo_path(stock: Stock, datapath: object, path: str) -> Any:
 @instead_of("parlai.core.agents:create_agent")
 def _create_agent(stock: Stock, opt: Opt, requireModelExists: bool = False) -> Any:
     path = str(opt.get("model_file") or "")
+    # ParlAI would look for PATH.opt beside the folder, and ask for --model
     if path and os.path.isdir(path):
         folder = ModelFileError(f"-mf {path}: expected a model file{near_file(path)}")
         raise in_place_of(RuntimeError, folder)

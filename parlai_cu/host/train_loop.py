@@ -34,6 +34,7 @@ ResumePoint = dict[str, Any]
 
 @instead_of("parlai.scripts.train_model:TrainLoop.__init__")
 def _init(stock: Stock, self: Any, opt: Opt) -> None:
+    # before anything is loaded: a wrong setting is to cost seconds, not the run
     run_checks.check_settings(opt)
     if opt.get("base_agent"):
         _before_all(opt)

@@ -31,6 +31,7 @@ def changed_tensors(base: Mapping[str, torch.Tensor], candidate: Mapping[str, ob
         if not torch.is_tensor(other) or other.shape != tensor.shape:
             found = list(other.shape) if torch.is_tensor(other) else "nothing"
             raise ValueError(f"{name}: expected a tensor of {list(tensor.shape)}, found {found}")
+        # any bit counts: a set that left out small changes would not be the candidate
         if not torch.equal(tensor, other):
             changed[name] = other.detach().clone()
     return changed
@@ -65,5 +66,6 @@ class Adapters:
                 self._places[name].data = tensor
             yield
         finally:
+            # also where the turn failed: the next one is another domain's
             for name, tensor in kept.items():
                 self._places[name].data = tensor

@@ -29,6 +29,7 @@ def freeze(
         are frozen as a whole
     """
     names = set(learning)
+    # by identity: a tensor that is tied has several names, any of which may be the selected one
     learning_ids: set[int] = set()
     for name, tensor in model.named_parameters(remove_duplicate=False):
         if name in names:

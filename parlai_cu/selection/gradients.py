@@ -49,6 +49,7 @@ class GradientMoments:
                 f"the loss of example {self.draws + 1} is {loss.detach().sum().item()}: there is "
                 "no gradient to score parameters by"
             )
+        # none of the parameters has a part in it: all gradients are zero, and the draw counts
         if not loss.requires_grad:
             self.draws += 1
             return
@@ -56,6 +57,7 @@ class GradientMoments:
         for name, gradient in zip(self.parameters, gradients):
             if gradient is None:
                 continue
+            # sums are kept in float32: squares of half precision gradients underflow
             gradient = gradient.detach().to(self._squares[name])
             if self._sums:
                 self._sums[name] += gradient

@@ -13,6 +13,7 @@ from parlai_cu.errors import FrozenBreachError
 def digest(tensor: torch.Tensor) -> str:
     """SHA-256 of the bytes of a tensor, with its type and shape."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
+    # equal bytes of another type or shape are another tensor
     sha = hashlib.sha256(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
     sha.update(flat.view(torch.uint8).numpy().data)
     return sha.hexdigest()
@@ -42,6 +43,7 @@ class FrozenGuard:
         self._originals = {
             name: tensor
             for name, tensor in (originals or {}).items()
+            # where the type is the same, the model's own tensor has the bits of the file
             if name in self.digests and tensor.dtype != state[name].dtype
         }
 

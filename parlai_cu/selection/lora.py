@@ -81,8 +81,10 @@ def inject(
     for tensor in weights:
         layers = {model.get_submodule(_layer_path(name)) for name in tensor.names}
         layer = layers.pop()
+        # tied to a second layer: factors of one would not enter the other
         if layers or not tensor.name.endswith(".weight") or not _is_linear(layer):
             continue
+        # transformers' Conv1D keeps its weight the other way round
         transposed = not isinstance(layer, torch.nn.Linear)
         weight = model.get_parameter(tensor.name)
         if not _computes_as_linear(layer, weight, transposed):
@@ -124,6 +126,7 @@ def merge(
         originals[tensor.name] = state[tensor.name]
         delta = _factors(model, tensor).delta()
         merged = (state[tensor.name].float() + delta).to(state[tensor.name])
+        # under all its names, which torch saved one by one
         state.update({name: merged for name in tensor.names})
     return {"factors": factors, "originals": originals}
 

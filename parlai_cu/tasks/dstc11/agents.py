@@ -46,6 +46,7 @@ class Dstc11Teacher(DialogTeacher):
         return parser
 
     def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
+        # the options are shared with the other tasks of the command
         opt = copy.deepcopy(opt)
         folder = opt.get("dstc11_path") or os.path.join(opt["datapath"], "dstc11")
         opt["datafile"] = os.path.join(folder, opt["datatype"].split(":")[0])

@@ -49,6 +49,7 @@ class SgdServiceTeacher(DialogTeacher):
         return parser
 
     def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
+        # the options are shared with the other tasks of the command
         opt = copy.deepcopy(opt)
         self.service = opt.get("service")
         folder = opt.get("sgd_path") or os.path.join(opt["datapath"], "sgd")
