@@ -80,14 +80,14 @@ def whole(path: str) -> Iterator[str]:
 
 def write_text(path: str, text: str) -> None:
     """
-    Write a text file, in UTF-8.
+    Write a text file, in UTF-8; half a character of broken data as JSON escapes it.
 
     :param path: where the file is to be; its folder is there
     :param text: all that it holds
     :raises SaveError: when it cannot be written
     """
     with whole(path) as aside:
-        with open(aside, "w", encoding="utf-8") as f:
+        with open(aside, "w", encoding="utf-8", errors="backslashreplace") as f:
             f.write(text)
 
 

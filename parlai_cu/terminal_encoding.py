@@ -28,5 +28,5 @@ def _prepare(stream: Any) -> None:
         encoding = codecs.lookup(stream.encoding or "ascii").name
         if encoding == "ascii":
             reconfigure(encoding="utf-8", errors=errors)
-        elif stream.errors == "strict":
+        elif stream.errors in ("strict", "surrogateescape"):  # the latter where LANG is C
             reconfigure(errors=errors)

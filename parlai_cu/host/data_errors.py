@@ -13,6 +13,7 @@ An empty fold is refused only where stock ParlAI fails on it as well, or evaluat
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ from parlai_cu.errors import DataError, in_place_of, near_file
 from parlai_cu.host import Stock, instead_of
 from parlai_cu.parlai_types import ModelAgent, Opt
 
+# of a pair of surrogates, without the other
+_HALF = re.compile("[\ud800-\udfff]")
 EXPECTED = (
     'expected one conversation per line: {"dialog": [[{"id": "user", "text": "..."}, '
     '{"id": "bot", "text": "..."}]]}'
@@ -105,6 +108,25 @@ def _next_episode_idx(
         if self.num_episodes() == 0:
             raise in_place_of(error, DataError(_nothing_in(self.opt))) from None
         raise
+
+
+@instead_of("parlai.core.teachers:DialogData.build_table")
+def _build_table(stock: Stock, self: Any, entry: Any) -> Any:
+    """Half a character of broken data ends no run: no dictionary and no file could hold it."""
+    table = stock(self, entry)
+    for name, value in table.items():
+        if isinstance(value, str):
+            value = _whole(value)
+        elif isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
+            value = type(value)(map(_whole, value))
+        dict.__setitem__(table, name, value)  # a Message refuses a field that it has
+    return table
+
+
+def _whole(text: str) -> str:
+    if text.isascii() or not _HALF.search(text):
+        return text
+    return _HALF.sub("\ufffd", text)
 
 
 @instead_of("parlai.core.teachers:StreamDialogData.__init__")

@@ -31,6 +31,17 @@ def test_everything_is_shown(encoding: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert "naïve café" in text and "\\ud83d" in text
 
 
+def test_what_is_shown_where_lang_is_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python writes by ``surrogateescape`` there, which cannot write half a character either."""
+    shown = io.BytesIO()
+    stream = io.TextIOWrapper(shown, encoding="utf-8", errors="surrogateescape")
+    monkeypatch.setattr(sys, "stdout", stream)
+    terminal_encoding.prepare()
+    print(SAID)
+    sys.stdout.flush()
+    assert "\\ud83d" in shown.getvalue().decode()
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 @pytest.mark.parametrize("typed", ["café".encode(), "café".encode("latin-1"), b"\xff\xfe"])
 def test_everything_is_read(encoding: str, typed: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
