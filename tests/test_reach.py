@@ -14,6 +14,7 @@ from parlai.core.params import ParlaiParser
 
 from parlai_cu import reach
 from parlai_cu.chat_service import yaml_settings
+from parlai_cu.chat_service.flags import service_parser
 from parlai_cu.errors import ModelFileError, ParlaiCuError
 from parlai_cu.knowledge.factory import open_knowledge_base
 from parlai_cu.scripts.versions import VersionsScript
@@ -117,6 +118,9 @@ def test_everywhere(stranger: Callable[..., str], tmp_path: Path) -> None:
         open_knowledge_base(f"agent:{model}")
     with pytest.raises(ModelFileError, match="private.txt.*--trust-checkpoint"):
         create_agent(yaml_settings.model_options("m", {"model_file": model}))
+    service_parser().parse_args(["--trust-checkpoint"])
+    create_agent(yaml_settings.model_options("m", {"model_file": stranger(kb_synonyms="OUT")}))
+    service_parser().parse_args([])
     with pytest.raises(ModelFileError, match="private.txt.*--trust-checkpoint"):
         VersionsScript.main("import", "--versions", str(tmp_path / "versions"), "-mf", model)
 

@@ -99,6 +99,8 @@ def service_parser() -> Any:
     """All flags of ``parlai serve``."""
     from parlai.core.params import ParlaiParser
 
+    from parlai_cu.host import model_pickles
+
     parser = ParlaiParser(
         add_parlai_args=False,
         add_model_args=False,
@@ -106,6 +108,7 @@ def service_parser() -> Any:
     )
     parser.add_parlai_data_path()
     parser.add_websockets_args()  # and ours (host/websocket_service.py)
+    model_pickles.add_flag(parser)
     return parser
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-# utterances of a conversation that an agent remembers: more than any model reads
-MOST = 200
+# turns of a conversation that are remembered, wherever that is: more than any model reads
+MOST_TURNS = 100
 
 
 class HistorySnapshot:
@@ -55,5 +55,5 @@ def forget_old(agent: Any) -> None:
     if callable(getattr(agent, "keep_history", None)):
         return
     for lines in getattr(getattr(agent, "history", None), "__dict__", {}).values():
-        if isinstance(lines, list) and len(lines) > MOST:
-            del lines[:-MOST]
+        if isinstance(lines, list):
+            del lines[: -2 * MOST_TURNS]  # a turn is two utterances

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from parlai_cu.errors import ConversationError, UnknownConversationError
+from parlai_cu.serving.history import MOST_TURNS
 from parlai_cu.serving.store_worker import StoreWorker
 from parlai_cu.serving.transcript_store import (
-    MOST_TURNS,
     StoredConversation,
     StoredTurn,
     TranscriptStore,

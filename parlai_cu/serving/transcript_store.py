@@ -15,12 +15,11 @@ from typing import Any
 
 from parlai_cu.errors import ConversationError, UnknownConversationError
 from parlai_cu.serving.database import MEMORY, ResultRows, Row, Schema, Taken, open_rows
+from parlai_cu.serving.history import MOST_TURNS
 from parlai_cu.serving.purging import Purge
 from parlai_cu.serving.session import new_token
 
 DEFAULT_URL = "sqlite:///conversations.db"
-# turns of a conversation that are read back: more than any model's history holds
-MOST_TURNS = 100
 # writers of one conversation at once (two tabs, on two replicas): who loses tries again
 _TRIES = 100
 
@@ -102,7 +101,7 @@ class StoredConversation:
 
     :param id: its name, which may be shown
     :param since: turns up to this one were forgotten on request (``[RESET]``)
-    :param turns: what was said since, oldest first; the last :data:`MOST_TURNS` of it
+    :param turns: what was said since, oldest first; the last ``MOST_TURNS`` of it
     """
 
     id: str

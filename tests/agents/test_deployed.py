@@ -82,7 +82,7 @@ def test_a_long_conversation_is_bounded(
     """The model at work forgets what was said long ago."""
     from parlai_cu.serving import history
 
-    monkeypatch.setattr(history, "MOST", 4)
+    monkeypatch.setattr(history, "MOST_TURNS", 2)
     agent = serve(versions)
     for line in ("one", "two", "three"):
         reply = say(agent, line)

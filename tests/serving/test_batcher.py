@@ -149,7 +149,7 @@ def test_a_history_does_not_grow_for_ever(
     make: Callable[..., Asked], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was said long ago is forgotten, the latest is kept; a failed turn is still taken out."""
-    monkeypatch.setattr(history, "MOST", 4)
+    monkeypatch.setattr(history, "MOST_TURNS", 2)
     asked, clone = make(), Clone()
     for text in ("a", "b", "c", "bad"):
         asked.ask(text, clone)

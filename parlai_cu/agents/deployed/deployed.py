@@ -29,15 +29,13 @@ from parlai_cu.agents import updating_agent
 from parlai_cu.agents.deployed.loading import load
 from parlai_cu.agents.deployed.service import LoadedModel, ModelService, serves_nothing
 from parlai_cu.errors import UsageError
-from parlai_cu.serving.history import forget_old
+from parlai_cu.serving.history import MOST_TURNS, forget_old
 from parlai_cu.unread_flags import Dependent, never, refuse_unread
 from parlai_cu.versions.store import VersionStore
 from parlai_cu.versions.swap import CONVERSATION, NONE, PINS, VersionRouter
 
 # in which an observation carries the turn it belongs to
 TURN = "deployed_turn"
-# turns of a conversation that go over to another version: more than any model's history holds
-_MOST_TURNS = 100
 # of an observation or a reply, what is of no use to later turns
 _FLEETING = ("label_candidates", "text_candidates", "candidate_scores", "beam_texts", "metrics")
 # flags that it takes and that do not count
@@ -102,7 +100,7 @@ class DeployedAgent(Agent):
         self.inner: Any = None
         # (what was observed, what was replied) of each turn; what was observed since
         self._past: collections.deque[tuple[list[Message], Any]] = collections.deque(
-            maxlen=_MOST_TURNS
+            maxlen=MOST_TURNS
         )
         self._pending: list[Message] = []
 
@@ -232,7 +230,7 @@ class DeployedAgent(Agent):
 
         def restore() -> None:
             with self.service.lock:
-                self._past = collections.deque(past, maxlen=_MOST_TURNS)
+                self._past = collections.deque(past, maxlen=MOST_TURNS)
                 self._pending = list(pending)
                 self.leave()
             self.service.leave_turn(self)
@@ -310,7 +308,7 @@ class DeployedAgent(Agent):
         """Another conversation at the same point; models and threads are one."""
         twin: DeployedAgent = self.clone()
         with self.service.lock:
-            twin._past = collections.deque(self._past, maxlen=_MOST_TURNS)
+            twin._past = collections.deque(self._past, maxlen=MOST_TURNS)
             twin._pending = list(self._pending)
             twin.begun_on = self.begun_on
         return twin
