@@ -137,7 +137,7 @@ def _names(graph: Any) -> dict[Any, list[str]]:
     for triple in graph:
         for thing in triple:
             if thing not in names:
-                names[thing] = [_plain(thing)]
+                names[thing] = [plain_name(thing)]
     return names
 
 
@@ -148,7 +148,7 @@ def _plainest(pair: tuple[Any, Any]) -> tuple[str, bool, str]:
     return str(subject), not language.startswith("en"), str(value)
 
 
-def _plain(thing: Any) -> str:
+def plain_name(thing: Any) -> str:
     """A value as it is; an address by its last part, ``busLine`` as ``bus line``."""
     text = str(thing)
     if isinstance(thing, Literal):

@@ -58,7 +58,7 @@ def _of_table(asked: Sequence[str], table: TypedTable, now: datetime) -> TypedAn
 
 def _remembered(query: Query, found: TypedAnswer) -> Query:
     """A query with the one thing that it led to."""
-    if query.mentions or len(found.rows) != 1:
+    if query.mentions or len(found.rows) != 1 or not query.table.named:
         return query
     kept = copy.copy(query)
     kept.mentions = [(query.table.rows.index(found.rows[0]),)]
@@ -71,7 +71,8 @@ def _completed(query: Query, before: Query | None) -> Query:
     if before is None:
         return query
     query = copy.copy(query)
-    names_rows = query.mentions or query.noun or query.extreme
+    by_value = any(one.operator == "=" and one.column.names_rows for one in query.filters)
+    names_rows = query.mentions or query.noun or query.extreme or by_value
     if query.asks in ("when", "until") and not query.asks_something and before.edge:
         query.edge = "closes" if query.asks == "until" else "opens"
         query.moment = query.moment or before.moment
@@ -79,7 +80,8 @@ def _completed(query: Query, before: Query | None) -> Query:
         query.mentions = query.mentions or before.mentions
         if not query.mentions:
             query.filters = [*before.filters, *query.filters]
-    if not query.asks_something or (query.filters and not query.columns and not query.yes_no):
+    is_whole = query.columns or query.yes_no or query.listing or query.count
+    if not query.asks_something or (query.filters and not is_whole):
         _take_over(query, before)
     elif query.edge:
         query.moment = query.moment or before.moment

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from parlai_cu.knowledge.asking.answering import answer
+from parlai_cu.knowledge.asking.language import language_of
 from parlai_cu.knowledge.asking.schema import TypedTable, tables_of
 from parlai_cu.knowledge.backends.store import COLUMNS, Store, fact_in
 from parlai_cu.types import Evidence, Turn
@@ -20,21 +21,22 @@ class AskedTables:
     def __init__(self, source: str) -> None:
         self._source = source
         self._lock = threading.Lock()
-        self._state: tuple[str, list[TypedTable]] = ("", [])
+        self._state: tuple[tuple[str, str], list[TypedTable]] = (("", ""), [])
 
     def answers(
-        self, turn: Turn, snapshot: str, read: Callable[[], Iterable[TypedTable]]
+        self, turn: Turn, snapshot: str, read: Callable[[str], Iterable[TypedTable]]
     ) -> list[Evidence]:
         """
         The answer to a turn; none where it was not wholly understood.
 
         :param turn: what was said
         :param snapshot: the state of the knowledge base
-        :param read: its tables in that state
+        :param read: its tables in that state, in a language
         """
+        state = (snapshot, language_of(turn.text).name)
         with self._lock:
-            if self._state[0] != snapshot:
-                self._state = (snapshot, list(read()))
+            if self._state[0] != state:
+                self._state = (state, list(read(state[1])))
             tables = self._state[1]
         found = answer(turn, tables, turn.at or datetime.now()) if tables else None
         if found is None:

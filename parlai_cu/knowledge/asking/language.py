@@ -18,7 +18,13 @@ from parlai_cu.knowledge.words import stem, words
 LANGUAGES = ("en",)
 _PLACE = Path(__file__).parent / "languages"
 # numbers keep their points, commas and colons
-_TOKEN = re.compile(r"\d+(?:[.,:]\d+)*(?![^\W\d_])|[^\W_]+")
+_TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_][^\W_]*")
+_NUMBER_WORDS = {
+    word: str(number)
+    for number, word in enumerate(
+        "two three four five six seven eight nine ten eleven twelve".split(), 2
+    )
+}
 _SHORT_NOT = re.compile(r"n[’']t\b", re.I)
 
 
@@ -61,6 +67,8 @@ class Language:
         self.day_names: Sequence[str] = raw["day_names"]
         self.months = frozenset(raw["months"].split())
         self.concepts = {key: _concept(key, part) for key, part in raw["concepts"].items()}
+        # what may be a column, and else says nothing; the amounts' currencies
+        self.ignored = frozenset(f"{raw['soft']} {raw['currency']}".split())
         self.words = frozenset(_all_words(raw))
 
     def any_of(self, key: str) -> frozenset[str]:
@@ -115,12 +123,12 @@ def name_stems(name: str) -> list[str]:
 
 
 def tokens(text: str) -> list[str]:
-    """Words and whole numbers, lower case and without accents."""
+    """Words and whole numbers, lower case and without accents; ``five`` is 5."""
     plain = _SHORT_NOT.sub(" not", text)
     found: list[str] = []
     for token in _TOKEN.findall(plain):
         found += [token] if token[0].isdigit() else words(token)
-    return found
+    return [_NUMBER_WORDS.get(token, token) for token in found]
 
 
 def stems(several: Iterable[str]) -> frozenset[str]:
@@ -148,7 +156,7 @@ def _all_words(part: Any) -> Iterable[str]:
     """Every word that is understood, as it is written."""
     if isinstance(part, Mapping):
         for key, inner in part.items():
-            if key not in ("say", "columns", "short", "difference"):
+            if key not in ("say", "columns", "short", "difference", "weekday"):
                 yield from _all_words(inner)
     elif isinstance(part, list):
         for inner in part:

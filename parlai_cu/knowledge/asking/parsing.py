@@ -110,7 +110,7 @@ class _Reader:
         for asks in ("when", "until", "where", "who"):
             for place, _ in self._find(one.phrases(asks)):
                 query.asks = query.asks or asks
-                if asks in ("when", "until"):
+                if asks in ("when", "until") and not self._with_stem(self.stems[place[0]]):
                     self._take(place, "asks")
         for place, _ in self._find(one.phrases("difference")):
             after = self.stems[place[1] : place[1] + 1]
@@ -291,26 +291,37 @@ class _Reader:
                     yield (length + worth, -place[0]), functools.partial(take, place, found)
 
     def _with_stem(self, word: str) -> list[TypedColumn]:
-        return [column for column in self.table.columns if word in column.stems]
+        """Columns whose name has a word, or one made of it: "manager" of "manage"."""
+        columns = self.table.columns
+        there = [column for column in columns if word in column.stems]
+        return there or [
+            column
+            for column in columns
+            for part in column.stems
+            if len(word) > 3 and part.startswith(word) and len(part) - len(word) <= 3
+        ]
 
     def _asked(self, said: tuple[str, ...], none: bool = False) -> list[str]:
         concepts = self.language.concepts.values()
         return [c.name for c in concepts if said in (c.none if none else c.ask)]
 
     def _column(self, place: Place, columns: list[TypedColumn]) -> None:
-        """What is asked for; of several columns those that fit what was said before best."""
+        """What is asked for; of several columns those that fit what was said best."""
         chosen = self._fitting(list(dict.fromkeys(columns)), place)
         kept = [column for column in chosen if column in self.query.columns]
         for column in kept or chosen:
             if column not in self.query.columns:
                 self.query.columns.append(column)
             self.named.append((place[0], column))
-        self._take(place, "column", 1.0)
+        self._take(place, "column", 0.8 if chosen[0].way else 1.0)
 
     def _fitting(self, columns: list[TypedColumn], place: Place) -> list[TypedColumn]:
         if len(columns) == 1:
             return columns
         heard = set(self.stems)
+        heard = set(self.stems) - self.table.nouns
+        led = [column for column in columns if column.through & heard]
+        columns = led or [column for column in columns if not column.through] or columns
         dates = [column for column in columns if column.kind == "date"]
         others = [column for column in columns if column.kind != "date"]
         if dates and others:
@@ -328,7 +339,7 @@ class _Reader:
         column, value = near[0] if near else (column, value)
         self.query.filters.append(Filter(column, "=", value))
         self.named.append((place[0], column))
-        self._take(place, "value", 1.5)
+        self._take(place, "value", 2.0)
 
     def _none(self, place: Place, columns: list[TypedColumn]) -> None:
         self.query.filters.append(Filter(columns[0], "none"))
@@ -383,9 +394,11 @@ class _Reader:
             for concept in one.concepts.values():
                 if word in concept.more | concept.less:
                     columns = [c for c in self.table.column(concept.name) if c.is_amount]
-                    if columns and self._order(
-                        i, self._fitting(columns, (i, i + 1))[0], word in concept.more
-                    ):
+                    chosen = self._fitting(columns, (i, i + 1)) if columns else []
+                    more = word in concept.more
+                    if chosen and concept.name == "age" and _are_years(chosen[0], self.table):
+                        more = not more  # what is older was made in an earlier year
+                    if chosen and self._order(i, chosen[0], more):
                         break
         for key, more in (("most", True), ("least", False), ("more", True), ("less", False)):
             for place, _ in list(self._find(one.phrases(key))):
@@ -466,28 +479,44 @@ class _Reader:
                 continue
             if word in self.table.nouns or (word in one.any_of("generic")):
                 query.noun = True
-                self._take((i, i + 1), "noun", 0.5 if word in self.table.nouns else 0.1)
-            elif not self._is_small(word) and word not in one.any_of("currency"):
+                self._take((i, i + 1), "noun", 1.5 if word in self.table.nouns else 0.1)
+            elif not self._is_small(word) and self.said[i] not in self.language.ignored:
                 query.unread.append(self.said[i])
         if query.asks == "who" and not query.columns:
             query.unread += self.times
+        if not query.noun and any(f.column.names_rows for f in query.filters):
+            # what the named thing's own table says of it goes before
+            query.strength -= 2.0
         self._flags()
 
     def _flags(self) -> None:
         """Columns of yes and no, or of amounts, that rows are to have: "electric bikes"."""
         query = self.query
+        if query.asks in ("when", "until"):
+            dates = [column for column in query.columns if column.kind == "date"]
+            query.columns = dates or query.columns
+        if query.asks == "where":
+            places = [c for c in query.columns if not c.way and c.name.split()[-1] in ("in", "at")]
+            query.columns = places or query.columns
         if any(len(mention) == 1 for mention in query.mentions):
+            query.columns = [
+                column
+                for column in query.columns
+                if not any(column.stems <= other.through for other in query.columns)
+            ]
             return
         rest = []
-        bounded = {one.column for one in query.filters if one.operator[0] in "<>"}
+        bounded = {one.column for one in query.filters}
         for column in query.columns:
             is_counted = query.count and not query.noun
             if column in bounded and (query.count or query.listing or query.yes_no):
                 continue  # "which cost less than 30"
+            if any(column.stems <= other.through for other in query.columns):
+                continue  # of the director's email it is not asked who that is
             if column.kind == "yes/no" or (
                 column.kind == "number"
                 and not is_counted
-                and (query.noun or query.listing)
+                and (query.noun or query.yes_no)
                 and not query.extreme
                 and not query.compare
             ):
@@ -496,6 +525,11 @@ class _Reader:
             else:
                 rest.append(column)
         query.columns = rest
+
+
+def _are_years(column: TypedColumn, table: TypedTable) -> bool:
+    held = [row.cells[column.name] for row in table.rows if column.name in row.cells]
+    return column.kind == "date" or all(re.fullmatch(r"1\d{3}|20\d\d", cell) for cell in held)
 
 
 def _is_number(said: tuple[str, ...]) -> bool:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from parlai_cu.knowledge.asking import values
 from parlai_cu.knowledge.asking.language import tokens
 from parlai_cu.knowledge.asking.query import Filter, Moment, Order, Query
-from parlai_cu.knowledge.asking.saying import Saying, is_plural, like, within
+from parlai_cu.knowledge.asking.saying import Saying, is_plural, is_verb, like, within
 from parlai_cu.knowledge.asking.schema import TypedColumn, TypedRow, numbered, parts, stems_of
 from parlai_cu.knowledge.words import stem
 
@@ -164,6 +164,8 @@ class _Run:
         key = "extreme_price" if order.column and order.column.kind == "money" else "extreme"
         if order.column and order.column.kind == "number" and is_plural(order.column.name):
             key = "extreme_some"
+        if order.column and is_verb(order.column.name):
+            key = "extreme_plain"
         if len(rows) > 1:
             key = "tie"
         what = (
@@ -222,7 +224,9 @@ class _Run:
     def _default_order(self) -> Order | None:
         """Of "how much more is A than B": what was asked for, or else money."""
         columns = [c for c in self.query.columns if c.is_amount] or [
-            c for c in self.table.columns if c.kind == "money"
+            c
+            for c in self.table.columns
+            if c.kind == "money" or "price" in c.concepts and c.is_amount
         ]
         return Order(columns[0], True) if columns else None
 
@@ -239,7 +243,7 @@ class _Run:
             else:
                 return self._which(thing)
         if query.filters and not query.columns:
-            return self._is_so(rows)
+            return self._is_so(rows, query.filters)
         told = [sentence for row in rows for sentence in self._values(row)]
         return (" ".join(told), rows) if told else None
 
@@ -259,6 +263,10 @@ class _Run:
     def _values(self, row: TypedRow) -> list[str]:
         query = self.query
         there = [column for column in query.columns if row.cells.get(column.name)]
+        if query.count and there and there[0].kind == "list":
+            names = parts(there[0], row.cells[there[0].name])
+            count = self.say.number(len(names))
+            return [self.say("counted", count=count, names=self.say.listed(names))]
         if query.yes_no and len(there) == 1:
             return [self._yes_or_value(row, there[0])]
         return [self.say.value(row, column) for column in there[:_MOST_COLUMNS]]
@@ -291,12 +299,17 @@ class _Run:
     def _yes(self, yes: bool, clause: str) -> str:
         return self.say("yes" if yes else "no", clause=clause)
 
-    def _is_so(self, rows: Sequence[TypedRow]) -> Found:
+    def _is_so(self, rows: Sequence[TypedRow], filters: Sequence[Filter]) -> Found:
         """Whether what is named is as was said."""
         told = []
         for row in rows:
-            for one in self.query.filters:
+            for one in filters:
                 cell = row.cells.get(one.column.name)
+                if not cell and one.column.names_rows:
+                    parts_of = {"entity": self.say.name(row), "column": one.column.name}
+                    no = self.query.language.say["has_not"].format(**parts_of)
+                    told.append(self._yes(one.negated, no))
+                    continue
                 if not cell:
                     return None
                 if one.operator in ("some", "none"):
@@ -314,7 +327,15 @@ class _Run:
         query = self.query
         if not query.filters and not query.noun and not self.things:
             return None
+        if query.count and self.things and not (self._is_group() or query.columns):
+            return None
         rows = self._rows()
+        narrowed = [f for f in query.filters if f.operator == "=" and f.column.names_rows]
+        if query.yes_no and narrowed and len(narrowed) < len(query.filters):
+            rest = [f for f in query.filters if f not in narrowed]
+            there = [row for row in self.table.rows if all(self.passes(row, f) for f in narrowed)]
+            if len(there) == 1:
+                return self._is_so(there, rest)
         if query.count and not any(column.is_amount for column in query.columns):
             return self._counted(rows)
         if query.columns and rows:

@@ -7,10 +7,14 @@ from typing import Any
 
 from parlai_cu.knowledge.asking.language import Language
 from parlai_cu.knowledge.asking.query import Query
-from parlai_cu.knowledge.asking.schema import TypedColumn, TypedRow
+from parlai_cu.knowledge.asking.schema import TypedColumn, TypedRow, parts
 
 # names in a list; the rest is counted
 _MOST = 8
+_PREPOSITIONS = frozenset("in at by for to on near with".split())
+_FROM = frozenset("until since from till bis seit ab".split())
+_VERBS = frozenset("founded built opened created published released born established made".split())
+_PARTICIPLE = re.compile(r"(?:ed|wn|ld|de|en|un)$")
 _NUMBER = re.compile(r"\d[\d.,' \u00a0]*\d|\d")
 
 
@@ -66,31 +70,45 @@ class Saying:
     def value(self, row: TypedRow, column: TypedColumn) -> str:
         """What a row has in a column, in a sentence."""
         cell = row.cells[column.name]
+        if column.kind == "list" and self.query.listing and self.query.asks != "who":
+            return self("list", names=self.listed(parts(column, cell)))
         for concept in sorted(column.concepts):
             part = self.language.raw["concepts"].get(concept, {})
             if "say" in part and _fits(concept, column, cell):
                 return _sentence(part["say"].format(entity=self.name(row), value=cell))
-        has_unit = bool(re.search(r"\d ?[^\W\d]", cell)) and "much" in self.query.heard
-        if column.kind == "number" and has_unit and not column.concepts & {"price", "duration"}:
-            parts = {"entity": self.name(row), "column": self.column(column), "value": cell}
-            return self.formatted(f"{self.language.say['has_of']}.", parts)
-        if column.kind == "number" and is_plural(column.name):
-            told = "has_some" if any(letter in "123456789" for letter in cell) else "has_not"
-            return self(
-                "sentence",
-                clause=self.language.say[told].format(
-                    entity=self.name(row), column=self.column(column, cell), value=cell
-                ),
-            )
+        told = {"entity": self.name(row), "column": self.column(column, cell), "value": cell}
+        if is_verb(column.name) and self.language.name == "en":
+            return self._of_verb(column, told)
+        if column.kind == "number":
+            has_unit = bool(re.search(r"\d ?[^\W\d]", cell)) and "much" in self.query.heard
+            has_some = any(letter in "123456789" for letter in cell)
+            if has_unit and has_some and not column.concepts & {"price", "duration"}:
+                return self.formatted(f"{self.language.say['has_of']}.", told)
+            if is_plural(column.name):
+                key = "has_some" if has_some else "has_not"
+                return self.formatted(f"{self.language.say[key]}.", told)
         plural = (
             column.kind == "list" and len(re.split("[,;|]", cell)) > 1 or is_plural(column.name)
         )
         key = "values" if plural else "value"
-        return self(key, column=self.column(column), entity=self.name(row), value=_bare(cell))
+        return self(key, **{**told, "column": self.column(column), "value": _bare(cell)})
+
+    def _of_verb(self, column: TypedColumn, told: dict[str, str]) -> str:
+        """Located in, works for, founded, until."""
+        first, last = column.name.split()[0], column.name.split()[-1]
+        if last in _FROM:
+            return self("note", entity=told["entity"], value=f"{column.name} {told['value']}")
+        if last not in _PREPOSITIONS:
+            word = "in" if re.fullmatch(r"\d{4}", told["value"]) else "on"
+            return self("was", **{**told, "value": f"{word} {told['value']}"})
+        return self("related" if _PARTICIPLE.search(first) else "relates", **told)
 
     def column(self, column: TypedColumn, cell: str = "") -> str:
         """A column's name within a sentence, beside the value of its ``cell``."""
         name = within(column.name) if self.language.name != "de" else column.name
+        if column.way:
+            own = name[len(column.way) :].strip()
+            name = own if is_verb(column.way) else self.language.say["of"].format(own, column.way)
         return name[:-1] if cell == "1" and is_plural(name) else name
 
     def when(self, day: date | int) -> str:
@@ -129,6 +147,12 @@ def _fits(concept: str, column: TypedColumn, cell: str) -> bool:
     return column.kind in wanted and (
         column.kind not in ("money", "number") or any(map(str.isdigit, cell))
     )
+
+
+def is_verb(name: str) -> bool:
+    """Whether a column is called by what is done: ``located in``, ``founded``."""
+    said = name.casefold().split()
+    return said[-1] in _PREPOSITIONS if len(said) > 1 else said[0] in _VERBS | _FROM
 
 
 def is_plural(name: str) -> bool:

@@ -21,7 +21,8 @@ _EMPTY = frozenset(map(stem, "name title entity label bezeichnung titel id from 
 _FEWEST_DAYS = 4
 # a number that may have a word before it and a unit behind
 _AMOUNT = re.compile(
-    r"(?:[^\W\d]{1,6}\.? )?[€$£¥₹]? ?-?\d[\d.,' ]*(?: ?[^\W\d][\w/²³%]*| ?[€$£¥%]){0,3}$"
+    r"(?:(?:from|about|up to|only|max|min|ab|ca|bis|nur|[A-Z]{3})\.? ?)?"
+    r"[€$£¥₹]? ?-?\d[\d.,' ]*(?: ?[^\W\d][\w/²³%]*| ?[€$£¥%]){0,3}$"
 )
 _UNIT = re.compile(r"[^\d.,' -]+")
 
@@ -34,11 +35,13 @@ class TypedRow:
     :param id: of the fact, or of the row in its table
     :param entity: what it is about
     :param cells: column -> value; empty ones are not there
+    :param also: other names of it
     """
 
     id: str
     entity: str
     cells: Mapping[str, str]
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,23 @@ class TypedColumn:
 
     :param name: as it is told
     :param kind: money, number, date, hours, phone, yes/no, list, text
-    :param stems: of its name
+    :param stems: of its name; without those of the column that it is said by way of
     :param concepts: what it is about
+    :param way: that column, as "director" where it is the director's office
+    :param names_rows: whether its values are names of rows of other tables
     """
 
     name: str
     kind: str
     stems: frozenset[str] = field(compare=False)
     concepts: frozenset[str] = field(compare=False)
+    way: str = field(default="", compare=False)
+    names_rows: bool = field(default=False, compare=False)
+
+    @functools.cached_property
+    def through(self) -> frozenset[str]:
+        """The stems of the column that it is said by way of."""
+        return frozenset(name_stems(self.way)) - _EMPTY
 
     @property
     def is_amount(self) -> bool:
@@ -71,16 +83,26 @@ class TypedTable:
     :param about: what the column of names is called; may be empty
     :param rows: all
     :param nouns: what a row is called beside that
+    :param named: whether rows have names of their own
+    :param through: column -> the one by way of which it is said; of those that name other rows
+        themselves nothing
     """
 
     def __init__(
-        self, source: str, about: str, rows: Sequence[TypedRow], nouns: Iterable[str] = ()
+        self,
+        source: str,
+        about: str,
+        rows: Sequence[TypedRow],
+        named: bool = True,
+        through: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.source, self.about, self.rows = source, about, rows
-        named = dict.fromkeys(name for row in rows for name in row.cells)
-        self.columns = [_column(name, [row.cells.get(name, "") for row in rows]) for name in named]
+        self.source, self.about, self.rows, self.named = source, about, rows, named
+        self.columns = [
+            _column(name, [row.cells.get(name, "") for row in rows], through.get(name))
+            for name in dict.fromkeys(name for row in rows for name in row.cells)
+        ]
         called = [*name_stems(about), *name_stems(source.rpartition(".")[0] or source)]
-        self.nouns = frozenset({*called, *map(stem, nouns)} - _EMPTY)
+        self.nouns = frozenset(called) - _EMPTY
         self.names: dict[tuple[str, ...], list[int]] = {}
         self.name_words: dict[str, set[int]] = {}
         self.values: dict[tuple[str, ...], list[tuple[TypedColumn, str]]] = {}
@@ -90,11 +112,12 @@ class TypedTable:
 
     def _index(self) -> None:
         for number, row in enumerate(self.rows):
-            self._learn(row.entity)
-            name = stems_of(row.entity)
-            self.names.setdefault(name, []).append(number)
-            for part in name:
-                self.name_words.setdefault(part, set()).add(number)
+            for called in (row.entity, *row.also) if self.named else ():
+                self._learn(called)
+                name = stems_of(called)
+                self.names.setdefault(name, []).append(number)
+                for part in name:
+                    self.name_words.setdefault(part, set()).add(number)
         self.names.pop((), None)
         for column in self.columns:
             self._learn(column.name)
@@ -173,8 +196,9 @@ class TypedTable:
 
 @functools.cache
 def all_days() -> dict[str, int]:
-    """What days of the week are called, in any language."""
-    return {name: day for one in LANGUAGES for name, day in language(one).days.items()}
+    """What days of the week are called in files, in any language."""
+    short = {name: day for day, name in enumerate("mo tu we th fr sa su".split())}
+    return {**short, **{n: day for one in LANGUAGES for n, day in language(one).days.items()}}
 
 
 def stems_of(text: str) -> tuple[str, ...]:
@@ -233,17 +257,18 @@ def _table(source: str, facts: Sequence[Fact]) -> TypedTable:
     return TypedTable(source, about, rows)
 
 
-def _column(name: str, cells: Sequence[str]) -> TypedColumn:
+def _column(name: str, cells: Sequence[str], through: str | None) -> TypedColumn:
     held = [cell for cell in cells if cell]
-    kind = kinds.kind_of(held)
-    concepts = concepts_of(name)
+    kind = "list" if through == "" else kinds.kind_of(held)
+    own = name[len(through or "") :].strip()
     if kind in ("text", "list") and held:
         if sum(bool(values.week(cell, all_days())) for cell in held) * 2 > len(held):
             kind = "hours"
-        elif _are_amounts(held):
+        elif _are_amounts(held) and through != "":
             is_money = any(letter in kinds.CURRENCIES for cell in held for letter in cell)
             kind = "money" if is_money else "number"
-    return TypedColumn(name, kind, frozenset(name_stems(name)) - _EMPTY, concepts)
+    called = frozenset(name_stems(own)) - _EMPTY
+    return TypedColumn(name, kind, called, concepts_of(own), through or "", through == "")
 
 
 def _are_amounts(held: Sequence[str]) -> bool:

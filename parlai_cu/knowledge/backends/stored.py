@@ -146,7 +146,7 @@ class StoredFacts:
         """What the tables that facts came from answer; large ones are only searched."""
         if int(state["facts"]) > _MOST_ASKED:
             return []
-        return self._tables.answers(turn, snapshot(state), lambda: stored_tables(store))
+        return self._tables.answers(turn, snapshot(state), lambda _: stored_tables(store))
 
     @contextlib.contextmanager
     def _searching(self) -> Iterator[tuple[Store, dict[str, str], WordIndex]]:

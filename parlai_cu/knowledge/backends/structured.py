@@ -15,6 +15,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from parlai_cu.errors import KnowledgeError
+from parlai_cu.knowledge.asking.asked import AskedTables
+from parlai_cu.knowledge.asking.linked import linked_tables
+from parlai_cu.knowledge.asking.schema import TypedTable
 from parlai_cu.knowledge.backends.base import ReadOnly
 from parlai_cu.knowledge.reading import row_sentence
 from parlai_cu.knowledge.slot_extraction import (
@@ -27,6 +30,7 @@ from parlai_cu.knowledge.slot_extraction import (
     spoken,
     value_index,
 )
+from parlai_cu.knowledge.table_things import things_in
 from parlai_cu.knowledge.tables import TableConnection, open_database
 from parlai_cu.knowledge.words import stem, words
 from parlai_cu.types import Evidence, Turn
@@ -68,6 +72,7 @@ class StructuredDatabase(ReadOnly):
         # after a failure the tables may be others
         self._stale = True
         self._clock: Any = None
+        self._typed = AskedTables(self.name)
         self._refresh()
         if not self._tables:
             raise KnowledgeError(f"{self.name} holds no table")
@@ -127,6 +132,16 @@ class StructuredDatabase(ReadOnly):
         ``score`` is the share of what was asked for, by how much each thing tells.
         """
         self._refresh()
+        answers = self._typed.answers(turn, self._snapshot, lambda _: self._linked())
+        return [*answers, *self._found(turn, top_k)][:top_k]
+
+    def _linked(self) -> list[TypedTable]:
+        """The tables as they can be asked, joined by their foreign keys."""
+        with self._connection() as db:
+            return linked_tables(things_in(db, self._tables, self._counts))
+
+    def _found(self, turn: Turn, top_k: int) -> list[Evidence]:
+        """Rows by what the conversation mentions."""
         wanted = constraints(turn, self._columns, self._index, self._today())
         table = self._best_table(turn, wanted)
         if table is None:
