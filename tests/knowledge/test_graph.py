@@ -44,7 +44,7 @@ def texts(graph: GraphFile, text: str, *history: str) -> list[str]:
 def test_facts_are_told_by_labels(graph: GraphFile) -> None:
     """Things by their label or the end of their address, properties split into words."""
     assert texts(graph, "what is the phone number of Curry Garden?")[0] == (
-        "Curry Garden phone number 01223 302330."
+        "The phone number of Curry Garden is 01223 302330."
     )
     assert texts(graph, "which bus line to curry garden?")[0] == (
         "Curry Garden located in Centre, whose bus line 4."
@@ -63,7 +63,9 @@ def test_aliases_and_carried_over(graph: GraphFile) -> None:
     """Another name is as good; an entity named before stands in for one that is not named now."""
     assert "01223 302330" in texts(graph, "phone number of the garden please")[0]
     said = ("I like The Nile.", "Good choice.")
-    assert texts(graph, "what is its phone number?", *said)[0] == "The Nile phone number 01223 555."
+    assert texts(graph, "what is its phone number?", *said)[0] == (
+        "The phone number of The Nile is 01223 555."
+    )
     assert texts(graph, "thank you", *said) == []
 
 
@@ -129,9 +131,11 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 def test_facts_can_be_looked_up(graph: GraphFile) -> None:
     """By the id that the evidence had."""
-    found = graph.query(Turn("curry garden phone number"))[0]
+    answer, found, *_ = graph.query(Turn("curry garden phone number"))
     again = graph.get(found.id)
     assert again is not None and again.text == found.text and again.entity == "Curry Garden"
+    whole = graph.get(answer.id)
+    assert whole is not None and found.text in whole.text
     assert graph.get("nothing") is None
 
 

@@ -62,7 +62,7 @@ def _remembered(query: Query, found: TypedAnswer) -> Query:
         return query
     kept = copy.copy(query)
     kept.mentions = [(query.table.rows.index(found.rows[0]),)]
-    kept.filters, kept.extreme = [], None
+    kept.extreme = None
     return kept
 
 
@@ -76,10 +76,15 @@ def _completed(query: Query, before: Query | None) -> Query:
     if query.asks in ("when", "until") and not query.asks_something and before.edge:
         query.edge = "closes" if query.asks == "until" else "opens"
         query.moment = query.moment or before.moment
-    if not names_rows and not (query.filters and not query.columns and not before.mentions):
-        query.mentions = query.mentions or before.mentions
-        if not query.mentions:
-            query.filters = [*before.filters, *query.filters]
+    if not names_rows:
+        refines = query.filters and before.filters and not query.columns and not query.yes_no
+        if before.mentions and not refines:
+            query.mentions = before.mentions
+        else:
+            said = {one.column for one in query.filters}
+            query.filters += [one for one in before.filters if one.column not in said]
+            query.listing = query.listing or before.listing or bool(refines)
+        query.strength += 1.0
     is_whole = query.columns or query.yes_no or query.listing or query.count
     if not query.asks_something or (query.filters and not is_whole):
         _take_over(query, before)
@@ -105,9 +110,5 @@ def _take_over(query: Query, before: Query) -> None:
     query.asks = query.asks or before.asks
     if not query.mentions and not query.noun:
         query.noun = before.noun
-        query.filters = [
-            *(f for f in before.filters if all(f.column != g.column for g in query.filters)),
-            *query.filters,
-        ]
     if query.edge:
         query.moment = query.moment or before.moment

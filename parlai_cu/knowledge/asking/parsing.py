@@ -484,6 +484,8 @@ class _Reader:
                 query.unread.append(self.said[i])
         if query.asks == "who" and not query.columns:
             query.unread += self.times
+        if one.any_of("whatever") & set(self.stems) and not (query.noun or query.yes_no):
+            query.unread.append(self.said[0])  # "any area is fine" asks for nothing
         if not query.noun and any(f.column.names_rows for f in query.filters):
             # what the named thing's own table says of it goes before
             query.strength -= 2.0
@@ -509,7 +511,7 @@ class _Reader:
         bounded = {one.column for one in query.filters}
         for column in query.columns:
             is_counted = query.count and not query.noun
-            if column in bounded and (query.count or query.listing or query.yes_no):
+            if column in bounded:
                 continue  # "which cost less than 30"
             if any(column.stems <= other.through for other in query.columns):
                 continue  # of the director's email it is not asked who that is

@@ -340,7 +340,7 @@ class _Run:
             return self._counted(rows)
         if query.columns and rows:
             return self._values_of(rows)
-        if not (query.yes_no or query.listing or query.filters):
+        if not (query.yes_no or query.listing or query.noun):
             return None
         if not rows:
             return self.say("none" if query.yes_no else "no_such"), self.table.rows[:0]

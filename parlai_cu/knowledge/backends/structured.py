@@ -133,7 +133,8 @@ class StructuredDatabase(ReadOnly):
         """
         self._refresh()
         answers = self._typed.answers(turn, self._snapshot, lambda _: self._linked())
-        return [*answers, *self._found(turn, top_k)][:top_k]
+        told = {key for found in answers for key in found.rows}
+        return [*answers, *(f for f in self._found(turn, top_k) if f.id not in told)][:top_k]
 
     def _linked(self) -> list[TypedTable]:
         """The tables as they can be asked, joined by their foreign keys."""
