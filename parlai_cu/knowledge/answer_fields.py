@@ -15,7 +15,7 @@ from parlai_cu.types import Evidence, Turn
 # utterances before the last in which a thing may have been named
 _NAMED_IN = 4
 # words of a question -> words of the columns that answer it; the first that fits counts
-_ASKED_AS: tuple[tuple[str, str], ...] = (
+ASKED_AS: tuple[tuple[str, str], ...] = (
     *(
         (f"how much {word}", "price cost fare rent fee charge amount")
         for word in ("is", "are", "does", "do", "would", "will", "for", "money")
@@ -23,6 +23,7 @@ _ASKED_AS: tuple[tuple[str, str], ...] = (
     ("how expensive", "price cost fare rent fee charge amount"),
     ("cost", "price fare rent fee charge"),
     ("pay", "price cost fare rent fee charge"),
+    ("charge", "price cost fare rent fee"),
     ("price", "cost fare rent fee charge"),
     ("how long", "duration contract limit period term trial"),
     ("where", "address street location area city place"),
@@ -113,7 +114,7 @@ def _says(heard: set[str], value: str) -> bool:
 
 
 def _otherwise_asked(said: str, columns: list[str]) -> list[str]:
-    for words_of_question, words_of_column in _ASKED_AS:
+    for words_of_question, words_of_column in ASKED_AS:
         asked = " ".join(stem(word) for word in words(words_of_question))
         if f" {asked} " not in said:
             continue

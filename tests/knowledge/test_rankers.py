@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from parlai_cu import plugin
+from parlai_cu.knowledge.gates import abstaining
 from parlai_cu.knowledge.rankers import word_pairs
 from parlai_cu.types import Evidence, Turn
 
@@ -99,6 +100,44 @@ def test_whether_a_fact_answers_at_all(
 ) -> None:
     """It says something of what is asked, beside the name."""
     assert made(name).answers(Turn(text), found) == expected
+
+
+ROW = Evidence(
+    "r4",
+    "Lamp R4: price 49, weight 1 kg.",
+    1.0,
+    "kb",
+    "1",
+    entity="Lamp R4",
+    fields={"price": "49", "weight": "1 kg"},
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("how much is the lamp r4?", True),
+        ("tell me about the lamp r4", True),
+        # a neighbour, another property, something that is asked of it beside a property
+        ("how much is the lamp r2?", False),
+        ("how long is the warranty on the lamp r4?", False),
+        ("how much is the shade of the lamp r4?", False),
+        ("can I rent the lamp r4?", False),
+    ],
+)
+def test_whether_a_row_answers(text: str, expected: bool) -> None:
+    """A column of it is asked for, or all that there is; and of nothing else."""
+    assert made("search").answers(Turn(text), ROW) == expected
+
+
+def test_rows_that_do_not_answer_are_passed_over() -> None:
+    """But not where the next fact is about another thing than the turn names."""
+    about = fact("The lamp R4 comes with a cable.", 0.4)
+    other = fact("A cable costs 5.", 0.4)
+    ranker = made("search")
+    turn = Turn("is there a cable with the lamp r4?")
+    assert abstaining.answering(turn, [ROW, about, other], ranker) == [about, other]
+    assert abstaining.answering(turn, [ROW, other], ranker) == []
 
 
 def test_what_was_learnt_to_go_together_answers() -> None:

@@ -16,7 +16,7 @@ from parlai_cu.agents.kb_augmented.model_view import ModelView
 from parlai_cu.agents.kb_augmented.rank_training import FIRST
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.answer_fields import narrowed
-from parlai_cu.knowledge.gates.abstaining import is_about
+from parlai_cu.knowledge.gates.abstaining import answering, is_about
 from parlai_cu.types import Evidence, GateDecision, Turn
 
 
@@ -75,7 +75,8 @@ class Answering:
         meant = self._parts.in_its_words(turn)
         if ranked and self._parts.gate.may_abstain and not found[0].query:
             # there may be no answer among them
-            answers = ranker.answers(meant, ranked[0])
+            ranked = answering(meant, ranked, ranker)
+            answers = bool(ranked)
             decision = dataclasses.replace(decision, query=answers)
             self._record("kb_abstained", AverageMetric(int(not answers)))
         used: list[Evidence] = []

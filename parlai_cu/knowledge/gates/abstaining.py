@@ -7,8 +7,9 @@ Whether the best fact answers at all: knowledge may be needed, and not be there.
 import re
 from collections.abc import Sequence
 
-from parlai_cu.knowledge.answer_fields import asked_columns, is_question
+from parlai_cu.knowledge.answer_fields import ASKED_AS, asked_columns, is_question
 from parlai_cu.knowledge.matching import ANSWERS
+from parlai_cu.knowledge.rankers.base import Ranker
 from parlai_cu.knowledge.words import STOP_WORDS, terms, words
 from parlai_cu.types import Evidence, Turn
 
@@ -16,6 +17,12 @@ from parlai_cu.types import Evidence, Turn
 _NEAR, _NEAR_ROW = 0.2, 0.5
 # a model's name or number: R2, BK100; what is counted begins with a digit: 10kg, 5pm
 _MODEL = re.compile(r"[a-z]+\d\w*")
+# what no single fact answers
+_COMPARES = re.compile(
+    r"\bhow (?:much|many)(?: \w+)? (?:more|less|fewer|\w+er)\b|\bdifference\b", re.I
+)
+# what asks for a column by other words than its name
+_COLUMN_WORDS = frozenset(terms(" ".join(asked for asked, _ in ASKED_AS)))
 # what asks for anything about a thing; and what asks for something that it may not have
 _ANYTHING = frozenset("describ descript detail info inform offer sell".split())
 _SOMETHING = frozenset("how when where who whose why can could".split())
@@ -33,12 +40,35 @@ def answers(turn: Turn, fact: Evidence) -> bool:
     if _is_another(turn.text, fact):
         return False
     if fact.asked:
-        return fact.score >= ANSWERS
+        return fact.score >= ANSWERS and not _COMPARES.search(turn.text)
     asked = set(terms(turn.text)) - set(terms(fact.entity))
     if fact.fields:
-        anything = asked <= _ANYTHING and not _SOMETHING.intersection(words(turn.text))
-        return anything or bool(asked_columns(turn.text, fact))
-    return not asked or bool(asked & set(terms(f"{fact.question} {fact.text}")))
+        told = {*terms(" ".join([*fact.fields, *fact.fields.values()])), *_COLUMN_WORDS}
+        if asked_columns(turn.text, fact):
+            return asked <= told
+        return asked <= _ANYTHING and not _SOMETHING.intersection(words(turn.text))
+    return not asked or bool(asked & set(terms(_told(fact))))
+
+
+def answering(turn: Turn, ranked: Sequence[Evidence], ranker: Ranker) -> list[Evidence]:
+    """
+    What was found from the first fact on that answers; nothing where none does.
+
+    Rows that do not answer are passed over, unless one is of what the turn names and the next fact
+    is not about that.
+
+    :param turn: what was said
+    :param ranked: what was found for it, best first
+    :param ranker: says what answers
+    """
+    for i, fact in enumerate(ranked):
+        if ranker.answers(turn, fact):
+            said = set(terms(fact.asked or turn.text))
+            passed = {term for row in ranked[:i] for term in terms(row.entity)} & said
+            return list(ranked[i:]) if passed <= set(terms(_told(fact))) else []
+        if not fact.fields:
+            return []
+    return []
 
 
 def is_about(turn: Turn, found: Sequence[Evidence]) -> bool:
@@ -55,9 +85,13 @@ def is_about(turn: Turn, found: Sequence[Evidence]) -> bool:
     return bool(name) and name <= said or best.score >= (_NEAR if best.asked else _NEAR_ROW)
 
 
+def _told(fact: Evidence) -> str:
+    return f"{fact.entity} {fact.question} {fact.text}"
+
+
 def _is_another(text: str, fact: Evidence) -> bool:
     """Whether a number or model is asked for that is not this fact's: the city 9 is no city 7."""
-    said, told = words(text), words(f"{fact.entity} {fact.question} {fact.text}")
+    said, told = words(text), words(_told(fact))
     if any(_MODEL.fullmatch(word) and word not in told for word in said):
         return True
     name = words(fact.entity)
