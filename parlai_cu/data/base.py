@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from parlai_cu.data.source import Source
@@ -80,6 +80,13 @@ class Reading:
     def leave_out(self, reason: str, lines: Iterable[int]) -> None:
         """Count the lines that are not taken for a reason."""
         self.left_out += [SkippedLine(reason, line) for line in lines]
+
+    def change(self, how: Callable[[Utterance], Utterance | None]) -> None:
+        """Put in the place of each utterance what is made of it; None leaves it out."""
+        self.conversations = [
+            replace(c, utterances=[new for one in c.utterances if (new := how(one))])
+            for c in self.conversations
+        ]
 
 
 @dataclass(frozen=True)

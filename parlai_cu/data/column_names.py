@@ -125,9 +125,9 @@ ACCEPTED = frozenset(
 )
 REFUSED = frozenset(
     """
-    no n false f 0 reject rejected refused bad drop pending open todo declined nein
+    no not n false f 0 reject rejected refused bad drop pending open todo declined nein
     falsch
-    abgelehnt offen non faux refusé rechazado pendiente falso rifiutato não nao
+    nicht abgelehnt offen non faux refusé rechazado pendiente falso rifiutato não nao
     recusado nee nie
     нет отклонено hayır ✗ ✘ ❌ 否 いいえ لا לא
     """.split()

@@ -161,9 +161,9 @@ def _roles(name: str) -> dict[str, float]:
     scores: dict[str, float] = {}
     for role, names in _names().items():
         score = max((_fit(wanted, one) for one in names), default=0.0)
-        if role == "speaker" and wanted.endswith(" id"):
-            score -= 0.5  # where there is a name as well it says more
-        if score:
+        if role == "speaker" and score:  # a role says more than a name, that more than a number
+            score += {"role": 0.25, "type": 0.25, "id": -0.5}.get(wanted.split()[-1], 0.0)
+        if score > 0:
             scores[role] = score
     reply = max(scores.get("reply", 0.0), scores.get("correction", 0.0), scores.get("text", 0.0))
     if reply or scores.get("wrong"):
@@ -224,13 +224,21 @@ def _confirmed(role: str, held: Sequence[str]) -> bool:
     values = {cell.strip().casefold() for cell in held[:_LOOKED_AT] if cell.strip()}
     if role == "split":
         return bool(values) and values <= set(SPLITS)
-    if role in ("accepted", "private", "public", "incoming"):
+    if role == "accepted":
+        return all(is_refused(value) is not None for value in values)
+    if role in ("private", "public", "incoming"):
         return values <= ACCEPTED | REFUSED
     if role == "speaker":
         return all(len(value) <= 80 for value in values)
     if role == "language":
         return all(len(value) <= 20 for value in values)
     return True
+
+
+def is_refused(cell: str) -> bool | None:
+    """Whether a cell, or its first word ("pending review"), says no; None where it says nothing."""
+    said = {cell.casefold(), *cell.casefold().replace("-", " ").split()[:1]}
+    return True if said & REFUSED else False if said & ACCEPTED else None
 
 
 def is_text(held: Sequence[str]) -> bool:

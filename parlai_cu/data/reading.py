@@ -212,13 +212,7 @@ def _instructions(reading: Reading, options: ReadOptions) -> None:
         return
     if options.instructions == "auto" and (len(texts) > 1 or not all(held)):
         return
-    reading.conversations = [
-        replace(
-            one,
-            utterances=[u for u in one.utterances if u.role != CONTEXT or u.speaker not in _SYSTEM],
-        )
-        for one in reading.conversations
-    ]
+    reading.change(lambda u: None if u.role == CONTEXT and u.speaker in _SYSTEM else u)
     what = "the system message, the same in all," if len(texts) == 1 else "system messages"
     reading.notes.append(f"{what} left out (--instructions keep to keep): {min(texts)[:60]!r}")
 

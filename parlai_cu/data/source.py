@@ -249,7 +249,7 @@ def _unpacked(records: list[Record], text: str) -> list[Record]:
         for name in (*_LISTS, *(lists if len(lists) == 1 else ())):
             held = whole.get(name)
             if isinstance(held, dict):
-                held = next((v for k, v in held.items() if k in ("list", "payload")), None)
+                held = next((v for k, v in held.items() if k in ("list", *_LISTS)), None)
             if (
                 isinstance(held, list)
                 and _are_records(held)

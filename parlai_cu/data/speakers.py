@@ -113,13 +113,7 @@ def _system_answers(reading: Reading) -> None:
         for c in reading.conversations
     )
     if 2 * answering > len(reading.conversations):
-        reading.conversations = [
-            replace(
-                c,
-                utterances=[replace(u, role=SERVICE) if _is_system(u) else u for u in c.utterances],
-            )
-            for c in reading.conversations
-        ]
+        reading.change(lambda one: replace(one, role=SERVICE) if _is_system(one) else one)
 
 
 def _is_system(utterance: Utterance) -> bool:
@@ -127,16 +121,7 @@ def _is_system(utterance: Utterance) -> bool:
 
 
 def _apply(reading: Reading, role: Callable[[str], str], options: ReadOptions) -> None:
-    reading.conversations = [
-        replace(
-            one,
-            utterances=[
-                replace(u, role=role(u.speaker)) if _open(u.role, options) else u
-                for u in one.utterances
-            ],
-        )
-        for one in reading.conversations
-    ]
+    reading.change(lambda u: replace(u, role=role(u.speaker)) if _open(u.role, options) else u)
 
 
 def _named(service: str, known: Iterable[str], where: str) -> str:

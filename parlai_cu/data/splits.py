@@ -9,17 +9,11 @@ are, so that growth moves an example out of training, never into it.
 import hashlib
 from collections.abc import Sequence
 
-from parlai_cu.data.base import TrainingTurn
 from parlai_cu.data.near_duplicates import by_near_duplicates
 from parlai_cu.data.text_key import key_of
 
 # of a hundred conversations
 _TEST, _VALID = 20, 10
-
-
-def assign_splits(conversations: Sequence[Sequence[TrainingTurn]]) -> list[str]:
-    """``train``, ``valid`` or ``test`` for each conversation."""
-    return splits_of(["\n".join(turn.text for turn in turns) for turns in conversations])
 
 
 def splits_of(asked: Sequence[str]) -> list[str]:

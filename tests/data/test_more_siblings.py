@@ -104,6 +104,34 @@ def test_conversations_in_tables(tmp_path):
     assert read(path)[0] == ["Open? -> Yes"]
 
 
+SCRIPTS = {
+    "numbered": "1. User: Open?\n2. Bot: Yes\n3. User: Far?\n4. Bot: No\n",
+    "times behind names": "User (10:00): Open?\nBot (10:01): Yes\nUser [10:02]: Far?\nBot: No\n",
+    "headings": "# Chat: 1\n### Human: Open?\n### Assistant: Yes\n"
+    "### Human: Far?\n### Assistant: No\n",
+    "nicknames": "[10:00] <ann> Open?\n[10:01] <bot> Yes\n[10:02] <ann> Far?\n[10:03] <bot> No\n",
+    "tabs": "User\tOpen?\nBot\tYes\nUser\tFar?\nBot\tNo\n",
+}
+
+
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_scripts_of_other_kinds(tmp_path, kind):
+    """Whatever stands around the name of a speaker."""
+    (tmp_path / "a.txt").write_text(SCRIPTS[kind])
+    assert read(tmp_path / "a.txt")[0] == ["Open? -> Yes", "Far? -> No"]
+
+
+def test_states_in_words(tmp_path):
+    """What is rejected or waits for a review is not learnt, however it is put."""
+    path = tmp_path / "a.csv"
+    rows = [("Approved", "Yes"), ("Rejected", "No"), ("Pending review", "?"), ("not accepted", "x")]
+    lines = [f"Is it open {i}?,{reply} it is,{state}" for i, (state, reply) in enumerate(rows)]
+    path.write_text("\n".join(["question,answer,status", *lines]))
+    said, about = read(path)
+    assert said == ["Is it open 0? -> Yes it is"]
+    assert "  left out: 3, not accepted (lines 3, 4, 5)" in about
+
+
 def test_rows_of_no_conversation(tmp_path):
     """Where ids are repeated a row without one is of none, not of a conversation of its like."""
     path = tmp_path / "a.csv"

@@ -12,8 +12,8 @@ from parlai_cu.data.base import (
     ReadOptions,
     Utterance,
 )
-from parlai_cu.data.column_names import MISSING, REFUSED, split_of
-from parlai_cu.data.columns import JUDGED, find_columns, other_columns, plain, require
+from parlai_cu.data.column_names import MISSING, split_of
+from parlai_cu.data.columns import JUDGED, find_columns, is_refused, other_columns, plain, require
 from parlai_cu.data.source import Source
 from parlai_cu.data.times import parse_times
 
@@ -152,7 +152,7 @@ def _taken(row: Row, columns: dict[str, str], reading: Reading) -> bool:
 
 
 def _is_refused(cells: Mapping[str, str], columns: Mapping[str, str]) -> bool:
-    return cells.get(columns.get("accepted", ""), "").casefold() in REFUSED
+    return bool(is_refused(cells.get(columns.get("accepted", ""), "")))
 
 
 def _judged_wrong(

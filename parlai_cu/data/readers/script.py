@@ -9,10 +9,13 @@ from parlai_cu.data.cleaning import tidy
 from parlai_cu.data.source import Source
 from parlai_cu.data.speakers import role_of
 
+_CLOCK = r"\d{1,2}:\d{2}(?::\d{2})?(?:\s?[AaPp]\.?[Mm]\.?)?"
 _LINE = re.compile(
-    r"(?:[-*>]\s+)?(?:\[?\(?(?P<time>\d{1,2}:\d{2}(?::\d{2})?(?:\s?[AaPp][Mm])?)\)?\]?\s*[-–]?\s*)?"
-    r"\**(?P<who>[^\W\d_](?:[^:\n*|]{0,38}[^\s:*|])?)\**\s*[:：]\**\s*(?P<text>.*)"
+    rf"(?:(?:[-*>]|\d+[.)]|#+)\s+)?(?:[\[(]?(?P<time>{_CLOCK})[)\]]?\s*[-–]?\s*)?"
+    rf"\**(?P<who>[^\W\d_](?:[^:\n*|]{{0,38}}?[^\s:*|])?)\**(?:\s*[\[(]{_CLOCK}[)\]])?\s*[:：]\**\s*"
+    r"(?P<text>.*)"
 )
+_MARKED = re.compile(r"(?:(?<=\])\s*|^)(?:<(?=[^<>:]{1,40}> ))?([^\t:?!.<>]{1,40})(?:\t|> )")
 _RULE = re.compile(r"\s*(?:[-=*_#~]{3,}.*|#+ .*)")
 # more speakers than this are no speakers, but words before a colon
 _MOST_SPEAKERS = 12
@@ -28,7 +31,7 @@ class Script:
         if source.table is not None or source.given is not None:
             return False
         lines = list(filter(None, map(_tidied, source.text[:40_000].split("\n"))))[:200]
-        spoken = [found["who"] for ln in lines if (found := _LINE.fullmatch(ln))]
+        spoken = [found["who"] for ln in lines if (found := _spoken_line(ln))]
         counts = Counter(spoken)
         known = any(role_of(who) for who in counts)
         again = sum(count for count in counts.values() if count > 1)
@@ -52,14 +55,15 @@ class Script:
         parted = _parted_by_blanks(source.text, speakers)
         for number, line in enumerate(source.text.split("\n"), 1):
             text = _tidied(line)
-            if not text or _RULE.fullmatch(text):
+            found = _spoken_line(text)
+            spoken = found is not None and found["who"] in speakers
+            if not text or (_RULE.fullmatch(text) and not spoken):
                 if (text or parted) and (text or not blank):
                     end()
                 blank = not text
                 continue
             blank = False
-            found = _LINE.fullmatch(text)
-            if found and found["who"] in speakers:
+            if found and spoken:
                 who, time = found["who"], found["time"] or ""
                 said.append(Utterance(who, found["text"], number, role_of(who), time=time))
             elif said:
@@ -73,14 +77,20 @@ class Script:
         return reading
 
 
+def _spoken_line(text: str) -> "re.Match[str] | None":
+    """Who says what in a line; a heading ("# Chat: 12") says nothing, but for usual speakers."""
+    found = _LINE.fullmatch(text)
+    return None if found and text[0] == "#" and not role_of(found["who"]) else found
+
+
 def _tidied(line: str) -> str:
-    """A line as :data:`_LINE` has it, also where a tab stands behind the speaker."""
-    return tidy(re.sub(r"^([^\t:?!.]{1,40})\t", r"\1: ", line))
+    """A line as :data:`_LINE` has it, also of ``<speaker> text``, or with a tab between them."""
+    return tidy(_MARKED.sub(r"\1: ", line))
 
 
 def _speakers(text: str) -> set[str]:
     """Who speaks more than once, or is known by the name."""
-    found = (_LINE.fullmatch(_tidied(line)) for line in text.split("\n"))
+    found = (_spoken_line(_tidied(line)) for line in text.split("\n"))
     counts = Counter(one["who"] for one in found if one)
     return {who for who, count in counts.items() if count > 1 or role_of(who)}
 
@@ -88,6 +98,6 @@ def _speakers(text: str) -> set[str]:
 def _parted_by_blanks(text: str, speakers: set[str]) -> bool:
     """Whether blank lines part conversations: not where one stands after nearly every line."""
     lines = [_tidied(line) for line in text.strip().split("\n")]
-    spoken = sum(bool((m := _LINE.fullmatch(line)) and m["who"] in speakers) for line in lines)
+    spoken = sum(bool((m := _spoken_line(line)) and m["who"] in speakers) for line in lines)
     blanks = sum(not line and bool(before) for before, line in zip(lines, lines[1:]))
     return 2 * blanks < spoken

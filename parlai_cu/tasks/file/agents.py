@@ -22,7 +22,7 @@ from parlai.tasks.jsonfile.agents import JsonTeacher
 from parlai_cu.data.base import REJECTED, ReadOptions, TrainingTurn
 from parlai_cu.data.names import path_of, short_name
 from parlai_cu.data.reading import ReadFile, read_path, signature
-from parlai_cu.data.splits import assign_splits
+from parlai_cu.data.splits import splits_of
 from parlai_cu.tasks.file.flags import add_flags, options_of
 
 
@@ -73,7 +73,7 @@ class FileTeacher(DialogTeacher):
             # what is in no split is training data
             splits: Sequence[str] = [c.split or "train" for c, _ in held]
         elif self.opt.get("hold_out"):
-            splits = assign_splits([turns for _, turns in held])
+            splits = splits_of(["\n".join(turn.text for turn in turns) for _, turns in held])
         else:
             splits = [self.split] * len(held)
         unlearn = self.opt.get("rejected_examples") and self.split == "train"
