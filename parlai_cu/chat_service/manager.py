@@ -63,9 +63,9 @@ class ServiceManager(ChatServiceManager):
 
         def typing_on(self, receiver_id: str, persona_id: Any = None) -> None:
             """Show that a reply is being written."""
-            conversation = self.manager.gateway.by_id.get(receiver_id)
-            if conversation is not None:
-                conversation.show_typing()
+            session = self.manager.gateway.by_id.get(receiver_id)
+            if session is not None:
+                session.show_typing()
 
     def __init__(self, opt: Any) -> None:
         super().__init__(opt)
@@ -410,9 +410,7 @@ class ServiceManager(ChatServiceManager):
         persona_id: str | None = None,
     ) -> None:
         """Send somebody a text."""
-        conversation = self.gateway.by_id.get(receiver_id)
-        if conversation is not None:
-            conversation.send({"text": text, "quick_replies": quick_replies})
+        self._say(receiver_id, {"text": text, "quick_replies": quick_replies})
 
     def observe_payload(
         self,
@@ -422,9 +420,12 @@ class ServiceManager(ChatServiceManager):
         persona_id: str | None = None,
     ) -> None:
         """Send somebody an attachment."""
-        conversation = self.gateway.by_id.get(receiver_id)
-        if conversation is not None:
-            conversation.send({"payload": data, "quick_replies": quick_replies})
+        self._say(receiver_id, {"payload": data, "quick_replies": quick_replies})
+
+    def _say(self, receiver_id: str, act: dict[str, Any]) -> None:
+        session = self.gateway.by_id.get(receiver_id)
+        if session is not None:
+            session.send(act)
 
     def add_agent_to_pool(self, agent: AgentState, world_type: str = "default") -> None:
         """Let somebody wait for a world."""

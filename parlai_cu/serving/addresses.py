@@ -8,7 +8,8 @@ proxies. An IPv6 user has a network of 2^64 addresses, so all of it counts as on
 
 import ipaddress
 from collections.abc import Sequence
-from typing import Protocol
+
+from tornado.httputil import HTTPHeaders
 
 from parlai_cu.serving.settings import ListenSettings
 
@@ -16,14 +17,6 @@ _LIST, _SINGLE = "X-Forwarded-For", "X-Real-Ip"
 # of a user of IPv6
 _PREFIX = 64
 _LONGEST = 100  # characters of an entry
-
-
-class Headers(Protocol):
-    """Of a request, as tornado has them."""
-
-    def get_list(self, name: str) -> list[str]:
-        """All values of a header."""
-        ...
 
 
 def counted(address: str) -> str | None:
@@ -48,7 +41,7 @@ def counted(address: str) -> str | None:
     return str(ipaddress.ip_network((found, _PREFIX), strict=False))
 
 
-def client_address(peer: str, headers: Headers, settings: ListenSettings) -> str:
+def client_address(peer: str, headers: HTTPHeaders, settings: ListenSettings) -> str:
     """
     The address of a request's user.
 
