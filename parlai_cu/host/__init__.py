@@ -39,8 +39,9 @@ def extend(extension: str, module: ModuleType) -> None:
     :param module: ParlAI's
     """
     ours = importlib.import_module(f"{__name__}.{extension}")
-    for function in list(vars(ours).values()):
-        for place in getattr(function, "__dict__", {}).get("places", ()):
+    own = [each for each in vars(ours).values() if getattr(each, "__module__", "") == ours.__name__]
+    for function in own:
+        for place in getattr(function, "places", ()):
             name, _, path = place.partition(":")
             if name == module.__name__:
                 _replace(module, path, function)
