@@ -161,7 +161,7 @@ class _HookedLoader:
 class _AliasLoader:
     """Hands out a module of ours under a ParlAI name: one object, two names."""
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: ModuleType) -> None:
         self._module = module
         self._spec = getattr(module, "__spec__", None)
 
@@ -224,7 +224,7 @@ def _after_import(module: ModuleType, name: str) -> None:
             globals()[wiring](module)
 
 
-def _use_short_errors(parlai: Any) -> None:
+def _use_short_errors(parlai: ModuleType) -> None:
     """Our own errors reach the terminal as one line, no letter and no read-only place ends it."""
     from parlai_cu import terminal_encoding, user_cache
     from parlai_cu.errors import install_short_excepthook, one_line_interrupts

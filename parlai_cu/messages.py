@@ -167,7 +167,7 @@ def _coded_bytes(value: Any) -> tuple[str, bytes] | None:
     return None
 
 
-def _decoded(value: Any) -> Any:
+def _decoded(value: object) -> Any:
     if isinstance(value, list):
         return [_decoded(part) for part in value]
     if not isinstance(value, dict):

@@ -99,6 +99,20 @@ def test_every_repair_says_what_broke_and_until_when() -> None:
         assert "Seen" in text and "Goes when" in text, name
 
 
+def test_few_arguments_are_of_any_type() -> None:
+    """Bare ``Any`` says nothing; ParlAI's own things have Protocols (parlai_types.py)."""
+    types = [
+        argument.annotation
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, FUNCTIONS)
+        for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        if argument.arg not in ("self", "cls")
+    ]
+    bare = sum(isinstance(each, ast.Name) and each.id == "Any" for each in types)
+    assert bare / len(types) < 0.03
+
+
 def test_zoo_is_data() -> None:
     """A top-level package called zoo would shadow a user's own."""
     assert not (ROOT / "zoo" / "__init__.py").exists()

@@ -12,9 +12,10 @@ from parlai.core.opt import Opt
 
 from parlai_cu.agents import kinds
 from parlai_cu.errors import UsageError
+from parlai_cu.parlai_types import Parser
 
 
-def add_flags(parser: Any, of: str, more: str = "") -> None:
+def add_flags(parser: Parser, of: str, more: str = "") -> None:
     """
     Add the flag to an agent's.
 

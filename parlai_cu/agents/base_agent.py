@@ -286,7 +286,7 @@ def _scheduler_options() -> set[str]:
     return names_added(lambda parser: ParlAILRScheduler.add_cmdline_args(parser, None))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     # .opt files are JSON: tuples come back as lists
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]

@@ -21,7 +21,7 @@ def examples(batch: Batch, which: torch.Tensor) -> Batch:
         return batch
     chosen = which.tolist()
 
-    def cut(value: Any) -> Any:
+    def cut(value: object) -> Any:
         if torch.is_tensor(value) and value.dim() and value.size(0) == size:
             return value[which.to(value.device)]
         if isinstance(value, (list, tuple)) and len(value) == size:

@@ -15,6 +15,7 @@ from parlai_cu.agents import kinds
 from parlai_cu.agents.episodes import Episode
 from parlai_cu.agents.training_step.own_loss import own_loss
 from parlai_cu.errors import DataError
+from parlai_cu.parlai_types import Batch, ModelAgent
 from parlai_cu.selection.gradients import Loss
 
 # examples that a sample is drawn from, at most: a task may be endless
@@ -23,7 +24,7 @@ MOST_READ = 50_000
 _CANDIDATES = 16
 
 
-def draw_size(agent: Any) -> int:
+def draw_size(agent: ModelAgent) -> int:
     """
     How many examples have a loss together.
 
@@ -34,7 +35,7 @@ def draw_size(agent: Any) -> int:
     return _CANDIDATES if str(agent.candidates).startswith("batch") else 1
 
 
-def sampled_losses(agent: Any, task: str, opt: Opt, count: int, seed: int) -> Iterator[Loss]:
+def sampled_losses(agent: ModelAgent, task: str, opt: Opt, count: int, seed: int) -> Iterator[Loss]:
     """
     The losses of examples drawn from a task's training data, from a seed.
 
@@ -53,7 +54,7 @@ def sampled_losses(agent: Any, task: str, opt: Opt, count: int, seed: int) -> It
     yield from losses(agent, turns, draw_size(agent))
 
 
-def observed(agent: Any, episodes: Iterable[Episode]) -> Iterator[Any]:
+def observed(agent: ModelAgent, episodes: Iterable[Episode]) -> Iterator[Any]:
     """What ``agent`` makes of each turn, with the dialogue before it."""
     for episode in episodes:
         clone = agent.clone()
@@ -63,7 +64,7 @@ def observed(agent: Any, episodes: Iterable[Episode]) -> Iterator[Any]:
             clone.self_observe({"text": turn["labels"][0]})
 
 
-def losses(agent: Any, observations: Iterable[Any], size: int) -> Iterator[Loss]:
+def losses(agent: ModelAgent, observations: Iterable[Any], size: int) -> Iterator[Loss]:
     """
     A function for each ``size`` observations, that gives the loss of their labels.
 
@@ -83,7 +84,7 @@ def losses(agent: Any, observations: Iterable[Any], size: int) -> Iterator[Loss]
         yield from _loss_of(agent, group)
 
 
-def _loss_of(agent: Any, observations: list[Any]) -> Iterator[Loss]:
+def _loss_of(agent: ModelAgent, observations: list[Any]) -> Iterator[Loss]:
     batch = agent.batchify(observations)
     if batch.valid_indices is None or not len(batch.valid_indices):
         return
@@ -92,7 +93,7 @@ def _loss_of(agent: Any, observations: list[Any]) -> Iterator[Loss]:
     yield lambda: loss(agent, batch)
 
 
-def loss(agent: Any, batch: Any) -> torch.Tensor:
+def loss(agent: Any, batch: Batch) -> torch.Tensor:
     """
     What the base trains on, of a batch's labels: a scalar, in ParlAI's own kinds summed.
     """

@@ -14,6 +14,7 @@ from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from parlai.core.torch_ranker_agent import TorchRankerAgent
 
 from parlai_cu.errors import UsageError, near_file
+from parlai_cu.parlai_types import ModelAgent
 
 KINDS = ("generator", "ranker", "classifier")
 
@@ -28,7 +29,7 @@ def kind_of_class(agent_class: type) -> str | None:
     return "generator" if issubclass(agent_class, TorchGeneratorAgent) else None
 
 
-def kind_of(agent: Any) -> str | None:
+def kind_of(agent: ModelAgent) -> str | None:
     """
     The kind of an agent.
 

@@ -11,6 +11,7 @@ import torch
 from parlai_cu import checkpoints, files, named, plugin
 from parlai_cu.agents import episodes, example_losses, kinds, replay
 from parlai_cu.errors import ModelFileError
+from parlai_cu.parlai_types import ModelAgent
 from parlai_cu.retention.base import FISHER, Penalty, learning_parameters
 from parlai_cu.retention.ewc import fisher_information
 from parlai_cu.selection.gradients import Loss
@@ -24,7 +25,7 @@ def kind_of_penalty(name: str) -> Any:
     return named.load(plugin.PENALTIES[name], "--penalty")
 
 
-def make_penalty(agent: Any, model: torch.nn.Module) -> Penalty:
+def make_penalty(agent: ModelAgent, model: torch.nn.Module) -> Penalty:
     """
     The penalty that ``--penalty`` names, from the point where the run began.
 
@@ -67,7 +68,7 @@ def _put(model: torch.nn.Module, values: dict[str, torch.Tensor]) -> None:
             parameter.copy_(values[name])
 
 
-def _fisher(agent: Any, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _fisher(agent: ModelAgent, model: torch.nn.Module) -> dict[str, torch.Tensor]:
     # the batch in training has recorded its metrics already
     metrics = dict(agent._local_metrics)
     logging.info(f"Fisher information of {FISHER_EXAMPLES} old examples at most")
@@ -78,7 +79,7 @@ def _fisher(agent: Any, model: torch.nn.Module) -> dict[str, torch.Tensor]:
         agent._local_metrics.update(metrics)
 
 
-def _losses(agent: Any) -> Iterator[Loss]:
+def _losses(agent: ModelAgent) -> Iterator[Loss]:
     """A function for each old example, or each batch where rankers need others as candidates."""
     path = replay.sample_file(agent.own)
     assert path is not None

@@ -302,20 +302,20 @@ def _contexts(episodes: list[Episode], keeps_candidates: bool) -> list[dict[str,
     return contexts
 
 
-def _repeats(value: Any, labels: list[str]) -> bool:
+def _repeats(value: object, labels: list[str]) -> bool:
     """Whether a field is the gold reply once more."""
     if isinstance(value, str):
         return value in labels
     return isinstance(value, (list, tuple)) and any(str(part) in labels for part in value)
 
 
-def _reply_to(model: Any, contexts: list[dict[str, Any]]) -> list[Episode]:
+def _reply_to(model: object, contexts: list[dict[str, Any]]) -> list[Episode]:
     """Each context of the update with the model's own reply, as episodes of one turn."""
     replies = _replies(model, contexts)
     return [[{**asked, "labels": [r]}] for asked, r in zip(contexts, replies) if r]
 
 
-def _self_chats(model: Any, rng: random.Random, wanted: int) -> list[Episode]:
+def _self_chats(model: object, rng: random.Random, wanted: int) -> list[Episode]:
     episodes: list[Episode] = [[] for _ in range((wanted + _TURNS - 1) // _TURNS)]
     texts = [rng.choice(PROMPTS) for _ in episodes]
     histories = list(texts)

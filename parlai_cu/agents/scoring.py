@@ -14,6 +14,7 @@ from parlai_cu import files
 from parlai_cu.agents import example_losses, model_files, replay
 from parlai_cu.agents.teacher import same_random_numbers
 from parlai_cu.errors import UsageError
+from parlai_cu.parlai_types import ModelAgent
 from parlai_cu.selection.auto import Auto, choose, find_auto, replace_auto
 from parlai_cu.selection.catalogue import list_tensors
 from parlai_cu.selection.patterns import select
@@ -24,7 +25,7 @@ NUM_EXAMPLES = 256
 
 
 def score_agent(
-    agent: Any,
+    agent: ModelAgent,
     opt: Opt,
     task: str,
     retain_task: str | None = None,

@@ -21,6 +21,7 @@ from parlai_cu.distillation.soft_labels import Abridged, SoftLabelLoss, abridge
 from parlai_cu.distillation.teacher_cache import Entry, TeacherCache, digest
 from parlai_cu.errors import UsageError
 from parlai_cu.files import file_hash
+from parlai_cu.parlai_types import Batch, ModelAgent
 
 
 def load_divergence(name: str, beta: float) -> Divergence:
@@ -46,7 +47,7 @@ class SoftRows:
         self.columns = None if classes is None else teacher.columns_of(classes)
         self._by_position: bool | None = None
 
-    def losses(self, batch: Any, chosen: torch.Tensor, result: StepResult) -> torch.Tensor:
+    def losses(self, batch: Batch, chosen: torch.Tensor, result: StepResult) -> torch.Tensor:
         """
         :param batch: the student's
         :param chosen: LongTensor[examples chosen], indices of those that follow this teacher
@@ -56,7 +57,7 @@ class SoftRows:
         """
         return self.fresh_losses(batch, chosen, result)
 
-    def fresh_losses(self, batch: Any, chosen: torch.Tensor, result: StepResult) -> torch.Tensor:
+    def fresh_losses(self, batch: Batch, chosen: torch.Tensor, result: StepResult) -> torch.Tensor:
         """
         :meth:`losses`, in the same shapes, and the teacher is asked even where there is a cache.
 
@@ -94,7 +95,7 @@ class SoftRows:
             return student, log_probs
         return student[:, self.columns.own.to(student.device)], None
 
-    def _ends_by_position(self, batch: Any, chosen: torch.Tensor) -> bool:
+    def _ends_by_position(self, batch: Batch, chosen: torch.Tensor) -> bool:
         """Whether the teacher's output layer works row by row, tried on its first examples."""
         if self._by_position is None:
             logits = self.teacher_logits(batch, chosen, None)
@@ -111,7 +112,7 @@ class SoftRows:
         return self._by_position
 
     def teacher_logits(
-        self, batch: Any, chosen: torch.Tensor, candidates: torch.Tensor | None
+        self, batch: Batch, chosen: torch.Tensor, candidates: torch.Tensor | None
     ) -> torch.Tensor:
         """
         The teacher's rows of some examples.
@@ -140,7 +141,11 @@ class CachedRows(SoftRows):
     """
 
     def __init__(
-        self, teacher: Teacher, loss: SoftLabelLoss, classes: dict[str, int] | None, agent: Any
+        self,
+        teacher: Teacher,
+        loss: SoftLabelLoss,
+        classes: dict[str, int] | None,
+        agent: ModelAgent,
     ):
         super().__init__(teacher, loss, classes)
         opt = agent.own
@@ -182,7 +187,7 @@ class CachedRows(SoftRows):
             f"{self.cache.bytes_per_row} bytes a token"
         )
 
-    def losses(self, batch: Any, chosen: torch.Tensor, result: StepResult) -> torch.Tensor:
+    def losses(self, batch: Batch, chosen: torch.Tensor, result: StepResult) -> torch.Tensor:
         """As :meth:`SoftRows.losses`; the teacher is asked about what the cache does not hold."""
         mask, candidates = result.mask, result.candidates
         length = len(mask) // batch.batchsize
@@ -229,7 +234,9 @@ class CachedRows(SoftRows):
             log_probs = np.pad(log_probs, ((0, 0), (0, missing)), constant_values=-np.inf)
         return choices, log_probs.astype(np.float16)
 
-    def _keys(self, batch: Any, chosen: list[int], candidates: torch.Tensor | None) -> list[bytes]:
+    def _keys(
+        self, batch: Batch, chosen: list[int], candidates: torch.Tensor | None
+    ) -> list[bytes]:
         tensors = [batch.text_vec]
         if self.teacher.kind == "generator":
             tensors.append(batch.label_vec)

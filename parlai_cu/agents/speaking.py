@@ -15,6 +15,7 @@ from parlai.core.opt import Opt
 from parlai.core.torch_agent import TorchAgent
 
 from parlai_cu.errors import ModelFileError, ParlaiCuError
+from parlai_cu.parlai_types import ModelAgent
 
 # what a new model is asked before it may serve
 PROBE = "hello"
@@ -31,7 +32,7 @@ def overrides(given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {**speaking, **(given or {})}
 
 
-def probe(agent: Any, described: str, evaluates: bool = False) -> None:
+def probe(agent: ModelAgent, described: str, evaluates: bool = False) -> None:
     """
     Let a model answer once, in a conversation of its own. Agents without a model are not asked.
 

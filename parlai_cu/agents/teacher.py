@@ -156,7 +156,7 @@ class Teacher:
         acts = self.agent.batch_act(observations)
         return [act.get("text") or "" for act in acts]
 
-    def check_dictionary(self, dictionary: Any, described: str) -> None:
+    def check_dictionary(self, dictionary: object, described: str) -> None:
         """
         Make sure that the student reads and writes the same tokens.
 

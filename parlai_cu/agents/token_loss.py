@@ -16,9 +16,10 @@ from parlai.core.torch_generator_agent import PPLMetric, TorchGeneratorAgent, To
 from parlai_cu.agents.soft_label_loss import hidden_only
 from parlai_cu.agents.training_step.result import StepResult
 from parlai_cu.distillation.chunked import chunked_rows
+from parlai_cu.parlai_types import Batch, ModelAgent
 
 
-def can_skip_padding(agent: Any) -> bool:
+def can_skip_padding(agent: ModelAgent) -> bool:
     """
     Whether a generator's loss looks like ParlAI's own, so that it may be taken apart.
 
@@ -39,7 +40,7 @@ def can_skip_padding(agent: Any) -> bool:
 
 
 def token_loss(
-    agent: Any, batch: Any, gold: torch.Tensor | None = None, chunked: bool = False
+    agent: ModelAgent, batch: Batch, gold: torch.Tensor | None = None, chunked: bool = False
 ) -> tuple[torch.Tensor, StepResult]:
     """
     The loss and the metrics of ``TorchGeneratorAgent.compute_loss``.

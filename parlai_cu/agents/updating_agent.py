@@ -8,7 +8,7 @@ What every agent of ours that trains has in common: interruption, divergence, wh
 import contextlib
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import parlai.utils.logging as logging
@@ -31,6 +31,7 @@ from parlai_cu.agents.training_step.result import LossTerm
 from parlai_cu.agents.training_step.step import TrainingStep
 from parlai_cu.errors import DivergedError, ModelFileError, UsageError
 from parlai_cu.host.fp16_padding import is_padded, padding_as
+from parlai_cu.parlai_types import Act, Batch
 from parlai_cu.retention.base import SOFT_LABELS
 
 # batches from which nothing could be learnt, and none from which something could: it is an error
@@ -108,7 +109,7 @@ class UpdatingAgent(Agent):
         weight = replay.penalty_weight(self.own)
         return [ParameterTerm(f"--penalty {name}", penalty, self.bare_model, weight)]
 
-    def gold_weights(self, batch: Any) -> torch.Tensor | None:
+    def gold_weights(self, batch: Batch) -> torch.Tensor | None:
         """
         How much the gold labels of each example count.
 
@@ -123,14 +124,14 @@ class UpdatingAgent(Agent):
 
     # -- the step ----------------------------------------------------------------------------
 
-    def batchify(self, obs_batch: Any, *args: Any, **kwargs: Any) -> Any:
+    def batchify(self, obs_batch: Sequence[Act], *args: Any, **kwargs: Any) -> Any:
         """The base's batch, with the observations it is made of: they tell the task."""
         batch = super().batchify(obs_batch, *args, **kwargs)
         if batch.valid_indices is not None:
             batch.observations = [obs_batch[i] for i in batch.valid_indices]
         return batch
 
-    def train_step(self, batch: Any) -> Any:
+    def train_step(self, batch: Batch) -> Any:
         """One step of the base; none while a resumed run winds the data forward."""
         if self.fast_forward:
             return None
@@ -199,7 +200,7 @@ class UpdatingAgent(Agent):
         if self._batches["reaching nothing"] and not self._batches["learnt"]:
             raise self._nothing_learnt()
 
-    def compute_loss(self, batch: Any, return_output: bool = False) -> Any:
+    def compute_loss(self, batch: Batch, return_output: bool = False) -> Any:
         """The base's (generators); in training without what is spent on padding."""
         step = self.step
         plain = super().compute_loss
@@ -230,7 +231,7 @@ class UpdatingAgent(Agent):
                 return loss
         return plain(batch)
 
-    def score_candidates(self, batch: Any, cand_vecs: Any, cand_encs: Any = None) -> Any:
+    def score_candidates(self, batch: Batch, cand_vecs: object, cand_encs: object = None) -> Any:
         """The base's scores (rankers), observed in training."""
         scores = super().score_candidates(batch, cand_vecs, cand_encs=cand_encs)
         if self.step is None or batch is not self.step.batch:
@@ -259,7 +260,7 @@ class UpdatingAgent(Agent):
             )
         super().backward(loss, **kwargs)
 
-    def init_optim(self, params: Any, *args: Any, **kwargs: Any) -> bool:
+    def init_optim(self, params: object, *args: Any, **kwargs: Any) -> bool:
         """The base's optimizer, before whose steps what is missing in the gradients is added."""
         reset = super().init_optim(params, *args, **kwargs)
         settle_before_steps(self)
@@ -349,7 +350,9 @@ def add_flags_once_known(
     stock = parser.parse_known_args
     added = False
 
-    def parse_known_args(args: Any = None, namespace: Any = None, nohelp: bool = False) -> Any:
+    def parse_known_args(
+        args: Sequence[str] | None = None, namespace: object = None, nohelp: bool = False
+    ) -> Any:
         nonlocal added
         known, unknown = stock(args, namespace, nohelp=nohelp)
         if not added:

@@ -6,6 +6,7 @@ from typing import Any
 
 from parlai.chat_service.services.websocket.agents import WebsocketAgent
 
+from parlai_cu.parlai_types import Opt
 from parlai_cu.serving.fibers import Fiber, current_fiber
 from parlai_cu.serving.protocol import Message
 from parlai_cu.serving.session import ChatSession
@@ -27,7 +28,7 @@ class UserText(str):
         return self.strip() == part if part in COMMANDS else super().__contains__(part)
 
 
-def forget_copies(opt: Any) -> None:
+def forget_copies(opt: Opt) -> None:
     """
     Let an Opt forget where it was copied.
 
@@ -115,7 +116,7 @@ class ServedAgent(WebsocketAgent):
     """
 
     def __init__(
-        self, opt: Any, manager: Any, receiver_id: str, task_id: str, conversation: ChatSession
+        self, opt: Opt, manager: object, receiver_id: str, task_id: str, conversation: ChatSession
     ) -> None:
         super().__init__(opt, manager, receiver_id, task_id)
         forget_copies(opt)
@@ -146,7 +147,7 @@ class ServedAgent(WebsocketAgent):
             self.pace.was_said()
         self.conversation.send(act)
 
-    def observe_typing_on(self, persona_id: Any = None) -> None:
+    def observe_typing_on(self, persona_id: object = None) -> None:
         """Show that a reply is being written; whatever the ``persona_id``, as ParlAI calls it."""
         self.conversation.show_typing()
 

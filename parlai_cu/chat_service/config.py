@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from parlai_cu.errors import UsageError, near_file
+from parlai_cu.parlai_types import Opt
 
 # what ParlAI and we read of it; of a task
 _TOP = {"world_module", "overworld", "max_workers", "task_name", "tasks", "opt", "additional_args"}
@@ -16,7 +17,7 @@ _OF_TASK = {"onboard_world", "task_world", "timeout", "agents_required", "backup
 _MISSPELT = 0.75
 
 
-def read(opt: Any, path: str) -> Any:
+def read(opt: Opt, path: str) -> Any:
     """
     The options of a service: what was given on the command line wins over ``opt:`` of the file.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from parlai_cu import secret_values
 from parlai_cu.errors import UsageError
+from parlai_cu.parlai_types import Parser
 from parlai_cu.secret_values import Secret
 from parlai_cu.serving.limits import ServiceLimits
 from parlai_cu.serving.settings import ListenSettings
@@ -72,7 +73,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-def add(parser: Any) -> None:
+def add(parser: Parser) -> None:
     """
     Add our flags to a parser that has ParlAI's for websockets.
 

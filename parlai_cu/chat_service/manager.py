@@ -28,6 +28,7 @@ from parlai_cu.chat_service.model import SharedModels, shared_with_worlds
 from parlai_cu.chat_service.session_lifecycle import SessionLifecycle
 from parlai_cu.chat_service.worlds_runner import Ended, run_world, settle
 from parlai_cu.errors import UsageError, nearest
+from parlai_cu.parlai_types import Act, Opt
 from parlai_cu.secret_values import PASSWORD
 from parlai_cu.serving import logs
 from parlai_cu.serving.batcher import Batcher
@@ -61,13 +62,13 @@ class ServiceManager(ChatServiceManager):
         def send_read(self, receiver_id: str) -> None:
             """Not shown here."""
 
-        def typing_on(self, receiver_id: str, persona_id: Any = None) -> None:
+        def typing_on(self, receiver_id: str, persona_id: object = None) -> None:
             """Show that a reply is being written."""
             session = self.manager.gateway.by_id.get(receiver_id)
             if session is not None:
                 session.show_typing()
 
-    def __init__(self, opt: Any) -> None:
+    def __init__(self, opt: Opt) -> None:
         super().__init__(opt)
         self.sender = self.message_sender = self.MessageSender(self)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -82,7 +83,7 @@ class ServiceManager(ChatServiceManager):
 
     # -- setting up --------------------------------------------------------------------------
 
-    def _parse_config(self, opt: Any) -> None:
+    def _parse_config(self, opt: Opt) -> None:
         self.debug = opt.get("is_debug", False)
         # of ParlAI's manager, for subclasses that name them in an application of their own
         self.subs: dict[Any, Any] = {}
@@ -120,7 +121,7 @@ class ServiceManager(ChatServiceManager):
                     f"world; nearest: {', '.join(close) or 'none'}"
                 )
 
-    def parse_additional_args(self, opt: Any) -> None:
+    def parse_additional_args(self, opt: Opt) -> None:
         """Whether the service loads the models, or the worlds do."""
         additional = self.config.get("additional_args") or {}
         self.should_load_model = additional.get("load_model", True)
@@ -318,7 +319,7 @@ class ServiceManager(ChatServiceManager):
         for name, value in app.settings.items():
             ours.settings.setdefault(name, value)
 
-    def _on_new_message(self, message: Any, socket_id: str) -> None:
+    def _on_new_message(self, message: Act, socket_id: str) -> None:
         """What ParlAI's rule for ``/websocket`` calls, where a subclass names it."""
 
     def web_handlers(self) -> list[Any]:
@@ -370,7 +371,7 @@ class ServiceManager(ChatServiceManager):
                 self.failed,
             )
 
-        def done(result: Any, error: BaseException | None) -> None:
+        def done(result: object, error: BaseException | None) -> None:
             if error is not None and not isinstance(error, GreenletExit):
                 logs.failure(f"{name} failed", error)
                 self.failed("world")
@@ -415,7 +416,7 @@ class ServiceManager(ChatServiceManager):
     def observe_payload(
         self,
         receiver_id: str,
-        data: Any,
+        data: object,
         quick_replies: list[str] | None = None,
         persona_id: str | None = None,
     ) -> None:
@@ -441,13 +442,13 @@ class ServiceManager(ChatServiceManager):
         """Messages come in ParlAI's form already."""
         return message
 
-    def _handle_message_read(self, event: Any) -> None:
+    def _handle_message_read(self, event: object) -> None:
         pass
 
-    def _handle_bot_read(self, agent_id: Any) -> None:
+    def _handle_bot_read(self, agent_id: object) -> None:
         pass
 
-    def _confirm_message_delivery(self, event: Any) -> None:
+    def _confirm_message_delivery(self, event: object) -> None:
         pass
 
     def setup_server(self) -> None:
@@ -492,7 +493,7 @@ def _is_no_news(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith('Overriding opt["datatype"]')
 
 
-def _bound_context(root: Any) -> None:
+def _bound_context(root: object) -> None:
     """
     Let a model without ``--text-truncate`` cut what is longer than its positions.
 

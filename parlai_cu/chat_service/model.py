@@ -8,7 +8,7 @@ by the model thread, and ``act`` joins the batch that is next.
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from parlai.core.agents import create_agent_from_shared
@@ -17,6 +17,7 @@ from parlai.core.message import Message
 from parlai_cu.chat_service.agent import forget_copies
 from parlai_cu.detokenize import readable
 from parlai_cu.errors import UsageError, nearest
+from parlai_cu.parlai_types import Act, ModelAgent, Opt
 from parlai_cu.serving.batcher import BatchedCall, Batcher, Busy, ModelTurn
 from parlai_cu.serving.fibers import current_fiber
 from parlai_cu.serving.protocol import REFUSALS
@@ -37,7 +38,7 @@ class ServedModel:
 
     def __init__(
         self,
-        root: Any,
+        root: ModelAgent,
         batcher: Batcher,
         on_failure: Callable[[str], None],
         shared: dict[str, Any],
@@ -65,7 +66,7 @@ class ServedModel:
         self._heard.clear()
         self.call("reset")
 
-    def self_observe(self, reply: Any) -> None:
+    def self_observe(self, reply: object) -> None:
         """Hear a ``reply`` of its own."""
         self.call("self_observe", reply)
 
@@ -105,7 +106,7 @@ class ServedModel:
         bound = getattr(self._clone, method, None)
         return self._do(functools.partial(bound, *arguments)) if callable(bound) else None
 
-    def observe(self, observation: Any) -> Any:
+    def observe(self, observation: Act) -> Any:
         """
         Hear something. It is vectorized when the agent is asked to act, with others.
 
@@ -141,7 +142,7 @@ class ServedModel:
             return readable(turn.reply) if wanted else turn.reply
         return self._failed()
 
-    def respond(self, text_or_message: Any, **other: Any) -> str:
+    def respond(self, text_or_message: str | Mapping[str, Any], **other: Any) -> str:
         """The answer to a text or a message, as ParlAI's agents have it."""
         said = {"text": text_or_message} if isinstance(text_or_message, str) else text_or_message
         self.observe(Message({"episode_done": False, **said, **other}))
@@ -201,7 +202,7 @@ class SharedModels(dict[str, dict[str, Any]]):
 
 
 def shared_with_worlds(
-    root: Any, batcher: Batcher, on_failure: Callable[[str], None]
+    root: ModelAgent, batcher: Batcher, on_failure: Callable[[str], None]
 ) -> dict[str, Any]:
     """
     What ``create_agent_from_shared`` makes a :class:`ServedModel` of.
@@ -213,7 +214,7 @@ def shared_with_worlds(
     # what Agent.share() says, and agents forget that do not call it (unigram)
     always = {"class": type(root), "opt": root.opt}
 
-    def make(opt: Any, shared: dict[str, Any] | None = None) -> ServedModel:
+    def make(opt: Opt, shared: dict[str, Any] | None = None) -> ServedModel:
         # the root may share other things than it did at first, after a swap
         return ServedModel(root, batcher, on_failure, {**always, **root.share(), "opt": opt})
 

@@ -105,7 +105,7 @@ class SessionLifecycle:
 
     # -- one life ----------------------------------------------------------------------------
 
-    def begin(self, conversation: ChatSession, initialized: Any) -> None:
+    def begin(self, conversation: ChatSession, initialized: object) -> None:
         """A user's life begins, once the service is ``initialized`` (a future)."""
         agent = self._runtime._create_agent(f"overworld-{conversation.id}", conversation.id)
         self.states[conversation.id] = AgentState(conversation.id, agent)
@@ -126,7 +126,7 @@ class SessionLifecycle:
         if self._ending:
             await asyncio.wait(list(self._ending), timeout=5)
 
-    async def _live(self, conversation: ChatSession, initialized: Any) -> None:
+    async def _live(self, conversation: ChatSession, initialized: object) -> None:
         try:
             await self._wait_for_worlds(conversation, initialized)
             await self._go_round(conversation)

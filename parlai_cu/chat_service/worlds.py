@@ -19,6 +19,7 @@ from parlai.core.worlds import World
 
 from parlai_cu.chat_service import flags
 from parlai_cu.errors import UsageError, nearest
+from parlai_cu.parlai_types import SpeakingAgent
 from parlai_cu.serving import logs
 from parlai_cu.serving.dialogue_policy import (
     CORRECTION,
@@ -60,7 +61,7 @@ def check_settings(opt: Opt) -> None:
         model_name(opt, settings)
 
 
-def module_initialize(opt: Opt, manager: Any) -> None:
+def module_initialize(opt: Opt, manager: object) -> None:
     """
     Called once by the service (``manager``): what is wrong with the settings is said at the start.
     """
@@ -145,7 +146,7 @@ class ChatOverworld(World):
     What they write then is the first message of the new chat.
     """
 
-    def __init__(self, opt: Opt, agent: Any) -> None:
+    def __init__(self, opt: Opt, agent: SpeakingAgent) -> None:
         self.opt, self.agent = opt, agent
         self.again = bool(agent.data.get("chatted"))
         self.told = self.over = False
@@ -203,7 +204,9 @@ class ChatWorld(World):
     # types of messages that `parlai serve` is to let through, beside ordinary ones
     accepts = (RATING, CORRECTION, RESUMED)
 
-    def __init__(self, opt: Opt, agent: Any, model: Any, policy: DialoguePolicy) -> None:
+    def __init__(
+        self, opt: Opt, agent: SpeakingAgent, model: SpeakingAgent, policy: DialoguePolicy
+    ) -> None:
         self.opt, self.agent, self.model, self.policy = opt, agent, model, policy
         self.over = False
         self.opened = False
@@ -314,13 +317,13 @@ class ChatWorld(World):
         self.policy.close()
 
 
-def _version(model: Any) -> str | None:
+def _version(model: object) -> str | None:
     """Of the model that answers, where it has one."""
     version = getattr(model, "version", None)
     return str(version) if isinstance(version, (str, int)) else None
 
 
-def _token(agent: Any) -> str | None:
+def _token(agent: SpeakingAgent) -> str | None:
     """What a user is known by when they are back; nothing in ParlAI's own websocket service."""
     token = getattr(agent, "token", None)
     page = getattr(agent, "page_id", None)  # Messenger knows its users

@@ -8,6 +8,7 @@ from typing import Any
 from greenlet import GreenletExit
 
 from parlai_cu.chat_service.agent import Pace, ServedAgent
+from parlai_cu.parlai_types import Opt, World
 from parlai_cu.serving import logs
 from parlai_cu.serving.fibers import current_fiber
 from parlai_cu.serving.protocol import REFUSALS
@@ -33,7 +34,7 @@ class Ended:
     data: Any = None
 
 
-def is_done(world: Any) -> bool:
+def is_done(world: World) -> bool:
     """
     Whether a world says that it is done.
 
@@ -45,7 +46,7 @@ def is_done(world: Any) -> bool:
 
 def run_world(
     world_class: Any,
-    opt: Any,
+    opt: Opt,
     agents: list[ServedAgent],
     overworld: bool,
     stopping: Callable[[], bool],
@@ -119,7 +120,7 @@ def settle(ended: "asyncio.Future[Ended]", result: Any, error: BaseException | N
         ended.set_exception(WorldFailed())
 
 
-def _shut_down(world: Any) -> None:
+def _shut_down(world: World) -> None:
     try:
         world.shutdown()
     except GreenletExit:

@@ -19,6 +19,7 @@ from parlai_cu import secret_values
 from parlai_cu.agents import model_files, speaking
 from parlai_cu.agents.updating_agent import model_path
 from parlai_cu.errors import UsageError, hint, nearest
+from parlai_cu.parlai_types import Parser
 
 # which model it is; everything else is a setting of it
 _WHICH = ("model", "model_file", "datapath")
@@ -29,7 +30,7 @@ _KINDS = {bool: "true or false", int: "a number", float: "a number", str: "a tex
 _SECRETS = (secret_values.PASSWORD.flag, secret_values.ADMIN_TOKEN.flag)
 
 
-def model_options(name: str, given: Any, datapath: str | None = None) -> dict[str, Any]:
+def model_options(name: str, given: object, datapath: str | None = None) -> dict[str, Any]:
     """
     The options of a model that talks to people, as ``create_agent`` takes them.
 
@@ -60,7 +61,7 @@ def model_options(name: str, given: Any, datapath: str | None = None) -> dict[st
     return Opt({**settings, **override, "override": override})
 
 
-def check(given: Mapping[str, Any], parser: Any, where: str) -> None:
+def check(given: Mapping[str, Any], parser: Parser, where: str) -> None:
     """
     Refuse settings that are not what a flag takes, or nearly a flag's name.
 
@@ -77,7 +78,7 @@ def check(given: Mapping[str, Any], parser: Any, where: str) -> None:
             raise UsageError(f"{where}: {name}: there is no such setting{_near(name, actions)}")
 
 
-def convert(parser: Any, action: Any, value: Any, where: str) -> Any:
+def convert(parser: Parser, action: Any, value: object, where: str) -> Any:
     """
     A value out of a YAML file as the flag would have it.
 
@@ -110,7 +111,7 @@ def convert(parser: Any, action: Any, value: Any, where: str) -> Any:
     return value
 
 
-def _read(parser: Any, action: Any, kind: Any, text: str, where: str) -> Any:
+def _read(parser: Parser, action: object, kind: Any, text: str, where: str) -> Any:
     # ParlAI's parser has "bool" by its name
     kind_of_flag: Any = "bool" if kind is bool else kind
     try:
@@ -120,7 +121,7 @@ def _read(parser: Any, action: Any, kind: Any, text: str, where: str) -> Any:
         raise UsageError(f"{where}: found the text {text!r}, expected {expected}") from None
 
 
-def _is(value: Any, kind: type) -> bool:
+def _is(value: object, kind: type) -> bool:
     if kind is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
@@ -136,7 +137,7 @@ def _parser(settings: Opt) -> Any:
     return parser
 
 
-def _checked(parser: Any, said: dict[str, Any], settings: Opt, where: str) -> dict[str, Any]:
+def _checked(parser: Parser, said: dict[str, Any], settings: Opt, where: str) -> dict[str, Any]:
     actions = {action.dest: action for action in parser._actions}
     saved = model_files.find_opt(model_path(settings, "model_file")) or {}
     agent = get_model_name(settings)

@@ -15,7 +15,7 @@ import atexit
 import contextlib
 import functools
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -89,13 +89,15 @@ def all_gather_list(data: object) -> list[Any]:
     return gathered
 
 
-def _init_process_group(stock: Any, backend: str, **kwargs: Any) -> None:
+def _init_process_group(stock: Callable[..., Any], backend: str, **kwargs: Any) -> None:
     stock(backend="gloo", **kwargs)
 
 
-def _without_device_ids(stock: Any) -> Any:
+def _without_device_ids(stock: Callable[..., Any]) -> Any:
     @functools.wraps(stock)
-    def __init__(self: Any, module: Any, device_ids: object = None, **kwargs: Any) -> None:
+    def __init__(
+        self: Any, module: torch.nn.Module, device_ids: object = None, **kwargs: Any
+    ) -> None:
         # ParlAI names a GPU even for a module that is on the CPU
         stock(self, module, device_ids=None, **kwargs)
 

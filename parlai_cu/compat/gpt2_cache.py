@@ -27,7 +27,7 @@ def after(module: ModuleType) -> None:
     model: Any = module.HFGPT2Model
     stock = model.reorder_decoder_incremental_state
 
-    def reorder_decoder_incremental_state(self: Any, incremental_state: Any, inds: Any) -> Any:
+    def reorder_decoder_incremental_state(self: Any, incremental_state: Any, inds: object) -> Any:
         if hasattr(incremental_state, "batch_select_indices"):
             incremental_state.batch_select_indices(inds)
             return incremental_state

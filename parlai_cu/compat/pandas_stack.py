@@ -9,6 +9,7 @@ Goes when: ParlAI builds its table without ``stack``.
 
 import importlib.metadata
 import re
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -30,7 +31,7 @@ def after(module: ModuleType) -> None:
     misc: Any = module
     stock = misc.nice_report
 
-    def nice_report(report: Any) -> str:
+    def nice_report(report: Mapping[str, Any]) -> str:
         try:
             import pandas
         except ImportError:

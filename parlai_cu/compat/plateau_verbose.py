@@ -13,6 +13,8 @@ import inspect
 from types import ModuleType
 from typing import Any
 
+import torch
+
 
 def needed() -> str | None:
     """Why the repair is active, or None."""
@@ -31,7 +33,7 @@ def after(module: ModuleType) -> None:
 
     def __init__(
         self: Any,
-        optimizer: Any,
+        optimizer: torch.optim.Optimizer,
         patience: int,
         decay: float,
         warmup_updates: int,

@@ -98,7 +98,7 @@ def _read_file(path: str) -> Iterator[Judgement]:
                 yield replace(judgement, time=latest)
 
 
-def _judgement(record: Any, where: str) -> Judgement:
+def _judgement(record: object, where: str) -> Judgement:
     kinds: dict[str, Any] = {
         "time": str,
         "conversation": str,

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from parlai_cu.data.source import Source
 
@@ -149,7 +149,7 @@ def exchanges(conversation: Conversation) -> Iterator[TrainingTurn]:
         asked = asked or (begun and not replied)
 
 
-def text_of(content: Any) -> str:
+def text_of(content: object) -> str:
     """The text of a message's content: a string, or parts of which some are text."""
     if isinstance(content, str):
         return content.strip()

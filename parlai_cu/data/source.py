@@ -181,7 +181,7 @@ def _one_chat(records: list[Record]) -> list[Record]:
     return records
 
 
-def _take(found: Any, line: int, records: list[Record], broken: list[tuple[int, str]]) -> None:
+def _take(found: object, line: int, records: list[Record], broken: list[tuple[int, str]]) -> None:
     """An object is a record; a list of objects is a conversation, as messages or as rows."""
     if isinstance(found, dict):
         records.append((line, found))

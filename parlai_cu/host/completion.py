@@ -116,7 +116,7 @@ def _parser(
     return parser
 
 
-def _add_flags(parser: argparse.ArgumentParser, flags: Any, words: list[str]) -> None:
+def _add_flags(parser: argparse.ArgumentParser, flags: Mapping[str, Any], words: list[str]) -> None:
     for names, takes in flags.items():
         if not takes:
             parser.add_argument(*names.split(), action="store_true")

@@ -14,7 +14,7 @@ An empty fold is refused only where stock ParlAI fails on it as well, or evaluat
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from parlai_cu.errors import DataError, in_place_of, near_file
@@ -82,7 +82,7 @@ def _check_conversation(where: str, line: str) -> None:
         _check_turns(f'{where}: "dialog"[{index}]', turns)
 
 
-def _check_turns(where: str, turns: Any) -> None:
+def _check_turns(where: str, turns: object) -> None:
     if not isinstance(turns, list):
         wrong = DataError(f"{where} is {_kind(turns)}, not a list of turns; {EXPECTED}")
         raise in_place_of(TypeError, wrong)
@@ -111,7 +111,7 @@ def _next_episode_idx(
 
 
 @instead_of("parlai.core.teachers:DialogData.build_table")
-def _build_table(stock: Stock, self: Any, entry: Any) -> Any:
+def _build_table(stock: Stock, self: Any, entry: object) -> Any:
     """Half a character of broken data ends no run: no dictionary and no file could hold it."""
     table = stock(self, entry)
     for name, value in table.items():
@@ -136,7 +136,9 @@ def _init_stream(stock: Stock, self: Any, opt: Opt, *args: Any, **kwargs: Any) -
 
 
 @instead_of("parlai.core.teachers:StreamDialogData._data_generator")
-def _data_generator(stock: Stock, self: Any, data_loader: Any, datafile: Any) -> Iterator[Any]:
+def _data_generator(
+    stock: Stock, self: Any, data_loader: Callable[[Any], Iterator[Any]], datafile: object
+) -> Iterator[Any]:
     def counted(path: object) -> Iterator[Any]:
         empty = True
         for example in data_loader(path):

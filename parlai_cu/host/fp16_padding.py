@@ -9,7 +9,7 @@ A model's options say what it was made with. Where it is loaded from its file, t
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from parlai_cu.host import Stock, instead_of
@@ -30,13 +30,13 @@ def _create_agent_from_opt_file(stock: Stock, opt: Opt) -> Any:
         return stock(opt)
 
 
-def is_padded(saved: Any) -> bool:
+def is_padded(saved: Mapping[str, Any]) -> bool:
     """Whether a model of the options ``saved`` has a dictionary padded for half precision."""
     return bool(saved.get("fp16") or saved.get("force_fp16_tokens"))
 
 
 @contextlib.contextmanager
-def padding_as(saved: Any) -> Iterator[None]:
+def padding_as(saved: Mapping[str, Any] | None) -> Iterator[None]:
     """
     Within, agents are built without padding where the model has none.
 

@@ -17,7 +17,7 @@ from parlai_cu.parlai_types import Parser
 
 
 @instead_of("parlai.core.params:fix_underscores")
-def _fix_underscores(stock: Stock, args: Any) -> Any:
+def _fix_underscores(stock: Stock, args: tuple[Any, ...]) -> Any:
     return [_hyphenated(word) for word in args] if args else args
 
 

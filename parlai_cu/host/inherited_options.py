@@ -9,13 +9,11 @@ The warning is right where architecture must be restated by hand. Agents of ours
 deployed model's options and check them (``base_agent`` is set in their options).
 """
 
-from typing import Any
-
 from parlai_cu.host import Stock, instead_of
 from parlai_cu.parlai_types import Opt
 
 
 @instead_of("parlai.core.agents:compare_init_model_opts")
-def _compare_init_model_opts(stock: Stock, opt: Opt, curr_opt: Any) -> None:
+def _compare_init_model_opts(stock: Stock, opt: Opt, curr_opt: Opt) -> None:
     if not curr_opt.get("base_agent"):
         stock(opt, curr_opt)

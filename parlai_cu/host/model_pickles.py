@@ -63,7 +63,11 @@ class _Trust(argparse.Action):
     """Counts where it is parsed, so that nothing but the command line can say it."""
 
     def __call__(
-        self, parser: argparse.ArgumentParser, namespace: object, values: Any, option: object = None
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: object,
+        values: object,
+        option: object = None,
     ) -> None:
         setattr(namespace, self.dest, values)
         trust(bool(values))

@@ -32,7 +32,7 @@ _KINDS = ("vecs", "encs")
 
 
 @instead_of("parlai.core.torch_ranker_agent:TorchRankerAgent.set_fixed_candidates")
-def _set_fixed_candidates(stock: Stock, self: Any, shared: Any) -> None:
+def _set_fixed_candidates(stock: Stock, self: Any, shared: object) -> None:
     if shared or "fixed" not in (self.candidates, self.eval_candidates):
         stock(self, shared)
         return
@@ -44,7 +44,7 @@ def _set_fixed_candidates(stock: Stock, self: Any, shared: Any) -> None:
 
 @instead_of("parlai.core.torch_ranker_agent:TorchRankerAgent._save_candidates")
 def _save_candidates(
-    stock: Stock, self: Any, vecs: Any, path: str, cand_type: str = "vectors"
+    stock: Stock, self: Any, vecs: object, path: str, cand_type: str = "vectors"
 ) -> None:
     try:
         stock(self, vecs, path, cand_type)
@@ -58,7 +58,7 @@ def _eval_step(stock: Stock, self: Any, batch: Batch) -> Any:
     return stock(self, batch)
 
 
-def _set_by_content(agent: ModelAgent, stock: Any) -> None:
+def _set_by_content(agent: ModelAgent, stock: Stock) -> None:
     path, setting = agent.fixed_candidates_path, agent.opt["fixed_candidate_vecs"]
     lines = _lines(path)
     if setting not in ("reuse", "replace"):

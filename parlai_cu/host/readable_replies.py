@@ -27,7 +27,7 @@ def after(module: ModuleType) -> None:
     )
 
     @functools.wraps(stock_flags)
-    def add_cmdline_args(cls: Any, parser: Parser, partial_opt: Any = None) -> Any:
+    def add_cmdline_args(cls: Any, parser: Parser, partial_opt: Opt | None = None) -> Any:
         parser = stock_flags(cls, parser, partial_opt)
         parser.add_argument_group("Local Human Arguments").add_argument(
             "--detokenize",
@@ -38,7 +38,7 @@ def after(module: ModuleType) -> None:
         return parser
 
     @functools.wraps(stock_init)
-    def __init__(self: Any, opt: Opt, shared: Any = None) -> None:
+    def __init__(self: Any, opt: Opt, shared: dict[str, Any] | None = None) -> None:
         stock_init(self, opt, shared)
         wanted = opt.get("detokenize")
         self.detokenizes = get_model_name(opt) in plugin.AGENTS if wanted is None else wanted

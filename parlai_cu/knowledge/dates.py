@@ -2,7 +2,6 @@
 
 import re
 from datetime import date, timedelta
-from typing import Any
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _COUNT = {
@@ -32,14 +31,14 @@ def with_dates(said: str, today: date) -> str:
     'a room for tomorrow 2019-03-02'
     """
 
-    def told(match: Any) -> str:
+    def told(match: re.Match[str]) -> str:
         day = _meant(match, today)
         return f"{match.group(0)} {day.isoformat()}" if day else str(match.group(0))
 
     return _DAY.sub(told, said)
 
 
-def _meant(match: Any, today: date) -> date | None:
+def _meant(match: re.Match[str], today: date) -> date | None:
     said = {name: text.lower() for name, text in match.groupdict().items() if text}
     for name, days in (("after", 2), ("tomorrow", 1), ("today", 0)):
         if name in said:

@@ -103,7 +103,7 @@ def ranked(question: Question, facts: Iterable[Evidence], known: Statistics) -> 
 
 
 def facts_of(
-    graph: Any, source: str, snapshot: str, things: Collection[Any] | None = None
+    graph: object, source: str, snapshot: str, things: Collection[Any] | None = None
 ) -> GraphFacts:
     """
     Everything a graph says.

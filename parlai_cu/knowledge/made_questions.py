@@ -68,7 +68,7 @@ def sample(kb: Any, rng: random.Random) -> list[Fact]:
     return found
 
 
-def statements(kb: Any, rng: random.Random) -> list[str]:
+def statements(kb: object, rng: random.Random) -> list[str]:
     """
     What the facts of a sample of a knowledge base (``kb``) say; nothing where it cannot list them.
     """

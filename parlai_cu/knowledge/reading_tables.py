@@ -51,13 +51,13 @@ def read_tables(uri: str, names: Sequence[str] = ()) -> Iterator[Fact]:
         engine.dispose()
 
 
-def _tables(db: Any) -> dict[str, Any]:
+def _tables(db: "sqlalchemy.Connection") -> dict[str, Any]:
     metadata = sqlalchemy.MetaData()
     metadata.reflect(bind=db, views=True)
     return dict(metadata.tables)
 
 
-def _facts(db: Any, table: Any) -> Iterator[Fact]:
+def _facts(db: "sqlalchemy.Connection", table: "sqlalchemy.Table") -> Iterator[Fact]:
     keys = [column.name for column in table.primary_key.columns]
     about = entity_column([c.name for c in table.columns]) or _most_telling(db, table)
     statement = sqlalchemy.select(table)
@@ -87,7 +87,7 @@ def _digest(values: dict[str, str]) -> str:
     return hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:12]
 
 
-def _most_telling(db: Any, table: Any) -> str:
+def _most_telling(db: "sqlalchemy.Connection", table: "sqlalchemy.Table") -> str:
     """The text column with most different values; the first of equals."""
     best, most = "", 1
     for column in table.columns:

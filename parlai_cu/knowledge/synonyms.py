@@ -42,7 +42,7 @@ class Synonyms:
             return text
         return self._pattern.sub(self._meaning, text)
 
-    def _meaning(self, match: Any) -> str:
+    def _meaning(self, match: re.Match[str]) -> str:
         said: str = match.group(0)
         return self._meant.get(" ".join(words(said)), said)
 

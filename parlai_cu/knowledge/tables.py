@@ -42,7 +42,9 @@ class TableConnection:
     :param failed: told of every error
     """
 
-    def __init__(self, engine: Any, name: str, failed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, engine: "sqlalchemy.Engine", name: str, failed: Callable[[], None] = lambda: None
+    ) -> None:
         self._engine, self._name, self._failed = engine, name, failed
         self._db: Any = None
 
@@ -54,7 +56,7 @@ class TableConnection:
             raise self._named(error) from error
         return self._db
 
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         self._db.close()
         if isinstance(error, (SQLAlchemyError, OSError)):
             self._engine.dispose()
@@ -95,7 +97,7 @@ def _read_only(url: Any) -> Any:
     return url.set(database=f"file:{place}", query={"mode": "ro", "uri": "true"})
 
 
-def _only_reads(connection: Any, record: Any) -> None:
+def _only_reads(connection: Any, record: object) -> None:
     """MySQL: no transaction of the connection writes."""
     with connection.cursor() as cursor:
         cursor.execute("SET SESSION TRANSACTION READ ONLY")

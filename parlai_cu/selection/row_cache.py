@@ -185,7 +185,7 @@ def probe(
     return together, along
 
 
-def leaves(outputs: Any) -> list[torch.Tensor]:
+def leaves(outputs: object) -> list[torch.Tensor]:
     """
     The tensors in tuples, lists and dictionaries, in their order and of any shapes.
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from parlai_cu.parlai_types import ModelAgent
 from parlai_cu.serving import logs
 from parlai_cu.serving.history import HistorySnapshot, forget_old
 
@@ -94,7 +95,7 @@ class ModelTurn:
     """
 
     def __init__(
-        self, root: Any, clone: Any, observations: Sequence[Any], done: Callable[[], None]
+        self, root: object, clone: ModelAgent, observations: Sequence[Any], done: Callable[[], None]
     ) -> None:
         self.root, self.clone, self.observations = root, clone, observations
         self.reply: Any = None
@@ -112,7 +113,7 @@ class ModelTurn:
         # ParlAI's worlds take what observe returns, its agents' act() takes what was kept
         return observed if observed is not None else getattr(self.clone, "observation", None)
 
-    def answered(self, reply: Any) -> None:
+    def answered(self, reply: object) -> None:
         """The reply is there: let the clone hear it, then tell."""
         if self.finished:
             return  # too late

@@ -265,7 +265,7 @@ class _SQLAlchemy:
                 if not tries_left:
                     raise
 
-    def _opened(self, connection: Any, record: Any) -> None:
+    def _opened(self, connection: Any, record: object) -> None:
         with contextlib.suppress(TypeError):  # some drivers' cannot be held weakly
             self._connections.add(connection)
         if self._engine.dialect.name == "postgresql":

@@ -105,7 +105,7 @@ class PolicySettings:
         return cls(**values)
 
 
-def _of_kind(name: str, value: Any, example: Any) -> Any:
+def _of_kind(name: str, value: object, example: object) -> Any:
     if isinstance(example, tuple):
         if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
             return tuple(value)
@@ -407,7 +407,7 @@ class DialoguePolicy:
             knowledge=turn.knowledge,
         )
 
-    def _meant(self, number: Any) -> StoredTurn | None:
+    def _meant(self, number: object) -> StoredTurn | None:
         """The turn a judgement is of: the last one where it does not say."""
         turns = self.conversation.turns
         if number is None:
@@ -453,7 +453,7 @@ def _mid(act: Mapping[str, Any]) -> str | None:
     return mid if is_name else None
 
 
-def _facts(knowledge: Any) -> list[dict[str, Any]] | None:
+def _facts(knowledge: object) -> list[dict[str, Any]] | None:
     if not isinstance(knowledge, (list, tuple)):
         return None
     return [dict(fact) for fact in knowledge if isinstance(fact, Mapping)] or None

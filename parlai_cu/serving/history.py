@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from parlai_cu.parlai_types import ModelAgent
+
 # turns of a conversation that are remembered, wherever that is: more than any model reads
 MOST_TURNS = 100
 
@@ -16,7 +18,7 @@ class HistorySnapshot:
     :param agent: a conversation's agent
     """
 
-    def __init__(self, agent: Any) -> None:
+    def __init__(self, agent: ModelAgent) -> None:
         self._agent = agent
         self._undo: Any = None
         keep = getattr(agent, "keep_history", None)
@@ -43,7 +45,7 @@ class HistorySnapshot:
             self._agent.observation = self._observation
 
 
-def forget_old(agent: Any) -> None:
+def forget_old(agent: ModelAgent) -> None:
     """
     Let an agent forget what was said so long ago that no model reads it.
 

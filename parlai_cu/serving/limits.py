@@ -8,7 +8,6 @@ import hmac
 import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlparse, urlsplit
 
 # addresses whose use is remembered; those that have all their tokens again are forgotten
@@ -201,7 +200,7 @@ class Addresses:
         self._guesses.take(address, now)
 
 
-def same_secret(given: Any, wanted: str | None) -> bool:
+def same_secret(given: object, wanted: str | None) -> bool:
     """
     Compare a password or token in constant time.
 

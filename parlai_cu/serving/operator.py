@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from parlai_cu.errors import VersionsError
+from parlai_cu.parlai_types import ModelAgent
 from parlai_cu.serving import logs
 from parlai_cu.serving.http_api import AdminHandler, Page
 from parlai_cu.versions import channels
@@ -43,7 +44,7 @@ class Deployment:
     :param agent: the ParlAI agent; ``-m deployed`` has ``store`` and ``channel``
     """
 
-    def __init__(self, name: str, agent: Any) -> None:
+    def __init__(self, name: str, agent: ModelAgent) -> None:
         self.name, self._agent = name, agent
         store = getattr(agent, "store", None)
         self.store: VersionStore | None = store if isinstance(store, VersionStore) else None
@@ -177,7 +178,7 @@ class Rollback(_Operator):
         self.answer({"type": "error", "code": "rollback", "text": text}, status)
 
 
-def rules(service: Any) -> list[Any]:
+def rules(service: object) -> list[Any]:
     """tornado's rules for what is here, of one service."""
     given = {"service": service}
     return [

@@ -131,7 +131,7 @@ def read_frame(frame: str | bytes, limits: ServiceLimits) -> Message | Refusal:
     return read_message(content, limits)
 
 
-def read_message(content: Any, limits: ServiceLimits) -> Message | Refusal:
+def read_message(content: object, limits: ServiceLimits) -> Message | Refusal:
     """
     Check what a frame holds.
 

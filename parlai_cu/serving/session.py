@@ -43,7 +43,7 @@ def new_token() -> str:
     return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
-def is_token(given: Any) -> TypeGuard[str]:
+def is_token(given: object) -> TypeGuard[str]:
     """
     Whether something has the form of our tokens; nothing else resumes anything over the network.
 

@@ -302,7 +302,7 @@ class TranscriptStore:
         """A turn of a conversation by its number."""
         return self._one(conversation, "turn = :value", number)
 
-    def _one(self, conversation: str, condition: str, value: Any) -> StoredTurn | None:
+    def _one(self, conversation: str, condition: str, value: object) -> StoredTurn | None:
         rows = self._rows.read(
             f"SELECT {_COLUMNS} FROM chat_turns WHERE conversation = :id AND {condition}",
             {"id": conversation, "value": value},

@@ -77,7 +77,7 @@ class WaitingRoom:
         task.add_done_callback(self._asking.discard)
 
 
-def _settle(given: "asyncio.Future[Any]", result: Any, failure: Exception | None) -> None:
+def _settle(given: "asyncio.Future[Any]", result: object, failure: Exception | None) -> None:
     if given.done():
         return
     if failure is None:

@@ -39,7 +39,7 @@ def column_records(path: str) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
     return tuple(table.column_names), table.to_pylist()
 
 
-def _text(cell: Any) -> str:
+def _text(cell: object) -> str:
     if isinstance(cell, (dict, list)):
         return json.dumps(cell, ensure_ascii=False, default=str)
     return "" if cell is None else str(cell)

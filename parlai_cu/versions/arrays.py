@@ -164,7 +164,7 @@ def _tensor(storage: Any, offset: int, shape: Any, stride: Any, *more: Any) -> S
     return StoredArray(tuple(shape), tuple(stride), offset, *storage)
 
 
-def _paths(value: Any, path: str) -> Iterator[tuple[str, StoredArray]]:
+def _paths(value: object, path: str) -> Iterator[tuple[str, StoredArray]]:
     """As :func:`parlai_cu.versions.tensors.take_apart` names them."""
     if isinstance(value, StoredArray):
         yield path, value

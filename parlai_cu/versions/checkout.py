@@ -42,7 +42,7 @@ class Base(NamedTuple):
     contents: dict[str, Any]
 
 
-def write_json(path: str, value: Any, indent: int | None = 1) -> None:
+def write_json(path: str, value: object, indent: int | None = 1) -> None:
     """Write a value as JSON (``indent``: spaces a level) that nobody reads yet."""
     files.step(f"write {path}")
     with open(path, "w") as f:
@@ -165,7 +165,7 @@ def _apply(version: Version, target: str, part: Part, find: Find) -> None:
     torch.save(tensors.put_together(tensors.Contents(held, frame)), target)
 
 
-def _compare(version: Version, held: "dict[str, torch.Tensor]", frame: Any) -> None:
+def _compare(version: Version, held: "dict[str, torch.Tensor]", frame: object) -> None:
     from parlai_cu.versions import tensors
 
     found = tensors.content_hash(tensors.hashes(held), frame)

@@ -107,7 +107,7 @@ def _inside(folders: Any, name: str) -> dict[str, str]:
     return folders if is_one else folders.get(name, {})
 
 
-def _words(value: Any) -> list[str]:
+def _words(value: object) -> list[str]:
     """The values of a flag, each of which may be a file's name."""
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return list(value)

@@ -99,7 +99,7 @@ class Storage:
             raise VersionsError(f"{self.path(*names)} is no JSON object")
         return held
 
-    def write_json(self, value: Any, *names: str) -> None:
+    def write_json(self, value: object, *names: str) -> None:
         """Write a value as a small file, as a whole: a reader sees the old one or the new one."""
         self.write(json.dumps(value, indent=1) + "\n", *names)
 

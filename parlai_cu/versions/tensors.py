@@ -77,7 +77,7 @@ def tensor_hash(tensor: torch.Tensor) -> str:
     return digest.hexdigest()
 
 
-def content_hash(of_tensors: Mapping[str, str], frame: Any) -> str:
+def content_hash(of_tensors: Mapping[str, str], frame: object) -> str:
     """
     SHA-256 of all that a model file holds.
 
@@ -173,7 +173,7 @@ def _frame(value: Any, path: str, tensors: dict[str, torch.Tensor], seen: dict[A
     )
 
 
-def _unframe(frame: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+def _unframe(frame: object, tensors: Mapping[str, torch.Tensor]) -> Any:
     if not isinstance(frame, dict):
         return frame
     ((kind, held), *more) = frame.items()
@@ -216,5 +216,5 @@ def _place(
     return seen[key]
 
 
-def _join(path: str, key: Any) -> str:
+def _join(path: str, key: object) -> str:
     return f"{path}/{key}" if path else str(key)

@@ -14,7 +14,7 @@ import collections
 import contextlib
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from parlai.core.agents import Agent
@@ -29,6 +29,7 @@ from parlai_cu.agents import updating_agent
 from parlai_cu.agents.deployed.loading import load
 from parlai_cu.agents.deployed.service import LoadedModel, ModelService, serves_nothing
 from parlai_cu.errors import UsageError
+from parlai_cu.parlai_types import Act, ModelAgent
 from parlai_cu.serving.history import MOST_TURNS, forget_old
 from parlai_cu.unread_flags import Dependent, never, refuse_unread
 from parlai_cu.versions.store import VersionStore
@@ -64,7 +65,7 @@ class ObservedBy(NamedTuple):
 
     conversation: "DeployedAgent"
 
-    def __deepcopy__(self, memo: Any) -> "ObservedBy":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ObservedBy":
         """Itself: a copied observation is of the same conversation."""
         return self
 
@@ -164,7 +165,7 @@ class DeployedAgent(Agent):
 
     # -- a turn ------------------------------------------------------------------------------
 
-    def observe(self, observation: Any) -> Message:
+    def observe(self, observation: Act) -> Message:
         """Open a turn, on the version that is to answer it; whose labels it is not to learn."""
         raw = Message(observation)
         if "labels" in raw:
@@ -184,7 +185,7 @@ class DeployedAgent(Agent):
         self.self_observe(reply)
         return reply
 
-    def batch_act(self, observations: Any) -> list[Message]:
+    def batch_act(self, observations: Sequence[Act]) -> list[Message]:
         """
         Reply to many conversations' turns; each is told by :meth:`self_observe`.
 
@@ -201,7 +202,7 @@ class DeployedAgent(Agent):
             reply.force_set("id", self.id)
         return replies
 
-    def self_observe(self, self_message: Any) -> None:
+    def self_observe(self, self_message: Act) -> None:
         """Hear the own reply, and close the turn."""
         with self.service.lock:
             inner = self.attached()
@@ -304,7 +305,7 @@ class DeployedAgent(Agent):
         """Watch the channels no more."""
         self.service.close()
 
-    def __deepcopy__(self, memo: Any) -> "DeployedAgent":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "DeployedAgent":
         """Another conversation at the same point; models and threads are one."""
         twin: DeployedAgent = self.clone()
         with self.service.lock:
@@ -326,7 +327,7 @@ class DeployedAgent(Agent):
 
 
 @contextlib.contextmanager
-def _not_vectorizing(agent: Any) -> Iterator[None]:
+def _not_vectorizing(agent: ModelAgent) -> Iterator[None]:
     """
     Let an agent observe without making tensors of what it is not to answer.
 
@@ -344,7 +345,7 @@ def _not_vectorizing(agent: Any) -> Iterator[None]:
         del agent.vectorize
 
 
-def _lasting(message: Any) -> Any:
+def _lasting(message: Act) -> Any:
     if message is None:
         return None
     return Message({k: v for k, v in message.items() if k not in _FLEETING})

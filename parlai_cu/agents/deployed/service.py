@@ -16,6 +16,7 @@ import parlai.utils.logging as logging
 from parlai.core.message import Message
 
 from parlai_cu.errors import ParlaiCuError, VersionsError
+from parlai_cu.parlai_types import ModelAgent
 from parlai_cu.serving import logs
 from parlai_cu.versions import canary, channels
 from parlai_cu.versions.store import VersionStore
@@ -40,7 +41,7 @@ class LoadedModel:
     :param agent: the ParlAI agent, of which each conversation has a clone
     """
 
-    def __init__(self, version: str, agent: Any) -> None:
+    def __init__(self, version: str, agent: ModelAgent) -> None:
         self.version, self.agent = version, agent
         # conversations that have a clone of it; with an open turn; whose reply is being made
         self.conversations: Any = weakref.WeakSet()
@@ -83,7 +84,7 @@ class ModelService:
         self._wake, self._closed = threading.Event(), False
         self._trouble = ""
 
-    def __deepcopy__(self, memo: Any) -> "ModelService":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ModelService":
         """Itself: ParlAI copies what agents share, and there is one service."""
         return self
 
@@ -384,7 +385,7 @@ class ModelService:
                 self._wait(resident.acting, float("inf"))
                 self._drop(version)
 
-    def _wait(self, conversations: Any, seconds: float) -> None:
+    def _wait(self, conversations: object, seconds: float) -> None:
         """Under the lock, which is let go meanwhile: until there are none, or for so long."""
         until = time.monotonic() + seconds
         while conversations and time.monotonic() < until:

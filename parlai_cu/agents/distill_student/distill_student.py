@@ -36,6 +36,7 @@ from parlai_cu.distillation.soft_labels import SoftLabelLoss
 from parlai_cu.distillation.student_init import copy_layers
 from parlai_cu.errors import UsageError
 from parlai_cu.host.fp16_padding import is_padded
+from parlai_cu.parlai_types import Batch
 
 # what we add to a model file, beside what its base saves
 RECORD = "distill_student"
@@ -241,7 +242,7 @@ class DistillStudentAgent(UpdatingAgent):
         if self.teachers:
             self.roles.name_teachers(ids)
 
-    def train_step(self, batch: Any) -> Any:
+    def train_step(self, batch: Batch) -> Any:
         """One step of the base, whose loss is mixed with the teacher's soft labels on the way."""
         if self.teachers and self.own["distill_across_vocabularies"] and not self.fast_forward:
             self._replace_labels(batch)
@@ -270,7 +271,7 @@ class DistillStudentAgent(UpdatingAgent):
             matched = [LayerTerm(self._matching, self._followed, *layers)]
         return [soft, *matched, *terms]
 
-    def gold_weights(self, batch: Any) -> torch.Tensor | None:
+    def gold_weights(self, batch: Batch) -> torch.Tensor | None:
         """On examples that follow a teacher the gold labels have what its soft labels leave."""
         if not self._soft_rows:
             return None
@@ -294,12 +295,12 @@ class DistillStudentAgent(UpdatingAgent):
             )
         return True
 
-    def _followed(self, batch: Any) -> list[int | None]:
+    def _followed(self, batch: Batch) -> list[int | None]:
         """Which teacher each example follows, if any."""
         second = 1 if len(self.teachers) > 1 else None
         return [second if self.roles.is_update(seen) else 0 for seen in batch.observations]
 
-    def _replace_labels(self, batch: Any) -> None:
+    def _replace_labels(self, batch: Batch) -> None:
         """Put the teacher's decoded replies in the place of the labels (Kim and Rush 2016)."""
         follows = self._followed(batch)
         for number, teacher in enumerate(self.teachers):

@@ -41,7 +41,9 @@ class LayerRecorder:
     def _watch(self, layer: nn.Module, stack: str, number: int) -> None:
         place = (stack, number)
 
-        def keep_states(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        def keep_states(
+            module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+        ) -> None:
             if self.active:
                 self.states[place] = output[0] if isinstance(output, tuple) else output
                 if isinstance(module, TransformerEncoderLayer):
@@ -53,7 +55,7 @@ class LayerRecorder:
                 self.heads[stack] = module.n_heads
                 self.widths[stack] = module.dim
 
-                def keep_attention(module: nn.Module, args: Any, output: Any) -> None:
+                def keep_attention(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
                     if self.active:
                         scores = output[2]
                         shape = (-1, module.n_heads, scores.size(-2), scores.size(-1))

@@ -1,14 +1,14 @@
 """Replies drawn from the student, for the teacher to score."""
 
-from typing import Any
-
 import torch
+
+from parlai_cu.parlai_types import Batch, ModelAgent
 
 _SAMPLING = {"inference": "nucleus", "topp": 1.0, "beam_size": 1}
 
 
 @torch.no_grad()
-def sample_replies(agent: Any, batch: Any) -> torch.Tensor:
+def sample_replies(agent: ModelAgent, batch: Batch) -> torch.Tensor:
     """
     One reply for each example, drawn token by token from the student's own distribution.
 

@@ -31,6 +31,7 @@ from parlai_cu.agents import deployed_model, model_files, own_flags, updating_ag
 from parlai_cu.agents.batches import TASK_OF_MESSAGE
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.errors import ModelFileError, UsageError, nearest
+from parlai_cu.parlai_types import Act
 from parlai_cu.retention.adapters import Adapters, Tensors, changed_tensors
 from parlai_cu.token_classifier import TokenClassifier
 
@@ -229,7 +230,7 @@ class DomainAdaptersAgent(UpdatingAgent):
 
     # -- training ----------------------------------------------------------------------------
 
-    def train_step(self, batch: Any) -> Any:
+    def train_step(self, batch: Batch) -> Any:
         """Teach the router of which task each example is; the deployed model is left alone."""
         if self.fast_forward or batch.text_vec is None:
             return None
@@ -245,7 +246,7 @@ class DomainAdaptersAgent(UpdatingAgent):
         self.update_params()
         return None
 
-    def _domain_of(self, observation: Any) -> int:
+    def _domain_of(self, observation: Act) -> int:
         place = observation.get(TASK_OF_MESSAGE)
         if place is not None:
             return self._places[place]
@@ -258,7 +259,7 @@ class DomainAdaptersAgent(UpdatingAgent):
 
     # -- answering ---------------------------------------------------------------------------
 
-    def batch_act(self, observations: Any) -> list[Message]:
+    def batch_act(self, observations: list[Any]) -> list[Message]:
         """Each domain's turns as one batch of the base, with that domain's tensors in place."""
         if isinstance(observations, Batch) or any("labels_vec" in o for o in observations):
             return super().batch_act(observations)

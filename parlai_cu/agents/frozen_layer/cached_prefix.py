@@ -27,13 +27,14 @@ from parlai_cu.agents import base_agent
 from parlai_cu.agents.frozen_layer.prefix_parts import Part, find, made_up_tokens
 from parlai_cu.array_store import ArrayStore
 from parlai_cu.errors import DataError, UsageError
+from parlai_cu.parlai_types import ModelAgent, Parser
 from parlai_cu.selection import guard
 from parlai_cu.selection.row_cache import NotByRow, RowMemo, TokenRows, leaves, probe
 
 DEFAULT_GIGABYTES = 4.0
 
 
-def add_flags(group: Any) -> None:
+def add_flags(group: Parser) -> None:
     """Add the flags of the cache to a group of the parser's."""
     group.add_argument(
         "--cache-frozen",
@@ -85,7 +86,7 @@ def clean_up(opt: Opt) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def attach(agent: Any, frozen: Sequence[str]) -> Optional["CachedPrefix"]:
+def attach(agent: ModelAgent, frozen: Sequence[str]) -> Optional["CachedPrefix"]:
     """
     Let the frozen prefix of an agent's model be computed once, where the options say so.
 
@@ -111,7 +112,7 @@ def attach(agent: Any, frozen: Sequence[str]) -> Optional["CachedPrefix"]:
         return None
 
 
-def _would_not_pay(agent: Any) -> str | None:
+def _would_not_pay(agent: ModelAgent) -> str | None:
     if agent.use_cuda:
         return "that it pays on a GPU is not known (name a folder to try it)"
     epochs = agent.own.get("num_epochs") or -1
@@ -131,7 +132,7 @@ class CachedPrefix:
     :raises UsageError: when a module's outputs cannot be kept row by row
     """
 
-    def __init__(self, agent: Any, parts: Sequence[Part], reasons: Sequence[str]) -> None:
+    def __init__(self, agent: ModelAgent, parts: Sequence[Part], reasons: Sequence[str]) -> None:
         self.active, self._cached = False, True
         folder = own_folder(agent.own) or agent.own["cache_frozen"]
         try:
@@ -185,7 +186,7 @@ class CachedPrefix:
 
     # -- whole modules -----------------------------------------------------------------------
 
-    def _keep_module(self, agent: Any, part: Part) -> None:
+    def _keep_module(self, agent: ModelAgent, part: Part) -> None:
         module, owner = part.module, self._identity(agent, part)
         stock = module.forward
         device = next(module.parameters()).device
@@ -223,7 +224,7 @@ class CachedPrefix:
 
         module.forward = forward
 
-    def _rows(self, args: Any, kwargs: Any) -> TokenRows | None:
+    def _rows(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TokenRows | None:
         """What a module is given, if that is rows of tokens of one shape."""
         values = [*args, *(kwargs[name] for name in sorted(kwargs))]
         # no images are a list of Nones
@@ -254,7 +255,7 @@ class CachedPrefix:
         memo = self._memos[part.path] = RowMemo(self.cache, module.embeddings.weight, [True])
         now: list[Any] = [None]
 
-        def before(_: Any, args: Any, kwargs: Any) -> None:
+        def before(_: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             now[0] = None
             if not self.active:
                 return
@@ -292,7 +293,7 @@ class CachedPrefix:
         module.forward_layers = forward_layers
 
     def _decoder_rows(
-        self, owner: bytes, tokens: torch.Tensor, encoder_state: Any, *more: Any, **others: Any
+        self, owner: bytes, tokens: torch.Tensor, encoder_state: object, *more: Any, **others: Any
     ) -> Any:
         """Rows and keys of a decoder's input, where it listens to an encoder that is kept."""
         if self._heard is None or any(x is not None for x in (*more, *others.values())):
@@ -309,7 +310,7 @@ class CachedPrefix:
 
     # -- identity ----------------------------------------------------------------------------
 
-    def _identity(self, agent: Any, part: Part) -> bytes:
+    def _identity(self, agent: ModelAgent, part: Part) -> bytes:
         """Stands for all that outputs depend on but the tokens: weights and architecture."""
         names = base_agent.ARCHITECTURE_OPTIONS & set(agent.own)
         hashed = hashlib.sha256(
@@ -336,7 +337,7 @@ class CachedPrefix:
         return hashed.digest()
 
 
-def _is_nothing(value: Any) -> bool:
+def _is_nothing(value: object) -> bool:
     return isinstance(value, (list, tuple)) and all(part is None for part in value)
 
 

@@ -45,6 +45,7 @@ from parlai_cu.agents.training_step.result import LossTerm
 from parlai_cu.agents.training_step.soft_label_term import SoftLabelTerm
 from parlai_cu.agents.updating_agent import UpdatingAgent
 from parlai_cu.errors import ModelFileError, UsageError
+from parlai_cu.parlai_types import Batch
 from parlai_cu.retention.base import SOFT_LABELS
 from parlai_cu.selection import lora, report
 from parlai_cu.selection.catalogue import TensorInfo, list_tensors
@@ -216,7 +217,7 @@ class FrozenLayerAgent(UpdatingAgent):
 
     # -- freezing ----------------------------------------------------------------------------
 
-    def init_optim(self, params: Any, *args: Any, **kwargs: Any) -> bool:
+    def init_optim(self, params: object, *args: Any, **kwargs: Any) -> bool:
         """
         Freeze, then give the optimizer the parameters that learn.
 
@@ -332,7 +333,7 @@ class FrozenLayerAgent(UpdatingAgent):
         )
         logging.info(table)
 
-    def train_step(self, batch: Any) -> Any:
+    def train_step(self, batch: Batch) -> Any:
         """One step of the base; what the frozen prefix gives may come from a cache."""
         if self.fast_forward:
             return super().train_step(batch)
@@ -349,7 +350,7 @@ class FrozenLayerAgent(UpdatingAgent):
         super().update_params()
         self._added.restore(self.bare_model())
 
-    def _reading(self, batch: Any) -> Any:
+    def _reading(self, batch: Batch) -> Any:
         """The cache at work, once it has shown that it gives the same."""
         prefix = self._prefix
         if prefix is None:
@@ -414,7 +415,7 @@ class FrozenLayerAgent(UpdatingAgent):
         weight = replay.penalty_weight(self.own)
         return [SoftLabelTerm(f"--penalty {name}", [rows], self._old, weight, "penalty", False)]
 
-    def _old(self, batch: Any) -> list[int | None]:
+    def _old(self, batch: Batch) -> list[int | None]:
         """The replayed examples follow the deployed model; without any, the update's own."""
         return [None if self._roles.is_update(seen) else 0 for seen in batch.observations]
 

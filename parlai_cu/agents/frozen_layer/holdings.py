@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from parlai_cu.parlai_types import ModelAgent
 from parlai_cu.selection.catalogue import TensorInfo
 from parlai_cu.selection.freeze import freeze
 
@@ -21,7 +22,7 @@ Params = list[Any]
 
 
 def beside_the_model(
-    agent: Any, optimized: Iterable[torch.Tensor], states: Mapping[str, Any]
+    agent: ModelAgent, optimized: Iterable[torch.Tensor], states: Mapping[str, Any]
 ) -> dict[str, torch.Tensor]:
     """
     The tensors that an agent holds outside of ``self.model``, by name.
@@ -78,7 +79,7 @@ def describe(beside: Mapping[str, torch.Tensor], optimized: Iterable[Any]) -> li
 
 
 def freeze_beside(
-    agent: Any,
+    agent: ModelAgent,
     beside: Mapping[str, torch.Tensor],
     learning: Iterable[str],
     optimized: Iterable[Any],
@@ -104,7 +105,7 @@ def freeze_beside(
 
 
 @contextlib.contextmanager
-def choosing(agent: Any, choose: Callable[[Params], Params]) -> Iterator[None]:
+def choosing(agent: ModelAgent, choose: Callable[[Params], Params]) -> Iterator[None]:
     """
     Within, the optimizer that the base makes gets what is chosen of what the base gives it.
 
@@ -114,8 +115,8 @@ def choosing(agent: Any, choose: Callable[[Params], Params]) -> Iterator[None]:
     stock = agent.optim_opts
     called: list[Any] = []
 
-    def chosen(make: Any) -> Any:
-        def optimizer(params: Any, **kwargs: Any) -> Any:
+    def chosen(make: Callable[..., Any]) -> Any:
+        def optimizer(params: Iterable[Any], **kwargs: Any) -> Any:
             called.append(make)
             return make(choose([*params]), **kwargs)
 
@@ -164,7 +165,7 @@ def _named_tensors(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]
     yield from module.named_buffers(remove_duplicate=False)
 
 
-def _modules(value: Any) -> Iterator[torch.nn.Module]:
+def _modules(value: object) -> Iterator[torch.nn.Module]:
     if isinstance(value, torch.nn.Module):
         yield value
     elif isinstance(value, (list, tuple)):
@@ -176,7 +177,7 @@ def _modules(value: Any) -> Iterator[torch.nn.Module]:
                 yield from _modules(part)
 
 
-def _modules_in(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
+def _modules_in(name: str, value: object) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors of modules, and parameters, in an attribute of an agent's."""
     if isinstance(value, torch.nn.Parameter):
         yield name, value
@@ -197,7 +198,7 @@ def _modules_in(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
                 yield from _modules_in(f"{name}.{key}", part)
 
 
-def _tensors_in(path: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
+def _tensors_in(path: str, value: object) -> Iterator[tuple[str, torch.Tensor]]:
     if torch.is_tensor(value):
         yield path, value
     elif isinstance(value, Mapping):

@@ -7,7 +7,6 @@ save with the real ones. A weight that something else uses beside its layer show
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 
@@ -16,6 +15,7 @@ from parlai_cu.agents.teacher import same_random_numbers
 from parlai_cu.agents.training_step.observation import own_result
 from parlai_cu.agents.training_step.own_loss import own_loss, without_metrics
 from parlai_cu.errors import FrozenBreachError, UsageError
+from parlai_cu.parlai_types import Batch, ModelAgent
 from parlai_cu.selection import lora
 from parlai_cu.selection.catalogue import TensorInfo
 
@@ -25,7 +25,9 @@ _ROUNDING = {torch.float32: 1e-4}
 _HALF_ROUNDING = 2e-2
 
 
-def check(agent: Any, batch: Any, adapted: Sequence[TensorInfo], before_training: bool) -> None:
+def check(
+    agent: ModelAgent, batch: Batch, adapted: Sequence[TensorInfo], before_training: bool
+) -> None:
     """
     Compare the model with its factors to the model with the factors merged.
 
@@ -55,7 +57,7 @@ def check(agent: Any, batch: Any, adapted: Sequence[TensorInfo], before_training
     )
 
 
-def _same(agent: Any, batch: Any, adapted: Sequence[TensorInfo]) -> bool:
+def _same(agent: ModelAgent, batch: Batch, adapted: Sequence[TensorInfo]) -> bool:
     model = agent.bare_model()
     trained = _scores(agent, batch)
     with lora.merged(model, adapted):
@@ -68,7 +70,7 @@ def _same(agent: Any, batch: Any, adapted: Sequence[TensorInfo]) -> bool:
     return bool((trained - merged).norm() <= allowed)
 
 
-def _without(agent: Any, batch: Any, adapted: Sequence[TensorInfo]) -> torch.Tensor:
+def _without(agent: ModelAgent, batch: Batch, adapted: Sequence[TensorInfo]) -> torch.Tensor:
     model, kept = agent.bare_model(), []
     for tensor in adapted:
         second = model.get_parameter(lora.factor_names(tensor)[1])
@@ -81,7 +83,7 @@ def _without(agent: Any, batch: Any, adapted: Sequence[TensorInfo]) -> torch.Ten
             second.data.copy_(value)
 
 
-def _scores(agent: Any, batch: Any) -> torch.Tensor:
+def _scores(agent: ModelAgent, batch: Batch) -> torch.Tensor:
     with same_random_numbers():
         if kinds.kind_of(agent) is None:
             loss = own_loss(agent, batch, train=False)
@@ -93,7 +95,7 @@ def _scores(agent: Any, batch: Any) -> torch.Tensor:
 
 
 @contextlib.contextmanager
-def _in_service(agent: Any) -> Iterator[None]:
+def _in_service(agent: ModelAgent) -> Iterator[None]:
     """Within, the bare model runs as in service and nothing is recorded."""
     model, training = agent.model, agent.model.training
     agent.model = agent.bare_model()

@@ -16,6 +16,7 @@ from parlai.core.message import Message
 from parlai.core.torch_generator_agent import TorchGeneratorModel
 
 from parlai_cu.errors import UsageError
+from parlai_cu.parlai_types import ModelAgent
 
 # what each stack's class itself does with its layers; a subclass that does else is left alone
 _STACKS = (TransformerEncoder, BaseTransformerDecoder)
@@ -37,7 +38,7 @@ class Part(NamedTuple):
     call: Any
 
 
-def find(agent: Any, frozen: Sequence[str]) -> tuple[list[Part], list[str]]:
+def find(agent: ModelAgent, frozen: Sequence[str]) -> tuple[list[Part], list[str]]:
     """
     What can be kept, and of what else why not.
 
@@ -90,7 +91,9 @@ def _first_frozen(module: Any, path: str, frozen: Sequence[str]) -> int:
     return count
 
 
-def _why_not(agent: Any, module: Any, path: str, frozen: Sequence[str], layers: int) -> str | None:
+def _why_not(
+    agent: ModelAgent, module: Any, path: str, frozen: Sequence[str], layers: int
+) -> str | None:
     """Why the first layers of a transformer cannot be kept."""
     kind = next(kind for kind in _STACKS if isinstance(module, kind))
     if type(module).forward_layers is not kind.forward_layers or getattr(
@@ -112,14 +115,14 @@ def _why_not(agent: Any, module: Any, path: str, frozen: Sequence[str], layers: 
     return None
 
 
-def made_up_tokens(agent: Any) -> list[int]:
+def made_up_tokens(agent: ModelAgent) -> list[int]:
     """A few tokens that are nothing special."""
     special = {agent.NULL_IDX, agent.START_IDX, agent.END_IDX}
     few = [i for i in range(min(len(agent.dict), 64)) if i not in special]
     return (few * 7)[:7]
 
 
-def _encode(agent: Any, tokens: torch.Tensor) -> Any:
+def _encode(agent: ModelAgent, tokens: torch.Tensor) -> Any:
     """The encoder's outputs for made-up rows, as the agent puts a batch together for training."""
     label = torch.tensor([agent.END_IDX])
     rows = [Message(text_vec=row[row.ne(agent.NULL_IDX)].cpu(), labels_vec=label) for row in tokens]

@@ -10,6 +10,7 @@ from parlai.core.agents import Agent
 
 from parlai_cu.agents.training_step.observation import first_scores
 from parlai_cu.knowledge.integrators import fuse
+from parlai_cu.parlai_types import ModelAgent
 
 
 class FusingSearch(Agent):
@@ -27,13 +28,15 @@ class FusingSearch(Agent):
             self.fusing.watch(search)
         return search
 
-    def _get_next_decoder_input(self, prev_input: Any, selection: Any, *rest: Any) -> Any:
+    def _get_next_decoder_input(
+        self, prev_input: object, selection: torch.Tensor, *rest: Any
+    ) -> Any:
         """The model reads what it has no word for as unknown."""
         if self.fusing is not None:
             selection = self.fusing.known(selection)
         return super()._get_next_decoder_input(prev_input, selection, *rest)
 
-    def _v2t(self, vec: Any) -> str:
+    def _v2t(self, vec: torch.Tensor) -> str:
         """What the model has no word for is written as the fact has it."""
         if self.fusing is None or not self.fusing.unknown:
             return super()._v2t(vec)
@@ -59,7 +62,7 @@ class Fusing:
 
     def __init__(
         self,
-        agent: Any,
+        agent: ModelAgent,
         rows: Sequence[Any],
         told: Sequence[str],
         shares: Sequence[float],
@@ -72,7 +75,7 @@ class Fusing:
         parts = [self._places(*each) for each in zip(rows, told, shares)]
         self.places = fuse.Places(*map(torch.cat, zip(*parts)), unknown=len(self.unknown))
 
-    def _places(self, row: Any, text: str, share: float) -> Sequence[torch.Tensor]:
+    def _places(self, row: torch.Tensor, text: str, share: float) -> Sequence[torch.Tensor]:
         """Of each token of a fact: what the model expects there, what is before it, it, share."""
         expected = (label_scores(self.agent, row) / self.agent.temperature).softmax(dim=-1)
         tokens = self._tokens(row.label_vec[0].tolist(), text, expected.size(1))
@@ -116,7 +119,7 @@ class Fusing:
 
 
 @torch.no_grad()
-def label_scores(agent: Any, row: Any) -> torch.Tensor:
+def label_scores(agent: ModelAgent, row: torch.Tensor) -> torch.Tensor:
     """
     What a generator's model gives at each token of a label.
 

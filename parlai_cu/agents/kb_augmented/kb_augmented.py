@@ -15,7 +15,7 @@ import dataclasses
 import functools
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -181,7 +181,7 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
             if name == "gate" and threshold:
                 part.threshold = self._record["threshold"]
 
-    def init_optim(self, params: Any, *args: Any, **kwargs: Any) -> bool:
+    def init_optim(self, params: object, *args: Any, **kwargs: Any) -> bool:
         """An optimizer for our parts alone; every base comes here once its model is loaded."""
         self.bare_model().requires_grad_(False)
         device = next(self.model.parameters()).device
@@ -195,7 +195,7 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
 
     # -- training the gate and the ranker ----------------------------------------------------
 
-    def train_step(self, batch: Any) -> Any:
+    def train_step(self, batch: Batch) -> Any:
         """Teach the gate by yes and no, the ranker by facts; the deployed model is left alone."""
         if self.fast_forward or batch.text_vec is None:
             return None
@@ -236,7 +236,7 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
 
     # -- answering ---------------------------------------------------------------------------
 
-    def batch_act(self, observations: Any) -> list[Message]:
+    def batch_act(self, observations: Sequence[Any]) -> list[Message]:
         """Answer each turn by the model, by a fact, or by both."""
         if isinstance(observations, Batch) or any("labels_vec" in o for o in observations):
             return super().batch_act(observations)
@@ -246,7 +246,9 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
         ]
         return together(turns, base)
 
-    def _turn(self, observation: Any, found: list[Evidence] | None, base: Act, act: Act) -> Message:
+    def _turn(
+        self, observation: Mapping[str, Any], found: list[Evidence] | None, base: Act, act: Act
+    ) -> Message:
         """One turn; ``act`` answers in a batch with the others, ``base`` alone."""
         if found is None:
             (reply,) = act([observation])
@@ -260,7 +262,7 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
         reply["kb_gate"] = dataclasses.asdict(decision)
         return reply
 
-    def _asked(self, observation: Any) -> list[Evidence] | None:
+    def _asked(self, observation: Mapping[str, Any]) -> list[Evidence] | None:
         """What the knowledge base finds for a turn; None where the model is to answer alone."""
         if observation.get("text_vec") is None:
             return None
@@ -295,12 +297,12 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
         return states
 
 
-def _asks_the_gate(observation: Any) -> bool:
+def _asks_the_gate(observation: Mapping[str, Any]) -> bool:
     """Whether a message asks if knowledge is needed: its candidates are yes and no."""
     return set(observation.get("label_candidates") or ()) == {NEEDED, NOT_NEEDED}
 
 
-def _turn_of(observation: Any) -> Turn:
+def _turn_of(observation: Mapping[str, Any]) -> Turn:
     """The last utterance and those before it, as the model reads them."""
     text = observation.get("full_text") or observation.get("text") or ""
     lines = [line for line in str(text).split("\n") if line.strip()]

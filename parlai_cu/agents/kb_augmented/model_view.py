@@ -12,6 +12,7 @@ from parlai_cu.agents.kb_augmented.fusing import Fusing, label_scores
 from parlai_cu.agents.kb_augmented.shown_facts import OBSERVED, SHOWN, ShownFacts
 from parlai_cu.errors import UsageError
 from parlai_cu.knowledge.integrators import prompt
+from parlai_cu.parlai_types import ModelAgent
 from parlai_cu.types import Evidence
 
 # at most this share of what the model can read is knowledge
@@ -26,7 +27,7 @@ class ModelView:
     :param alone: the same, at once and without others
     """
 
-    def __init__(self, agent: Any, observation: Message, act: Any, alone: Any) -> None:
+    def __init__(self, agent: ModelAgent, observation: Message, act: Any, alone: Any) -> None:
         self.agent, self.observation, self._act, self._alone = agent, observation, act, alone
         self.last: Message | None = None
         # the facts that the last reply was to be made of, where the model was to read them

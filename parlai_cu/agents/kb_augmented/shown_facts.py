@@ -8,6 +8,7 @@ import torch
 from parlai.core.agents import Agent
 from parlai.core.message import Message
 
+from parlai_cu.parlai_types import Act, Batch, ModelAgent
 from parlai_cu.types import Evidence
 
 # of an observation: what came in, and who observed it; the facts that it carries
@@ -33,7 +34,7 @@ class Observed:
             kept = {k: v for k, v in before.items() if k not in (OBSERVED, SHOWN)}
             self._state["observation"] = Message(kept)
 
-    def __deepcopy__(self, memo: Any) -> "Observed":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Observed":
         """Itself: a copied observation is of the same message."""
         return self
 
@@ -78,11 +79,11 @@ class ShownFacts:
         # those that were in the tensors of a call
         self.read: list[Evidence] = []
 
-    def __deepcopy__(self, memo: Any) -> "ShownFacts":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ShownFacts":
         """Itself, for whoever asks afterwards."""
         return self
 
-    def look_into(self, agent: Any, batch: Any, row: int, plain: Any) -> None:
+    def look_into(self, agent: ModelAgent, batch: Batch, row: int, plain: Any) -> None:
         """
         See which facts the model is about to read: half of one, from either end, will do.
 
@@ -102,7 +103,7 @@ class ShownFacts:
                 self.read.append(fact)
 
 
-def _texts(agent: Any, batch: Any, row: int) -> list[str]:
+def _texts(agent: ModelAgent, batch: Batch, row: int) -> list[str]:
     """What an example of a batch holds to be read, as text."""
     ignored = {agent.NULL_IDX, agent.START_IDX, agent.END_IDX}
     return [
@@ -118,7 +119,7 @@ def _count(part: str, texts: Sequence[str]) -> int:
     return sum(text.startswith(part, i) for text in texts for i in range(len(text)))
 
 
-def _token_rows(value: Any, size: int, row: int) -> Iterator[list[int]]:
+def _token_rows(value: object, size: int, row: int) -> Iterator[list[int]]:
     """Series of tokens among what a batch holds, of one of its examples where that can be told."""
     if isinstance(value, torch.Tensor):
         if value.dim() and size and value.size(0) % size == 0:
@@ -129,7 +130,7 @@ def _token_rows(value: Any, size: int, row: int) -> Iterator[list[int]]:
         yield from _series(value[row])
 
 
-def _series(value: Any) -> Iterator[list[int]]:
+def _series(value: object) -> Iterator[list[int]]:
     if isinstance(value, torch.Tensor):
         if value.dtype in (torch.int64, torch.int32) and value.numel():
             yield from value.reshape(-1, value.size(-1) if value.dim() else 1).tolist()
@@ -148,7 +149,7 @@ def _plain(text: str) -> str:
 class FactReader(Agent):
     """The part of the agent that reads facts. It sits before the base agent in the MRO."""
 
-    def observe(self, observation: Any) -> Any:
+    def observe(self, observation: Act) -> Any:
         """As the base does; what came in is kept, to be observed once more with facts."""
         if "labels" in observation:  # of training: the model does not read facts then
             return super().observe(observation)
@@ -157,7 +158,7 @@ class FactReader(Agent):
         seen.force_set(OBSERVED, observed)
         return seen
 
-    def batchify(self, obs_batch: Any, *args: Any, **kwargs: Any) -> Any:
+    def batchify(self, obs_batch: Sequence[Act], *args: Any, **kwargs: Any) -> Any:
         """As the base does; which facts are in the batch is written down."""
         batch = super().batchify(obs_batch, *args, **kwargs)
         rows = () if batch.valid_indices is None else batch.valid_indices

@@ -35,7 +35,7 @@ class GoldShare:
         self._rows = scores[..., 0].numel()
         return given
 
-    def at_criterion(self, criterion: Any, args: Any, losses: Any) -> Any:
+    def at_criterion(self, criterion: object, args: tuple[Any, ...], losses: object) -> Any:
         """
         The losses of all rows, whose gradients are weighted (a forward hook of the criterion's).
 
@@ -56,7 +56,9 @@ class _Weighted(torch.autograd.Function):
     """The identity, with a weighted gradient."""
 
     @staticmethod
-    def forward(ctx: Any, scores: torch.Tensor, share: GoldShare, labels: Any) -> torch.Tensor:
+    def forward(
+        ctx: Any, scores: torch.Tensor, share: GoldShare, labels: torch.Tensor | None
+    ) -> torch.Tensor:
         ctx.share, ctx.labels = share, labels
         return scores.view_as(scores)
 

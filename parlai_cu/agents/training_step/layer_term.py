@@ -8,6 +8,7 @@ from parlai.core.metrics import AverageMetric
 
 from parlai_cu.agents.distill_student.layers import LayerMatching
 from parlai_cu.agents.training_step.result import FORWARD, StepResult
+from parlai_cu.parlai_types import Batch
 
 
 class LayerTerm:
@@ -44,7 +45,7 @@ class LayerTerm:
         """Let go of it."""
         self.matching.record(False)
 
-    def __call__(self, result: StepResult, batch: Any) -> torch.Tensor:
+    def __call__(self, result: StepResult, batch: Batch) -> torch.Tensor:
         """
         :param result: of the student's forward pass
         :param batch: with observations

@@ -7,9 +7,10 @@ import torch
 from parlai_cu.agents import kinds
 from parlai_cu.agents.training_step.result import StepResult
 from parlai_cu.errors import UsageError
+from parlai_cu.parlai_types import Batch, ModelAgent
 
 
-def first_scores(output: Any) -> Any:
+def first_scores(output: object) -> Any:
     """What stands where ParlAI's models put their scores, in the ``output`` of a model."""
     if hasattr(output, "logits"):
         return output.logits
@@ -31,7 +32,9 @@ def with_scores(output: Any, scores: torch.Tensor) -> Any:
     return type(output)((scores, *output[1:])) if isinstance(output, (tuple, list)) else scores
 
 
-def scores_in(agent: Any, batch: Any, given: tuple[Any, ...], output: Any) -> torch.Tensor | None:
+def scores_in(
+    agent: ModelAgent, batch: Batch, given: tuple[Any, ...], output: object
+) -> torch.Tensor | None:
     """
     The scores in what a model put out, if that call was about the batch's own labels.
 
@@ -57,7 +60,9 @@ def scores_in(agent: Any, batch: Any, given: tuple[Any, ...], output: Any) -> to
     return scores if any(_same(value, labels) for value in given) else None
 
 
-def result_of(agent: Any, batch: Any, scores: torch.Tensor, candidates: Any = None) -> StepResult:
+def result_of(
+    agent: ModelAgent, batch: Batch, scores: torch.Tensor, candidates: Any = None
+) -> StepResult:
     """
     The rows of a batch's scores.
 
@@ -76,7 +81,7 @@ def result_of(agent: Any, batch: Any, scores: torch.Tensor, candidates: Any = No
     return StepResult(mask, scores, candidates=candidates)
 
 
-def own_result(agent: Any, batch: Any) -> StepResult:
+def own_result(agent: ModelAgent, batch: Batch) -> StepResult:
     """
     A forward pass of our own, where the base made none over the labels of the batch.
 
@@ -103,7 +108,7 @@ def own_result(agent: Any, batch: Any) -> StepResult:
     return result_of(agent, batch, scores)
 
 
-def _same(value: Any, labels: torch.Tensor) -> bool:
+def _same(value: object, labels: torch.Tensor) -> bool:
     if value is labels:
         return True
     if not torch.is_tensor(value) or value.shape != labels.shape or value.dtype != labels.dtype:

@@ -10,6 +10,7 @@ from parlai_cu.agents.distill_student.on_policy import sample_replies
 from parlai_cu.agents.training_step.observation import first_scores, result_of
 from parlai_cu.agents.training_step.result import FORWARD, StepResult
 from parlai_cu.agents.training_step.soft_label_term import SoftLabelTerm
+from parlai_cu.parlai_types import ModelAgent
 
 
 class OnPolicyTerm(SoftLabelTerm):
@@ -25,11 +26,11 @@ class OnPolicyTerm(SoftLabelTerm):
 
     needs = FORWARD
 
-    def __init__(self, agent: Any, share: float, **rest: Any) -> None:
+    def __init__(self, agent: ModelAgent, share: float, **rest: Any) -> None:
         super().__init__(**rest)
         self._agent, self._share = agent, share
 
-    def __call__(self, result: StepResult, batch: Any) -> torch.Tensor:
+    def __call__(self, result: StepResult, batch: Batch) -> torch.Tensor:
         """
         :param result: with scores
         :param batch: with observations
@@ -48,7 +49,7 @@ class OnPolicyTerm(SoftLabelTerm):
         return torch.cat(means) if means else result.mask.new_zeros(0, dtype=torch.float)
 
     def _losses(
-        self, rows: Any, batch: Any, chosen: torch.Tensor, drawn: torch.Tensor
+        self, rows: Any, batch: Batch, chosen: torch.Tensor, drawn: torch.Tensor
     ) -> torch.Tensor:
         agent = self._agent
         some = Batch(**{**examples(batch, chosen), "label_vec": drawn[chosen]})

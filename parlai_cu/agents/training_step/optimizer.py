@@ -5,8 +5,10 @@ from typing import Any
 
 import torch
 
+from parlai_cu.parlai_types import ModelAgent
 
-def settle_before_steps(agent: Any) -> None:
+
+def settle_before_steps(agent: ModelAgent) -> None:
     """
     Complete the gradients before each step of an agent's optimizer.
 
@@ -17,7 +19,7 @@ def settle_before_steps(agent: Any) -> None:
         return
     stock = optimizer.step
 
-    def step(_: Any, *args: Any, **kwargs: Any) -> Any:
+    def step(_: object, *args: Any, **kwargs: Any) -> Any:
         if agent.step is not None:
             agent.step.settle()
         return stock(*args, **kwargs)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from parlai.core.metrics import Metrics
 
+from parlai_cu.parlai_types import Batch, ModelAgent
+
 
 class _Loss(BaseException):
     """Carries the loss out of a training step; no handler of the agent's is to stop it."""
@@ -23,7 +25,7 @@ class _NoOptimizer:
         """There are none."""
 
 
-def own_loss(agent: Any, batch: Any, train: bool) -> torch.Tensor | None:
+def own_loss(agent: ModelAgent, batch: Batch, train: bool) -> torch.Tensor | None:
     """
     The loss of a batch: a scalar, differentiable; nothing is updated and no metric recorded.
 
@@ -42,7 +44,7 @@ def own_loss(agent: Any, batch: Any, train: bool) -> torch.Tensor | None:
 
 
 @contextlib.contextmanager
-def without_metrics(agent: Any) -> Iterator[None]:
+def without_metrics(agent: ModelAgent) -> Iterator[None]:
     """Within, nothing that an agent records counts."""
     local, shared = dict(agent._local_metrics), agent.global_metrics
     agent.global_metrics = Metrics()
@@ -56,7 +58,7 @@ def without_metrics(agent: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_effects(agent: Any, train: bool) -> Iterator[None]:
+def _without_effects(agent: ModelAgent, train: bool) -> Iterator[None]:
     def carry_out(loss: torch.Tensor, *_: Any, **__: Any) -> None:
         raise _Loss(loss)
 

@@ -1,12 +1,12 @@
 """A penalty on the weights that learn (``--penalty l2sp``, ``ewc``), as a term of the loss."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from parlai.core.metrics import AverageMetric
 
 from parlai_cu.agents.training_step.result import PARAMETERS, StepResult
+from parlai_cu.parlai_types import Batch
 from parlai_cu.retention.base import Penalty
 
 
@@ -34,7 +34,7 @@ class ParameterTerm:
     def stop(self) -> None:
         """Nothing to let go of."""
 
-    def __call__(self, result: StepResult, batch: Any) -> torch.Tensor:
+    def __call__(self, result: StepResult, batch: Batch) -> torch.Tensor:
         """
         :param result: its metrics get the penalty
         :param batch: has no say

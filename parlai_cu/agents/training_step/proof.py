@@ -14,6 +14,7 @@ import torch
 
 from parlai_cu.agents.teacher import same_random_numbers
 from parlai_cu.agents.training_step.own_loss import without_metrics
+from parlai_cu.parlai_types import ModelAgent
 
 # batches on which both ways are gone
 BATCHES = 2
@@ -36,7 +37,7 @@ class Proof:
         self.holds = True
         self.left = BATCHES
 
-    def try_batch(self, agent: Any, plain: Way, short: Way, half: bool) -> bool:
+    def try_batch(self, agent: ModelAgent, plain: Way, short: Way, half: bool) -> bool:
         """
         Go both ways on a batch, if that is still to be done.
 
@@ -62,7 +63,7 @@ class Proof:
         return self.holds
 
     def _compare(
-        self, agent: Any, plain: Way, short: Way, parameters: list[Any], half: bool
+        self, agent: ModelAgent, plain: Way, short: Way, parameters: list[Any], half: bool
     ) -> str | None:
         with without_metrics(agent):
             expected = _loss_and_gradients(plain, parameters)

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import torch
 
+from parlai_cu.parlai_types import Batch
+
 # what a term may need: the weights that learn alone; the scores; more of the forward pass than
 # its scores, so that their gradient alone would not do
 PARAMETERS, SCORES, FORWARD = "parameters", "scores", "forward"
@@ -61,7 +63,7 @@ class LossTerm(Protocol):
         """The step is done."""
         ...
 
-    def __call__(self, result: StepResult, batch: Any) -> torch.Tensor:
+    def __call__(self, result: StepResult, batch: Batch) -> torch.Tensor:
         """
         :param result: of the base's forward pass
         :param batch: with the observations that it is made of

@@ -9,6 +9,7 @@ from parlai.core.metrics import AverageMetric
 from parlai_cu.agents.batches import rows_of
 from parlai_cu.agents.soft_label_loss import SoftRows
 from parlai_cu.agents.training_step.result import SCORES, StepResult
+from parlai_cu.parlai_types import Batch
 
 
 class SoftLabelTerm:
@@ -44,7 +45,7 @@ class SoftLabelTerm:
     def stop(self) -> None:
         """Nothing to let go of."""
 
-    def __call__(self, result: StepResult, batch: Any) -> torch.Tensor:
+    def __call__(self, result: StepResult, batch: Batch) -> torch.Tensor:
         """
         :param result: with scores
         :param batch: with observations

@@ -21,6 +21,7 @@ from parlai_cu.agents.training_step.result import (
     StepResult,
 )
 from parlai_cu.errors import UsageError
+from parlai_cu.parlai_types import Batch, ModelAgent
 
 
 class TrainingStep:
@@ -39,7 +40,7 @@ class TrainingStep:
     """
 
     def __init__(
-        self, agent: Any, batch: Any, terms: Sequence[LossTerm], gold: torch.Tensor | None
+        self, agent: ModelAgent, batch: Batch, terms: Sequence[LossTerm], gold: torch.Tensor | None
     ) -> None:
         self.agent, self.batch = agent, batch
         # what is not in the gradients yet
@@ -83,7 +84,9 @@ class TrainingStep:
         finally:
             self._paused = before
 
-    def _see_model(self, module: Any, args: Any, kwargs: Any, output: Any) -> Any:
+    def _see_model(
+        self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: object
+    ) -> Any:
         if self._paused or not torch.is_grad_enabled():
             return None
         scores = scores_in(self.agent, self.batch, (*args, *kwargs.values()), output)
@@ -92,12 +95,12 @@ class TrainingStep:
         given = self._see(scores, self.batch.label_vec if scores.dim() == 3 else None, None)
         return None if given is scores else with_scores(output, given)
 
-    def _see_criterion(self, criterion: Any, args: Any, losses: Any) -> Any:
+    def _see_criterion(self, criterion: object, args: tuple[Any, ...], losses: object) -> Any:
         if self._paused or self.gold is None:
             return None
         return self.gold.at_criterion(criterion, args, losses)
 
-    def see_ranking(self, scores: torch.Tensor, candidates: Any) -> torch.Tensor:
+    def see_ranking(self, scores: torch.Tensor, candidates: object) -> torch.Tensor:
         """
         Observe a ranker's scores.
 
@@ -109,7 +112,7 @@ class TrainingStep:
             return scores
         return self._see(scores, None, candidates)
 
-    def _see(self, scores: torch.Tensor, labels: Any, candidates: Any) -> torch.Tensor:
+    def _see(self, scores: torch.Tensor, labels: Any, candidates: object) -> torch.Tensor:
         if self.result is None:
             self.result = result_of(self.agent, self.batch, scores, candidates)
             if scores.requires_grad and any(t.needs == SCORES for t in self.pending):
@@ -141,7 +144,7 @@ class TrainingStep:
         return loss
 
     def _at_scores(
-        self, grad: torch.Tensor, scores: torch.Tensor, candidates: Any
+        self, grad: torch.Tensor, scores: torch.Tensor, candidates: object
     ) -> torch.Tensor | None:
         """The gradient of the scores where the base calls ``loss.backward()`` itself."""
         terms = [term for term in self.pending if term.needs == SCORES]

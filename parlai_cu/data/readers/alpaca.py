@@ -1,7 +1,5 @@
 """Alpaca: ``instruction``, ``input``, which may be empty, and ``output``; also ``history``."""
 
-from typing import Any
-
 from parlai_cu.data.base import (
     CONTEXT,
     SERVICE,
@@ -47,7 +45,7 @@ class Alpaca:
         return reading
 
 
-def _history(held: Any) -> list[tuple[str, str]]:
+def _history(held: object) -> list[tuple[str, str]]:
     if not isinstance(held, list):
         return []
     return [(str(p[0]), str(p[1])) for p in held if isinstance(p, list) and len(p) == 2]

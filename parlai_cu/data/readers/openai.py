@@ -137,7 +137,7 @@ def _thread(record: dict[str, Any]) -> Iterator[Message]:
     return reversed(found)
 
 
-def is_messages(held: Any) -> bool:
+def is_messages(held: object) -> bool:
     """Whether what JSON held is a list of messages."""
     return (
         isinstance(held, list)
@@ -192,7 +192,7 @@ def _tool(name: str | None, returned: str, line: int) -> Utterance:
     return Utterance("tool", f"{name}: {returned}" if name else returned, line, CONTEXT)
 
 
-def _is_tool(part: Any) -> bool:
+def _is_tool(part: object) -> bool:
     return isinstance(part, dict) and part.get("type") in ("tool_use", "tool_result")
 
 

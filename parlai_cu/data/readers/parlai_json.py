@@ -59,7 +59,7 @@ def _utterance(turn: dict[str, Any], line: int) -> Utterance:
     return Utterance(str(turn.get("id", "")), str(turn["text"]), line, rejected=wrong)
 
 
-def _turns(dialog: Any) -> list[dict[str, Any]] | None:
+def _turns(dialog: object) -> list[dict[str, Any]] | None:
     if not isinstance(dialog, list):
         return None
     turns: list[Any] = []

@@ -106,12 +106,12 @@ def _answers(record: dict[str, Any]) -> tuple[Any, list[Any]] | None:
     return None
 
 
-def _score(answer: Any) -> Any:
+def _score(answer: object) -> Any:
     found = (answer.get(name) for name in _SCORES) if isinstance(answer, dict) else ()
     return next((one for one in found if isinstance(one, (int, float))), None)
 
 
-def _each(held: Any) -> list[Any]:
+def _each(held: object) -> list[Any]:
     """Several rejected answers, or the one; messages are one."""
     return held if isinstance(held, list) and not is_messages(held) else [held]
 

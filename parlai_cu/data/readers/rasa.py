@@ -131,12 +131,12 @@ class _Story:
             self.reading.leave_out(missing, [self.line])
 
 
-def _spoken(held: Any) -> str:
+def _spoken(held: object) -> str:
     """A text of YAML, in which a bare yes is no text."""
     return ("Yes" if held else "No") if isinstance(held, bool) else str(held).strip()
 
 
-def _examples(held: Any) -> list[str]:
+def _examples(held: object) -> list[str]:
     lines = held.split("\n") if isinstance(held, str) else held if isinstance(held, list) else []
     texts = [one.get("text", "") if isinstance(one, dict) else str(one) for one in lines]
     return [_plain(text) for text in texts if _plain(text)]
@@ -158,6 +158,6 @@ def merged(documents: list[Any]) -> dict[str, Any]:
     return whole
 
 
-def is_part(document: Any) -> bool:
+def is_part(document: object) -> bool:
     """Whether a YAML document is a part of a project."""
     return isinstance(document, dict) and bool(set(document) & set(_PARTS))

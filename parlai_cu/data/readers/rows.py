@@ -1,7 +1,6 @@
 """Tables of questions and answers, one pair a row, from whatever holds rows."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
 from parlai_cu.data.base import (
     CONTEXT,
@@ -79,7 +78,7 @@ def is_flat(source: Source) -> bool:
     )
 
 
-def _is_texts(value: Any) -> bool:
+def _is_texts(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(one, str) for one in value)
 
 
@@ -125,11 +124,11 @@ def fields_of(source: Source) -> list[str]:
     return list(dict.fromkeys(name for _, record in source.records[:200] for name in record))
 
 
-def _is_nested(value: Any) -> bool:
+def _is_nested(value: object) -> bool:
     return isinstance(value, (dict, list)) and bool(value) and not _is_texts(value)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):

@@ -47,7 +47,7 @@ def _messages(chat: dict[str, Any]) -> list[dict[str, Any]]:
     return []
 
 
-def _text(held: Any) -> str:
+def _text(held: object) -> str:
     """A text with formats is a list of strings and of objects with text."""
     if isinstance(held, list):
         return "".join(part if isinstance(part, str) else _text(part) for part in held).strip()

@@ -152,7 +152,7 @@ def _concept(name: str, part: Mapping[str, Any]) -> Concept:
     )
 
 
-def _all_words(part: Any) -> Iterable[str]:
+def _all_words(part: object) -> Iterable[str]:
     """Every word that is understood, as it is written."""
     if isinstance(part, Mapping):
         for key, inner in part.items():

@@ -120,7 +120,7 @@ class GraphFile(ReadOnly):
             return self._held
 
 
-def _read(path: str, name: str, stamp: Any) -> _Graph:
+def _read(path: str, name: str, stamp: object) -> _Graph:
     kind = os.path.splitext(path)[1].lower()
     if kind not in _FORMATS:
         raise KnowledgeError(f"{name}: expected {', '.join(_FORMATS)}, found {kind or 'no ending'}")

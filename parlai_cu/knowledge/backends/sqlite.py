@@ -137,7 +137,7 @@ class _File:
         rows = [(key, vector.astype("<f4").tobytes()) for key, vector in zip(keys, vectors)]
         self._db.executemany("INSERT INTO vectors (key, vector) VALUES (?, ?)", rows)
 
-    def nearest(self, vector: Any, count: int) -> list[tuple[int, float]]:
+    def nearest(self, vector: object, count: int) -> list[tuple[int, float]]:
         from parlai_cu.knowledge.backends.sqlite_vectors import Vectors
 
         if not self._vectors:

@@ -50,11 +50,11 @@ class Store(Protocol):
         """Make room for vectors of that size; what was there is gone."""
         ...
 
-    def put_vectors(self, keys: Sequence[int], vectors: Any) -> None:
+    def put_vectors(self, keys: Sequence[int], vectors: object) -> None:
         """Keep facts' vectors, by their keys."""
         ...
 
-    def nearest(self, vector: Any, count: int) -> list[tuple[int, float]]:
+    def nearest(self, vector: object, count: int) -> list[tuple[int, float]]:
         """
         The keys of the ``count`` facts nearest to a vector, with their cosines, nearest first.
         """

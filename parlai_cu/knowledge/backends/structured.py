@@ -108,7 +108,7 @@ class StructuredDatabase(ReadOnly):
             self._index = value_index(columns)
             self._snapshot = snapshot
 
-    def _reflected(self, db: Any) -> dict[str, Any]:
+    def _reflected(self, db: "sqlalchemy.Connection") -> dict[str, Any]:
         if self._tables and not self._stale:
             return self._tables
         metadata = sqlalchemy.MetaData()
@@ -179,7 +179,9 @@ class StructuredDatabase(ReadOnly):
         choices = len(constraint.column.values) if constraint.operator == "=" else 2
         return math.log(max(choices, 2))
 
-    def _rows(self, db: Any, table: str, wanted: Sequence[Constraint]) -> list[dict[str, Any]]:
+    def _rows(
+        self, db: "sqlalchemy.Connection", table: str, wanted: Sequence[Constraint]
+    ) -> list[dict[str, Any]]:
         """Rows that meet all; or else all but the one that tells least, and so on."""
         kept = sorted(wanted, key=self._weight, reverse=True)
         found = self._tables[table]
@@ -258,12 +260,12 @@ class StructuredDatabase(ReadOnly):
         self._engine.dispose()
 
 
-def _count(db: Any, table: Any) -> int:
+def _count(db: "sqlalchemy.Connection", table: "sqlalchemy.Table") -> int:
     statement = sqlalchemy.select(sqlalchemy.func.count()).select_from(table)
     return int(db.execute(statement).scalar_one())
 
 
-def _digest(db: Any, tables: dict[str, Any]) -> str:
+def _digest(db: "sqlalchemy.Connection", tables: dict[str, Any]) -> str:
     seen: list[Any] = sorted(tables)
     if db.dialect.name == "sqlite":
         seen.append(_sqlite_state(unquote(str(db.engine.url.database)[len("file:") :])))
@@ -280,14 +282,14 @@ def _digest(db: Any, tables: dict[str, Any]) -> str:
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:12]
 
 
-def _postgresql_state(db: Any, table: Any) -> tuple[Any, ...]:
+def _postgresql_state(db: "sqlalchemy.Connection", table: "sqlalchemy.Table") -> tuple[Any, ...]:
     """How many rows, and the sum of what they hash to."""
     name = db.dialect.identifier_preparer.format_table(table)
     sql = f"SELECT count(*), sum(hashtext(t::text)::bigint) FROM {name} AS t"
     return tuple(db.exec_driver_sql(sql).one())
 
 
-def _postgresql_clock(db: Any) -> Any:
+def _postgresql_clock(db: "sqlalchemy.Connection") -> Any:
     """What no commit leaves as it was."""
     return db.exec_driver_sql(
         "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
@@ -295,13 +297,13 @@ def _postgresql_clock(db: Any) -> Any:
     ).scalar_one()
 
 
-def _mysql_state(db: Any, table: Any) -> tuple[Any, ...]:
+def _mysql_state(db: "sqlalchemy.Connection", table: "sqlalchemy.Table") -> tuple[Any, ...]:
     """How many rows, and the sum of their contents; a view has none of its own."""
     name = db.dialect.identifier_preparer.format_table(table)
     return (_count(db, table), str(db.exec_driver_sql(f"CHECKSUM TABLE {name}").one()[1]))
 
 
-def _mysql_clock(db: Any) -> Any:
+def _mysql_clock(db: "sqlalchemy.Connection") -> Any:
     """What no change of a row leaves as it was: bytes logged, and rows changed or removed."""
     rows = db.exec_driver_sql(
         "SHOW GLOBAL STATUS WHERE Variable_name IN "
@@ -317,7 +319,7 @@ _CLOCKS = {
 }
 
 
-def _sqlite_file(engine: Any) -> Any:
+def _sqlite_file(engine: "sqlalchemy.Engine") -> Any:
     """Which file it is: another one in its place may have had as many changes."""
     path = unquote(str(engine.url.database)[len("file:") :])
     if engine.dialect.name != "sqlite" or not os.path.exists(path):
@@ -336,7 +338,9 @@ def _sqlite_state(path: str) -> tuple[Any, ...]:
     return (counter, log.st_size, log.st_mtime_ns)
 
 
-def _column(db: Any, table: Any, column: Any) -> Column:
+def _column(
+    db: "sqlalchemy.Connection", table: "sqlalchemy.Table", column: "sqlalchemy.Column[Any]"
+) -> Column:
     """A column with its values by their words."""
     statement = sqlalchemy.select(column).distinct().limit(_MOST_VALUES + 1)
     found = [row[0] for row in db.execute(statement) if row[0] not in (None, "")]

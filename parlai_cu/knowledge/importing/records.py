@@ -61,7 +61,7 @@ def _yaml(path: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     yield from _objects(path, whole)
 
 
-def _objects(path: str, whole: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+def _objects(path: str, whole: object) -> Iterator[tuple[int, dict[str, Any]]]:
     if isinstance(whole, dict):
         lists = [part for part in whole.values() if isinstance(part, list)]
         named = whole and all(isinstance(part, dict) for part in whole.values())
@@ -77,13 +77,13 @@ def _objects(path: str, whole: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, _object(path, number, found)
 
 
-def _object(path: str, line: int, found: Any) -> dict[str, Any]:
+def _object(path: str, line: int, found: object) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise DataError(f"{path}:{line}: expected a JSON object, found {json.dumps(found)[:60]}")
     return found
 
 
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
     """Cells of a record: ``{"price": {"adult": 3}}`` is "price adult"."""
     if isinstance(value, dict):
         for key, part in value.items():
@@ -98,7 +98,7 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, _text(value)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value).strip()

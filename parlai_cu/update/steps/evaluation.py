@@ -22,6 +22,7 @@ from tqdm import tqdm
 from parlai_cu.agents import kinds, scoring
 from parlai_cu.agents.episodes import with_defaults
 from parlai_cu.errors import DataError, UsageError
+from parlai_cu.parlai_types import Act, ModelAgent, World
 from parlai_cu.retention.paired import Sums
 from parlai_cu.selection.scores import SCORES
 from parlai_cu.update.conversations import conversation_ids, part_of
@@ -269,7 +270,7 @@ def metrics_of(measured: Sequence[Measured]) -> list[str]:
     return sorted(name for name in names - _COUNTS if not name.startswith("gpu"))
 
 
-def _traits(agent: Any) -> ModelTraits:
+def _traits(agent: ModelAgent) -> ModelTraits:
     tensors = {t.data_ptr(): t for t in agent.model.state_dict().values()}
     return ModelTraits(
         generates=kinds.kind_of(agent) == "generator",
@@ -287,14 +288,14 @@ def _width(opt: Mapping[str, Any]) -> int:
     return 1024
 
 
-def _want_replies(agent: Any, wanted: bool) -> None:
+def _want_replies(agent: ModelAgent, wanted: bool) -> None:
     """Whether replies are wanted of a generator while it is measured."""
     if kinds.kind_of(agent) == "generator":
         agent.skip_generation = not wanted
         agent.opt["skip_generation"] = not wanted
 
 
-def _states(agent: Any, encoder: torch.nn.Module, texts: Sequence[str]) -> np.ndarray:
+def _states(agent: ModelAgent, encoder: torch.nn.Module, texts: Sequence[str]) -> np.ndarray:
     tokens = [agent.dict.txt2vec(text)[: agent.text_truncate or 128] or [0] for text in texts]
     longest = max(map(len, tokens))
     padded = torch.full((len(tokens), longest), agent.NULL_IDX, dtype=torch.long)
@@ -320,7 +321,7 @@ def watching() -> Iterator[list[Measured]]:
     messages: list[dict[str, Any]] = []
     stock = FixedDialogTeacher.observe
 
-    def observe(teacher: Any, observation: Any) -> Any:
+    def observe(teacher: Any, observation: Act) -> Any:
         act = getattr(teacher, "last_act", None)
         judged = getattr(teacher, "lastY", None)
         seen = stock(teacher, observation)
@@ -355,7 +356,7 @@ def watching() -> Iterator[list[Measured]]:
         one.conversation = conversation
 
 
-def draw_conversations(world: Any, limit: int, among: Keys | None = None) -> float:
+def draw_conversations(world: World, limit: int, among: Keys | None = None) -> float:
     """
     Let a world have a random sample of its task's conversations, each of them whole.
 
@@ -417,7 +418,7 @@ def _episode(teacher: Any, number: int) -> list[dict[str, Any]]:
     return turns
 
 
-def _teachers(world: Any) -> Iterator[Any]:
+def _teachers(world: World) -> Iterator[Any]:
     """Every teacher of a world: each of a batch has one of its own."""
     inner = getattr(world, "worlds", None)
     if inner:
@@ -427,7 +428,7 @@ def _teachers(world: Any) -> Iterator[Any]:
         yield world.get_agents()[0]
 
 
-def _has_places(teacher: Any) -> bool:
+def _has_places(teacher: object) -> bool:
     """Whether its conversations can be had in any order."""
     stream = getattr(teacher, "stream", False) or isinstance(teacher, ChunkTeacher)
     return isinstance(teacher, FixedDialogTeacher) and not stream

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from parlai_cu.parlai_types import Opt, World
 from parlai_cu.retention.metric_info import PREFERRED, lower_is_better
 from parlai_cu.update.gate import WORD_FOR_WORD
 from parlai_cu.update.steps.reporting import say
@@ -34,7 +35,7 @@ def training_shown(names: Sequence[str], small: bool = False) -> Iterator[None]:
     stock, stock_time = TrainLoop._run_eval, TrainLoop._get_time
     bars: dict[int, tqdm] = {}
 
-    def get_time(loop: Any, world: Any) -> Any:
+    def get_time(loop: TrainLoop, world: World) -> Any:
         # what the loop calls after each step
         if id(loop) not in bars:
             steps = loop.opt.get("max_train_steps") or 0
@@ -43,7 +44,9 @@ def training_shown(names: Sequence[str], small: bool = False) -> Iterator[None]:
         bars[id(loop)].update(loop._train_steps - bars[id(loop)].n)
         return stock_time(loop, world)
 
-    def run_eval(loop: Any, worlds: Any, opt: Any, datatype: str, *args: Any, **more: Any) -> Any:
+    def run_eval(
+        loop: TrainLoop, worlds: Sequence[World], opt: Opt, datatype: str, *args: Any, **more: Any
+    ) -> Any:
         if logging.logger.level < logging.INFO:
             return stock(loop, worlds, opt, datatype, *args, **more)
         with _without_reports():
@@ -75,7 +78,7 @@ def training_shown(names: Sequence[str], small: bool = False) -> Iterator[None]:
                 bar.close()
 
 
-def _learnt(loop: Any, opt: Any, now: Mapping[str, Any]) -> str:
+def _learnt(loop: TrainLoop, opt: Opt, now: Mapping[str, Any]) -> str:
     """How far a small update is learnt, in a line."""
     metric, at = opt["validation_metric"], opt["validation_cutoff"]
     if metric == WORD_FOR_WORD:
@@ -125,7 +128,7 @@ def _best(reports: Sequence[Mapping[str, Any]], key: str, metric: str) -> str:
     return f"{_cell(value)} at step {step}"
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if not isinstance(value, (int, float)) or math.isnan(value):
         return ""
     return f"{value:,d}" if isinstance(value, int) else f"{value:.4g}"

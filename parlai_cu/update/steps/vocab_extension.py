@@ -17,6 +17,7 @@ from parlai.core.opt import Opt
 
 from parlai_cu import checkpoints
 from parlai_cu.agents import model_files
+from parlai_cu.parlai_types import ModelAgent
 from parlai_cu.update.wording import Example
 
 # a dictionary of words lacks many: at most so many more, of what it has, the most frequent first
@@ -59,7 +60,7 @@ def _spells_by_pieces(dictionary: Any) -> bool:
     )
 
 
-def widen(agent: Any, model_file: str, pieces: Sequence[str], target: str) -> bool:
+def widen(agent: ModelAgent, model_file: str, pieces: Sequence[str], target: str) -> bool:
     """
     Write the same model with more pieces in its dictionary; the old ones keep their numbers.
 
