@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parlai_cu import files
@@ -95,14 +95,43 @@ def read_tensors(version: Version, part: Part, find: Find) -> "dict[str, torch.T
         return tensors.take_apart(checkpoints.load(part(version, MODEL), mmap=True)).tensors
     below = read_tensors(find(version.delta_of), part, find)
     changed = tensors.load_tensors(part(version, DELTA))
-    with open(part(version, CONTENTS)) as f:
-        paths = json.load(f)["tensors"]
-    try:
-        return {path: changed[path] if path in changed else below[path] for path in paths}
-    except KeyError as error:
-        raise VersionsError(
-            f"version {version.id}: its delta and {version.delta_of} have no tensor {error}"
-        ) from None
+    for path, there in left_out(version, part, find, changed).items():
+        # a copy: what merely has the same values is not the same tensor
+        changed[path] = below[there] if there == path else below[there].clone()
+    return {path: changed[path] for path in contents(version, part)["tensors"]}
+
+
+def contents(version: Version, part: Part) -> dict[str, Any]:
+    """What a version's contents.json holds: the hash of each tensor, and the frame."""
+    with open(part(version, CONTENTS), encoding="utf-8") as f:
+        held: dict[str, Any] = json.load(f)
+    return held
+
+
+def left_out(version: Version, part: Part, find: Find, changed: Container[str]) -> dict[str, str]:
+    """
+    Of each tensor that a delta leaves out the path under which the version below has it.
+
+    :param version: kept as a delta
+    :param part: a local path of a file of a version, its hash checked
+    :param find: a version by its id
+    :param changed: the paths that the delta holds
+    :raises VersionsError: when neither has it
+    """
+    assert version.delta_of is not None
+    below = contents(find(version.delta_of), part)["tensors"]
+    by_hash = {content: path for path, content in below.items()}
+    found = {}
+    for path, content in contents(version, part)["tensors"].items():
+        if path in changed:
+            continue
+        there = path if below.get(path) == content else by_hash.get(content)
+        if there is None:
+            raise VersionsError(
+                f"version {version.id}: its delta and {version.delta_of} have no tensor {path!r}"
+            )
+        found[path] = there
+    return found
 
 
 def copy_model(source: str, target: str) -> None:
@@ -159,8 +188,7 @@ def _apply(version: Version, target: str, part: Part, find: Find) -> None:
     from parlai_cu.versions import tensors
 
     held = read_tensors(version, part, find)
-    with open(part(version, CONTENTS)) as f:
-        frame = json.load(f)["frame"]
+    frame = contents(version, part)["frame"]
     _compare(version, held, frame)
     torch.save(tensors.put_together(tensors.Contents(held, frame)), target)
 

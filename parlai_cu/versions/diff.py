@@ -108,17 +108,17 @@ def _change(
     removed = [path for path in paths if path not in new]
     moved = [path for path in paths if path in differ]
     reshaped = any(old[path].shape != new[path].shape for path in moved)
-    elements, square, largest = 0, 0.0, 0.0
-    if not reshaped:
-        for path in moved:
-            difference = new[path].read() - old[path].read()
+    comparable = not (added or removed or reshaped)
+    elements, square, largest, length = 0, 0.0, 0.0, 0.0
+    # each tensor is read once: of those that stayed only the length counts
+    for path in paths if comparable and moved else () if reshaped else moved:
+        before = old[path].read()
+        length += float(np.square(before).sum())
+        if path in differ:
+            difference = new[path].read() - before
             elements += int(np.count_nonzero(difference))
             square += float(np.square(difference).sum())
             largest = max(largest, float(np.abs(difference).max()))
-    comparable = not (added or removed or reshaped)
-    length = 0.0
-    if comparable and moved:
-        length = math.sqrt(sum(float(np.square(old[path].read()).sum()) for path in paths))
     return BlockChange(
         block=block,
         tensors=len(paths),
@@ -127,7 +127,7 @@ def _change(
         removed=len(removed),
         elements=elements,
         numel=sum((new if path in new else old)[path].numel() for path in paths),
-        moved=(math.sqrt(square) / length if length else float(bool(moved)))
+        moved=(math.sqrt(square / length) if length else float(bool(moved)))
         if comparable
         else None,
         largest=largest if comparable else None,
@@ -148,7 +148,9 @@ def _stored(shelf: Shelf, version: Version) -> dict[str, StoredArray]:
     if version.delta_of is None:
         return arrays.of_torch(shelf.part(version, checkout.MODEL))
     below = _stored(shelf, shelf.read(version.delta_of))
-    return {**below, **arrays.of_safetensors(shelf.part(version, checkout.DELTA))}
+    changed = arrays.of_safetensors(shelf.part(version, checkout.DELTA))
+    same = checkout.left_out(version, shelf.part, shelf.read, changed)
+    return {**changed, **{path: below[there] for path, there in same.items()}}
 
 
 def _of_torch(tensor: Any) -> StoredArray:

@@ -64,7 +64,7 @@ class ModelImporter:
         :param wanted: whether it has to be a delta; None: where that pays
         """
         with translate_errors(folder):
-            changed = None if base is None else self._changed(base.contents["tensors"])
+            changed = None if base is None else self._changed(base)
             is_delta = changed is not None and (bool(wanted) or self._pays(changed))
             files.step(f"write model into {folder}")
             if changed is not None and is_delta:
@@ -82,19 +82,15 @@ class ModelImporter:
         return tensors.count_bytes(self.held.tensors.values())
 
     def shared_bytes(self, base: checkout.Base) -> int:
-        """Bytes of the tensors that a version has as well, under the same names."""
-        of_base = base.contents["tensors"]
-        return tensors.count_bytes(
-            tensor
-            for path, tensor in self.held.tensors.items()
-            if of_base.get(path) == self.hashes[path]
-        )
+        """Bytes of the tensors that a version has as well, under whatever names."""
+        return self.weights_bytes - tensors.count_bytes(self._changed(base).values())
 
-    def _changed(self, of_base: Mapping[str, str]) -> dict[str, torch.Tensor]:
+    def _changed(self, base: checkout.Base) -> dict[str, torch.Tensor]:
+        held = set(base.contents["tensors"].values())
         return {
             path: tensor
             for path, tensor in self.held.tensors.items()
-            if of_base.get(path) != self.hashes[path]
+            if self.hashes[path] not in held
         }
 
     def _pays(self, changed: Mapping[str, torch.Tensor]) -> bool:

@@ -58,8 +58,6 @@ LIVE = "live"
 # what may stand in the directory beside channels
 _OURS = {STORE, FOLDER, "suite", ".lock"}
 _CURRENT: Any = object()
-# versions, the newest, that a new model is compared with
-_LOOKED_AT = 50
 
 
 class VersionStore:
@@ -158,6 +156,11 @@ class VersionStore:
         with self._storage.staging(FOLDER) as staged:
             kept = intake.write(staged, base, wanted=delta)
             with self._storage.locked():
+                if base is not None and kept.is_delta and self._shelf.read(base.version.id).pruned:
+                    raise VersionsError(
+                        f"version {base.version.id}, which most of {model_file} stands in, was "
+                        "pruned meanwhile; add it again"
+                    )
                 number = self._next_number()
                 version = Version(
                     id=f"v{number}-{intake.content[:8]}",
@@ -193,13 +196,15 @@ class VersionStore:
         if not only:
             newest += [v for v in reversed(self.list()) if above is None or v.id != above.id]
         best, most = None, -1 if only else 0
-        for version in newest[:_LOOKED_AT]:
+        for version in newest:
             if version.pruned or version.depth >= checkout.MAX_DEPTH:
                 continue
             found = checkout.Base(version, self._shelf.contents(version))
             shared = intake.shared_bytes(found)
             if shared > most:
                 best, most = found, shared
+            if shared == intake.weights_bytes:
+                break
         return best
 
     def _derived_from(self, intake: "ModelImporter", base: checkout.Base | None) -> str | None:

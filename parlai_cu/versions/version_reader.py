@@ -1,6 +1,5 @@
 """The versions of a store, as they stand there: found by name, read, checked by hash."""
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -110,10 +109,8 @@ class Shelf:
         return found
 
     def contents(self, version: Version) -> dict[str, Any]:
-        """What a version's contents.json holds: the hash of each tensor, and the frame."""
-        with open(self.part(version, checkout.CONTENTS)) as f:
-            held: dict[str, Any] = json.load(f)
-        return held
+        """See :func:`parlai_cu.versions.checkout.contents`."""
+        return checkout.contents(version, self.part)
 
     def model_file(self, version: Version) -> str:
         """

@@ -85,3 +85,56 @@ def test_one_that_was_pruned_is_no_base(store: VersionStore, tuned: Callable[...
     assert [version.id for version in store.prune(keep=1)] == [first.id]
     again = store.add(tuned(PARTS[0]), mode="import")
     assert again.delta_of != first.id and store.model_file(again.id)
+
+
+def test_under_other_names(store: VersionStore, tuned: Callable[..., str]) -> None:
+    """As a wrapper for several devices saves them: the same tensors are not stored again."""
+    first = store.add(tuned("none"), mode="import")
+    path = tuned(PARTS[0])
+    states = torch.load(path, weights_only=True)
+    states["model"] = {f"module.{name}": tensor for name, tensor in states["model"].items()}
+    torch.save(states, path)
+    second = store.add(path, mode="import")
+    assert second.delta_of == first.id and second.stored_bytes < 0.6 * first.stored_bytes
+    loaded = torch.load(store.model_file(second.id), weights_only=True)["model"]
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in states["model"].items())
+    assert list(loaded) == list(states["model"])
+    assert store.diff(first.id, second.id).blocks
+
+
+def test_of_one_that_is_long_ago(tmp_path: Path) -> None:
+    """However many other versions came in between."""
+    from tests.versions.models import tiny_model, write_model
+
+    store = VersionStore(str(tmp_path / "store"), create=True, cache=str(tmp_path / "cache"))
+    first = store.add(write_model(tmp_path / "0" / "model", tiny_model(0, 64)), mode="import")
+    for seed in range(1, 55):
+        other = write_model(tmp_path / str(seed) / "model", tiny_model(seed, 4))
+        store.add(other, mode="import")
+    model = tiny_model(0, 64)
+    with torch.no_grad():
+        next(model.layers[1].parameters()).add_(1)
+    again = store.add(write_model(tmp_path / "again" / "model", model), mode="import")
+    assert again.delta_of == first.id
+
+
+def test_its_base_is_pruned_meanwhile(
+    store: VersionStore, tuned: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No version stands on what is gone."""
+    from parlai_cu.errors import VersionsError
+    from parlai_cu.versions.importer import ModelImporter
+
+    store.add(tuned("none"), mode="import")
+    store.add(tuned(""), mode="import")
+    path, write = tuned(PARTS[0]), ModelImporter.write
+
+    def pruned_first(*args: Any, **more: Any) -> Any:
+        store.prune(keep=1)
+        return write(*args, **more)
+
+    monkeypatch.setattr(ModelImporter, "write", pruned_first)
+    with pytest.raises(VersionsError, match="was pruned meanwhile; add it again"):
+        store.add(path, mode="import")
+    assert not store.verify()
+    assert store.add(path, mode="import").delta_of is None

