@@ -120,6 +120,11 @@ class _MiniLM:
         """The words that it knows whole."""
         return frozenset(word for word in self._words.get_vocab() if word.isalpha())
 
+    def reads(self, text: str) -> bool:
+        """Whether a text is in letters that it learnt."""
+        letters = [letter for letter in text if letter.isalpha()]
+        return sum(letter < "\u0250" for letter in letters) > len(letters) / 2
+
     def encode(self, texts: Sequence[str]) -> Any:
         import numpy
 

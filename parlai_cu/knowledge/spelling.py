@@ -19,6 +19,8 @@ except ImportError:  # an extra
 
 # shorter ones are too near to one another; of longer ones two letters may be wrong
 _SHORT, _LONG = 5, 9
+# a part of a compound has so many letters; of one word so many are looked up
+_PART, _MOST_PARTS = 5, 4
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -108,8 +110,23 @@ class Vocabulary:
         if self._spelling is None or english is not self._english:
             self._english = english
             self._spelling = Spelling(self._spellable(self._words))
-        meant = {word: self._spelling.meant(word) or word for word in strange}
+        meant = {
+            word: self._spelling.meant(word) or " ".join([word, *self._parts(word)])
+            for word in strange
+        }
         return _WORD.sub(lambda match: meant.get(match[0].casefold(), match[0]), said)
+
+    def _parts(self, word: str) -> list[str]:
+        """Words that a compound ends or begins with, or compounds with it: Karte, Kundenkarte."""
+        found = [
+            known
+            for known in self._words
+            if min(len(known), len(word)) >= _PART
+            and (word.startswith(known) or word.endswith(known))
+            or len(word) >= _PART
+            and (known.startswith(word) or known.endswith(word))
+        ]
+        return sorted(found, key=lambda known: (-len(known), known))[:_MOST_PARTS]
 
     def _spellable(self, some: Iterable[str]) -> list[str]:
         """The words, and others of the same stem: who cancels, types "cancle" for "cancelled"."""

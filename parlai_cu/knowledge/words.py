@@ -11,6 +11,10 @@ from types import ModuleType
 from typing import Any
 
 _WORD = re.compile(r"[^\W_]+")
+# Thai, Lao, Burmese, Khmer, Japanese, Chinese
+_UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff]+"
+)
 # no word of more letters is kept whole: nobody types it, and an index must stay small
 _LONGEST = 40
 # what says nothing of the subject
@@ -67,12 +71,22 @@ def words(text: str) -> list[str]:
     """
     The words of a text, lower case and without accents; letters and digits only.
 
+    Of what is written without blanks (Chinese, Japanese, Thai ...) each two letters in a row.
+
     >>> words("The Café's wi-fi?")
     ['the', 'cafe', 's', 'wi', 'fi']
+    >>> words("图书馆几点开")
+    ['图书', '书馆', '馆几', '几点', '点开']
     """
     plain = unicodedata.normalize("NFKD", text.casefold())
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    return [word[:_LONGEST] for word in _WORD.findall(plain)]
+    if not _UNSPACED.search(plain):
+        return [word[:_LONGEST] for word in _WORD.findall(plain)]
+    found: list[str] = []
+    for word in _WORD.findall(_UNSPACED.sub(r" \g<0> ", plain)):
+        pairs = [word[i : i + 2] for i in range(max(len(word) - 1, 1))]
+        found += pairs if _UNSPACED.match(word) else [word[:_LONGEST]]
+    return found
 
 
 def terms(text: str) -> list[str]:

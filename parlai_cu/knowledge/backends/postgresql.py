@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.backends.store import AlreadyThere, Store
 from parlai_cu.knowledge.backends.stored import StoredFacts
+from parlai_cu.knowledge.backends.verifying import renew_words
 from parlai_cu.types import Evidence
 
 try:
@@ -169,7 +170,9 @@ class PostgresFacts(StoredFacts):
         elif self.writable and _version(db) == "1":
             with db.transaction():
                 _wait_for_other_writers(db)
+                db.execute(f"SET LOCAL search_path = {SCHEMA}, public")
                 db.execute(_FROM_1)
+                renew_words(_Tables(db))
         found = _version(db)
         if not found:
             raise KnowledgeError(

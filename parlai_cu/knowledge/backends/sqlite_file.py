@@ -3,8 +3,10 @@
 import os
 import sqlite3
 import uuid
+from typing import Any, cast
 
 from parlai_cu.errors import KnowledgeError
+from parlai_cu.knowledge.backends.verifying import renew_words
 
 # in the file's header, so that nobody takes another database for ours
 APPLICATION = 0x70637566
@@ -108,10 +110,14 @@ def _check(db: sqlite3.Connection, name: str, writable: bool) -> None:
             raise KnowledgeError(f"{name} is of format {version}, this package reads {VERSION}")
         if writable:
             # the first format had an index of words of its own
-            old = "DROP TABLE search; DROP TABLE terms;" if version == 1 else ""
-            db.executescript(
-                f"BEGIN IMMEDIATE; {_VECTORS} {old} PRAGMA user_version = {VERSION}; COMMIT"
-            )
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(_VECTORS)
+            if db.execute("PRAGMA user_version").fetchone()[0] == 1:
+                for table in ("search", "terms"):
+                    db.execute(f"DROP TABLE IF EXISTS {table}")
+                renew_words(cast(Any, db))
+                db.execute(f"PRAGMA user_version = {VERSION}")
+            db.execute("COMMIT")
         return
     if tables or not writable:
         raise KnowledgeError(

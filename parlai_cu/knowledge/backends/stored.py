@@ -131,7 +131,8 @@ class StoredFacts:
             )
             if not question.weights:
                 return answers
-            if encoder is None:
+            reads = getattr(encoder, "reads", lambda text: True)
+            if encoder is None or not reads(turn.text):
                 return [*answers, *self._by_words(store, index, question, state, top_k)][:top_k]
             by_words = self._by_words(store, index, question, state, _BY_VECTOR)
             by_vectors = self._by_vectors(store, question, state, encoder)

@@ -14,6 +14,25 @@ from parlai_cu.knowledge.words import terms, words
 _MOST = 20
 
 
+def renew_words(store: Store) -> None:
+    """Words that an earlier release told apart otherwise: text without blanks."""
+    rows = store.execute("SELECT key, entity, question, text, terms, entity_key FROM facts")
+    for row in rows.fetchall():
+        found = " ".join(terms(" ".join((row["entity"], row["question"], row["text"]))))
+        name = " ".join(words(row["entity"]))
+        if (found, name) != (row["terms"], row["entity_key"]):
+            more = len(found.split()) - len(row["terms"].split())
+            store.execute(
+                "UPDATE facts SET terms = ?, entity_key = ? WHERE key = ?",
+                (found, name, row["key"]),
+            )
+            store.execute(
+                "UPDATE state SET value = CAST(CAST(value AS INTEGER) + ? AS TEXT) "
+                "WHERE name = 'terms'",
+                (more,),
+            )
+
+
 def damage(store: Store, state: dict[str, str]) -> list[str]:
     """
     What is not as it was written, in words; nothing where all is.
