@@ -25,8 +25,9 @@ import numpy as np
 from harness import about, publish, pyplot
 
 from parlai_cu.retention.paired import Sums, paired_difference
+from parlai_cu.update.gate import FAIL, PASS
 from parlai_cu.update.planning import before_training, needed
-from parlai_cu.update.slices import FAILS, PASSES, slice_results
+from parlai_cu.update.slices import slice_results
 from parlai_cu.versions.canary import CANARY, LIVE, Guard
 
 LOSSES = Path(__file__).parent / "gate_losses.json.gz"
@@ -177,10 +178,10 @@ def sliced(pools: dict[str, Losses], runs: int) -> list[dict[str, Any]]:
                     base, candidate = pool.draw(len(part), effect, 0.2, rng)
                     names = [f"slice {part[i]}" for i in base.ids()]
                     found = slice_results(names, base, candidate, 3 * LIMIT, LEVEL)
-                    failed = {one.name for one in found if one.result == FAILS}
+                    failed = {one.name for one in found if one.result == FAIL}
                     tally["named"] += f"slice {broken}" in failed
                     tally["another"] += bool(failed - {f"slice {broken}"})
-                    tally["open"] += not failed and any(one.result != PASSES for one in found)
+                    tally["open"] += not failed and any(one.result != PASS for one in found)
                     tally["fine_on_average"] += bounds(base, candidate, seed)[1] <= LIMIT
                 rows.append(
                     {

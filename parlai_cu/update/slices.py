@@ -29,19 +29,6 @@ _WORST = 3
 
 
 @dataclass(frozen=True)
-class NamedExample:
-    """
-    An example as the verdict by slice tells of it.
-
-    :param part: the slice that it is of
-    :param text: what was asked
-    """
-
-    part: str
-    text: str
-
-
-@dataclass(frozen=True)
 class SliceResult:
     """
     A slice's test.
@@ -51,7 +38,7 @@ class SliceResult:
     :param loss: what it lost; above 0 is worse
     :param low: the least it lost, with the test's confidence
     :param high: the most
-    :param result: fails, passes or is open
+    :param result: pass, fail or not enough data
     :param worst: numbers of examples, of each of the conversations that lost most the worst one
     """
 
@@ -64,7 +51,6 @@ class SliceResult:
     worst: tuple[int, ...] = ()
 
 
-FAILS, PASSES, OPEN = "fails", "passes", "open"
 REST = "all that is too small"
 
 
@@ -88,25 +74,12 @@ def slices_of(
     return _clusters(questions, count) if count > 1 else [""] * len(parts)
 
 
-def named_examples(
-    parts: Sequence[str], questions: Sequence[str], conversations: Sequence[object]
-) -> list[NamedExample]:
-    """
-    Each example with its slice.
-
-    :param parts: as the task names them; may be empty
-    :param questions: what is to be answered
-    :param conversations: of each example
-    """
-    names = slices_of(parts, questions, conversations)
-    return [NamedExample(name, text) for name, text in zip(names, questions)]
-
-
 def check_slices(
     task: str,
     metric: str,
     most: float,
-    examples: Sequence[NamedExample],
+    names: Sequence[str],
+    questions: Sequence[str],
     base: Sums,
     candidate: Sums,
     limits: GateLimits,
@@ -117,24 +90,24 @@ def check_slices(
     :param task: its name
     :param metric: its name
     :param most: what the whole task may lose, in units of the metric
-    :param examples: which slice each is of
+    :param names: which slice each example is of, see :func:`slices_of`
+    :param questions: what was asked in each
     :param base: the live model's, example by example
     :param candidate: the candidate's, on the same examples
     :param limits: of the gate
     """
-    names = [example.part for example in examples]
     if len(set(names)) < 2:
         return None
     one, other = (sums.scaled(-direction(metric)) for sums in (base, candidate))
     floor = _FLOOR["ppl" if is_logarithmic(metric) else "others"]
     allowed = max(SLICE_LOSS * allowed_loss(metric, most), floor)
     results = slice_results(names, one, other, allowed, limits.confidence)
-    open_ones = [result for result in results if result.result != PASSES]
-    failed = any(result.result == FAILS for result in results)
+    open_ones = [result for result in results if result.result != PASS]
+    failed = any(result.result == FAIL for result in results)
     words = f"{len(results)} slices, each may lose {allowed:.3f}"
     for result in open_ones:
-        what = "is broken" if result.result == FAILS else "may be broken"
-        told = "; ".join(repr(examples[i].text) for i in result.worst)
+        what = "is broken" if result.result == FAIL else "may be broken"
+        told = "; ".join(repr(questions[i]) for i in result.worst)
         words += (
             f". {result.name} {what}: {result.conversations} conversations lost "
             f"{result.loss:+.3f} ({result.low:+.3f} to {result.high:+.3f}), most of all: {told}"
@@ -187,17 +160,18 @@ def slice_results(
     array = np.array(names)
     found = {name: np.flatnonzero(array == name) for name in sorted(set(names))}
     tested = {n: at for n, at in found.items() if base.of(at).conversations >= _FEWEST}
-    broken = _broken(tested, base, candidate, limit, confidence)
+    pairs = {name: _pair(base, candidate, at, confidence) for name, at in tested.items()}
+    broken = _broken(pairs, limit, confidence)
     results = []
     small = [at for name, at in found.items() if name not in tested]
     for name, at in tested.items():
-        pair = _pair(base, candidate, at, confidence)
+        pair = pairs[name]
         if name in broken:
-            results.append(_result(name, pair, FAILS, _worst(base, candidate, at)))
+            results.append(_result(name, pair, FAIL, _worst(base, candidate, at)))
         elif pair.high <= limit:
-            results.append(_result(name, pair, PASSES))
+            results.append(_result(name, pair, PASS))
         elif _tells(pair, limit, confidence, len(tested)):
-            results.append(_result(name, pair, OPEN, _worst(base, candidate, at)))
+            results.append(_result(name, pair, UNDECIDED, _worst(base, candidate, at)))
         else:
             small.append(at)
     if small:
@@ -206,39 +180,31 @@ def slice_results(
         enough = pair.conversations >= _FEWEST
         fails = enough and pair.low > limit
         passes = pair.high <= limit or not enough or not _tells(pair, limit, confidence, 1)
-        result = FAILS if fails else PASSES if passes else OPEN
+        result = FAIL if fails else PASS if passes else UNDECIDED
         worst = () if passes else _worst(base, candidate, at)
         results.append(_result(REST, pair, result, worst))
     return results
 
 
-def _broken(
-    tested: dict[str, np.ndarray], base: Sums, candidate: Sums, limit: float, confidence: float
-) -> set[str]:
+def _broken(pairs: dict[str, PairedDifference], limit: float, confidence: float) -> set[str]:
     """
     Those that fail by Holm's procedure: the clearest first, at what is left of the level.
 
     By the jackknife and Student's t alone: so far out, a bootstrap of ten conversations finds
     bounds that no loss is beyond.
     """
-    clear = {}
-    for name, at in tested.items():
-        pair = _pair(base, candidate, at, confidence, resamples=10)
-        clear[name] = ((pair.difference - limit) / max(pair.error, 1e-12), pair.conversations)
+    beyond = {n: (p.difference - limit) / max(p.error, 1e-12) for n, p in pairs.items()}
     broken: set[str] = set()
-    for i, (name, (beyond, size)) in enumerate(sorted(clear.items(), key=lambda one: -one[1][0])):
-        if beyond <= student_t(1 - (1 - confidence) / (len(clear) - i), size):
+    for i, name in enumerate(sorted(beyond, key=lambda name: -beyond[name])):
+        level = 1 - (1 - confidence) / (len(beyond) - i)
+        if beyond[name] <= student_t(level, pairs[name].conversations):
             break
         broken.add(name)
     return broken
 
 
-def _pair(
-    base: Sums, candidate: Sums, at: np.ndarray, confidence: float, resamples: int = 2000
-) -> PairedDifference:
-    return paired_difference(
-        base.of(at), candidate.of(at), level=2 * confidence - 1, resamples=resamples
-    )
+def _pair(base: Sums, candidate: Sums, at: np.ndarray, confidence: float) -> PairedDifference:
+    return paired_difference(base.of(at), candidate.of(at), level=2 * confidence - 1)
 
 
 def _tells(pair: PairedDifference, limit: float, confidence: float, slices: int) -> bool:

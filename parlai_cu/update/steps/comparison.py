@@ -184,7 +184,7 @@ def of_limits(
             data.short,
             metric,
             limit,
-            _named(data, before, metric),
+            *_slices(data, before, metric),
             *pair,
             work.settings.limits,
         )
@@ -192,14 +192,14 @@ def of_limits(
     return checks
 
 
-def _named(data: Data, answers: Sequence[Measured], metric: str) -> list[slices.NamedExample]:
-    """Which slice each example is of that has the metric."""
+def _slices(
+    data: Data, answers: Sequence[Measured], metric: str
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Which slice each example is of that has the metric, and what was asked."""
     counted = [one for one in answers if one.sums.get(metric, [0.0, 0.0])[1] > 0]
-    return slices.named_examples(
-        [one.part or data.parts.get(one.example.key, "") for one in counted],
-        [one.example.text for one in counted],
-        [one.conversation for one in counted],
-    )
+    parts = [one.part or data.parts.get(one.example.key, "") for one in counted]
+    questions = [one.example.text for one in counted]
+    return slices.slices_of(parts, questions, [one.conversation for one in counted]), questions
 
 
 def say_what_it_takes(
