@@ -79,10 +79,8 @@ def say(words: Iterable[Any]) -> None:
     """
     _said.clear()
     for word in map(str, words):
-        flag, equals, value = word.partition("=")
-        _said.add(flag.lstrip("-").replace("-", "_") if word.startswith("-") else word)
-        if equals:
-            _said.add(value)
+        flag, _, value = word.partition("=")
+        _said.update((_flag(flag.lstrip("-")), value) if word.startswith("-") else (word,))
 
 
 def reached(opt: Mapping[str, Any], model_file: str | None = None) -> list[Reached]:
@@ -163,7 +161,7 @@ def check(
     raise ModelFileError(
         f"{model_file}.opt names {'; '.join(map(str, open_ones))}. It could send what users say "
         "elsewhere, run code, or show them files. If you trust those whom the model is from: "
-        f"{FLAG}, or say --{first.flag.replace('_', '-')} yourself, or let {ALLOWED} hold the "
+        f"{FLAG}, or say {_flag(first.flag)} yourself, or let {ALLOWED} hold the "
         "beginning of that value"
     )
 
@@ -196,12 +194,16 @@ def _dict_file(opt: Mapping[str, Any]) -> str:
 
 
 def _accepted(one: Reached) -> bool:
-    if one.flag in _said or one.value in _said:
+    if _flag(one.flag) in _said or one.value in _said:
         return True
     allowed = filter(None, map(str.strip, os.environ.get(ALLOWED, "").split(",")))
     if any(one.value.startswith(each) or one.place.startswith(each) for each in allowed):
         return True
     return _mark(one) in _trained_here()[1]
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _is_version(model_file: str) -> bool:

@@ -162,7 +162,7 @@ def test_what_the_user_says(stranger: Callable[..., str]) -> None:
         load("-mf", model)
     model = stranger(some_list="OUT")
     with pytest.raises(ModelFileError, match="some_list"):
-        load("-mf", model, "--beam-block-list-filename", other)
+        load("-mf", model, "--beam-block-list-filename", other, "--bpe-vocab", "some_list")
 
 
 def test_what_only_training_reads(stranger: Callable[..., str]) -> None:
