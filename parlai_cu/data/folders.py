@@ -7,7 +7,7 @@ from typing import Any
 
 from parlai_cu.data.column_names import split_in, split_of
 from parlai_cu.data.names import TEXTS
-from parlai_cu.data.readers.rasa import is_part, merged
+from parlai_cu.data.readers.rasa import is_part, merged, with_lines
 from parlai_cu.data.source import Source, sources_of
 from parlai_cu.errors import DataError
 from parlai_cu.tabular.parquet import column_records
@@ -70,9 +70,10 @@ def _rasa(path: str, files: list[str]) -> tuple[list[Source], list[str]]:
     documents: list[Any] = []
     others = []
     for name in files:
-        document = Source(name).yaml if ending(name) in (".yml", ".yaml") else None
+        source = Source(name)
+        document = source.yaml if ending(name) in (".yml", ".yaml") else None
         if is_part(document):
-            documents.append(document)
+            documents.append(with_lines(document, source.text))
         elif document is None:
             others.append(name)  # other YAML of a project: its configuration
     if not documents:

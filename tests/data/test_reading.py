@@ -225,7 +225,7 @@ def test_read(name):
         ),
         ("whatsapp_de.txt", ["  left out: 1, pictures, sound or files (line 7)"]),
         ("telegram.json", ["  left out: 1, Telegram's own messages (calls, members) (line 6)"]),
-        ("rasa", ["  left out: 1, actions of stories without words (line 1)"]),
+        ("rasa", ["  left out: 1, actions of stories without words (line 3)"]),
     ],
 )
 def test_left_out(name, lines):

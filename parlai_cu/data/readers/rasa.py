@@ -14,6 +14,8 @@ from parlai_cu.data.base import SERVICE, USER, Conversation, Reading, ReadOption
 from parlai_cu.data.source import Source
 from parlai_cu.errors import DataError
 
+# key of a story for the line where it begins, which no Rasa file can hold
+_LINE = "\0line"
 Step = dict[str, Any]
 _PARTS = ("nlu", "stories", "rules", "responses", "intents")
 # [Berlin](city) and [Berlin]{"entity": "city"}
@@ -35,7 +37,7 @@ class Rasa:
 
         :raises DataError: without replies
         """
-        parts = source.yaml
+        parts = with_lines(source.yaml, source.text)
         examples = {
             str(one["intent"]): _examples(one.get("examples"))
             for one in parts.get("nlu") or []
@@ -51,15 +53,16 @@ class Rasa:
             )
         reading = Reading()
         for order, path in enumerate(paths, 1):
-            name = str(path.get("story") or path.get("rule") or order)
+            name = _named(path) or str(order)
+            line = path.get(_LINE, order)
             told = []
             for steps in _variants(path.get("steps") or [], examples):
-                story = _Story(order, examples, replies, reading)
+                story = _Story(line, examples, replies, reading)
                 told += list(story.conversations(steps))
             for number, said in enumerate(told, 1):
-                reading.conversations.append(Conversation(f"{name} {number}", said, order))
+                reading.conversations.append(Conversation(f"{name} {number}", said, line))
             if not told:
-                reading.leave_out("stories without a reply", [order])
+                reading.leave_out("stories without a reply", [line])
         heard = {one.text for c in reading.conversations for one in c.utterances}
         unheard = [name for name, texts in examples.items() if not heard & set(texts)]
         if unheard:
@@ -129,6 +132,20 @@ class _Story:
                 yield Utterance("bot", texts[number % len(texts)], self.line, SERVICE)
         if missing and not number:
             self.reading.leave_out(missing, [self.line])
+
+
+def _named(path: Step) -> str:
+    return str(path.get("story") or path.get("rule") or "")
+
+
+def with_lines(parts: Any, text: str) -> Any:
+    """The parts of a project, each story of which knows the line of the text where it begins."""
+    for path in (*(parts.get("stories") or []), *(parts.get("rules") or [])):
+        begin = rf"^\s*-\s*(?:story|rule):\s*[\"']?{re.escape(_named(path))}\b"
+        found = re.search(begin, text, re.MULTILINE) if _named(path) else None
+        if found:
+            path[_LINE] = text.count("\n", 0, found.end()) + 1
+    return parts
 
 
 def _spoken(held: object) -> str:
