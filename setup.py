@@ -121,6 +121,7 @@ setup(
             "tasks/telecom/facts/*.csv",
             "tasks/telecom/intents/*.yaml",
             "tasks/telecom/PROVENANCE.md",
+            "selection/scores.html",
             "update/report.html",
             "update/inspection/report.html",
         ]

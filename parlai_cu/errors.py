@@ -26,7 +26,7 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 
@@ -192,6 +192,22 @@ def hint(close: Iterable[str]) -> str:
     """
     names = ", ".join(close)
     return f"; nearest: {names}" if names else ""
+
+
+def check_one_of(flag: str, value: str, choices: Collection[str]) -> None:
+    """
+    Refuse what is none of the choices.
+
+    :param flag: what named it
+    :param value: what was found
+    :param choices: what was expected
+    :raises UsageError: naming the nearest
+    """
+    if value not in choices:
+        close = nearest(str(value), choices) or choices
+        raise UsageError(
+            f"{flag} {value}: expected one of {', '.join(choices)}; nearest: {', '.join(close)}"
+        )
 
 
 def near_file(path: str) -> str:

@@ -27,38 +27,21 @@ from parlai_cu.errors import UsageError, hint, nearest
 
 # Options of the deployed model that belong to the run that trained it or to the machine it
 # ran on. They keep ParlAI's defaults; the rest is inherited.
-RUN_OPTIONS = {
-    "data_parallel",
-    "dict_file",
-    "dict_initpath",
-    "dict_maxexs",
-    "embedding_projection",
-    "embedding_type",
-    "fp16",
-    "gpu",
-    "init_fairseq_model",
-    "interactive_mode",
-    "load_from_pretrained_ranker",
-    "model_parallel",
-    "no_cuda",
-    "output_conversion_path",
-    "skip_generation",
-    "t5_model_parallel",
-    "update_classifier_head_only",
-}
+RUN_OPTIONS = set(
+    """
+    data_parallel dict_file dict_initpath dict_maxexs embedding_projection embedding_type fp16
+    gpu init_fairseq_model interactive_mode load_from_pretrained_ranker model_parallel no_cuda
+    output_conversion_path skip_generation t5_model_parallel update_classifier_head_only
+    """.split()
+)
 
 # Of other people's agents: what a run began with is a wish of that run and not of the next. One of
 # the first words is enough; the second ones need one of the third (init_std, copy_attention)
-_BEGINS_A_RUN = {
-    "restore",
-    "resume",
-    "reload",
-    "reset",
-    "reinit",
-    "warm",
-    "warmstart",
-    "pretrained",
-}
+_BEGINS_A_RUN = set(
+    """
+    pretrained reinit reload reset restore resume warm warmstart
+    """.split()
+)
 _MAY_BEGIN_A_RUN = {"init", "copy", "load"}
 _WITH_WHAT = set(
     "model opt weights checkpoint from file path encoder decoder embeddings params pretrained "
@@ -68,63 +51,20 @@ _WITH_WHAT = set(
 # Options that decide what the weights mean: changing one on a trained model changes the model.
 # Shapes alone would not show n_heads or activation. What is not listed is caught by the shapes
 # when the weights are loaded.
-ARCHITECTURE_OPTIONS = {
-    "activation",
-    "add_special_tokens",
-    "add_start_token",
-    "attention",
-    "attention_length",
-    "attention_time",
-    "bidirectional",
-    "classes",
-    "codes_attention_num_heads",
-    "codes_attention_type",
-    "decoder",
-    "embedding_size",
-    "embeddings_scale",
-    "embeddingsize",
-    "ffn_size",
-    "gpt2_size",
-    "hf_model_arch",
-    "hiddensize",
-    "hops",
-    "image_combination_mode",
-    "image_features_dim",
-    "image_fusion_type",
-    "include_image_token",
-    "learn_embeddings",
-    "learn_positional_embeddings",
-    "lookuptable",
-    "memory_attention",
-    "memsize",
-    "model_name",
-    "n_decoder_layers",
-    "n_encoder_layers",
-    "n_heads",
-    "n_layers",
-    "n_positions",
-    "n_segments",
-    "normalize_sent_emb",
-    "numlayers",
-    "numsoftmax",
-    "output_scaling",
-    "person_tokens",
-    "poly_attention_num_heads",
-    "poly_attention_type",
-    "poly_n_codes",
-    "polyencoder_type",
-    "position_encoding",
-    "reduction_type",
-    "rnn_class",
-    "share_encoders",
-    "share_word_embeddings",
-    "special_tok_lst",
-    "t5_model_arch",
-    "time_features",
-    "use_memories",
-    "variant",
-    "wrap_memory_encoder",
-}
+ARCHITECTURE_OPTIONS = set(
+    """
+    activation add_special_tokens add_start_token attention attention_length attention_time
+    bidirectional classes codes_attention_num_heads codes_attention_type decoder embedding_size
+    embeddings_scale embeddingsize ffn_size gpt2_size hf_model_arch hiddensize hops
+    image_combination_mode image_features_dim image_fusion_type include_image_token
+    learn_embeddings learn_positional_embeddings lookuptable memory_attention memsize model_name
+    n_decoder_layers n_encoder_layers n_heads n_layers n_positions n_segments normalize_sent_emb
+    numlayers numsoftmax output_scaling person_tokens poly_attention_num_heads
+    poly_attention_type poly_n_codes polyencoder_type position_encoding reduction_type rnn_class
+    share_encoders share_word_embeddings special_tok_lst t5_model_arch time_features
+    use_memories variant wrap_memory_encoder
+    """.split()
+)
 
 
 def base_agent_class(name: str, flag: str = "--base-agent") -> type[TorchAgent]:

@@ -20,7 +20,7 @@ from parlai_cu import files, plugin
 from parlai_cu.agents import episodes as task_episodes
 from parlai_cu.agents import kinds, model_files
 from parlai_cu.agents.episodes import Episode
-from parlai_cu.errors import DataError, UsageError, nearest
+from parlai_cu.errors import DataError, UsageError, check_one_of
 from parlai_cu.retention.sampling import stratified_sample
 from parlai_cu.unread_flags import Dependent, is_set, refuse_unread
 
@@ -114,13 +114,8 @@ def check(opt: Opt) -> None:
     if (opt["penalty_weight"] or 0) < 0:
         raise UsageError(f"--penalty-weight {opt['penalty_weight']}: expected 0 or more")
     refuse_unread(opt, _DEPENDENT, add_flags)
-    known = list(plugin.PENALTIES)
-    if opt.get("penalty") and opt["penalty"] not in known:
-        close = nearest(opt["penalty"], known) or known
-        raise UsageError(
-            f"--penalty {opt['penalty']}: expected one of {', '.join(known)}; nearest: "
-            f"{', '.join(close)}"
-        )
+    if opt.get("penalty"):
+        check_one_of("--penalty", opt["penalty"], plugin.PENALTIES)
     if opt.get("penalty") == "ewc" and not (opt.get("replay_task") or opt["replay_from_model"]):
         raise UsageError(
             "--penalty ewc weighs parameters by what old data says of them: add --replay-task OLD, "

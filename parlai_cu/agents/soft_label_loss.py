@@ -55,18 +55,6 @@ class SoftRows:
         :return: FloatTensor[rows of ``chosen`` that are no padding], the loss of each, in order
         :raises UsageError: when the teacher does not score what the student does
         """
-        return self.fresh_losses(batch, chosen, result)
-
-    def fresh_losses(self, batch: Batch, chosen: torch.Tensor, result: StepResult) -> torch.Tensor:
-        """
-        :meth:`losses`, in the same shapes, and the teacher is asked even where there is a cache.
-
-        :param batch: the student's
-        :param chosen: LongTensor[examples chosen]
-        :param result: holds the student's scores, [rows, choices]
-        :return: FloatTensor[rows of ``chosen`` that are no padding]
-        :raises UsageError: when the teacher does not score what the student does
-        """
         rows = rows_of(chosen, len(result.mask) // batch.batchsize)
         kept, candidates = result.mask[rows], result.candidates
         assert result.scores is not None

@@ -6,6 +6,7 @@ What every agent of ours that trains has in common: interruption, divergence, wh
 """
 
 import contextlib
+import contextvars
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,8 @@ from parlai_cu.host.fp16_padding import is_padded, padding_as
 from parlai_cu.parlai_types import Act, Batch
 from parlai_cu.retention.base import SOFT_LABELS
 
+# whether ParlAI's training loop is making its agent
+_IN_LOOP: contextvars.ContextVar[bool] = contextvars.ContextVar("in_loop", default=False)
 # batches from which nothing could be learnt, and none from which something could: it is an error
 NOTHING_LEARNT = 100
 
@@ -320,6 +323,28 @@ def is_training(opt: Opt) -> bool:
     """Whether an agent with these options is to learn."""
     datatype = opt.get("datatype") or ""
     return "train" in datatype and "evalmode" not in datatype and not opt.get("interactive_mode")
+
+
+@contextlib.contextmanager
+def training_loop() -> Iterator[None]:
+    """Within, ParlAI's training loop makes its agent."""
+    before = _IN_LOOP.set(True)
+    try:
+        yield
+    finally:
+        _IN_LOOP.reset(before)
+
+
+def trains(opt: Opt) -> bool:
+    """
+    Whether an agent that serves once it has learnt is to learn.
+
+    Some commands read training data to look at it, and a file's options say "train" for ever.
+    """
+    if not is_training(opt):
+        return False
+    new = bool(opt.get("model_file")) and not os.path.isfile(opt["model_file"])
+    return _IN_LOOP.get() or new
 
 
 def model_path(opt: Opt, name: str) -> str | None:

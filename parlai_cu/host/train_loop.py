@@ -37,8 +37,13 @@ def _init(stock: Stock, self: Any, opt: Opt) -> None:
     # before anything is loaded: a wrong setting is to cost seconds, not the run
     run_checks.check_settings(opt)
     if opt.get("base_agent"):
+        from parlai_cu.agents.updating_agent import training_loop
+
         _before_all(opt)
-    stock(self, opt)
+        with training_loop():
+            stock(self, opt)
+    else:
+        stock(self, opt)
     if hasattr(self.agent, "name_tasks"):
         self.agent.name_tasks(_teacher_ids(self.world))
         _name_tasks_of_messages(self.world)

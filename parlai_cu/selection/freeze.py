@@ -11,7 +11,7 @@ buffers cannot drift. A module that holds something that learns trains as usual,
 included.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 
@@ -30,13 +30,7 @@ def freeze(
     """
     names = set(learning)
     # by identity: a tensor that is tied has several names, any of which may be the selected one
-    learning_ids: set[int] = set()
-    for name, tensor in model.named_parameters(remove_duplicate=False):
-        if name in names:
-            learning_ids.add(id(tensor))
-    for name, buffer in model.named_buffers(remove_duplicate=False):
-        if name in names:
-            learning_ids.add(id(buffer))
+    learning_ids = {id(tensor) for name, tensor in named_tensors(model) if name in names}
     parameters = []
     for parameter in model.parameters():
         parameter.requires_grad_(id(parameter) in learning_ids)
@@ -45,6 +39,12 @@ def freeze(
     frozen_modules: list[str] = []
     _hook_frozen_modules(model, "", learning_ids, frozen_modules)
     return parameters, frozen_modules
+
+
+def named_tensors(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Parameters and buffers of a ``module``, tied ones by each of their names."""
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from module.named_buffers(remove_duplicate=False)
 
 
 def _hook_frozen_modules(

@@ -1,13 +1,13 @@
 """The scores of a model's parameters as pictures and as one HTML file."""
 
 import base64
-import html
 import math
 import os
 from types import ModuleType
 from typing import Any
 
 from parlai_cu import files
+from parlai_cu.pages import rendered
 from parlai_cu.selection.auto import ParameterChoice
 from parlai_cu.selection.score_table import chosen_groups
 from parlai_cu.selection.scores import SCORES, Scores
@@ -137,45 +137,32 @@ def page(
     images = []
     for path in pictures:
         with open(path, "rb") as f:
-            data = base64.b64encode(f.read()).decode()
-        alt = html.escape(os.path.basename(path))
-        images.append(f'<p><img alt="{alt}" src="data:image/png;base64,{data}"></p>')
+            images.append((os.path.basename(path), base64.b64encode(f.read()).decode()))
     chosen = chosen_groups(scores, choice)
-    rows = [
-        ("chosen" if key in chosen else "", [*key, f"{s.numel:,d}", *_values(s, shown)])
-        for key, s in scores.ranked(shown[0])
-    ]
-    tensors = [
-        (
-            "chosen" if t.tensor.name in choice.names else "",
-            [" = ".join(t.tensor.names), t.kind, f"{t.tensor.numel:,d}", *_values(t.sums, shown)],
-        )
-        for t in scores.tensors
-    ]
-    described = "".join(
-        f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in about.items()
-    )
-    return _PAGE.format(
-        about=described,
-        tune=html.escape(choice.tune),
-        share=f"{choice.numel:,d} of {scores.numel:,d} parameters, {choice.share:.1%}",
-        images="\n".join(images),
-        groups=_table(["block", "kind", "parameters", *shown], rows),
-        tensors=_table(["tensor", "kind", "parameters", *shown], tensors),
+    return rendered(
+        __file__,
+        "scores.html",
+        about=about,
+        choice=choice,
+        scores=scores,
+        images=images,
+        shown=shown,
+        groups=[
+            (key in chosen, [*key, f"{s.numel:,d}", *_values(s, shown)])
+            for key, s in scores.ranked(shown[0])
+        ],
+        tensors=[
+            (
+                t.tensor.name in choice.names,
+                [" = ".join(t.tensor.names), t.kind, f"{t.sums.numel:,d}", *_values(t.sums, shown)],
+            )
+            for t in scores.tensors
+        ],
     )
 
 
 def _values(sums: Any, shown: list[str]) -> list[str]:
     return [f"{SCORES[name][0](sums):.3g}" for name in shown]
-
-
-def _table(heads: list[str], rows: list[tuple[str, list[str]]]) -> str:
-    lines = ["<table><tr>" + "".join(f"<th>{html.escape(h)}</th>" for h in heads) + "</tr>"]
-    for kind, cells in rows:
-        lines.append(
-            f'<tr class="{kind}">' + "".join(f"<td>{html.escape(c)}</td>" for c in cells) + "</tr>"
-        )
-    return "\n".join([*lines, "</table>"])
 
 
 def _better(score: str) -> str:
@@ -186,27 +173,3 @@ def _save(plt: ModuleType, figure: Any, path: str) -> None:
     with files.whole(path) as aside:
         figure.savefig(aside, dpi=110, format="png")
     plt.close(figure)
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Parameter scores</title><style>
-body {{ font: 15px/1.45 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }}
-table {{ border-collapse: collapse; font-size: 13px }}
-td, th {{ padding: .15em .7em; text-align: right; border-bottom: 1px solid #ddd }}
-td:nth-child(-n+2), th:nth-child(-n+2) {{ text-align: left }}
-tr.chosen {{ background: #e6f2e6; font-weight: bold }}
-img {{ max-width: 100% }}
-dt {{ float: left; clear: left; width: 11em; color: #555 }} dd {{ margin-left: 11em }}
-code {{ background: #eee; padding: .2em .4em; overflow-wrap: anywhere }}
-</style></head><body>
-<h1>Parameter scores</h1>
-<dl>{about}</dl>
-<p>Proposed: <code>--tune '{tune}'</code><br>{share}</p>
-{images}
-<h2>Groups</h2>
-{groups}
-<details><summary>All tensors</summary>
-{tensors}
-</details>
-</body></html>
-"""

@@ -7,12 +7,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from parlai_cu.pages import rendered
 from parlai_cu.update.choice import ModeChoice
 from parlai_cu.update.diagnosis import Diagnosis
 from parlai_cu.update.safety import Pair
 from parlai_cu.update.wording import Example, tokens
 
-_TEMPLATE = "report.html"
 _COLUMNS = 100
 _WIDTH, _HEIGHT = 460, 190
 _LEFT, _BOTTOM = 46, 24
@@ -154,13 +154,9 @@ def _alike(one: str, other: str) -> float:
 
 def html(about: Mapping[str, Any]) -> str:
     """The report (``about``: as plain values) as a page without any link to elsewhere."""
-    import jinja2
-
-    folder = os.path.dirname(os.path.abspath(__file__))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.get_template(_TEMPLATE).render(
+    return rendered(
+        __file__,
+        "report.html",
         about=about,
         verdict=about["verdict"],
         diagnosis=diagnosis_rows(about["diagnosis"]),

@@ -50,15 +50,15 @@ def soft(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     from parlai_cu.agents.soft_label_loss import SoftRows
 
     seen: list[float] = []
-    stock = SoftRows.fresh_losses
+    stock = SoftRows.losses
 
-    def fresh_losses(self: Any, *args: Any) -> torch.Tensor:
+    def losses(self: Any, *args: Any) -> torch.Tensor:
         values = stock(self, *args)
         assert values.dim() == 1 and values.isfinite().all()
         seen.append(values.mean().item())
         return values
 
-    monkeypatch.setattr(SoftRows, "fresh_losses", fresh_losses)
+    monkeypatch.setattr(SoftRows, "losses", losses)
     return seen
 
 

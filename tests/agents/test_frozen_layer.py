@@ -288,9 +288,10 @@ def test_factors_survive_a_save_in_half_precision(tune: Callable[..., str]) -> N
     agent = load(tune(tune="@ffn", lora_rank=2), datatype="train")
     originals = {name: tensor.clone() for name, tensor in agent.model.state_dict().items()}
     agent.model.half()
-    agent._guard = FrozenGuard(agent.model, [t.name for t in agent.selection.frozen], originals)
+    frozen = [t.name for t in agent.chosen.selection.frozen]
+    agent.chosen.guard = FrozenGuard(agent.model, frozen, originals)
     saved = agent.state_dict()["model"]
-    for weight in agent._adapted:
+    for weight in agent.chosen.adapted:
         layer = agent.model.get_submodule(weight.name.rpartition(".")[0])
         assert saved[weight.name].dtype == torch.float32
         assert not torch.equal(saved[weight.name], originals[weight.name])

@@ -1,7 +1,5 @@
 """The flags of ``-m distill_student``: added, checked, and left out of the student's ``.opt``."""
 
-from typing import Any
-
 from parlai.core.build_data import modelzoo_path
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser, class2str
@@ -17,7 +15,7 @@ from parlai_cu.agents import (
     updating_agent,
 )
 from parlai_cu.agents.teacher import Teacher
-from parlai_cu.errors import UsageError, nearest
+from parlai_cu.errors import UsageError, check_one_of
 from parlai_cu.unread_flags import Dependent, is_set, refuse_unread
 
 # by which ParlAI's own converter asks bart for an empty model
@@ -228,8 +226,8 @@ def check(opt: Opt) -> None:
             f"--penalty-weight {opt['penalty_weight']}: --penalty lwf keeps the deployed model's "
             "soft labels, as -m distill_student does already; its weight here is --distill-weight"
         )
-    _one_of(opt, "distill_loss", list(plugin.DIVERGENCES))
-    _one_of(opt, "teacher_cache_method", ["topk", "sample"])
+    check_one_of("--distill-loss", opt["distill_loss"], plugin.DIVERGENCES)
+    check_one_of("--teacher-cache-method", opt["teacher_cache_method"], ("topk", "sample"))
     if opt.get("model_parallel"):
         raise UsageError("--model-parallel true: the teacher and the student share one device")
     sizes = opt.get("embedding_size"), opt.get("n_heads")
@@ -329,15 +327,6 @@ def resolve_student(opt: Opt) -> None:
     if opt["base_agent"] == "bart" and not opt.get("init_model"):
         # or it would start from the published model, downloaded, whatever sizes the student has
         opt[_EMPTY_BART] = True
-
-
-def _one_of(opt: Opt, name: str, choices: list[str]) -> None:
-    if opt[name] not in choices:
-        close: Any = nearest(str(opt[name]), choices) or choices
-        raise UsageError(
-            f"{_flag(name)} {opt[name]}: expected one of {', '.join(choices)}; nearest: "
-            f"{', '.join(close)}"
-        )
 
 
 def _flag(name: str) -> str:

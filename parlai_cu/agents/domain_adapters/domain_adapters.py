@@ -23,32 +23,26 @@ from parlai.core.message import Message
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
-from parlai.core.torch_agent import Batch
 from parlai.utils.distributed import is_distributed, is_primary_worker
 
 from parlai_cu import checkpoints
-from parlai_cu.agents import deployed_model, model_files, own_flags, updating_agent
+from parlai_cu.agents import model_files
 from parlai_cu.agents.batches import TASK_OF_MESSAGE
-from parlai_cu.agents.updating_agent import UpdatingAgent
-from parlai_cu.errors import ModelFileError, UsageError, nearest
-from parlai_cu.parlai_types import Act
+from parlai_cu.agents.parts_beside import PartsBesideModel, is_of_training
+from parlai_cu.errors import ModelFileError, UsageError, check_one_of
+from parlai_cu.parlai_types import Act, Batch
 from parlai_cu.retention.adapters import Adapters, Tensors, changed_tensors
 from parlai_cu.token_classifier import TokenClassifier
 
-# what we add to a model file, beside what its base saves
-RECORD = "domain_adapters"
 # the deployed model's own domain
 OLD = "old"
-DEFAULT_EPOCHS = 1
-# a linear router learns fast; the deployed model's rate is for another thing
-ROUTER_RATE = 0.02
 _NO_BASE = (
     "-m domain_adapters needs --init-model MODEL (the deployed ParlAI model) to be trained, and "
     "-mf MODEL to be used"
 )
 
 
-class DomainAdaptersAgent(UpdatingAgent):
+class DomainAdaptersAgent(PartsBesideModel):
     """
     A deployed model's own agent, which answers each domain with that domain's tensors.
 
@@ -60,54 +54,43 @@ class DomainAdaptersAgent(UpdatingAgent):
     """
 
     no_base = _NO_BASE
+    agent_name = "domain_adapters"
+    rate = 0.02
+    epochs = 1
 
     @classmethod
-    def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None) -> ParlaiParser:
-        """Our flags, then those of the base with the deployed model's values as defaults."""
-        partial = partial_opt or Opt()
-        with own_flags.ours(parser):
-            _add_ours(parser)
-        if deployed_model.inherit(parser, partial, "domain_adapters"):
-            parser.set_defaults(optimizer="adam", learningrate=ROUTER_RATE)
-        else:
-            updating_agent.add_flags_once_known(parser, partial, lambda known: False, _NO_BASE)
-        updating_agent.training_defaults(parser, partial, DEFAULT_EPOCHS)
-        return parser
-
-    @classmethod
-    def upgrade_opt(cls, opt_from_disk: Opt) -> Opt:
-        """Let the base upgrade what it saved."""
-        return deployed_model.upgrade(opt_from_disk, "domain_adapters")
+    def add_ours(cls, parser: ParlaiParser) -> None:
+        """The flags of adapters."""
+        group = parser.add_argument_group("Domain Adapters Arguments")
+        group.add_argument(
+            "--adapters",
+            help="candidates tuned from the deployed model, NAME=MODEL_FILE,...: one for each of "
+            "the last tasks of -t, in that order; the tasks before are the deployed model's",
+        )
+        group.add_argument(
+            "--adapter",
+            default="auto",
+            help="who answers: 'auto' (the router decides by the conversation), 'old' (the "
+            "deployed model) or the name of an adapter. A message's own field 'adapter' goes first",
+        )
 
     def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
-        self._record: dict[str, Any] = {}
-        self._loaded_from: str | None = None
+        opt = self.begin(opt, shared)
         self._files: dict[str, str] = {}
         # of rankers with fixed candidates: their encodings, by domain
         self._encodings: dict[str, Any] = {}
         # the domain of each task of -t, in their order, and by the ids of their messages
         self._places: list[int] = []
         self._ids: dict[str, int] = {}
-        trains = shared is None and updating_agent.is_training(opt)
-        if shared is None and opt.get("init_model"):
-            opt["init_model"] = updating_agent.model_path(opt, "init_model")
-        if trains:
+        if self.trains:
             self._check_before_work(opt)
         super().__init__(opt, shared)
         if shared is not None:
             self.domains, self.router = shared["domains"], shared["router"]
             self.adapters, self._encodings = shared["adapters"], shared["encodings"]
-        elif not trains:
+        elif not self.trains:
             self._set_up(self._saved_record())
-        if trains and opt.get("model_file"):
-            self.opt["dict_file"] = opt["model_file"] + ".dict"
-        wanted = self.own["adapter"]
-        if wanted not in ("auto", *self.domains):
-            close = nearest(wanted, self.domains) or self.domains
-            raise UsageError(
-                f"--adapter {wanted}: expected auto, {', '.join(self.domains)}; nearest: "
-                f"{', '.join(close)}"
-            )
+        check_one_of("--adapter", self.own["adapter"], ("auto", *self.domains))
 
     def share(self) -> dict[str, Any]:
         """The base's, and one router and one set of adapters for all."""
@@ -125,8 +108,6 @@ class DomainAdaptersAgent(UpdatingAgent):
                 "-m domain_adapters needs --adapters NAME=MODEL_FILE,... to be trained: candidates "
                 "that -m frozen_layer tuned from the deployed model"
             )
-        if model_files.same_file(opt.get("model_file"), opt.get("init_model")):
-            raise deployed_model.overwritten(opt.get("model_file"))
         for word in opt["adapters"].split(","):
             name, _, path = word.rpartition("=")
             name = name or os.path.basename(os.path.dirname(path)) or path
@@ -170,20 +151,13 @@ class DomainAdaptersAgent(UpdatingAgent):
 
     # -- building and loading ----------------------------------------------------------------
 
-    def load(self, path: str) -> dict[str, Any]:
-        """Load as the base does; our part is kept for :meth:`init_optim`."""
-        with checkpoints.translate_errors(path):
-            states = super().load(path)
-        self._record, self._loaded_from = states.get(RECORD) or {}, path
-        return states
-
     def _saved_record(self) -> dict[str, Any]:
-        if not self._record:
+        if not self.saved:
             raise ModelFileError(
                 f"{self.opt.get('model_file') or self.opt.get('init_model')} holds no adapters; "
                 "make them by parlai train_model -m domain_adapters --adapters ..."
             )
-        return self._record
+        return self.saved
 
     def _set_up(self, record: dict[str, Any]) -> None:
         device = next(self.model.parameters()).device
@@ -196,10 +170,10 @@ class DomainAdaptersAgent(UpdatingAgent):
     def init_optim(self, params: Any, *args: Any, **kwargs: Any) -> bool:
         """An optimizer for the router alone; every base comes here once its model is loaded."""
         self.bare_model().requires_grad_(False)
-        record = self._record
-        if record and not self.is_resumed_from(self._loaded_from):
+        record = self.saved
+        if record and not self.is_resumed_from(self.loaded_from):
             raise UsageError(
-                f"--init-model {self._loaded_from} has adapters already ("
+                f"--init-model {self.loaded_from} has adapters already ("
                 f"{', '.join(record['domains'][1:])}); name the deployed model they were tuned "
                 "from, and all adapters, old and new"
             )
@@ -261,7 +235,7 @@ class DomainAdaptersAgent(UpdatingAgent):
 
     def batch_act(self, observations: list[Any]) -> list[Message]:
         """Each domain's turns as one batch of the base, with that domain's tensors in place."""
-        if isinstance(observations, Batch) or any("labels_vec" in o for o in observations):
+        if is_of_training(observations):
             return super().batch_act(observations)
         domains = self.route(observations)
         replies: list[Any] = [None] * len(observations)
@@ -324,7 +298,7 @@ class DomainAdaptersAgent(UpdatingAgent):
         if "model" not in states:
             return states
         sets = self.adapters.sets
-        states[RECORD] = {
+        states[self.agent_name] = {
             "format": 1,
             "domains": self.domains,
             "sets": {d: {n: t.cpu() for n, t in sets[d].items()} for d in sets},
@@ -332,18 +306,3 @@ class DomainAdaptersAgent(UpdatingAgent):
             "resume_point": self.resume_point,
         }
         return states
-
-
-def _add_ours(parser: ParlaiParser) -> None:
-    group = parser.add_argument_group("Domain Adapters Arguments")
-    group.add_argument(
-        "--adapters",
-        help="candidates tuned from the deployed model, NAME=MODEL_FILE,...: one for each of "
-        "the last tasks of -t, in that order; the tasks before are the deployed model's",
-    )
-    group.add_argument(
-        "--adapter",
-        default="auto",
-        help="who answers: 'auto' (the router decides by the conversation), 'old' (the "
-        "deployed model) or the name of an adapter. A message's own field 'adapter' goes first",
-    )

@@ -34,8 +34,9 @@ from parlai_cu.agents import (
 )
 from parlai_cu.agents.added_classes import AddedClasses
 from parlai_cu.agents.batches import TaskRoles, examples
-from parlai_cu.agents.frozen_layer import cached_prefix, holdings, merging
+from parlai_cu.agents.frozen_layer import cached_prefix, chosen, holdings, merging
 from parlai_cu.agents.frozen_layer.cached_prefix import CachedPrefix
+from parlai_cu.agents.frozen_layer.chosen import Chosen
 from parlai_cu.agents.penalties import kind_of_penalty
 from parlai_cu.agents.soft_label_loss import SoftRows
 from parlai_cu.agents.teacher import Teacher, same_random_numbers
@@ -44,11 +45,11 @@ from parlai_cu.agents.training_step.proof import Proof
 from parlai_cu.agents.training_step.result import LossTerm
 from parlai_cu.agents.training_step.soft_label_term import SoftLabelTerm
 from parlai_cu.agents.updating_agent import UpdatingAgent
-from parlai_cu.errors import ModelFileError, UsageError
+from parlai_cu.errors import UsageError
 from parlai_cu.parlai_types import Batch
 from parlai_cu.retention.base import SOFT_LABELS
-from parlai_cu.selection import lora, report
-from parlai_cu.selection.catalogue import TensorInfo, list_tensors
+from parlai_cu.selection import lora
+from parlai_cu.selection.catalogue import list_tensors
 from parlai_cu.selection.freeze import freeze
 from parlai_cu.selection.guard import FrozenGuard
 from parlai_cu.selection.patterns import Selection, select
@@ -120,10 +121,9 @@ class FrozenLayerAgent(UpdatingAgent):
         return deployed_model.upgrade(opt_from_disk, "frozen_layer")
 
     def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
-        self.selection: Selection | None = None
+        self.chosen: Chosen | None = None
         self._loaded: dict[str, Any] = {}
         self._loaded_from: str | None = None
-        self._adapted: list[TensorInfo] = []
         # of low-rank factors: on it the merged model is compared with the trained one
         self._batch_seen: Any = None
         self._deployed: Teacher | None = None
@@ -136,7 +136,7 @@ class FrozenLayerAgent(UpdatingAgent):
             self._check_before_work(opt)
         super().__init__(opt, shared)
         if shared is None and updating_agent.is_training(opt):
-            if self.selection is None:
+            if self.chosen is None:
                 raise UsageError(
                     f"-m frozen_layer: {opt['base_agent']} does not set up its optimizer through "
                     "TorchAgent.init_optim, so its layers cannot be frozen"
@@ -233,29 +233,26 @@ class FrozenLayerAgent(UpdatingAgent):
     def _choose(self, params: list[Any]) -> list[Any]:
         """What of the parameters, or groups of them, that the base would train, is to learn."""
         previous = self._loaded.get(RECORD) if self.is_resumed_from(self._loaded_from) else None
-        self._auto = scoring.settle_auto(self.own, self.model, previous)
-        tune = self._auto["tune"] if self._auto else self.own.get("tune")
+        auto = scoring.settle_auto(self.own, self.model, previous)
+        tune = auto["tune"] if auto else self.own.get("tune")
         if self._added.count and not tune and not self.own.get("freeze"):
-            names = self._added.keep_old_rows(self.model, (previous or {}).get("selected"))
-            tune = ",".join(names)
+            tune = ",".join(self._added.keep_old_rows(self.model, (previous or {}).get("selected")))
         optimized = holdings.flat(params)
-        beside = self._beside = holdings.beside_the_model(self, optimized, self._base_states())
-        of_model = list_tensors(self.model)
-        held = [*of_model, *holdings.describe(beside, optimized)]
+        beside = holdings.beside_the_model(self, optimized, self._base_states())
+        held = [*list_tensors(self.model), *holdings.describe(beside, optimized)]
         selection = select(held, tune, self.own.get("freeze"))
-        rank = self.own.get("lora_rank", 0)
-        adapted: list[TensorInfo] = []
-        self._selected_names = sorted(name for t in selection.learning for name in t.names)
+        learning = names = sorted(name for t in selection.learning for name in t.names)
+        rank_alpha, adapted = self._rank_alpha(), []
         if previous:
-            self._check_same_run(previous, selection)
+            model_file = self.opt["model_file"]
+            chosen.check_same_run(previous, selection, names, rank_alpha, model_file)
             # ParlAI puts the checkpoint there; on record stays the deployed model
             self.opt["init_model"] = previous["init_model"]
             lora.restore_originals(self.model, previous["lora"]["originals"])
-        learning = self._selected_names
-        if rank:
-            seed = self.opt.get("seed") or 0
-            chosen = [t for t in selection.learning if t.name not in beside]
-            adapted = lora.inject(self.model, chosen, rank, self._lora_alpha(), seed)
+        if rank_alpha:
+            rank, alpha = rank_alpha
+            weights = [t for t in selection.learning if t.name not in beside]
+            adapted = lora.inject(self.model, weights, int(rank), alpha, self.opt.get("seed") or 0)
             learning = [name for weight in adapted for name in lora.factor_names(weight)]
             if previous:
                 lora.load_factors(self.model, previous["lora"]["factors"])
@@ -264,14 +261,17 @@ class FrozenLayerAgent(UpdatingAgent):
         parameters, frozen = freeze(self.model, learning)
         holdings.freeze_beside(self, beside, learning, optimized)
         parameters += [t for name, t in beside.items() if name in learning and t.requires_grad]
-        self.selection = selection
-        self._adapted = adapted
-        frozen_names = [t.name for t in selection.frozen]
-        self._guard = FrozenGuard(self.model, frozen_names, self._loaded.get("model"), beside)
+        guard = FrozenGuard(
+            self.model, [t.name for t in selection.frozen], self._loaded.get("model"), beside
+        )
+        half = next(self.model.parameters()).dtype != torch.float32
+        self.chosen = Chosen(selection, names, adapted, rank_alpha, beside, guard, auto, half)
         if previous:
-            self._check_bits(previous)
+            self.chosen.check_bits(previous, self._loaded_from)
         self.resume_point = (previous or {}).get("resume_point")
-        self._log_selection(sum(p.numel() for p in parameters), bool(previous))
+        if is_primary_worker():
+            count = sum(p.numel() for p in parameters)
+            logging.info(self.chosen.summary(count, self.opt["optimizer"], bool(previous)))
         self._prefix = cached_prefix.attach(self, frozen)
         return holdings.learning_only(params, parameters)
 
@@ -282,64 +282,17 @@ class FrozenLayerAgent(UpdatingAgent):
         except Exception:  # of others, made for a time when there is one
             return {}
 
-    def _lora_alpha(self) -> float:
-        alpha = self.own.get("lora_alpha")
-        return 2.0 * self.own["lora_rank"] if alpha is None else alpha
-
-    def _lora_setting(self) -> list[float] | None:
-        rank = self.own.get("lora_rank", 0)
-        return [rank, self._lora_alpha()] if rank else None
-
-    def _check_same_run(self, previous: dict[str, Any], selection: Selection) -> None:
-        now = {"selected": self._selected_names, "lora": self._lora_setting()}
-        then = {"selected": previous["selected"], "lora": previous["lora"]["setting"]}
-        if now != then:
-            raise UsageError(
-                f"-mf {self.opt['model_file']} was begun with {previous['chosen_by']} "
-                f"({len(previous['selected'])} tensors) and cannot go on with "
-                f"{self._chosen_by(selection)} ({len(now['selected'])} tensors); repeat the "
-                "first selection, or choose another -mf"
-            )
-
-    def _check_bits(self, previous: dict[str, Any]) -> None:
-        # under fp16 the model in memory is rounded, and the digests are of the rounding
-        shared = (set(previous["digests"]) & set(self._guard.digests)) - set(self._beside)
-        other = [n for n in shared if previous["digests"][n] != self._guard.digests[n]]
-        if previous["half"] == self._is_half() and other:
-            raise ModelFileError(
-                f"{self._loaded_from} is damaged: frozen tensors are not those it was saved with "
-                f"({', '.join(sorted(other)[:3])}). Delete it to go on from the deployed model"
-            )
-
-    def _is_half(self) -> bool:
-        return next(self.model.parameters()).dtype != torch.float32
-
-    def _chosen_by(self, selection: Selection) -> str:
-        setting = self._lora_setting()
-        return selection.describe() + (f" --lora-rank {setting[0]:.0f}" if setting else "")
-
-    def _log_selection(self, learning: int, resumed: bool) -> None:
-        assert self.selection is not None
-        if not is_primary_worker():
-            return
-        if resumed:
-            logging.info(f"{learning:,d} parameters learn: {self._chosen_by(self.selection)}")
-            return
-        table = report.report(
-            self.selection,
-            self.opt["optimizer"],
-            extra=learning if self._adapted else 0,
-            adapted=[t.name for t in self._adapted] or None,
-        )
-        logging.info(table)
+    def _rank_alpha(self) -> list[float] | None:
+        rank, alpha = self.own.get("lora_rank", 0), self.own.get("lora_alpha")
+        return [rank, 2.0 * rank if alpha is None else alpha] if rank else None
 
     def train_step(self, batch: Batch) -> Any:
         """One step of the base; what the frozen prefix gives may come from a cache."""
         if self.fast_forward:
             return super().train_step(batch)
-        if self._adapted and batch.batchsize:
+        if self.chosen and self.chosen.adapted and batch.batchsize:
             if self._batch_seen is None:
-                merging.check(self, batch, self._adapted, before_training=True)
+                merging.check(self, batch, self.chosen.adapted, before_training=True)
             self._batch_seen = batch
         with self._autocast(self.own.get("bf16_autocast", False)):
             with self._reading(batch):
@@ -428,32 +381,16 @@ class FrozenLayerAgent(UpdatingAgent):
         :raises FrozenBreachError: when a frozen tensor is not what it was, or the merged model
             is not the trained one
         """
-        if self._batch_seen is not None:
-            merging.check(self, self._batch_seen, self._adapted, before_training=False)
+        if self.chosen and self._batch_seen is not None:
+            merging.check(self, self._batch_seen, self.chosen.adapted, before_training=False)
         states = super().state_dict()
-        if self.selection is None or "model" not in states:
-            return states
-        model = states["model"]
-        # what is no parameter may have been put in place of what was there
-        beside = {**self._beside, **holdings.beside_the_model(self, (), states)}
-        self._guard.verify({**beside, **model})
-        # first the file's precision, then the product on top: the other way round the former
-        # would overwrite the latter under fp16
-        aliases = {t.name: list(t.aliases) for t in self.selection.frozen}
-        self._guard.restore(model, aliases)
-        merged = lora.merge(self.bare_model(), model, self._adapted)
-        states[RECORD] = {
-            "format": 1,
-            "chosen_by": self._chosen_by(self.selection),
-            "auto": self._auto,
-            "selected": self._selected_names,
-            # what stands beside the model may not be in the file at all
-            "digests": {n: d for n, d in self._guard.digests.items() if n not in self._beside},
-            "half": self._is_half(),
-            "init_model": self.opt.get("init_model"),
-            "lora": {"setting": self._lora_setting(), **merged},
-            "resume_point": self.resume_point,
-        }
+        if self.chosen is not None and "model" in states:
+            states[RECORD] = {
+                "format": 1,
+                "init_model": self.opt.get("init_model"),
+                "resume_point": self.resume_point,
+                **self.chosen.settle(self, states),
+            }
         return states
 
 

@@ -13,7 +13,7 @@ import torch
 
 from parlai_cu.parlai_types import ModelAgent
 from parlai_cu.selection.catalogue import TensorInfo
-from parlai_cu.selection.freeze import freeze
+from parlai_cu.selection.freeze import freeze, named_tensors
 
 # what a state dict of ParlAI's holds of the run, not of what was learnt
 _OF_THE_RUN = ("model", "optimizer", "lr_scheduler", "warmup_scheduler")
@@ -94,11 +94,11 @@ def freeze_beside(
     """
     names, trained = set(learning), {id(tensor) for tensor in optimized}
     # by identity: a module beside the model may hold parts of it, as a classifier's base_model does
-    learns = {id(t) for n, t in [*_named_tensors(agent.model), *beside.items()] if n in names}
+    learns = {id(t) for n, t in [*named_tensors(agent.model), *beside.items()] if n in names}
     for attribute, value in list(vars(agent).items()):
         for module in _modules(value) if attribute != "model" else ():
             if any(id(p) in trained for p in module.parameters()):
-                freeze(module, {n for n, t in _named_tensors(module) if id(t) in learns})
+                freeze(module, {n for n, t in named_tensors(module) if id(t) in learns})
     for name, tensor in beside.items():
         if id(tensor) in trained:
             tensor.requires_grad_(name in names)
@@ -157,12 +157,6 @@ def flat(params: Params) -> list[torch.Tensor]:
     :param params: tensors, or groups of them
     """
     return [p for g in params for p in (g["params"] if isinstance(g, dict) else [g])]
-
-
-def _named_tensors(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Parameters and buffers, tied ones by each of their names."""
-    yield from module.named_parameters(remove_duplicate=False)
-    yield from module.named_buffers(remove_duplicate=False)
 
 
 def _modules(value: object) -> Iterator[torch.nn.Module]:

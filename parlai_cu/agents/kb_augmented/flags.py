@@ -11,7 +11,7 @@ from parlai.core.params import ParlaiParser
 from parlai_cu import named, plugin
 from parlai_cu.agents import kinds
 from parlai_cu.agents.kb_augmented.label_linking import MeantFacts
-from parlai_cu.errors import UsageError, nearest
+from parlai_cu.errors import UsageError, check_one_of
 from parlai_cu.knowledge.backends.base import KnowledgeBase
 from parlai_cu.knowledge.factory import COMBINED, SeveralKnowledgeBases, open_knowledge_base
 from parlai_cu.knowledge.gates.base import TrainableGate
@@ -159,12 +159,7 @@ def check(opt: Opt) -> None:
     """
     for flag in _KINDS:
         _class(opt, flag)
-    if opt["kb_combine"] not in COMBINED:
-        close = nearest(opt["kb_combine"], COMBINED) or list(COMBINED)
-        raise UsageError(
-            f"--kb-combine {opt['kb_combine']}: expected one of {', '.join(COMBINED)}; "
-            f"nearest: {', '.join(close)}"
-        )
+    check_one_of("--kb-combine", opt["kb_combine"], COMBINED)
     if opt["kb_top_k"] < 1:
         raise UsageError(f"--kb-top-k {opt['kb_top_k']}: expected 1 or more")
     if not 0 < opt["kb_gate_precision"] <= 1:

@@ -23,10 +23,8 @@ from parlai.core.message import Message
 from parlai.core.metrics import Metric
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
-from parlai.core.torch_agent import Batch
 
-from parlai_cu import checkpoints
-from parlai_cu.agents import deployed_model, kinds, model_files, own_flags, updating_agent
+from parlai_cu.agents import kinds, own_flags
 from parlai_cu.agents.kb_augmented import flags
 from parlai_cu.agents.kb_augmented.answering import Answering
 from parlai_cu.agents.kb_augmented.batched_calls import Act, together
@@ -35,21 +33,17 @@ from parlai_cu.agents.kb_augmented.gate_training import NEEDED, NOT_NEEDED, Gate
 from parlai_cu.agents.kb_augmented.model_view import ModelView
 from parlai_cu.agents.kb_augmented.rank_training import RankTraining
 from parlai_cu.agents.kb_augmented.shown_facts import FactReader
-from parlai_cu.agents.updating_agent import UpdatingAgent
+from parlai_cu.agents.parts_beside import PartsBesideModel, is_of_training
 from parlai_cu.errors import KnowledgeError, UsageError
+from parlai_cu.parlai_types import Batch
 from parlai_cu.types import Evidence, Turn
 
-# what we add to a model file, beside what its base saves
-RECORD = "kb_augmented"
-DEFAULT_EPOCHS = 10
-# what is linear learns fast; the deployed model's rate is for another thing
-LEARNING_RATE = 0.03
 # facts that are kept for the turns of training
 _REMEMBERED = 400_000
 _NO_BASE = "-m kb_augmented needs --init-model MODEL (the deployed ParlAI model) or -mf MODEL"
 
 
-class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
+class KBAugmentedAgent(FactReader, FusingSearch, PartsBesideModel):
     """
     A deployed model's own agent, with facts outside its weights.
 
@@ -60,53 +54,37 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
     """
 
     no_base = _NO_BASE
+    agent_name = "kb_augmented"
+    rate = 0.03
+    epochs = 10
 
     @classmethod
-    def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None) -> ParlaiParser:
-        """Our flags, then those of the base with the deployed model's values as defaults."""
-        partial = partial_opt or Opt()
-        with own_flags.ours(parser):
-            flags.add(parser)
-        if deployed_model.inherit(parser, partial, "kb_augmented"):
-            parser.set_defaults(optimizer="adam", learningrate=LEARNING_RATE)
-        else:
-            updating_agent.add_flags_once_known(parser, partial, lambda known: False, _NO_BASE)
-        updating_agent.training_defaults(parser, partial, DEFAULT_EPOCHS)
-        return parser
-
-    @classmethod
-    def upgrade_opt(cls, opt_from_disk: Opt) -> Opt:
-        """Let the base upgrade what it saved."""
-        return deployed_model.upgrade(opt_from_disk, "kb_augmented")
+    def add_ours(cls, parser: ParlaiParser) -> None:
+        """The flags of knowledge."""
+        flags.add(parser)
 
     def __init__(self, opt: Opt, shared: dict[str, Any] | None = None) -> None:
-        self._record: dict[str, Any] = {}
-        self._loaded_from: str | None = None
+        opt = self.begin(opt, shared)
         self._room: Any = None
         # what was found for the turns of training, and in which state of the knowledge base
         self._remembered: dict[Turn, list[Evidence]] = {}
         self._facts_remembered, self._remembered_of = 0, ""
-        trains = shared is None and updating_agent.is_training(opt)
         if shared is None:
-            if opt.get("init_model"):
-                opt["init_model"] = updating_agent.model_path(opt, "init_model")
             flags.check(opt)
             flags.check_base(opt, type(self))
-            if trains:
-                self._check_before_work(opt)
+            if self.trains:
+                _check_learns(opt)
             self._give_room(opt)
         self.parts: flags.Parts = flags.parts(opt) if shared is None else shared["parts"]
         # the base may change its own, and have flags that are called like ours
         ours = Opt(opt) if shared is None else own_flags.of_ours(opt)
-        parts, record = self.parts, self._record_metric
+        parts, record = self.parts, self._metric
         self.answering = Answering(parts, ours, record)
         self.rank_training = RankTraining(parts.ranker, parts.meant, ours, record)
         self.gate_training = GateTraining(parts.gate, parts.kb, ours, self.answering.ask, record)
         super().__init__(opt, shared)
-        if shared is None and not trains:
+        if shared is None and not self.trains:
             self._load_learnt()
-        if trains and opt.get("model_file"):
-            self.opt["dict_file"] = opt["model_file"] + ".dict"
 
     def share(self) -> dict[str, Any]:
         """The base's, and one knowledge base, gate and ranker for all."""
@@ -121,18 +99,8 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
         vars(twin).update(copy.deepcopy(vars(self), memo))
         return twin
 
-    def _record_metric(self, name: str, metric: Metric) -> None:
+    def _metric(self, name: str, metric: Metric) -> None:
         self.global_metrics.add(name, metric)
-
-    def _check_before_work(self, opt: Opt) -> None:
-        if opt["kb_gate"] not in ("classifier", "score") and opt["kb_rank"] == "search":
-            raise UsageError(
-                f"--kb-gate {opt['kb_gate']} has nothing to learn, and the model never does here: "
-                "train with --kb-gate classifier (or score) or --kb-rank word_pairs, or only use "
-                "it (interactive, eval_model)"
-            )
-        if model_files.same_file(opt.get("model_file"), opt.get("init_model")):
-            raise deployed_model.overwritten(opt.get("model_file"))
 
     def _give_room(self, opt: Opt) -> None:
         """Rankers keep encoded candidates beside ``-mf``; without one, in a folder of their own."""
@@ -141,13 +109,6 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
             opt["model_file"] = os.path.join(self._room.name, "model")
 
     # -- building and loading ----------------------------------------------------------------
-
-    def load(self, path: str) -> dict[str, Any]:
-        """Load as the base does; our part is kept for the gate."""
-        with checkpoints.translate_errors(path):
-            states = super().load(path)
-        self._record, self._loaded_from = states.get(RECORD) or {}, path
-        return states
 
     def get_task_candidates_path(self) -> Any:
         """The base's (rankers), which are kept beside ``-mf``."""
@@ -161,7 +122,7 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
     def _load_learnt(self) -> None:
         for name, part in self.parts.learners().items():
             part.to(next(self.model.parameters()).device)
-            learnt = set(self._record.get(name) or {}) == set(part.state_dict())
+            learnt = set(self.saved.get(name) or {}) == set(part.state_dict())
             if not learnt and not part.optional:
                 flag = {"gate": "--kb-gate classifier", "ranker": "--kb-rank word_pairs"}[name]
                 raise UsageError(
@@ -173,13 +134,13 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
     def _restore(self, threshold: bool) -> None:
         """Take over what was learnt, and the gate's threshold where that is wanted."""
         for name, part in self.parts.learners().items():
-            learnt = self._record.get(name) or {}
+            learnt = self.saved.get(name) or {}
             if set(learnt) != set(part.state_dict()):
                 # nothing, or that of another gate: this one is of use without
                 continue
             part.load_state_dict(learnt)
             if name == "gate" and threshold:
-                part.threshold = self._record["threshold"]
+                part.threshold = self.saved["threshold"]
 
     def init_optim(self, params: object, *args: Any, **kwargs: Any) -> bool:
         """An optimizer for our parts alone; every base comes here once its model is loaded."""
@@ -187,9 +148,9 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
         device = next(self.model.parameters()).device
         for part in self.parts.learners().values():
             part.to(device)
-        if self._record and self.is_resumed_from(self._loaded_from):
+        if self.saved and self.is_resumed_from(self.loaded_from):
             self._restore(threshold=True)
-            self.resume_point = self._record.get("resume_point")
+            self.resume_point = self.saved.get("resume_point")
         ours = [tensor for part in self.parts.learners().values() for tensor in part.parameters()]
         return super().init_optim(ours, *args, **kwargs)
 
@@ -238,7 +199,7 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
 
     def batch_act(self, observations: Sequence[Any]) -> list[Message]:
         """Answer each turn by the model, by a fact, or by both."""
-        if isinstance(observations, Batch) or any("labels_vec" in o for o in observations):
+        if is_of_training(observations):
             return super().batch_act(observations)
         base = super().batch_act
         turns = [
@@ -285,7 +246,7 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
             return states
         self.gate_training.settle()
         self.rank_training.settle()
-        states[RECORD] = {
+        states[self.agent_name] = {
             "format": 1,
             **{
                 name: {key: tensor.cpu() for key, tensor in part.state_dict().items()}
@@ -295,6 +256,15 @@ class KBAugmentedAgent(FactReader, FusingSearch, UpdatingAgent):
             "resume_point": self.resume_point,
         }
         return states
+
+
+def _check_learns(opt: Opt) -> None:
+    if opt["kb_gate"] not in ("classifier", "score") and opt["kb_rank"] == "search":
+        raise UsageError(
+            f"--kb-gate {opt['kb_gate']} has nothing to learn, and the model never does here: "
+            "train with --kb-gate classifier (or score) or --kb-rank word_pairs, or only use "
+            "it (interactive, eval_model)"
+        )
 
 
 def _asks_the_gate(observation: Mapping[str, Any]) -> bool:

@@ -7,11 +7,11 @@ import torch
 from parlai.core.metrics import AverageMetric
 
 from parlai_cu.agents.distill_student.layers import LayerMatching
-from parlai_cu.agents.training_step.result import FORWARD, StepResult
+from parlai_cu.agents.training_step.result import FORWARD, LossTerm, StepResult
 from parlai_cu.parlai_types import Batch
 
 
-class LayerTerm:
+class LayerTerm(LossTerm):
     """
     The errors between matched layers, on the examples that follow the first teacher.
 

@@ -7,6 +7,7 @@ from parlai.core.torch_agent import Batch
 
 from parlai_cu.agents.batches import examples
 from parlai_cu.agents.distill_student.on_policy import sample_replies
+from parlai_cu.agents.soft_label_loss import SoftRows
 from parlai_cu.agents.training_step.observation import first_scores, result_of
 from parlai_cu.agents.training_step.result import FORWARD, StepResult
 from parlai_cu.agents.training_step.soft_label_term import SoftLabelTerm
@@ -56,4 +57,5 @@ class OnPolicyTerm(SoftLabelTerm):
         output = agent.model(*agent._model_input(some), ys=some.label_vec)
         result = result_of(agent, some, first_scores(output))
         everything = torch.arange(len(chosen), device=result.mask.device)
-        return rows.fresh_losses(some, everything, result)
+        # what is drawn is in no cache
+        return SoftRows.losses(rows, some, everything, result)

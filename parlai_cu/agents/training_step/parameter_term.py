@@ -5,12 +5,12 @@ from collections.abc import Callable
 import torch
 from parlai.core.metrics import AverageMetric
 
-from parlai_cu.agents.training_step.result import PARAMETERS, StepResult
+from parlai_cu.agents.training_step.result import PARAMETERS, LossTerm, StepResult
 from parlai_cu.parlai_types import Batch
 from parlai_cu.retention.base import Penalty
 
 
-class ParameterTerm:
+class ParameterTerm(LossTerm):
     """
     How far the weights are from where they started.
 
@@ -27,12 +27,6 @@ class ParameterTerm:
     ) -> None:
         self.name, self.weight = name, weight
         self._penalty, self._model = penalty, model
-
-    def start(self) -> None:
-        """Nothing to watch but what the step does."""
-
-    def stop(self) -> None:
-        """Nothing to let go of."""
 
     def __call__(self, result: StepResult, batch: Batch) -> torch.Tensor:
         """

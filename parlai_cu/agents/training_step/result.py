@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -46,7 +46,7 @@ class StepResult:
         return max(int(self.mask.sum()), 1)
 
 
-class LossTerm(Protocol):
+class LossTerm:
     """One part of the loss beside the base's own; one small file a variant."""
 
     # the flag that asked for it, for messages
@@ -57,11 +57,9 @@ class LossTerm(Protocol):
 
     def start(self) -> None:
         """A forward pass begins: what was seen of another is forgotten."""
-        ...
 
     def stop(self) -> None:
         """The step is done."""
-        ...
 
     def __call__(self, result: StepResult, batch: Batch) -> torch.Tensor:
         """
@@ -70,4 +68,4 @@ class LossTerm(Protocol):
         :return: FloatTensor[rows], whose sum times the weight joins the loss; of length 0 where
             the batch holds nothing for it
         """
-        ...
+        raise NotImplementedError

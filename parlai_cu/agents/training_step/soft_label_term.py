@@ -8,11 +8,11 @@ from parlai.core.metrics import AverageMetric
 
 from parlai_cu.agents.batches import rows_of
 from parlai_cu.agents.soft_label_loss import SoftRows
-from parlai_cu.agents.training_step.result import SCORES, StepResult
+from parlai_cu.agents.training_step.result import SCORES, LossTerm, StepResult
 from parlai_cu.parlai_types import Batch
 
 
-class SoftLabelTerm:
+class SoftLabelTerm(LossTerm):
     """
     The divergence from the teacher that each example follows.
 
@@ -38,12 +38,6 @@ class SoftLabelTerm:
     ) -> None:
         self.name, self.weight, self.teachers, self.follows = name, weight, teachers, follows
         self._metric, self._by_example = metric, by_example
-
-    def start(self) -> None:
-        """Nothing to watch but what the step does."""
-
-    def stop(self) -> None:
-        """Nothing to let go of."""
 
     def __call__(self, result: StepResult, batch: Batch) -> torch.Tensor:
         """

@@ -1,13 +1,12 @@
 """What is told of data: on the terminal, and as one HTML file that needs no other."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from parlai_cu import plugin
+from parlai_cu.pages import rendered
 from parlai_cu.update.inspection.inspection import Inspection, Repaired, check
 
-_TEMPLATE = "report.html"
 # findings of a check that are shown on the terminal
 _SHOWN = 3
 _COLUMNS = 110
@@ -79,18 +78,14 @@ def html(inspection: Inspection, title: str, summary: Sequence[str]) -> str:
     :param title: of the data
     :param summary: what was understood of its files
     """
-    import jinja2
-
-    folder = os.path.dirname(os.path.abspath(__file__))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined
-    )
     checks = []
     for name, held in inspection.by_check().items():
         looked = check(name)
         rows = [(inspection.place(one), one.detail, one.other or "") for one in held]
         checks.append({"title": looked.title, "repair": looked.repair, "rows": rows})
-    return environment.get_template(_TEMPLATE).render(
+    return rendered(
+        __file__,
+        "report.html",
         title=title,
         summary=summary,
         figures=figure_rows(inspection.figures),

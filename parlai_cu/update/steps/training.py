@@ -20,7 +20,7 @@ from parlai_cu import checkpoints
 from parlai_cu.agents import base_agent, model_files
 from parlai_cu.agents.episodes import Episode
 from parlai_cu.agents.kb_augmented import flags as kb_flags
-from parlai_cu.agents.kb_augmented.kb_augmented import RECORD as KB_RECORD
+from parlai_cu.agents.kb_augmented.kb_augmented import KBAugmentedAgent
 from parlai_cu.errors import UsageError
 from parlai_cu.retention.metric_info import lower_is_better
 from parlai_cu.update.choice import DISTIL, KB, STYLE, TUNE, ModeChoice
@@ -352,8 +352,9 @@ def keep_knowledge(live: ModelFile, trained: ModelFile, cache: StepCache) -> Mod
         ours = base_agent.names_added(kb_flags.add)
         opt.update({name: live_opt[name] for name in ours if name in live_opt})
         opt.update(model=live_opt["model"], base_agent=live_opt["base_agent"])
-        if KB_RECORD in above:
-            states[KB_RECORD] = {**above[KB_RECORD], "resume_point": None}
+        record = KBAugmentedAgent.agent_name
+        if record in above:
+            states[record] = {**above[record], "resume_point": None}
         model_files.write_like(trained.path, path, opt, states)
         return content_of(path, f"{path}.opt")
 
