@@ -72,7 +72,8 @@ def _completed(query: Query, before: Query | None) -> Query:
         return query
     query = copy.copy(query)
     by_value = any(one.operator == "=" and one.column.names_rows for one in query.filters)
-    names_rows = query.mentions or query.noun or query.extreme or by_value
+    lists = query.filters and (query.listing or query.count)
+    names_rows = query.mentions or query.noun or query.extreme or by_value or lists
     if query.asks in ("when", "until") and not query.asks_something and before.edge:
         query.edge = "closes" if query.asks == "until" else "opens"
         query.moment = query.moment or before.moment

@@ -15,7 +15,7 @@ import yaml  # type: ignore[import-untyped]
 
 from parlai_cu.knowledge.words import stem, words
 
-LANGUAGES = ("en",)
+LANGUAGES = ("en", "de")
 _PLACE = Path(__file__).parent / "languages"
 # numbers keep their points, commas and colons
 _TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_][^\W_]*")

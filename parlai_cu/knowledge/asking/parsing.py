@@ -114,7 +114,9 @@ class _Reader:
                     self._take(place, "asks")
         for place, _ in self._find(one.phrases("difference")):
             after = self.stems[place[1] : place[1] + 1]
-            if after and self._is_comparing(place[1]):
+            compares = "".join(after) and self._is_comparing(place[1])
+            later = said & one.any_of("than") and said & (one.any_of("more") | one.any_of("less"))
+            if compares or later:
                 query.difference = True
                 self._take(place, "difference")
         for place, phrase in self._find(one.phrases("count")):
@@ -426,7 +428,12 @@ class _Reader:
         most = before in one.any_of("most") or before in one.any_of("least")
         than = before in one.any_of("more") or before in one.any_of("less")
         is_most = most or re.search(one.raw["superlative"], self.said[i])
-        if not is_most and not than and not re.search(one.raw["comparative"], self.said[i]):
+        is_base = any((self.stems[i],) in concept.ask for concept in one.concepts.values())
+        if (
+            not is_most
+            and not than
+            and (is_base or not re.search(one.raw["comparative"], self.said[i]))
+        ):
             return False
         if before in one.any_of("least") | one.any_of("less"):
             more = not more
@@ -484,7 +491,9 @@ class _Reader:
                 query.unread.append(self.said[i])
         if query.asks == "who" and not query.columns:
             query.unread += self.times
-        if one.any_of("whatever") & set(self.stems) and not (query.noun or query.yes_no):
+        if one.any_of("whatever") & set(self.stems) and not (
+            query.noun or query.yes_no or query.filters
+        ):
             query.unread.append(self.said[0])  # "any area is fine" asks for nothing
         if not query.noun and any(f.column.names_rows for f in query.filters):
             # what the named thing's own table says of it goes before

@@ -128,7 +128,7 @@ class Query:
             or self.difference
             or self.count
             or (self.filters and (self.yes_no or self.listing))
-            or (self.noun and self.listing)
+            or (self.noun and (self.listing or self.filters))
         )
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from parlai_cu.knowledge.asking import values
 from parlai_cu.knowledge.asking.language import tokens
 from parlai_cu.knowledge.asking.query import Filter, Moment, Order, Query
-from parlai_cu.knowledge.asking.saying import Saying, is_plural, is_verb, like, within
+from parlai_cu.knowledge.asking.saying import Saying, is_plural, is_verb, like
 from parlai_cu.knowledge.asking.schema import TypedColumn, TypedRow, numbered, parts, stems_of
 from parlai_cu.knowledge.words import stem
 
@@ -292,7 +292,7 @@ class _Run:
         day = values.day_of(cell) if column.kind == "date" else None
         if day is not None:
             return self._yes(
-                day <= self.now.date(), within(self.say.value(row, column)).rstrip(".")
+                day <= self.now.date(), self.say.within(self.say.value(row, column)).rstrip(".")
             )
         return self.say.value(row, column)
 
@@ -315,8 +315,8 @@ class _Run:
                 if one.operator in ("some", "none"):
                     told.append(self._yes_or_value(row, one.column))
                     continue
-                clause = within(self.say.value(row, one.column)).rstrip(".")
-                if row.entity and clause.startswith(within(row.entity)):
+                clause = self.say.within(self.say.value(row, one.column)).rstrip(".")
+                if row.entity and clause.startswith(self.say.within(row.entity)):
                     clause = row.entity + clause[len(row.entity) :]
                 told.append(self._yes(self.passes(row, one), clause))
         return " ".join(told), rows

@@ -62,6 +62,10 @@ class Saying:
             return "".join(told)
         return f"{', '.join(told[:-1])} {self.language.say[last]} {told[-1]}"
 
+    def within(self, text: str) -> str:
+        """A sentence, or the name of a column, within another sentence."""
+        return text if self.language.name == "de" else within(text)
+
     def number(self, count: int) -> str:
         """A count, small ones as a word."""
         words = self.language.say["numbers"].split()
@@ -105,7 +109,7 @@ class Saying:
 
     def column(self, column: TypedColumn, cell: str = "") -> str:
         """A column's name within a sentence, beside the value of its ``cell``."""
-        name = within(column.name) if self.language.name != "de" else column.name
+        name = self.within(column.name)
         if column.way:
             own = name[len(column.way) :].strip()
             name = own if is_verb(column.way) else self.language.say["of"].format(own, column.way)

@@ -261,6 +261,10 @@ def _column(name: str, cells: Sequence[str], through: str | None) -> TypedColumn
     held = [cell for cell in cells if cell]
     kind = "list" if through == "" else kinds.kind_of(held)
     own = name[len(through or "") :].strip()
+    if kind == "phone" and all(values.day_of(cell) for cell in held):
+        kind = "date"
+    if kind == "text" and "address" not in concepts_of(own) and _are_lists(held):
+        kind = "list"
     if kind in ("text", "list") and held:
         if sum(bool(values.week(cell, all_days())) for cell in held) * 2 > len(held):
             kind = "hours"
@@ -275,6 +279,15 @@ def _are_amounts(held: Sequence[str]) -> bool:
     """Whether most cells are a number with one of few units: ``20 min``, ``from £120``."""
     units = [" ".join(_UNIT.findall(cell.casefold())) for cell in held if _AMOUNT.match(cell)]
     return len(units) * 2 > len(held) and len(set(units)) <= max(2, len(held) // 3)
+
+
+def _are_lists(held: Sequence[str]) -> bool:
+    """Whether some cells have several short values, and the others one: ``S, M`` and ``L``."""
+    split = [re.split(r"[,;|] ?", cell) for cell in held]
+    several = sum(len(cell) > 1 for cell in split)
+    return several * 4 > len(held) and all(
+        len(part.split()) <= 3 for cell in split for part in cell
+    )
 
 
 def _week(columns: Sequence[TypedColumn]) -> dict[int, TypedColumn]:
