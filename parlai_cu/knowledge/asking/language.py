@@ -69,6 +69,8 @@ class Language:
         self.concepts = {key: _concept(key, part) for key, part in raw["concepts"].items()}
         # what may be a column, and else says nothing; the amounts' currencies
         self.ignored = frozenset(f"{raw['soft']} {raw['currency']}".split())
+        # a slip of the finger makes none of them of another word
+        self.small = frozenset(words(raw["fillers"]))
         self.words = frozenset(_all_words(raw))
 
     def any_of(self, key: str) -> frozenset[str]:

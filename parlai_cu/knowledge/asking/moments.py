@@ -84,7 +84,7 @@ def _day(text: str, language: Language, now: datetime) -> tuple[str, date | int 
 def _dates(language: Language) -> re.Pattern[str]:
     months = "|".join(sorted(language.months, key=len, reverse=True))
     relative = "|".join(map(re.escape, language.raw["relative"]))
-    units = "|".join(language.raw.get("units", "days? weeks? months?").split())
+    units = "|".join(language.raw["units"].split())
     days = "|".join(sorted(language.days, key=len, reverse=True))
     return re.compile(
         rf"\b(?:{relative}|in \w+ (?:{units})"

@@ -49,7 +49,10 @@ class _Reader:
             text, self.query.moment = moment_of(text, language, now, table.has_hours)
         self.times = [token for token in whole if token[0].isdigit() and token not in tokens(text)]
         known = language.words | table.vocabulary
-        self.said = [corrected(token, known) for token in tokens(_CURRENCIES.sub(" ", text))]
+        self.said = [
+            token if stem(token) in table.stems else corrected(token, known, language.small)
+            for token in tokens(_CURRENCIES.sub(" ", text))
+        ]
         self.stems = [stem(token) for token in self.said]
         self.query.heard = frozenset(self.stems)
         # what each word was read as
@@ -61,6 +64,7 @@ class _Reader:
             self._names,
             self._bounds,
             self._name_parts,
+            self._hour_words,
             self._columns_and_values,
             self._hours,
             self._orders,
@@ -107,7 +111,7 @@ class _Reader:
         if first is not None and self.stems[first] in one.any_of("yes_no"):
             query.yes_no, query.verb = True, self.said[first]
         said = set(self.stems)
-        for asks in ("when", "until", "where", "who"):
+        for asks in ("until", "when", "where", "who"):
             for place, _ in self._find(one.phrases(asks)):
                 query.asks = query.asks or asks
                 if asks in ("when", "until") and not self._with_stem(self.stems[place[0]]):
@@ -348,27 +352,32 @@ class _Reader:
         self.named.append((place[0], columns[0]))
         self._take(place, "value", 1.5)
 
-    def _hours(self) -> None:
+    def _hour_words(self) -> None:
         """Open, closed, opens, closes, opening hours."""
+        self.edges: list[str] = []
         if not self.table.has_hours:
             return
-        one, query = self.language, self.query
-        # opens and open have one stem
-        found = {}
-        for place, _ in self._find(one.phrases("hours")):
-            found["hours"] = place
+        for place, _ in self._find(self.language.phrases("hours")):
+            self.edges.append("hours")
             self._take(place, "hours", 1.0)
+        # opens and open have one stem
         for i, word in enumerate(self.said):
             for edge in ("opens", "closes", "open", "closed"):
-                if not self.roles[i] and word in one.raw[edge].split():
-                    found.setdefault(edge, (i, i + 1))
+                if not self.roles[i] and word in self.language.raw[edge].split():
+                    self.edges.append(edge)
                     self._take((i, i + 1), "hours", 1.0)
+
+    def _hours(self) -> None:
+        """Whether hours are asked for."""
+        if not self.table.has_hours:
+            return
+        query, found = self.query, self.edges
         hours = [column for column in query.columns if column.kind == "hours"]
         query.columns = [column for column in query.columns if column.kind != "hours"]
         if not found and (not hours or query.columns or query.filters):
             if query.moment is None or query.columns or query.filters or query.asks == "who":
                 return
-        query.edge = self._edge(next(iter(found), "hours"))
+        query.edge = self._edge(found[0] if found else "hours")
 
     def _edge(self, said: str) -> str:
         """What is asked of hours: "when does it open" is when it opens, "when is it" is not."""

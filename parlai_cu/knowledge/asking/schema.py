@@ -109,6 +109,7 @@ class TypedTable:
         self.vocabulary: set[str] = set()
         self.week = _week(self.columns)
         self._index()
+        self.stems = frozenset(map(stem, self.vocabulary)) | self.nouns
 
     def _index(self) -> None:
         for number, row in enumerate(self.rows):
