@@ -131,12 +131,17 @@ def _load_mutator_types(stock: Stock, cls: Any, mutator_names: str | None) -> An
 
 @instead_of("parlai.core.teachers:_add_task_flags_to_agent_opt")
 def _add_task_flags_to_agent_opt(stock: Stock, agent: ModelAgent, opt: Opt, flags: str) -> None:
+    from parlai_cu.agents.base_agent import names_added
+
+    def add(parser: Any) -> None:
+        agent.add_cmdline_args(parser, partial_opt=opt)
+
     for key in _options_in(flags):
         if key in opt:
             continue
         close = difflib.get_close_matches(key, opt, n=3, cutoff=_MISSPELT)
         # a task that was added after the flags were read has options that are not in opt
-        if close and key not in _options_of(agent, opt):
+        if close and key not in names_added(add):
             raise UsageError(f"-t {opt['task']}: {key}: the task has no such option{hint(close)}")
     stock(agent, opt, flags)
 
@@ -153,15 +158,6 @@ def _options_in(flags: str) -> Iterator[str]:
     for word in flags.split(":"):
         if "=" in word:
             yield word.partition("=")[0].replace("-", "_")
-
-
-def _options_of(agent: ModelAgent, opt: Opt) -> set[str]:
-    """The options that a task has by itself."""
-    from parlai.core.params import ParlaiParser
-
-    parser = ParlaiParser(add_parlai_args=False, add_model_args=False)
-    agent.add_cmdline_args(parser, partial_opt=opt)
-    return {action.dest for action in parser._actions}
 
 
 def _first_bad_line(path: str, error: Exception) -> str:

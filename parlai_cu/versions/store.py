@@ -353,20 +353,16 @@ class VersionStore:
         accepted = found.verdict is not None and found.verdict.accepted
         if not accepted and not force:
             raise VersionsError(_unaccepted(found))
-        damage = self.verify(found.id)
-        if damage:
-            raise VersionsError(damage[0])
         change = Promotion(
-            time=records.now(),
-            id=found.id,
-            who=who or records.whoami(),
-            why=why,
-            forced=not accepted,
-            action=channels.PROMOTE,
-            kb_snapshot=kb_snapshot,
+            records.now(),
+            found.id,
+            who or records.whoami(),
+            why,
+            not accepted,
+            channels.PROMOTE,
+            kb_snapshot,
         )
-        self._append(channel, change, before)
-        return change
+        return self._append(channel, change, before)
 
     def rollback(
         self,
@@ -394,21 +390,17 @@ class VersionStore:
         if back is None:
             served = f"only ever served {history[-1].id}" if history else "serves nothing"
             raise VersionsError(f"--channel {channel} cannot be rolled back: it {served}")
-        refuse_pruned(self._shelf.read(back))
-        damage = self.verify(back)
-        if damage:
-            raise VersionsError(damage[0])
         change = Promotion(
-            time=records.now(),
-            id=back,
-            who=who or records.whoami(),
-            why=why,
-            forced=False,
-            action=channels.ROLLBACK,
-            kb_snapshot=kb_snapshot,
+            records.now(),
+            back,
+            who or records.whoami(),
+            why,
+            False,
+            channels.ROLLBACK,
+            kb_snapshot,
         )
-        self._append(channel, change, channels.live(history) if expected is _CURRENT else expected)
-        return change
+        before = channels.live(history) if expected is _CURRENT else expected
+        return self._append(channel, change, before)
 
     def _served_before(self, name: str) -> str:
         version = self.get(name)
@@ -417,7 +409,11 @@ class VersionStore:
             raise VersionsError(f"version {version.id} was never served: promote it instead")
         return version.id
 
-    def _append(self, channel: str, change: Promotion, expected: str | None) -> None:
+    def _append(self, channel: str, change: Promotion, expected: str | None) -> Promotion:
+        refuse_pruned(self._shelf.read(change.id))
+        damage = self.verify(change.id)
+        if damage:
+            raise VersionsError(damage[0])
         with self._storage.locked():
             history = self.history(channel)
             head = channels.live(history)
@@ -430,6 +426,7 @@ class VersionStore:
                 )
             refuse_pruned(self._shelf.read(change.id))
             self._storage.write(channels.write([*history, change]), channel)
+        return change
 
     def _is_channel(self, name: str) -> bool:
         with contextlib.suppress(VersionsError):
