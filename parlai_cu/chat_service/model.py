@@ -178,7 +178,7 @@ class ServedModel:
             return self._batcher.call(function)
         work = BatchedCall(function, fiber.wake)
         self._batcher.do(work)
-        while not work.finished:
+        while not work.done():
             fiber.wait()
         return work.outcome()
 

@@ -10,11 +10,13 @@ No ParlAI: an agent is whatever has ``observe`` and ``act``, at best ``batch_act
 ``self_observe``.
 """
 
+import contextlib
 import functools
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 from parlai_cu.parlai_types import ModelAgent
@@ -35,41 +37,36 @@ class ModelDown(Exception):
     """The model's thread was ended by the model, or is held by it for too long."""
 
 
-class BatchedCall:
+class BatchedCall(Future[Any]):
     """
     A function that is run elsewhere, and what became of it.
 
     :param function: what is to be run, by calling this
-    :param done: called there once :meth:`outcome` is known
+    :param done: called once that is known, on the thread where it is
     :param bounded: whether it is given up when it takes too long; loading a model is not
     """
 
     def __init__(
         self, function: Callable[[], Any], done: Callable[[], None], bounded: bool = True
     ) -> None:
-        self.finished, self.bounded = False, bounded
-        self._function, self._done = function, done
-        self._result: Any = None
-        self._error: BaseException | None = None
+        super().__init__()
+        self.bounded, self._function = bounded, function
+        self.add_done_callback(lambda _: done())
 
     def __call__(self) -> None:
         """Run the function."""
-        result, error = None, None
         try:
             result = self._function()
         except BaseException as raised:  # SystemExit too: whoever waits is to know
-            error = raised
-        if not self.finished:
-            self._result, self._error = result, error
-            self.finished = True
-            self._done()
+            self.failed(raised)
+        else:
+            with contextlib.suppress(InvalidStateError):  # nobody waits any more
+                self.set_result(result)
 
     def failed(self, error: BaseException) -> None:
-        """It takes too long: whoever waits for it goes on."""
-        if self.finished:
-            return
-        self._error, self.finished = error, True
-        self._done()
+        """It raised, or takes too long: whoever waits for it goes on."""
+        with contextlib.suppress(InvalidStateError):
+            self.set_exception(error)
 
     def outcome(self) -> Any:
         """
@@ -77,11 +74,10 @@ class BatchedCall:
 
         :raises Exception: what it raised; another kind of exception as a ModelDown
         """
-        if isinstance(self._error, Exception):
-            raise self._error
-        if self._error is not None:
-            raise ModelDown(f"the model raised {type(self._error).__name__}") from self._error
-        return self._result
+        error = self.exception()
+        if error is not None and not isinstance(error, Exception):
+            raise ModelDown(f"the model raised {type(error).__name__}") from error
+        return self.result()
 
 
 class ModelTurn:
@@ -242,10 +238,8 @@ class Batcher:
         """
         if threading.current_thread() is self._thread:
             return function()
-        ended = threading.Event()
-        work = BatchedCall(function, ended.set, bounded=False)
+        work = BatchedCall(function, lambda: None, bounded=False)
         self.do(work)
-        ended.wait()
         return work.outcome()
 
     def close(self) -> None:
