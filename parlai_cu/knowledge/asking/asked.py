@@ -63,7 +63,7 @@ def stored_tables(store: Store) -> list[TypedTable]:
     now = datetime.now(UTC).isoformat()
     imported = store.execute("SELECT id, action FROM changes WHERE action LIKE ?", ("import %",))
     sources = {row["id"]: str(row["action"]).partition(" ")[2] for row in imported}
-    rows = store.execute(f"SELECT {COLUMNS} FROM facts WHERE fields <> '{{}}' ORDER BY key")
+    rows = store.execute(f"SELECT {COLUMNS} FROM facts ORDER BY key")
     there = [
         fact_in(row)
         for row in rows

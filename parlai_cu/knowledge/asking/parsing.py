@@ -14,7 +14,7 @@ from typing import Any
 from parlai_cu.knowledge.asking.language import Language, tokens
 from parlai_cu.knowledge.asking.moments import moment_of
 from parlai_cu.knowledge.asking.query import Filter, Order, Query
-from parlai_cu.knowledge.asking.schema import TypedColumn, TypedTable, parts
+from parlai_cu.knowledge.asking.schema import OWN, TypedColumn, TypedTable, parts
 from parlai_cu.knowledge.asking.spelling import corrected
 from parlai_cu.knowledge.asking.values import amount
 from parlai_cu.knowledge.words import stem
@@ -22,6 +22,7 @@ from parlai_cu.knowledge.words import stem
 _LONGEST_NAME = 10
 # words between a "not" and what it denies
 _DENIES = 3
+_WORD = re.compile(r"[a-zäöü]{5,}")
 _CURRENCIES = re.compile(r"[€$£¥₹]")
 Place = tuple[int, int]
 
@@ -44,6 +45,8 @@ class _Reader:
     def __init__(self, text: str, table: TypedTable, language: Language, now: datetime) -> None:
         self.table, self.language = table, language
         self.query = Query(table, language)
+        if table.has_hours:
+            text = _WORD.sub(lambda word: corrected(word[0], language.days, ()), text)
         whole = tokens(text)
         if table.has_hours or any(column.kind == "date" for column in table.columns):
             text, self.query.moment = moment_of(text, language, now, table.has_hours)
@@ -496,6 +499,8 @@ class _Reader:
             if word in self.table.nouns or (word in one.any_of("generic")):
                 query.noun = True
                 self._take((i, i + 1), "noun", 1.5 if word in self.table.nouns else 0.1)
+            elif self.table.source == OWN and self.said[i] in one.raw["own"].split():
+                self._take((i, i + 1), "own", 0.1)
             elif not self._is_small(word) and self.said[i] not in self.language.ignored:
                 query.unread.append(self.said[i])
         if query.asks == "who" and not query.columns:

@@ -9,7 +9,7 @@ from parlai_cu.knowledge.asking import values
 from parlai_cu.knowledge.asking.language import tokens
 from parlai_cu.knowledge.asking.query import Filter, Moment, Order, Query
 from parlai_cu.knowledge.asking.saying import Saying, is_plural, is_verb, like
-from parlai_cu.knowledge.asking.schema import TypedColumn, TypedRow, numbered, parts, stems_of
+from parlai_cu.knowledge.asking.schema import OWN, TypedColumn, TypedRow, numbered, parts, stems_of
 from parlai_cu.knowledge.words import stem
 
 # values of so many things are told in one reply; more are asked back
@@ -470,6 +470,11 @@ class _Run:
     def _open_rows(self) -> Found:
         """Which, or how many, are open or closed then."""
         query, day = self.query, self._day()
+        if self.table.source == OWN:
+            # "customer service is there from 9 to 5" is not when the place is open
+            own = self.table.nouns & query.language.any_of("open")
+            told = self._hours_of(self.table.rows[0]) if own or query.noun else ""
+            return (told, self.table.rows) if told else None
         if query.edge not in ("open", "closed") or not (query.noun or query.filters):
             return None
         wanted = (query.edge == "open") != query.negated

@@ -7,7 +7,7 @@ from typing import Any
 
 from parlai_cu.knowledge.asking.language import Language
 from parlai_cu.knowledge.asking.query import Query
-from parlai_cu.knowledge.asking.schema import TypedColumn, TypedRow, parts
+from parlai_cu.knowledge.asking.schema import OWN, TypedColumn, TypedRow, parts
 
 # names in a list; the rest is counted
 _MOST = 8
@@ -32,7 +32,11 @@ class Saying:
 
     def __call__(self, key: str, **parts: Any) -> str:
         """The sentence of that name, ``key``, with its parts."""
-        return _sentence(self.language.say[key].format(**parts))
+        said = self.language.say[key].format(**parts)
+        if self.query.table.source == OWN:
+            for wrong, right in self.language.raw["we"].items():
+                said = said.replace(wrong, right)
+        return _sentence(said)
 
     def formatted(self, template: str, parts: dict[str, Any]) -> str:
         """A sentence of a template and its ``parts``."""

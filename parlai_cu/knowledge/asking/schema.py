@@ -17,6 +17,8 @@ from parlai_cu.types import Fact
 _LONGEST_VALUE = 6
 # words of a column's name that say nothing of what it is about
 _EMPTY = frozenset(map(stem, "name title entity label bezeichnung titel id from in of".split()))
+# what a place calls itself
+OWN = "we"
 # a day of the week has a column of its own in that many columns, and the table is one of hours
 _FEWEST_DAYS = 4
 # a number that may have a word before it and a unit behind
@@ -223,6 +225,8 @@ def tables_of(
     :param facts: with their fields; those without are of no table
     :param sources: id -> file; of others their ids say it
     """
+    facts = list(facts)
+    own = _own_hours(facts)
     groups: list[tuple[str, set[str], list[Fact]]] = []
     for fact in facts:
         columns = {name for name, value in fact.fields.items() if value}
@@ -237,7 +241,22 @@ def tables_of(
                 break
         else:
             groups.append((source, columns, [fact]))
-    return [_table(source, held) for source, _, held in groups]
+    return [_table(source, held) for source, _, held in groups] + own
+
+
+def _own_hours(facts: Sequence[Fact]) -> list[TypedTable]:
+    """When the place itself is open that a page is about, where just one sentence says it."""
+    said = [
+        fact
+        for fact in facts
+        if not fact.fields and len(values.week(fact.text, all_days())) >= _FEWEST_DAYS
+    ]
+    if len(said) != 1:
+        return []
+    row = TypedRow(str(said[0].id), OWN, {"opening hours": said[0].text})
+    table = TypedTable(OWN, "", [row], named=False)
+    table.nouns = frozenset(stems_of(f"{said[0].question} {said[0].text}"))
+    return [table]
 
 
 def _table(source: str, facts: Sequence[Fact]) -> TypedTable:
