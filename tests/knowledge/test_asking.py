@@ -139,6 +139,22 @@ def test_shops_and_a_clock(turns: list[str], expected: str, shops: Ask) -> None:
     assert shops(*turns) == expected
 
 
+def test_columns_of_opening_and_closing(tmp_path: Path) -> None:
+    """Two columns of times, and one that says whether it is open on Sundays."""
+    ask = imported(
+        tmp_path,
+        "branches.csv",
+        "name,opens,closes,sunday\nAshford,9 am,6 pm,no\nBrook,10 am,8 pm,yes\n",
+    )
+    assert ask("when does ashford close?") == "Ashford closes at 6 pm."
+    assert ask("is ashford open on sunday?") == "No, Ashford is closed on Sundays."
+    assert ask("which branches are open on sundays?") == "Brook."
+    assert ask("which branches close after 7 pm") == "Brook."
+    assert ask("is brook open tomorrow at 9 am") == (
+        "No, Brook is open 10 am-8 pm tomorrow (Thursday)."
+    )
+
+
 TARIFFS = """
 CREATE TABLE tariffs (id INTEGER PRIMARY KEY, name TEXT, price_eur REAL, data_gb INT, five_g INT);
 INSERT INTO tariffs VALUES (1,'Nano',7.99,2,0), (2,'Wave M',14.99,15,1), (3,'Wave L',24.99,50,1);

@@ -71,6 +71,7 @@ def _completed(query: Query, before: Query | None) -> Query:
     if before is None:
         return query
     query = copy.copy(query)
+    new_thing = bool(query.mentions)
     by_value = any(one.operator == "=" and one.column.names_rows for one in query.filters)
     lists = query.filters and (query.listing or query.count)
     names_rows = query.mentions or query.noun or query.extreme or by_value or lists
@@ -89,7 +90,7 @@ def _completed(query: Query, before: Query | None) -> Query:
     is_whole = query.columns or query.yes_no or query.listing or query.count
     if not query.asks_something or (query.filters and not is_whole):
         _take_over(query, before)
-    elif query.edge:
+    elif query.edge and not new_thing:
         query.moment = query.moment or before.moment
     return query
 

@@ -431,6 +431,16 @@ class _Run:
 
     def _week(self, row: TypedRow) -> str:
         """All days, those of the same hours together."""
+        if self.table.edges:
+            parts_of = {
+                "entity": self.say.name(row),
+                "hours": self.table.hours(row, 0) or "",
+                "when": "",
+            }
+            if self.query.edge not in ("opens", "closes"):
+                return self.say("open_hours", **parts_of)
+            time = row.cells.get(self.table.edges[self.query.edge == "closes"].name, "")
+            return self.say(f"{self.query.edge}_at", time=time, **parts_of)
         if not self.table.week:
             cells = [row.cells.get(c.name) for c in self.table.columns if c.kind == "hours"]
             told = next((cell for cell in cells if cell), "")
@@ -475,19 +485,30 @@ class _Run:
             own = self.table.nouns & query.language.any_of("open")
             told = self._hours_of(self.table.rows[0]) if own or query.noun else ""
             return (told, self.table.rows) if told else None
-        if query.edge not in ("open", "closed") or not (query.noun or query.filters):
+        at = query.moment and query.moment.time is not None
+        if not (query.noun or query.filters) or not (query.edge in ("open", "closed") or at):
             return None
         wanted = (query.edge == "open") != query.negated
         rows = []
         for row in self._rows():
             spans = self._spans(row, day)
-            if spans is not None and self._is_open(spans) == wanted:
+            if spans and query.edge in ("opens", "closes") and query.moment:
+                edge = spans[0][0] if query.edge == "opens" else spans[-1][1]
+                if _is_then(edge, query.moment):
+                    rows.append(row)
+            elif spans is not None and self._is_open(spans) == wanted:
                 rows.append(row)
         if query.count:
             return self._counted(rows)
         if not rows:
             return self.say("none" if query.yes_no else "no_such"), []
         return self.say("yes_list" if query.yes_no else "list", names=self.say.names(rows)), rows
+
+
+def _is_then(minutes: int, moment: Moment) -> bool:
+    """Whether a time of the day is at, after or before what was said."""
+    time = moment.time or 0
+    return {"after": minutes > time, "before": minutes < time}.get(moment.relation, minutes == time)
 
 
 def _has_some(cell: str) -> bool | None:

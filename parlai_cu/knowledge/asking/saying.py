@@ -181,7 +181,8 @@ def within(name: str) -> str:
 
 def _sentence(text: str) -> str:
     """With a capital at the beginning, and one point at the end."""
-    text = re.sub(r"([.!?])\.$", r"\1", " ".join(text.split()))
+    text = re.sub(r" ([.,:;])", r"\1", " ".join(text.split()))
+    text = re.sub(r"([.!?])\.$", r"\1", text)
     return text[:1].upper() + text[1:]
 
 

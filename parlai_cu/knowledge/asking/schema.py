@@ -169,13 +169,34 @@ class TypedTable:
         return [column for column in self.columns if concept in column.concepts]
 
     @functools.cached_property
+    def edges(self) -> list[TypedColumn]:
+        """The two columns of when rows open and close; none where there are no two."""
+        one = language("en")
+        found = [
+            column
+            for edge in ("opens", "closes")
+            for column in self.columns
+            if column.kind == "hours" and set(tokens(column.name)) & set(one.raw[edge].split())
+        ]
+        return found if len(found) == 2 else []
+
+    @functools.cached_property
     def has_hours(self) -> bool:
         """Whether it says when its rows are open."""
-        return bool(self.week) or any(column.kind == "hours" for column in self.columns)
+        return bool(self.week or self.edges) or any(
+            column.kind == "hours" for column in self.columns
+        )
 
     def hours(self, row: TypedRow, day: date | int) -> str | None:
         """What a row says of a day, or of a day of the week; None where it says nothing."""
         weekday = day if isinstance(day, int) else day.weekday()
+        if self.edges:
+            flags = [c for c in self.columns if c.kind == "yes/no"]
+            named = [c for c in flags if all_days().get(c.name.casefold()) == weekday]
+            if any(values.yes_no(row.cells.get(c.name, "")) is False for c in named):
+                return "closed"
+            opens, closes = (row.cells.get(column.name, "") for column in self.edges)
+            return f"{opens}-{closes}" if opens and closes else None
         if weekday in self.week:
             return row.cells.get(self.week[weekday].name)
         for column in self.columns:
