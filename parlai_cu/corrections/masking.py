@@ -28,11 +28,7 @@ _ALWAYS = ("email", "iban", "card")
 
 
 def mask_user(text: str) -> tuple[str, dict[str, str]]:
-    """
-    What a user said, masked.
-
-    :return: the text, and what was masked: value -> mark
-    """
+    """What a user said, masked, and what was masked: value -> mark."""
     return _mask(text, [name for name, _ in _PATTERNS])
 
 

@@ -62,9 +62,9 @@ def decide(path: str, ids: Sequence[str], decision: str, text: str | None = None
     """
     Take the decision ``accept`` or ``reject`` on corrections; beginnings of ids suffice.
 
-    The id ``all`` means those that are pending; a ``text`` is the answer to accept instead.
+    The id ``all`` means those that are pending; a ``text`` is the answer to accept instead. The ids
+    that were decided on are returned.
 
-    :return: the ids that were decided on
     :raises UsageError: when there is no such correction
     """
     known = {one.judgement.id: one.decision for one in reviewed(path)}

@@ -286,7 +286,7 @@ class StoredFacts:
             return None if row is None else fact_in(row)
 
     def ids_that_begin(self, beginning: str) -> list[str]:
-        """The first five ids of facts that begin so."""
+        """The first five ids of facts with that beginning."""
         with self._reading() as store:
             query = "SELECT id FROM facts WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 5"
             return [row["id"] for row in store.execute(query, (len(beginning), beginning))]

@@ -234,7 +234,8 @@ def write_repaired(repaired: Repaired, path: str) -> list[str]:
     """
     Write clean data as ParlAI's conversations, and beside it what was left out, and why.
 
-    :return: the files that were written
+    The files that were written are returned.
+
     :raises SaveError: when they cannot be written
     """
     files.write_text(path, "".join(_line(one, None) for one in repaired.kept))
