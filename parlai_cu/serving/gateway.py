@@ -377,7 +377,7 @@ class Gateway:
         """
         End a conversation and free what it holds.
 
-        :param reason: what its user is told before the connection closes; without one it stays open
+        With a ``reason`` its user is told so and the connection closes; without one it stays open.
         """
         if self.by_id.pop(conversation.id, None) is None:
             return

@@ -84,7 +84,6 @@ class TypedTable:
     :param source: where it is from: a file's name, a table's, a class of things
     :param about: what the column of names is called; may be empty
     :param rows: all
-    :param nouns: what a row is called beside that
     :param named: whether rows have names of their own
     :param through: column -> the one by way of which it is said; of those that name other rows
         themselves nothing

@@ -195,11 +195,7 @@ def _run(
 
 
 def curves(model_file: str) -> dict[str, Any]:
-    """
-    Loss in training and metrics of validation, step by step.
-
-    :return: ``train`` and ``valid``: lists of dictionaries with ``step``
-    """
+    """Loss in training and metrics of validation: ``train`` and ``valid``, lists of steps."""
     try:
         with open(f"{model_file}.trainstats") as f:
             held = json.load(f)
