@@ -47,7 +47,6 @@ class EWC:
 
     def __call__(self, model: nn.Module) -> torch.Tensor:
         """
-        :param model: as it is now
         :return: scalar
         """
         terms = [

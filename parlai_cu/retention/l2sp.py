@@ -24,7 +24,6 @@ class L2SP:
 
     def __call__(self, model: nn.Module) -> torch.Tensor:
         """
-        :param model: as it is now
         :return: scalar
         """
         terms = [

@@ -87,9 +87,6 @@ def spread_bounds(error: float, conversations: int) -> tuple[float, float]:
     """
     Between which two an estimated standard error lies in four of five cases (chi-square): of 20
     conversations a variance is known to a third, so that no number is foretold from them exactly.
-
-    :param error: as it was estimated
-    :param conversations: that it was estimated from
     """
     from scipy.stats import chi2
 

@@ -82,6 +82,26 @@ def test_one_correction(versions: VersionStore, tasks: dict[str, str], tmp_path:
 
 
 @pytest.mark.slow
+def test_corrected_facts_are_asked_for_in_another_way(
+    versions: VersionStore, tasks: dict[str, str], tmp_path: Path
+) -> None:
+    """Those in a knowledge base too: one of half the wordings answers the other half."""
+    task = corrections(tmp_path / "facts.jsonl", 4)
+    found = learnt(
+        versions,
+        task,
+        mode="kb_augmented",
+        retain_task=tasks["old"],
+        training="",
+        max_loss="f1=0.9",
+        min_gain="f1=-0.9",
+    )
+    rows = {row["name"]: row for row in found["verdict"]["checks"]}
+    assert rows["generality: asked in another way"]["count"] == 8
+    assert "of each one's wordings" in rows["generality: asked in another way"]["reason"]
+
+
+@pytest.mark.slow
 def test_training_ends_when_it_is_learnt(
     versions: VersionStore, tasks: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -26,12 +26,7 @@ CLASSES: Step[str | None] = Step("classes", str | None)
 
 
 def with_classes(model: EvaluatedModel, update: Data) -> EvaluatedModel:
-    """
-    The same model with the classes that an update has more.
-
-    :param model: the live one
-    :param update: its data
-    """
+    """The same model with the classes that an update has more."""
     opt = Opt.load(f"{model.model_file}.opt")
     known = kinds.class_names(opt)
     labels = [e.label for split in SPLITS for e in update.examples[split]]

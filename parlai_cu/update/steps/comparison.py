@@ -47,10 +47,18 @@ def held_out(
 
     :raises DataError: when training holds all of a task's held-out examples
     """
-    return {
-        data.name: _held_out(work, model, name, data)
-        for data in (work.tasks if tasks is None else tasks)
-    }
+    answers = {}
+    for data in work.tasks if tasks is None else tasks:
+        say(f"{name} model on held-out {data.short}")
+        found = model.measure(data, "test", work.settings.examples, _told(work, data))
+        if not found:
+            raise DataError(
+                f"{data.name}: training holds all of its held-out examples too (do all "
+                "conversations open alike?), so that nothing is left to judge by. Hold out "
+                "conversations that differ"
+            )
+        answers[data.name] = found
+    return answers
 
 
 def pairs_of(
@@ -69,17 +77,6 @@ def pairs_of(
         )
         for one, two in zip(before, after)
     ]
-
-
-def _held_out(work: UpdateContext, model: EvaluatedModel, name: str, data: Data) -> list[Measured]:
-    say(f"{name} model on held-out {data.short}")
-    found = model.measure(data, "test", work.settings.examples, _told(work, data))
-    if not found:
-        raise DataError(
-            f"{data.name}: training holds all of its held-out examples too (do all conversations "
-            "open alike?), so that nothing is left to judge by. Hold out conversations that differ"
-        )
-    return found
 
 
 def _told(work: UpdateContext, data: Data) -> bool:

@@ -204,13 +204,11 @@ def _part_of(
     if part == 1.0:
         return trained
     inputs = {"start": plan.live.content, "trained": trained.content, "part": part}
-    path = os.path.join(cache.place(PART_OF, inputs), training.MODEL)
 
-    def put(folder: str) -> str:
+    def write(path: str) -> None:
         weight_interpolation.put(plan.live.path, trained.path, part, path)
-        return content_of(path, f"{path}.opt")
 
-    return training.ModelFile(path, cache.get(PART_OF, inputs, put))
+    return training.made(PART_OF, inputs, cache, write)
 
 
 def _metric(work: UpdateContext) -> str:

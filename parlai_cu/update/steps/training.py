@@ -330,6 +330,25 @@ def with_knowledge(
     return ModelFile(found.path, f"{found.content} {state}"), run
 
 
+def made(
+    step: Step[str], inputs: Mapping[str, Any], cache: StepCache, write: Callable[[str], None]
+) -> ModelFile:
+    """
+    The model of a step, written where it is not remembered.
+
+    :param step: whose result is the model's fingerprint
+    :param inputs: all that it reads, as values of JSON
+    :param write: is given the path of the file
+    """
+    path = os.path.join(cache.place(step, inputs), MODEL)
+
+    def put(folder: str) -> str:
+        write(path)
+        return content_of(path, f"{path}.opt")
+
+    return ModelFile(path, cache.get(step, inputs, put))
+
+
 KNOWLEDGE_KEPT: Step[str] = Step("knowledge-kept", str)
 
 
@@ -339,10 +358,8 @@ def keep_knowledge(live: ModelFile, trained: ModelFile, cache: StepCache) -> Mod
 
     Only the weights below were trained; the knowledge base, its gate and its flags are taken over.
     """
-    inputs = {"live": live.content, "trained": trained.content}
-    path = os.path.join(cache.place(KNOWLEDGE_KEPT, inputs), MODEL)
 
-    def put(folder: str) -> str:
+    def write(path: str) -> None:
         states, above = (checkpoints.load(model.path) for model in (trained, live))
         opt, live_opt = Opt.load(f"{trained.path}.opt"), Opt.load(f"{live.path}.opt")
         ours = base_agent.names_added(kb_flags.add)
@@ -352,9 +369,9 @@ def keep_knowledge(live: ModelFile, trained: ModelFile, cache: StepCache) -> Mod
         if record in above:
             states[record] = {**above[record], "resume_point": None}
         model_files.write_like(trained.path, path, opt, states)
-        return content_of(path, f"{path}.opt")
 
-    return ModelFile(path, cache.get(KNOWLEDGE_KEPT, inputs, put))
+    inputs = {"live": live.content, "trained": trained.content}
+    return made(KNOWLEDGE_KEPT, inputs, cache, write)
 
 
 SETTLED: Step[str] = Step("settled", str)
@@ -362,17 +379,14 @@ SETTLED: Step[str] = Step("settled", str)
 
 def settle(model: ModelFile, uri: str, cache: StepCache) -> ModelFile:
     """A model that was gated on a copy of a knowledge base, naming the one in service."""
-    inputs = {"model": model.content, "kb": uri}
-    path = os.path.join(cache.place(SETTLED, inputs), MODEL)
 
-    def put(folder: str) -> str:
+    def write(path: str) -> None:
         opt = Opt.load(f"{model.path}.opt")
         opt["kb"] = uri
         opt.get("override", {}).pop("kb", None)
         model_files.write_like(model.path, path, opt)
-        return content_of(path, f"{path}.opt")
 
-    return ModelFile(path, cache.get(SETTLED, inputs, put))
+    return made(SETTLED, {"model": model.content, "kb": uri}, cache, write)
 
 
 def run_options(opt: Opt) -> list[str]:
