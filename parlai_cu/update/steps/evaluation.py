@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import itertools
+import os
 import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -118,7 +119,11 @@ class EvaluatedModel:
             if self.opt.get(name) is not None
         }
         overrides.update(datatype="valid", interactive_mode=False, batchsize=_BATCH)
-        overrides.update({"kb": self.kb} if self.kb else {})
+        kb = self.kb
+        if kb is None and self.model_file.startswith(self.cache.folder + os.sep):
+            # made here of the version in service: what that asks is the service's own
+            kb = Opt.load(f"{self.model_file}.opt").get("kb")
+        overrides.update({"kb": kb} if kb else {})
         agent = create_agent_from_model_file(self.model_file, overrides)
         _want_replies(agent, False)
         return agent
