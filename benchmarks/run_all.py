@@ -41,6 +41,10 @@ BENCHMARKS: dict[str, tuple[str, str | None]] = {
     "data_faults.py": ("", "--seeds 0 --most 400"),
     "detokenize.py": ("", ""),
     "deployed.py": ("", "--conversations 2 --rounds 1"),
+    "agents_of_others.py": (
+        "",
+        "--agents projects.dialogue_unlikelihood.agents:RepetitionUnlikelihoodAgent",
+    ),
     "compatibility.py": ("", "--agents transformer/generator"),
     "knowledge_tables.py": ("", "--turns 20"),
     "knowledge_merged.py": ("", "--turns 20"),
