@@ -64,7 +64,9 @@ class Storage:
             try:
                 if self.remote and not self._manager.exists(path):
                     return None
-                opened = self._manager.open(path, "r") if self.remote else open(path)
+                opened = (
+                    self._manager.open(path, "r") if self.remote else open(path, encoding="utf-8")
+                )
                 with opened as f:
                     return str(f.read())
             except (FileNotFoundError, NotADirectoryError):
@@ -112,7 +114,8 @@ class Storage:
                 with self._manager.open(path, "w") as f:
                     f.write(text)
                 return
-            write_whole(path, text)
+            with files.replacing(path) as aside, open(aside, "w", encoding="utf-8") as f:
+                f.write(text)
 
     def make_folder(self, *names: str) -> None:
         """Make a folder and those above it."""
@@ -229,10 +232,3 @@ def translate_errors(path: str) -> Iterator[None]:
             f"{error.filename or path}: {error.strerror or error} (is the versions directory out "
             "of reach, full or not permitted?)"
         ) from error
-
-
-def write_whole(path: str, text: str) -> None:
-    """Write a local file beside its place, flush it, move it there."""
-    with files.replacing(path) as aside:
-        with open(aside, "w") as f:
-            f.write(text)

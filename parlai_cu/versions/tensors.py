@@ -67,14 +67,12 @@ def put_together(contents: Contents) -> dict[str, Any]:
 
 def hashes(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
     """Path -> SHA-256 of type, shape and bytes, of tensors."""
-    return {name: tensor_hash(tensor) for name, tensor in tensors.items()}
-
-
-def tensor_hash(tensor: torch.Tensor) -> str:
-    """SHA-256 of a tensor's type, shape and bytes."""
-    digest = hashlib.sha256(f"{tensor.dtype} {list(tensor.shape)} ".encode())
-    digest.update(_bytes(tensor))
-    return digest.hexdigest()
+    found = {}
+    for name, tensor in tensors.items():
+        digest = hashlib.sha256(f"{tensor.dtype} {list(tensor.shape)} ".encode())
+        digest.update(_bytes(tensor))
+        found[name] = digest.hexdigest()
+    return found
 
 
 def content_hash(of_tensors: Mapping[str, str], frame: object) -> str:
