@@ -19,6 +19,7 @@ def folder(*names: str) -> str:
     A folder for what can be made anew; it need not be there yet.
 
     :param names: what leads to it
+    :raises UsageError: when no place can be written
     """
     place = os.path.join(_base(os.environ.get(VARIABLE) or _home_cache()), "parlai_cu")
     with contextlib.suppress(OSError):  # whoever writes there is told
