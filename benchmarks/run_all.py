@@ -46,7 +46,6 @@ BENCHMARKS: dict[str, tuple[str, str | None]] = {
         "--agents projects.dialogue_unlikelihood.agents:RepetitionUnlikelihoodAgent",
     ),
     "compatibility.py": ("", "--agents transformer/generator"),
-    "agents_of_others.py": ("", "--agents tests.agents_of_others.habits:NoKind"),
     "knowledge_tables.py": ("", "--turns 20"),
     "knowledge_merged.py": ("", "--turns 20"),
     "knowledge_values.py": ("", ""),
