@@ -39,6 +39,7 @@ BENCHMARKS: dict[str, tuple[str, str | None]] = {
     "update_model.py": ("", "--parts choice --examples 50 --steps 50"),
     "gate.py": ("", "--runs 20"),
     "data_faults.py": ("", "--seeds 0 --most 400"),
+    "data_faults_cost.py": ("--seeds 21 22 23", "--seeds 21 --steps 5"),
     "detokenize.py": ("", ""),
     "deployed.py": ("", "--conversations 2 --rounds 1"),
     "agents_of_others.py": (
