@@ -232,20 +232,21 @@ def _two_versions(folder: Path) -> None:
 
 def table(result: dict[str, Any]) -> str:
     """What honest users noticed."""
-    share = 100 * result["answered"] / result["asked"]
-    told = 100 * result["apologies"] / result["asked"]
+    run = result["run"]
+    share = 100 * run["answered"] / run["asked"]
+    told = 100 * run["apologies"] / run["asked"]
     rows = [
-        ("messages of honest users", f"{result['asked']:,d}"),
-        ("answered by the model", f"{result['answered']:,d} ({share:.1f} %)"),
-        ("answered by an apology", f"{result['apologies']:,d} ({told:.1f} %)"),
-        ("longest silence", f"{result['silence_s']:.1f} s"),
-        ("replies whose user was told that they are not kept", f"{result['unkept']:,d}"),
-        ("replies acknowledged as kept and lost", f"{result['lost']:,d}"),
-        *((f"fault: {FAULTS[name]}", f"{n}") for name, n in sorted(result["faults"].items())),
+        ("messages of honest users", f"{run['asked']:,d}"),
+        ("answered by the model", f"{run['answered']:,d} ({share:.1f} %)"),
+        ("answered by an apology", f"{run['apologies']:,d} ({told:.1f} %)"),
+        ("longest silence", f"{run['silence_s']:.1f} s"),
+        ("replies whose user was told that they are not kept", f"{run['unkept']:,d}"),
+        ("replies acknowledged as kept and lost", f"{run['lost']:,d}"),
+        *((f"fault: {FAULTS[name]}", f"{n}") for name, n in sorted(run["faults"].items())),
     ]
     lines = [f"| {name} | {figure} |" for name, figure in rows]
     return "\n".join(
-        [f"| {result['users']} users, {result['minutes']:.0f} minutes | |", "|---|--:|", *lines]
+        [f"| {run['users']} users, {run['minutes']:.0f} minutes | |", "|---|--:|", *lines]
     )
 
 
@@ -268,10 +269,10 @@ def main() -> None:
         service = Service(folder, model=model, flags=flags)
         service.start()
         try:
-            result = asyncio.run(_run(service, given.users, given.minutes))
+            run = asyncio.run(_run(service, given.users, given.minutes))
         finally:
             service.stop(kill=True)
-    result["about"] = about([given.seed])
+    result = {"run": run, "about": about([given.seed])}
     publish(given.out, result, table(result))
 
 
