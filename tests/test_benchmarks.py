@@ -63,6 +63,7 @@ SETTINGS = {
     "chat_page.md": ["127.0.0.1"],
     "choosing_a_mode.md": ["0.1"],
     "deployed.md": ["5 %"],
+    "compatibility.md": ["3.9", "3.10", "3.11", "3.13", "3.14"],
     "distill_student.md": ["0.5"],
     "faq.md": ["5 %"],
     "frozen_layer.md": ["63 %", "95 %"],
