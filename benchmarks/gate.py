@@ -17,7 +17,7 @@ common to a conversation (the correlation).
 import argparse
 import gzip
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ import numpy as np
 from harness import about, publish, pyplot
 
 from parlai_cu.retention.paired import Sums, paired_difference
-from parlai_cu.update.gate import FAIL, PASS
-from parlai_cu.update.planning import before_training, needed
+from parlai_cu.update.gate import FAIL, MIN_CONVERSATIONS, PASS
+from parlai_cu.update.planning import before_training, needed, spread_bounds
 from parlai_cu.update.slices import slice_results
 from parlai_cu.versions.canary import CANARY, LIVE, Guard
 
@@ -102,6 +102,11 @@ def standard(values: np.ndarray) -> np.ndarray:
     return np.asarray((values - values.mean()) / values.std())
 
 
+def harmed(pool: Losses) -> Losses:
+    """The same with all harm in a tail: what a candidate breaks it breaks in few places."""
+    return replace(pool, shared=-pool.shared, own=-pool.own)
+
+
 def by_turn(base: Sums, candidate: Sums, rng: np.random.Generator) -> float:
     """The upper bound of the loss by the percentiles of a bootstrap over turns, as it was."""
     size = len(base.total)
@@ -123,19 +128,45 @@ def errors(pools: dict[str, Losses], runs: int) -> list[dict[str, Any]]:
         for correlation in CORRELATIONS:
             for count in SIZES:
                 rng = np.random.default_rng(count + int(100 * correlation))
-                passed = {"conversation": 0, "turn": 0}
-                for seed in range(runs):
-                    pair = pool.draw(count, LIMIT, correlation, rng)
-                    passed["conversation"] += bounds(*pair, seed)[1] <= LIMIT
-                    passed["turn"] += by_turn(*pair, rng) <= LIMIT
+                pairs = [pool.draw(count, LIMIT, correlation, rng) for _ in range(runs)]
+                passed = [bounds(*pair, seed)[1] <= LIMIT for seed, pair in enumerate(pairs)]
+                by_turns = [by_turn(*pair, rng) <= LIMIT for pair in pairs[: runs // 5]]
                 rows.append(
                     {
                         "losses": name,
                         "correlation": correlation,
                         "conversations": count,
                         "runs": runs,
-                        "false_accepts": passed["conversation"] / runs,
-                        "false_accepts_by_turn": passed["turn"] / runs,
+                        "false_accepts": float(np.mean(passed)),
+                        "false_accepts_by_turn": float(np.mean(by_turns)),
+                    }
+                )
+                print(rows[-1], flush=True)
+    return rows
+
+
+def skewed(pools: dict[str, Losses], runs: int) -> list[dict[str, Any]]:
+    """At the limit, but unevenly: a long tail of harm, or all of it in some conversations."""
+    rows = []
+    for name, pool in pools.items():
+        for harm in ("long tail", "in 3 of 10", "in 1 of 10"):
+            for count in SIZES:
+                rng = np.random.default_rng(count)
+                passed = 0
+                for seed in range(runs):
+                    effect: Any = LIMIT
+                    if harm != "long tail":
+                        share = int(harm.split()[1]) / 10
+                        effect = np.where(rng.random(count) < share, LIMIT / share, 0.0)
+                    drawn = harmed(pool) if harm == "long tail" else pool
+                    passed += bounds(*drawn.draw(count, effect, 0.3, rng), seed)[1] <= LIMIT
+                rows.append(
+                    {
+                        "losses": name,
+                        "harm": harm,
+                        "conversations": count,
+                        "runs": runs,
+                        "false_accepts": passed / runs,
                     }
                 )
                 print(rows[-1], flush=True)
@@ -170,7 +201,7 @@ def sliced(pools: dict[str, Losses], runs: int) -> list[dict[str, Any]]:
         for count in (100, 200, 400):
             sizes = np.maximum(1, (count * standard_sizes()).astype(int))
             part = np.repeat(np.arange(SLICES), sizes)
-            for broken, lost in ((None, 0.0), (3, 0.5), (3, 1.0)):
+            for broken, lost in ((None, 0.0), (3, 3 * LIMIT), (3, 0.5), (3, 1.0)):
                 rng = np.random.default_rng(count)
                 tally = {"named": 0, "another": 0, "open": 0, "fine_on_average": 0}
                 for seed in range(runs):
@@ -210,18 +241,28 @@ def predicted(pools: dict[str, Losses], runs: int) -> list[dict[str, Any]]:
         rng = np.random.default_rng(0)
         large = [pool.draw(4000, 0.0, 0.2, rng) for _ in range(2)]
         error = np.mean([paired_difference(*p, resamples=10).error for p in large])
-        right = needed(float(error), 4000, LIMIT, LEVEL)
+        right = max(needed(float(error), 4000, LIMIT, LEVEL), MIN_CONVERSATIONS)
         decided = np.mean(
             [bounds(*pool.draw(right, 0.0, 0.2, rng), i)[1] <= LIMIT for i in range(runs)]
         )
         for pilot in (20, 40, 80):
-            found, before = [], []
+            found, within, before = [], 0, []
             for _ in range(runs):
                 base, candidate = pool.draw(pilot, 0.0, 0.2, rng)
                 pair = paired_difference(base, candidate, resamples=10)
-                found.append(needed(pair.error, pilot, LIMIT, LEVEL))
-                before.append(before_training("", "ppl", LIMIT, base, LEVEL, 0).needed)
+                found.append(_wanted(pair.error, pilot))
+                least, most = (_wanted(e, pilot) for e in spread_bounds(pair.error, pilot))
+                within += least <= right <= most
+                first = before_training("", "ppl", LIMIT, base, LEVEL, MIN_CONVERSATIONS)
+                # an earlier update of the same kind, judged on as many conversations
+                other = paired_difference(*pool.draw(pilot, 0.0, 0.2, rng), resamples=10)
+                later = before_training(
+                    *("", "ppl", LIMIT, base, LEVEL, MIN_CONVERSATIONS),
+                    earlier=[other.error * np.sqrt(pilot)],
+                )
+                before.append((first.fewest, first.needed, later.needed))
             ratio = np.array(found) / right
+            fewest, most, later_one = np.median(before, axis=0)
             rows.append(
                 {
                     "losses": name,
@@ -230,11 +271,19 @@ def predicted(pools: dict[str, Losses], runs: int) -> list[dict[str, Any]]:
                     "decided_there": float(decided),
                     "predicted_median": float(np.median(found)),
                     "within_25_percent": float(np.mean(np.abs(ratio - 1) <= 0.25)),
-                    "before_training_median": float(np.median(before)),
+                    "within_bounds": within / runs,
+                    "before_training_fewest": float(fewest),
+                    "before_training_most": float(most),
+                    "after_an_earlier_update": float(later_one),
                 }
             )
             print(rows[-1], flush=True)
     return rows
+
+
+def _wanted(error: float, conversations: int) -> int:
+    """What decides; the gate wants some in any case."""
+    return max(needed(error, conversations, LIMIT, LEVEL), MIN_CONVERSATIONS)
 
 
 def canary(runs: int, conversations: int = 120) -> list[dict[str, Any]]:
@@ -347,7 +396,7 @@ def slice_table(result: dict[str, Any]) -> str:
         named = f"{row['named']:.1%}" if row["lost"] else ""
         lines.append(
             f"| {row['losses']} | {row['conversations']} | {row['of_the_slice']} | "
-            f"{row['lost']:g} | {named} | {row['another']:.1%} | {row['open']:.1%} | "
+            f"{row['lost']:.2g} | {named} | {row['another']:.1%} | {row['open']:.1%} | "
             f"{row['fine_on_average']:.1%} |"
         )
     return "\n".join([*lines, ""])
@@ -374,16 +423,33 @@ def canary_table(result: dict[str, Any]) -> str:
 def prediction_table(result: dict[str, Any]) -> str:
     """The number of conversations that is foretold beside the one that decides four of five."""
     lines = [
-        "| losses of | decides | first sample | foretold (median) | within 25 % | "
-        "before training (median) |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| losses of | decides | first sample | foretold (median) | within 25 % | between the two "
+        "that are told | before training | and after an earlier update |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in result["predicted"]:
         lines.append(
             f"| {row['losses']} | {row['decides']} | {row['first']} | "
             f"{row['predicted_median']:.0f} | {row['within_25_percent']:.0%} | "
-            f"{row['before_training_median']:.0f} |"
+            f"{row['within_bounds']:.0%} | {row['before_training_fewest']:.0f} to "
+            f"{row['before_training_most']:.0f} | {row['after_an_earlier_update']:.0f} |"
         )
+    return "\n".join([*lines, ""])
+
+
+def skew_table(result: dict[str, Any]) -> str:
+    """Share of candidates at the limit that pass, where harm is uneven."""
+    lines = [
+        "| losses of | harm | " + " | ".join(f"{n} conversations" for n in SIZES) + " |",
+        "|---|---|" + "--:|" * len(SIZES),
+    ]
+    for name, harm in dict.fromkeys((row["losses"], row["harm"]) for row in result["skewed"]):
+        cells = [
+            f"{row['false_accepts']:.1%}"
+            for row in result["skewed"]
+            if (row["losses"], row["harm"]) == (name, harm)
+        ]
+        lines.append(f"| {name} | {harm} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])
 
 
@@ -420,7 +486,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/gate"))
     parser.add_argument("--measure", help="folder of Schema-Guided Dialogue: measure the losses")
     parser.add_argument("--candidates", type=Path, help="folder of the candidates' models")
-    parser.add_argument("--runs", type=int, default=100, help="simulated updates of each cell")
+    parser.add_argument("--runs", type=int, default=200, help="simulated updates of each cell")
     args = parser.parse_args()
     if args.measure:
         found = json.dumps(losses_of_models(args.measure, args.candidates))
@@ -435,13 +501,15 @@ def main() -> None:
     result = {
         "about": about([0]),
         "settings": {"runs": args.runs, "limit": 0.05, "level": LEVEL},
-        "canary": canary(max(20, args.runs // 4)),
+        "canary": canary(max(20, args.runs // 20)),
         "errors": errors(pools, args.runs),
-        "slices": sliced(pools, max(20, args.runs // 4)),
-        "power": power(pools, max(20, args.runs // 4)),
+        "skewed": skewed(pools, args.runs),
+        "slices": sliced(pools, max(20, args.runs // 5)),
+        "power": power(pools, max(20, args.runs // 5)),
         "predicted": predicted(pools, max(20, args.runs // 2)),
     }
-    text = "\n".join(part(result) for part in (table, slice_table, canary_table, prediction_table))
+    parts = (table, skew_table, slice_table, canary_table, prediction_table)
+    text = "\n".join(part(result) for part in parts)
     publish(args.out, result, text, draw)
 
 

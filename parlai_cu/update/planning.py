@@ -85,8 +85,8 @@ def needed(error: float, conversations: int, margin: float, confidence: float) -
 
 def spread_bounds(error: float, conversations: int) -> tuple[float, float]:
     """
-    Between which two an estimated standard error lies in four of five cases (chi-square): of 20
-    conversations a variance is known to a third, so that no number is foretold from them exactly.
+    Between which two a standard error lies in four of five cases, by chi-square (of long-tailed
+    losses in two of three): of 20 conversations a variance is known to a third only.
     """
     from scipy.stats import chi2
 
