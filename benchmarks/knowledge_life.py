@@ -146,7 +146,9 @@ def counts(replies: list[dict[str, Any]]) -> Counter[str]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The figures as Markdown: source by source, then kind by kind."""
+    """The figures as Markdown: source by source, then kind by kind; of both splits, if there."""
+    if "splits" in result:
+        return "\n".join(table(split) for split in result["splits"])
     lines = [
         f"| {result['split']} | " + " | ".join(OUTCOMES) + " |",
         "|---|" + "--:|" * len(OUTCOMES),

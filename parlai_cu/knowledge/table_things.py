@@ -1,5 +1,6 @@
 """Rows of a database as things that are linked by its foreign keys."""
 
+import hashlib
 import re
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -36,8 +37,8 @@ def things_in(
         about = _name_column(table, rows, links)
         flags = _flags(table, rows, links)
         hidden = {about, *links, *(k for k in keys if len(keys) == 1 and k != about)}
-        for number, row in enumerate(rows):
-            key = tuple(row[k] for k in keys) or (number,)
+        for row in rows:
+            key = tuple(row[k] for k in keys) or (row_digest(row),)
             thing = Thing(
                 f"{table.name}:{'/'.join(map(str, key))}",
                 table.name.replace("_", " "),
@@ -55,6 +56,12 @@ def things_in(
             )
             things[(name, key)] = thing
     return things
+
+
+def row_digest(row: Mapping[str, Any]) -> str:
+    """What the row of a table without keys is called."""
+    said = "\n".join(f"{name}={value}" for name, value in row.items())
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
 def _links(table: Any, there: Mapping[str, Any]) -> dict[str, str]:

@@ -232,8 +232,6 @@ def test_a_database_that_is_locked_or_damaged(town: StructuredDatabase, path: Pa
     db.execute("ALTER TABLE restaurants RENAME TO places")
     db.commit()
     db.close()
-    with pytest.raises(KnowledgeError, match="no such table"):
-        town.query(Turn("indian food"))
     assert names(town, "vietnamese food") == ["Saigon"], "as the tables are now"
     whole = path.read_bytes()
     path.write_bytes(b"not a database, but long enough to be one" * 100)

@@ -342,6 +342,8 @@ class _Run:
             return self._values_of(rows)
         if not (query.yes_no or query.listing or query.noun):
             return None
+        if not rows and not (query.yes_no or query.listing):
+            return None
         if not rows:
             return self.say("none" if query.yes_no else "no_such"), self.table.rows[:0]
         return self.say(

@@ -30,7 +30,7 @@ from parlai_cu.knowledge.slot_extraction import (
     spoken,
     value_index,
 )
-from parlai_cu.knowledge.table_things import things_in
+from parlai_cu.knowledge.table_things import row_digest, things_in
 from parlai_cu.knowledge.tables import TableConnection, open_database
 from parlai_cu.knowledge.words import stem, words
 from parlai_cu.types import Evidence, Turn
@@ -215,10 +215,7 @@ class StructuredDatabase(ReadOnly):
 
     def _id(self, table: str, row: dict[str, Any]) -> str:
         keys = [row[column.name] for column in self._tables[table].primary_key.columns]
-        if not keys:
-            said = "\n".join(f"{name}={value}" for name, value in row.items())
-            keys = [hashlib.sha256(said.encode()).hexdigest()[:12]]
-        return f"{table}:{'/'.join(map(str, keys))}"
+        return f"{table}:{'/'.join(map(str, keys or [row_digest(row)]))}"
 
     def _evidence(
         self, table: str, key: str, row: dict[str, Any], score: float, asked: Sequence[str]
