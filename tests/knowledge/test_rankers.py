@@ -130,6 +130,25 @@ def test_whether_a_row_answers(text: str, expected: bool) -> None:
     assert made("search").answers(Turn(text), ROW) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "told", "expected"),
+    [
+        ("how many dentists are there?", "Hannah Lowe is our dentist.", False),
+        ("how many dentists are there?", "We are four dentists.", True),
+        ("how many bikes can I rent at once?", "You may rent up to 6 bikes.", True),
+        ("how much more is express than standard?", "Express delivery costs 9.95.", False),
+        ("what is the difference between the fares?", "The cheap fare costs 5.", False),
+        ("how much is express?", "Express delivery costs 9.95.", True),
+    ],
+)
+def test_no_sentence_answers_what_has_to_be_counted_or_compared(
+    text: str, told: str, expected: bool
+) -> None:
+    """However near it is."""
+    near = Evidence("near", told, 0.9, "kb", "1", asked=text)
+    assert made("search").answers(Turn(text), near) == expected
+
+
 def test_rows_that_do_not_answer_are_passed_over() -> None:
     """But not where the next fact is about another thing than the turn names."""
     about = fact("The lamp R4 comes with a cable.", 0.4)

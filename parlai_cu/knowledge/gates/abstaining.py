@@ -21,6 +21,11 @@ _MODEL = re.compile(r"[a-z]+\d\w*")
 _COMPARES = re.compile(
     r"\bhow (?:much|many)(?: \w+)? (?:more|less|fewer|\w+er)\b|\bdifference\b", re.I
 )
+# what only a fact with a number answers
+_COUNTS = re.compile(r"\bhow many\b", re.I)
+_NUMBER = re.compile(
+    r"\d|\b(?:no|none|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen)\b", re.I
+)
 # what asks for a column by other words than its name
 _COLUMN_WORDS = frozenset(terms(" ".join(asked for asked, _ in ASKED_AS)))
 # what asks for anything about a thing; and what asks for something that it may not have
@@ -40,7 +45,8 @@ def answers(turn: Turn, fact: Evidence) -> bool:
     if _is_another(turn.text, fact):
         return False
     if fact.asked:
-        return fact.score >= ANSWERS and not _COMPARES.search(turn.text)
+        uncounted = _COUNTS.search(turn.text) and not _NUMBER.search(_told(fact))
+        return fact.score >= ANSWERS and not _COMPARES.search(turn.text) and not uncounted
     asked = set(terms(turn.text)) - set(terms(fact.entity))
     if fact.fields:
         told = {*terms(" ".join([*fact.fields, *fact.fields.values()])), *_COLUMN_WORDS}
