@@ -358,7 +358,7 @@ class ServiceManager(ChatServiceManager):
     def start_world(
         self, name: str, agents: list[ServedAgent], overworld: bool, ended: "asyncio.Future[Ended]"
     ) -> Any:
-        """Begin a world of these users; the fiber it runs on."""
+        """Begin a world of these users, an ``overworld`` or another; the fiber it runs on."""
         world_class = getattr(self.world_module, name)
 
         def run() -> Ended:
@@ -380,7 +380,7 @@ class ServiceManager(ChatServiceManager):
         return self.workers.start(run, done)
 
     def failed(self, what: str) -> None:
-        """Count a failure."""
+        """Count a failure of ``what``, in a word."""
         self.metrics.failure(what)
 
     def finished(self, session: ChatSession) -> None:

@@ -71,11 +71,11 @@ class ServedModel:
         self.call("self_observe", reply)
 
     def set_conversation(self, conversation: str, begun_on: str | None = None) -> None:
-        """Name the conversation (``-m deployed``), by its id and the version of its first turn."""
+        """Name the conversation (``-m deployed``), ``begun_on`` that version."""
         self.call("set_conversation", conversation, begun_on)
 
     def rate(self, conversation: str, up: bool, version: str | None = None) -> None:
-        """Count a rating (``-m deployed``) of a version's reply in a conversation."""
+        """Count a rating (``-m deployed``), thumbs ``up`` or not, of a version's reply."""
         self.call("rate", conversation, up, version)
 
     def vote(

@@ -41,13 +41,13 @@ class WorldRuntime(Protocol):
     def start_world(
         self, name: str, agents: list[ServedAgent], overworld: bool, ended: "asyncio.Future[Ended]"
     ) -> Any:
-        """Begin a world of these users; the fiber it runs on."""
+        """Begin a world of these users, an ``overworld`` or another; the fiber it runs on."""
 
     def _create_agent(self, task_id: str, agent_id: str) -> ServedAgent:
         """A user as a world sees them; ParlAI's name for it, which others override."""
 
     def failed(self, what: str) -> None:
-        """Count a failure."""
+        """Count a failure of ``what``, in a word."""
 
     def finished(self, session: ChatSession) -> None:
         """A user's life is over; called when what was sent them is on its way."""
