@@ -149,7 +149,7 @@ def _plainest(pair: tuple[Any, Any]) -> tuple[str, bool, str]:
 
 
 def plain_name(thing: Any) -> str:
-    """A value as it is; an address by its last part, ``busLine`` as ``bus line``."""
+    """A ``thing`` in words: a value as it is; ``.../busLine`` as ``bus line``."""
     text = str(thing)
     if isinstance(thing, Literal):
         return text
