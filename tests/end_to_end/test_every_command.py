@@ -93,6 +93,7 @@ USES: dict[str, list[str]] = {
     "token_stats": ["-n", "8"],
     "torchscript": ["--input", "hello there"],
 }
+DATA = ("token_stats", "detect_offensive_language")
 CHATS = "flask interactive interactive_web profile_interactive safe_interactive self_chat".split()
 LEARN = "learn, or say that they do not"
 # what the others do
@@ -241,8 +242,8 @@ def test_the_base_s_result(
     assert expected
     if isinstance(expected, dict):
         expected = pytest.approx(expected, rel=1e-6, nan_ok=True)
-    # it asks for tokens, and knows no flags of agents
-    left_out = ("--adapter", "old") if script == "token_stats" else ()
+    # they look into data, and know no flags of agents
+    left_out = ("--adapter", "old") if script in DATA else ()
     for ours in OURS:
         words = [word for word in ways[ours] if word not in left_out]
         found = outcome(script, [*words, *more], people)
