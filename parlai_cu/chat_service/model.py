@@ -75,7 +75,7 @@ class ServedModel:
         self.call("set_conversation", conversation, begun_on)
 
     def rate(self, conversation: str, up: bool, version: str | None = None) -> None:
-        """Count a rating (``-m deployed``), thumbs ``up`` or not, of a version's reply."""
+        """Count a rating in a conversation (``-m deployed``): ``up`` or not, of a version."""
         self.call("rate", conversation, up, version)
 
     def vote(
