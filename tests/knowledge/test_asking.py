@@ -217,7 +217,7 @@ MUSEUMS = """
             "The email of the director of Sea Museum is ada@m.example.",
         ),
         (["how many museums are there"], "Two: Sea Museum and Toy Museum."),
-        (["which museum is the cheapest"], "Toy Museum, with a price of 6."),
+        (["which museum is the cheapest"], "Toy Museum, at 6."),
         (["which museums are in the old dock?"], "Sea Museum."),
         (["which tram goes to the sea museum"], "The tram of the Sea Museum is 7."),
         (["does the toy museum have a cafe"], "No, the Toy Museum has no cafe."),

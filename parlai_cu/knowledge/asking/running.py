@@ -161,7 +161,10 @@ class _Run:
         asked = [c for c in self.query.columns if c != order.column and c.name in rows[0].cells]
         if len(rows) == 1 and asked and not self.query.listing:
             return self.say.value(rows[0], asked[0]), rows
-        key = "extreme_price" if order.column and order.column.kind == "money" else "extreme"
+        is_price = order.column and (
+            order.column.kind == "money" or "price" in order.column.concepts
+        )
+        key = "extreme_price" if is_price else "extreme"
         if order.column and order.column.kind == "number" and is_plural(order.column.name):
             key = "extreme_some"
         if order.column and is_verb(order.column.name):
