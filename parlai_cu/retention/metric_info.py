@@ -25,10 +25,10 @@ def preferred(metrics: Collection[str]) -> str | None:
 
 
 def allowed_loss(metric: str, most: float) -> float:
-    """What may be lost, in the units that a metric is compared in."""
+    """What may be lost at most, in the units that a metric is compared in."""
     return float(np.log1p(most)) if is_logarithmic(metric) else most
 
 
 def direction(metric: str) -> float:
-    """What values are multiplied by so that more is better: 1, or -1."""
+    """What a metric's values are multiplied by so that more is better: 1, or -1."""
     return -1.0 if lower_is_better(metric) else 1.0

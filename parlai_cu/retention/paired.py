@@ -222,7 +222,7 @@ def _drawn_again(rng: np.random.Generator, draws: int, size: int) -> np.ndarray:
 
 
 def student_t(level: float, conversations: int) -> float:
-    """Quantile of Student's t of one degree of freedom less than there are conversations."""
+    """Quantile of Student's t, at a level, of one degree less than there are conversations."""
     from scipy.stats import t  # type: ignore[import-untyped]
 
     return float(t.ppf(level, max(conversations - 1, 1)))

@@ -338,6 +338,7 @@ def made(
 
     :param step: whose result is the model's fingerprint
     :param inputs: all that it reads, as values of JSON
+    :param cache: of what was done
     :param write: is given the path of the file
     """
     path = os.path.join(cache.place(step, inputs), MODEL)
