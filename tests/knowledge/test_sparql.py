@@ -66,7 +66,9 @@ def test_it_says_what_the_file_says(town: SparqlEndpoint, tmp_path: Path) -> Non
         "how do I call the town hall?",
         "tell me about Vienna",
     ):
-        mine, its = town.query(Turn(text), 50), file.query(Turn(text), 50)
+        mine = town.query(Turn(text), 50)
+        # beside what the file answers as a table
+        its = [found for found in file.query(Turn(text), 50) if not found.query]
         assert {found.id: found.text for found in mine} == {f.id: f.text for f in its}
         assert [found.entity for found in mine[:1]] == [found.entity for found in its[:1]]
         assert all(0 <= found.score <= 1 for found in mine)
