@@ -42,7 +42,7 @@ def freeze(
 
 
 def named_tensors(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Parameters and buffers of a ``module``, tied ones by each of their names."""
+    """Parameters and buffers of a ``module``, tensors of any shape; tied ones by each name."""
     yield from module.named_parameters(remove_duplicate=False)
     yield from module.named_buffers(remove_duplicate=False)
 

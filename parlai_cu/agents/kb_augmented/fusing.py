@@ -10,7 +10,7 @@ from parlai.core.agents import Agent
 
 from parlai_cu.agents.training_step.observation import first_scores
 from parlai_cu.knowledge.integrators import fuse
-from parlai_cu.parlai_types import ModelAgent
+from parlai_cu.parlai_types import Batch, ModelAgent
 
 
 class FusingSearch(Agent):
@@ -75,7 +75,7 @@ class Fusing:
         parts = [self._places(*each) for each in zip(rows, told, shares)]
         self.places = fuse.Places(*map(torch.cat, zip(*parts)), unknown=len(self.unknown))
 
-    def _places(self, row: torch.Tensor, text: str, share: float) -> Sequence[torch.Tensor]:
+    def _places(self, row: Batch, text: str, share: float) -> Sequence[torch.Tensor]:
         """Of each token of a fact: what the model expects there, what is before it, it, share."""
         expected = (label_scores(self.agent, row) / self.agent.temperature).softmax(dim=-1)
         tokens = self._tokens(row.label_vec[0].tolist(), text, expected.size(1))
@@ -119,7 +119,7 @@ class Fusing:
 
 
 @torch.no_grad()
-def label_scores(agent: ModelAgent, row: torch.Tensor) -> torch.Tensor:
+def label_scores(agent: ModelAgent, row: Batch) -> torch.Tensor:
     """
     What a generator's model gives at each token of a label.
 
