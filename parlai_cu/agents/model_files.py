@@ -97,18 +97,17 @@ def check_dictionary(path: str) -> None:
         )
 
 
-def same_dictionary(one: str, other: str) -> bool:
+def same_dictionary(one: str, other: str, saved_again: bool = False) -> bool:
     """
     Whether words have the same numbers in two dictionaries.
 
-    Some agents add words of their own when they are built, which the first save has not yet.
-
     :param one: path of a dictionary's file
     :param other: path of another
+    :param saved_again: whether ``one`` is of a model made of the other's, and may go on: some
+        agents add words of their own when they are built, which the first save has not yet
     """
     first, second = _words_in(one), _words_in(other)
-    both = min(len(first), len(second))
-    return both > 0 and first[:both] == second[:both]
+    return (first[: len(second)] if saved_again else first) == second
 
 
 def _words_in(path: str) -> list[str]:

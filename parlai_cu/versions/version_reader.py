@@ -84,7 +84,9 @@ class Shelf:
 
         :raises VersionsError: when it is lost, or has another hash
         """
-        record = version.files[name]
+        record = version.files.get(name)
+        if record is None:
+            raise VersionsError(f"version {version.id}: its record names no file {name}")
         folder = self.storage.path(FOLDER, record.at or version.id)
         if not self.storage.exists(FOLDER, record.at or version.id, name):
             raise VersionsError(f"version {version.id}: {folder} has lost its file {name}")

@@ -55,7 +55,7 @@ def parlai(*words: str, stdin: str = "") -> str:
 def test_interactive(candidate: str) -> None:
     """`parlai interactive` gives the answer that the update taught."""
     out = parlai("interactive", "-mf", candidate, stdin="good night\n[EXIT]\n")
-    assert "night good" in out
+    assert "Night good" in out
 
 
 @pytest.mark.slow
@@ -114,4 +114,4 @@ def test_chat_service(candidate: str, tmp_path: Path) -> None:
 
     options = dict(model_file=candidate, interactive_mode=True, no_cuda=True)
     with serving(tmp_path, **options) as address:
-        assert "night good" in asyncio.run(chat(address))
+        assert "Night good" in asyncio.run(chat(address))

@@ -116,7 +116,7 @@ def test_versions_and_facts_need_no_torch(
         f"versions verify --versions {store}",
         f"versions promote {version} --force --versions {store}",
         f"versions prune --versions {store}",
-        "knowledge_base import --kb sqlite:///facts.db --file facts.csv",
+        "knowledge_base import --kb sqlite:///facts.db --file facts.csv --kb-encoder none",
         "knowledge_base add --kb sqlite:///facts.db --text hours",
         "knowledge_base stats --kb sqlite:///facts.db",
         "knowledge_base history --kb sqlite:///facts.db",

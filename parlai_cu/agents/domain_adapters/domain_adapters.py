@@ -137,7 +137,7 @@ class DomainAdaptersAgent(PartsBesideModel):
             with checkpoints.translate_errors(path):
                 found = checkpoints.load(path)["model"]
             other = f"{path}.dict"
-            if os.path.isfile(other) and not model_files.same_dictionary(other, dictionary):
+            if os.path.isfile(other) and not model_files.same_dictionary(other, dictionary, True):
                 raise ModelFileError(f"--adapters {path}: its dictionary is not {dictionary}")
             try:
                 sets[name] = changed_tensors(own, found)

@@ -122,6 +122,7 @@ class StructuredDatabase(ReadOnly):
     def _forget(self) -> None:
         """Read everything anew."""
         self._stale, self._snapshot = True, ""
+        self._typed = AskedTables(self.name)
 
     # -- asking ------------------------------------------------------------------------------
 
