@@ -201,6 +201,12 @@ EXTENSIONS = {
     "settings_listed": ("parlai.core.opt",),
     "readable_replies": ("parlai.agents.local_human.local_human",),
     "eval_retention": ("parlai.scripts.eval_model",),
+    "untrained_flags": (
+        "parlai.scripts.interactive",
+        "parlai.scripts.safe_interactive",
+        "parlai.scripts.self_chat",
+        "parlai.scripts.eval_model",
+    ),
     "websocket_service": (
         "parlai.core.params",
         "parlai.chat_service.services.websocket.websocket_manager",

@@ -165,3 +165,26 @@ def test_however_a_flag_is_spelled_it_counts(
     assert json.loads(Path(f"{path}.opt").read_text())["beam_size"] != 7
     words = [*spelled.split(), f"--model-file={path}", "--no-cuda"]
     assert create_agent(Interactive.setup_args().parse_args(words)).opt["beam_size"] == 7
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "told"),
+    [
+        ("Interactive", "--penalty lwf", "--penalty lwf: nothing reads it where nothing is train"),
+        ("SelfChat", "--replay-size 50", "--replay-size 50: nothing reads it where nothing"),
+        ("EvalModel", "-t integration_tests --replay-share 0.2", "--replay-share 0.2: nothing"),
+    ],
+)
+def test_of_a_training_where_nothing_is_trained(
+    deployed: Callable[[str], str], command: str, words: str, told: str
+) -> None:
+    """Of a command that talks or judges."""
+    from parlai.scripts.eval_model import EvalModel
+    from parlai.scripts.interactive import Interactive
+    from parlai.scripts.self_chat import SelfChat
+
+    script = {"Interactive": Interactive, "SelfChat": SelfChat, "EvalModel": EvalModel}[command]
+    model = ["-m", "frozen_layer", "--init-model", deployed(GENERATOR), "--tune", "*"]
+    opt = script.setup_args().parse_args([*model, *words.split()])
+    with pytest.raises(UsageError, match=told):
+        script(opt).run()
