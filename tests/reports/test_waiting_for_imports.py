@@ -32,7 +32,8 @@ AT = [
 def run(folder: Path, hook: str, words: list[str]) -> subprocess.CompletedProcess[str]:
     """A Python with that code at its start."""
     (folder / "sitecustomize.py").write_text(hook)
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    # ParlAI's own pins warn of each other
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONWARNINGS": "ignore"}
     return subprocess.run(
         [sys.executable, *words], env=environment, capture_output=True, text=True, timeout=300
     )

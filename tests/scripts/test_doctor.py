@@ -42,7 +42,9 @@ def test_for_programs(
     with pytest.raises(SystemExit):
         doctor.Doctor.main("--json")
     found = json.loads(capsys.readouterr().out)
-    assert not found["works"] and "a training step failed" in found["to do"][0]
+    assert not found["works"]
+    # beside what else is wrong with this environment
+    assert any("a training step failed" in what for what in found["to do"])
     assert found["Libraries"]["torch"]
     assert found["Checks"]["a training step"].startswith("FAILED: ")
 
