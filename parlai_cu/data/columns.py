@@ -112,10 +112,9 @@ def _given(cells: Cells, options: ReadOptions, where: str) -> dict[str, str]:
             close = nearest(role, ROLES) or ROLES
             raise UsageError(f"--columns {role}={name}: expected one of {', '.join(close)}")
         if column is None:
-            close = nearest(name, cells) or list(cells)
-            raise UsageError(
-                f"--columns {role}={name}: {where} has no such column; nearest: {', '.join(close)}"
-            )
+            close = ", ".join(nearest(name, cells) or cells)
+            there = f"has no such column; nearest: {close}" if close else "is no table"
+            raise UsageError(f"--columns {role}={name}: {where} {there}")
         found[role] = column
     return found
 

@@ -245,6 +245,11 @@ def test_columns_overrule(tmp_path):
     assert said == ["second of them all -> third of the lot"]
     with pytest.raises(UsageError, match="--columns reply=D: odd.csv has no such column"):
         read(path, columns=parse_columns("reply=D"))
+    said = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    path = tmp_path / "said.jsonl"
+    path.write_text(json.dumps(said) + "\n")
+    with pytest.raises(UsageError, match="--columns reply=D: said.jsonl is no table"):
+        read(path, columns=parse_columns("reply=D"))
 
 
 def test_service_speaker(tmp_path):
