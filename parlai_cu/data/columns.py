@@ -112,8 +112,8 @@ def _given(cells: Cells, options: ReadOptions, where: str) -> dict[str, str]:
             close = nearest(role, ROLES) or ROLES
             raise UsageError(f"--columns {role}={name}: expected one of {', '.join(close)}")
         if column is None:
-            close = ", ".join(nearest(name, cells) or cells)
-            there = f"has no such column; nearest: {close}" if close else "is no table"
+            known = ", ".join(nearest(name, cells) or cells)
+            there = f"has no such column; nearest: {known}" if known else "is no table"
             raise UsageError(f"--columns {role}={name}: {where} {there}")
         found[role] = column
     return found
