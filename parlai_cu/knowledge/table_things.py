@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Hashable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from parlai_cu.knowledge.asking.linked import Thing
@@ -88,8 +89,14 @@ def _flags(table: Any, rows: list[dict[str, Any]], links: Mapping[str, str]) -> 
         for column in table.columns
         if column.name not in links
         and not column.primary_key
-        and {row[column.name] for row in rows} - {None} == {0, 1}
+        and _is_flag([row[column.name] for row in rows if row[column.name] is not None])
     }
+
+
+def _is_flag(held: list[Any]) -> bool:
+    # a JSON column holds what has no hash
+    numbers = all(isinstance(v, (int, float, Decimal)) and v in (0, 1) for v in held)
+    return numbers and 0 in held and 1 in held
 
 
 def _name_column(table: Any, rows: list[dict[str, Any]], links: Mapping[str, str]) -> str:
@@ -112,6 +119,6 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float) and value == int(value):
+    if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip()

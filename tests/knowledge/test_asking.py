@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -193,6 +193,39 @@ def test_tables_joined_by_their_keys(text: str, expected: str, tmp_path: Path) -
         ask = asking(linked_tables(things_in(db, dict(metadata.tables), {})))
     engine.dispose()
     assert ask(text) == expected
+
+
+def test_columns_of_any_type(tmp_path: Path) -> None:
+    """JSON, infinity, and days that there are not: told, and nothing breaks."""
+    pytest.importorskip("sqlalchemy")
+    from parlai_cu.knowledge.backends.structured import StructuredDatabase
+
+    with sqlite3.connect(tmp_path / "t.db") as database:
+        database.executescript(
+            "CREATE TABLE lamps (id INTEGER PRIMARY KEY, name TEXT, traits JSON, life REAL, "
+            "built TEXT, price REAL);"
+            """INSERT INTO lamps VALUES (1, 'Alto', '{"a": [1]}', 9e999, '2024-13-45 1', 7.5),"""
+            "(2, 'Crema', '[0, 1]', 2.0, '2024-05-01 9:00', 9.0)"
+        )
+    database.close()
+    town = StructuredDatabase(f"sql+sqlite:///{tmp_path / 't.db'}")
+    (found, *_) = town.query(Turn("what is the price of alto?"))
+    assert found.text == "Alto costs 7.5."
+    town.close()
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("2024-05-01 9:00", date(2024, 5, 1)),
+        ("2024-05-01T09:00:00Z", date(2024, 5, 1)),
+        ("2024-13-45 1", None),
+        ("2024-02-30T10:00", None),
+    ],
+)
+def test_days_with_a_time(cell: str, expected: date | None) -> None:
+    """The day alone counts; a day that there is not is none."""
+    assert values.day_of(cell) == expected
 
 
 MUSEUMS = """

@@ -1,5 +1,6 @@
 """What a cell holds: an amount, a date, a yes or a no, hours of a day or of a week."""
 
+import contextlib
 import functools
 import re
 from datetime import date, datetime
@@ -39,7 +40,8 @@ def day_of(text: str) -> date | None:
     """The day that a cell is; None where it is none."""
     found = kinds.as_date(text)
     if found is None and re.match(r"\d{4}-\d\d-\d\d[T ]\d", text):
-        found = datetime.fromisoformat(text[:19])
+        with contextlib.suppress(ValueError):  # there is no such day
+            found = datetime.fromisoformat(text[:10])
     if found is None and re.search(r"[^\W\d_]{3}", text) and re.search(r"\d{4}", text):
         import dateparser  # type: ignore[import-untyped]
 
