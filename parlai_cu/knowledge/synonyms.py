@@ -11,6 +11,7 @@ What people say, and what a knowledge base calls it: a small file, ``said,meant`
 
 import csv
 import re
+from dataclasses import replace
 from typing import Any
 
 from parlai_cu.errors import DataError
@@ -92,7 +93,7 @@ class InOtherWords:
     def meant(self, turn: Turn) -> Turn:
         """The turn with what is meant in the place of what is said."""
         told = self._synonyms.in_its_words
-        return Turn(told(turn.text), tuple(map(told, turn.history)))
+        return replace(turn, text=told(turn.text), history=tuple(map(told, turn.history)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._base, name)

@@ -4,6 +4,7 @@ import json
 import random
 import threading
 from collections.abc import Iterator
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -343,3 +344,36 @@ def test_damage_is_told(base: StoredFacts) -> None:
         store.execute("DELETE FROM facts WHERE id = ?", ("faq",))
     missing, counts = base.verify()
     assert "facts" in missing and "were written" in missing and "words" in counts
+
+
+def test_a_price_is_told_once_and_while_it_holds(
+    base: StoredFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any change of the facts: as time passes, one price follows the other."""
+    rows = [("old", "$5", None, "2999-01-01"), ("new", "$7", "2999-01-01", "2999-02-01")]
+    base.add(
+        Fact(
+            f"Price: {price}.",
+            id=f"lamps.csv#{name}",
+            entity="Alto 3",
+            fields={"name": "Alto 3", "price": price},
+            valid_from=since,
+            valid_until=until,
+        )
+        for name, price, since, until in rows
+    )
+
+    def told(now: str) -> list[str]:
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> "Clock":
+                return cls.fromisoformat(now).replace(tzinfo=tz)
+
+        for name in ("asking.asked", "backends.searching"):
+            monkeypatch.setattr(f"parlai_cu.knowledge.{name}.datetime", Clock)
+        found = base.query(Turn("what does the Alto 3 cost?"))
+        return [one.text for one in found if one.entity == "Alto 3"]
+
+    assert told("2998-12-31") == ["The Alto 3 costs $5."]
+    assert told("2999-01-01") == ["The Alto 3 costs $7."]
+    assert told("2999-02-01") == []

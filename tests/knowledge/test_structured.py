@@ -1,13 +1,14 @@
 """Tables that exist: what is understood, what is carried over, what never happens to them."""
 
 import sqlite3
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
 
 from parlai_cu.errors import KnowledgeError
 from parlai_cu.knowledge.factory import open_knowledge_base
+from parlai_cu.knowledge.synonyms import InOtherWords, Synonyms
 from parlai_cu.types import Turn
 from tests.knowledge.test_sqlite import HOSTILE
 
@@ -131,6 +132,20 @@ def test_days_as_people_say_them(tmp_path: Path) -> None:
     assert rows("to Ely on the 7th of this month please") == ["trips:3"]
     assert rows("the 7th of next month, to Ely") == ["trips:5"]
     assert rows("to York", "next friday", "Where to?") == ["trips:4"]
+
+
+def test_the_clock_of_a_turn_counts(tmp_path: Path) -> None:
+    """Tomorrow is the day after the one on which it is said, in other words too."""
+    db = sqlite3.connect(tmp_path / "trips.db")
+    db.executescript(
+        "CREATE TABLE trips (id INTEGER PRIMARY KEY, goal TEXT, day TEXT); INSERT INTO trips VALUES"
+        "(1, 'Ely', '2019-03-02'), (2, 'Ely', '2027-06-02')"
+    )
+    db.close()
+    town = StructuredDatabase(f"sql+sqlite:///{tmp_path / 'trips.db'}")
+    base = InOtherWords(town, Synonyms({"the cathedral": "Ely"}))
+    turn = Turn("to the cathedral tomorrow", at=datetime(2027, 6, 1, 9))
+    assert [found.id for found in base.query(turn) if found.score == 1.0] == ["trips:2"]
 
 
 def test_values_that_are_spelt_wrong(town: StructuredDatabase) -> None:

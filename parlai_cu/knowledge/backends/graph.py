@@ -14,7 +14,7 @@ import threading
 from typing import Any
 
 from parlai_cu.errors import KnowledgeError
-from parlai_cu.knowledge.asking.asked import AskedTables
+from parlai_cu.knowledge.asking.asked import NEVER, AskedTables
 from parlai_cu.knowledge.asking.linked import linked_tables
 from parlai_cu.knowledge.backends.base import ReadOnly
 from parlai_cu.knowledge.graph_facts import Statistics, facts_of, need_rdflib, ranked
@@ -57,14 +57,14 @@ class GraphFile(ReadOnly):
         self._held: _Graph | None = None
         # of a file that could not be read: it is not tried again until it changes
         self._refused: Any = None
-        self._tables = AskedTables(uri)
+        self._tables = AskedTables(uri, by_language=True)
         self._graph()
 
     def query(self, turn: Turn, top_k: int = 5) -> list[Evidence]:
         """What is known of the entities named, best first; ``score`` is a share, 0 to 1."""
         graph = self._graph()
         answers = self._tables.answers(
-            turn, graph.snapshot, lambda said: linked_tables(things_of(graph.graph, said))
+            turn, graph.snapshot, lambda said: (linked_tables(things_of(graph.graph, said)), NEVER)
         )
         question = ask(turn, lambda names: [name for name in names if name in graph.about])
         if not question.weights:

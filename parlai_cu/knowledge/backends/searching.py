@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from parlai_cu.knowledge.backends.store import Store
+from parlai_cu.knowledge.backends.store import Store, holds
 from parlai_cu.knowledge.fusion import reciprocal_ranks
 from parlai_cu.knowledge.question import Question
 from parlai_cu.knowledge.word_index import WordIndex
@@ -65,7 +65,7 @@ def ranked(rows: Iterable[Any], question: Question, score: Callable[[Any], float
     now = datetime.now(UTC).isoformat()
     ranked = []
     for row in rows:
-        if (row["valid_from"] or "") > now or (row["valid_until"] or "~") <= now:
+        if not holds(row, now):
             continue
         other = question.entities and row["entity_key"] not in ("", *question.entities)
         found = min(score(row), 1.0) * (_OF_ANOTHER if other else 1.0)

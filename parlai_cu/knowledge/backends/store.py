@@ -269,6 +269,11 @@ def fact_in(row: Any) -> Fact:
     return Fact(fields=json.loads(row["fields"]), **{name: row[name] for name in names})
 
 
+def holds(row: Any, now: str) -> bool:
+    """Whether the fact in a row is valid ``now``, a moment in UTC."""
+    return (row["valid_from"] or "") <= now < (row["valid_until"] or "~")
+
+
 def _last_batch(store: Store) -> int:
     row = store.execute("SELECT batch FROM changes ORDER BY number DESC LIMIT 1").fetchone()
     return row["batch"] if row else 0

@@ -19,7 +19,7 @@ from typing import Any
 from parlai_cu.errors import KnowledgeError, hint, nearest
 from parlai_cu.knowledge import bm25
 from parlai_cu.knowledge.aliases import MOST_NAMES, Aliases
-from parlai_cu.knowledge.asking.asked import AskedTables, stored_tables
+from parlai_cu.knowledge.asking.asked import AskedTables, before_others, stored_tables
 from parlai_cu.knowledge.backends import verifying
 from parlai_cu.knowledge.backends.searching import (
     Ranked,
@@ -133,7 +133,8 @@ class StoredFacts:
                 return answers
             reads = getattr(encoder, "reads", lambda text: True)
             if encoder is None or not reads(turn.text):
-                return [*answers, *self._by_words(store, index, question, state, top_k)][:top_k]
+                found = self._by_words(store, index, question, state, top_k)
+                return before_others(answers, found)[:top_k]
             by_words = self._by_words(store, index, question, state, _BY_VECTOR)
             by_vectors = self._by_vectors(store, question, state, encoder)
             # how near a row is to a question says nothing of whether it answers
@@ -141,7 +142,7 @@ class StoredFacts:
             by_vectors = [f for f in by_vectors if not f.fields or f.id in rows]
             found = fused(by_words, by_vectors)
             judged = self._judged(question, found, index, int(state["facts"]), encoder)
-            return [*answers, *judged][:top_k]
+            return before_others(answers, judged)[:top_k]
 
     def _answers(self, store: Store, state: Mapping[str, str], turn: Turn) -> list[Evidence]:
         """What the tables that facts came from answer; large ones are only searched."""

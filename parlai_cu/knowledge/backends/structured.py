@@ -15,9 +15,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from parlai_cu.errors import KnowledgeError
-from parlai_cu.knowledge.asking.asked import AskedTables
+from parlai_cu.knowledge.asking.asked import NEVER, AskedTables, Dated, before_others
 from parlai_cu.knowledge.asking.linked import linked_tables
-from parlai_cu.knowledge.asking.schema import TypedTable
 from parlai_cu.knowledge.backends.base import ReadOnly
 from parlai_cu.knowledge.reading import row_sentence
 from parlai_cu.knowledge.slot_extraction import (
@@ -134,17 +133,17 @@ class StructuredDatabase(ReadOnly):
         """
         self._refresh()
         answers = self._typed.answers(turn, self._snapshot, lambda _: self._linked())
-        told = {key for found in answers for key in found.rows}
-        return [*answers, *(f for f in self._found(turn, top_k) if f.id not in told)][:top_k]
+        return before_others(answers, self._found(turn, top_k))[:top_k]
 
-    def _linked(self) -> list[TypedTable]:
+    def _linked(self) -> Dated:
         """The tables as they can be asked, joined by their foreign keys."""
         with self._connection() as db:
-            return linked_tables(things_in(db, self._tables, self._counts))
+            return linked_tables(things_in(db, self._tables, self._counts)), NEVER
 
     def _found(self, turn: Turn, top_k: int) -> list[Evidence]:
         """Rows by what the conversation mentions."""
-        wanted = constraints(turn, self._columns, self._index, self._today())
+        today = turn.at.date() if turn.at else self._today()
+        wanted = constraints(turn, self._columns, self._index, today)
         table = self._best_table(turn, wanted)
         if table is None:
             return []
