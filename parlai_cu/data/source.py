@@ -103,7 +103,7 @@ class Source:
         yaml = _yaml()
         try:
             return yaml.load(self.text, Loader=_yaml_loader())
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # a date of the thirteenth month
             mark = getattr(error, "problem_mark", None)
             line = f", line {mark.line + 1}" if mark else ""
             problem = getattr(error, "problem", None) or error
@@ -122,8 +122,16 @@ def _yaml() -> Any:
     return yaml
 
 
+@functools.cache
 def _yaml_loader() -> Any:
-    return getattr(_yaml(), "CSafeLoader", _yaml().SafeLoader)
+    """As JSON has it: keys are texts."""
+    base = getattr(_yaml(), "CSafeLoader", _yaml().SafeLoader)
+
+    def construct_mapping(loader: Any, node: Any, deep: bool = False) -> dict[str, Any]:
+        held = base.construct_mapping(loader, node, deep)
+        return {str(name): value for name, value in held.items()}
+
+    return type("Loader", (base,), {"construct_mapping": construct_mapping})
 
 
 def sources_of(path: str) -> list[Source]:
@@ -289,6 +297,8 @@ def lines_within(text: str, name: str, count: int, first: int = 1) -> list[int]:
 
     Where that cannot be seen it is the first line: that of the object which holds the list.
     """
+    if not count or not text:
+        return [first] * count
     start = _line_starts(text)[first - 1]
     begin = re.compile(rf'"{name}"\s*:\s*(?:\{{[^\[{{]*)?\[').search(text, start)
     if begin:

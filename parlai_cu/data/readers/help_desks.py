@@ -12,10 +12,12 @@ from typing import Any
 from parlai_cu.data.base import SERVICE, USER, Conversation, Reading, ReadOptions, Utterance
 from parlai_cu.data.cleaning import without_markup
 from parlai_cu.data.source import Source, lines_within
-from parlai_cu.data.times import parse_times
+from parlai_cu.data.times import in_time
 
 # Chatwoot's numbers: 0 came from the customer, 1 and 3 from the service, 2 is an event
 MESSAGE_KINDS = {"0": "incoming", "1": "outgoing", "2": "activity", "3": "template"}
+# why a message is left out
+PRIVATE, EVENT, NO_TEXT = "private notes of agents", "events, not messages", "no text"
 Record = dict[str, Any]
 
 
@@ -93,8 +95,7 @@ class Zendesk(Tickets):
 
     def about(self, record: Record) -> Record:
         """The ticket, which may stand in a record of its own."""
-        inner = record.get("ticket")
-        return inner if isinstance(inner, dict) else record
+        return _inner(record, "ticket")
 
     def knows(self, messages: list[Record]) -> bool:
         """Whether they are public or not."""
@@ -141,9 +142,11 @@ class Intercom(Tickets):
 
     def opening(self, about: Record, messages: list[Record]) -> Iterator[Comment]:
         """What it began with."""
-        begun = about.get("source") or about.get("conversation_message") or {}
-        if begun.get("body"):
-            yield Comment(begun["body"], _is_service(begun), _first(about, "created_at"))
+        held = (about.get("source"), about.get("conversation_message"))
+        begun = next((one for one in held if one and isinstance(one, dict)), {})
+        text = _first(begun, "body")
+        if text:
+            yield Comment(text, _is_service(begun), _first(about, "created_at"))
 
     def comment(self, message: Record, about: Record, messages: list[Record]) -> Comment:
         """A part."""
@@ -161,8 +164,7 @@ class Freshdesk(Tickets):
 
     def about(self, record: Record) -> Record:
         """The ticket, which older exports have in a record of its own."""
-        inner = record.get("helpdesk_ticket")
-        return inner if isinstance(inner, dict) else record
+        return _inner(record, "helpdesk_ticket")
 
     def named(self, about: Record, line: int) -> str:
         """Its id."""
@@ -171,7 +173,7 @@ class Freshdesk(Tickets):
     def messages(self, record: Record) -> tuple[str, list[Record]]:
         """Its conversations; in older exports notes, each in a record of its own."""
         name, held = super().messages(record)
-        return name, [one.get("note", one) for one in held]
+        return name, [_inner(one, "note") for one in held]
 
     def knows(self, messages: list[Record]) -> bool:
         """Whether they are incoming or private."""
@@ -210,6 +212,12 @@ class Chatwoot(Tickets):
         return Comment(text, service, time, bool(message.get("private")), kind == "activity")
 
 
+def _inner(record: Record, name: str) -> Record:
+    """The object of that name within a record, or the record."""
+    inner = record.get(name)
+    return inner if isinstance(inner, dict) else record
+
+
 def _first(record: Record, *names: str) -> str:
     """The first of some fields that holds something."""
     return next((str(record[name]) for name in names if record.get(name)), "")
@@ -232,17 +240,15 @@ def _ticket(
     kept = []
     for number, one in comments:
         if one.private:
-            reading.leave_out("private notes of agents", [number])
+            reading.leave_out(PRIVATE, [number])
         elif one.event:
-            reading.leave_out("events, not messages", [number])
+            reading.leave_out(EVENT, [number])
         elif not one.text.strip():
-            reading.leave_out("no text", [number])
+            reading.leave_out(NO_TEXT, [number])
         else:
             kept.append((number, one))
-    times = parse_times([one.time for _, one in kept])
-    order = sorted(range(len(kept)), key=lambda i: times[i]) if times else range(len(kept))
     said = []
-    for number, one in (kept[i] for i in order):
+    for number, one in in_time(kept, [one.time for _, one in kept]):
         speaker, role = ("agent", SERVICE) if one.service else ("customer", USER)
         said.append(Utterance(speaker, without_markup(one.text), number, role, time=one.time))
     # the ticket's description is its first comment as well

@@ -10,9 +10,10 @@ from parlai_cu.data.cleaning import without_markup
 from parlai_cu.data.column_names import ACCEPTED, REFUSED, split_of
 from parlai_cu.data.columns import find_columns
 from parlai_cu.data.pauses import by_pauses
-from parlai_cu.data.readers.help_desks import MESSAGE_KINDS
+from parlai_cu.data.readers.help_desks import EVENT, MESSAGE_KINDS, NO_TEXT, PRIVATE
 from parlai_cu.data.readers.rows import (
     Row,
+    cell,
     cells_of,
     fields_of,
     filled_down,
@@ -54,15 +55,15 @@ class MessageRows:
         rows = [row for row in held if _taken(row, columns, reading)]
         groups: dict[str, list[Row]] = {}
         for row in rows:
-            groups.setdefault(row[1].get(columns.get("conversation", ""), ""), []).append(row)
+            groups.setdefault(cell(row[1], columns, "conversation"), []).append(row)
         for name, group in groups.items():
             ordered = in_order(group, columns.get("time"))
             said = [_said(row, columns) for row in ordered]
             if "conversation" not in columns:
                 reading.conversations += by_pauses(source.name, said)
                 continue
-            split = split_of(group[0][1].get(columns.get("split", "")))
-            language = group[0][1].get(columns.get("language", "")) or None
+            split = split_of(cell(group[0][1], columns, "split"))
+            language = cell(group[0][1], columns, "language") or None
             reading.conversations.append(Conversation(name, said, group[0][0], split, language))
         return reading
 
@@ -73,15 +74,15 @@ def _speaker(columns: dict[str, str]) -> str | None:
 
 def _taken(row: Row, columns: dict[str, str], reading: Reading) -> bool:
     number, cells = row
-    kind = _kind(cells.get(columns.get("type", ""), ""))
-    private = cells.get(columns.get("private", ""), "").casefold() in _YES
-    hidden = cells.get(columns.get("public", ""), "").casefold() in REFUSED
+    kind = _kind(cell(cells, columns, "type"))
+    private = cell(cells, columns, "private").casefold() in _YES
+    hidden = cell(cells, columns, "public").casefold() in REFUSED
     if private or hidden or any(word in kind for word in _NOTES):
-        reading.leave_out("private notes of agents", [number])
+        reading.leave_out(PRIVATE, [number])
     elif kind and any(kind.split()[0] == word for word in _EVENTS):
-        reading.leave_out("events, not messages", [number])
+        reading.leave_out(EVENT, [number])
     elif not cells.get(columns["text"]):
-        reading.leave_out("no text", [number])
+        reading.leave_out(NO_TEXT, [number])
     elif not cells.get(columns.get("conversation", columns["text"])):
         reading.leave_out("of no conversation", [number])
     else:
@@ -95,15 +96,15 @@ def _kind(text: str) -> str:
 
 def _said(row: Row, columns: dict[str, str]) -> Utterance:
     number, cells = row
-    kind = _kind(cells.get(columns.get("type", ""), ""))
-    speaker = cells.get(columns.get("speaker", ""), "") or kind
+    kind = _kind(cell(cells, columns, "type"))
+    speaker = cell(cells, columns, "speaker") or kind
     if "incoming" in columns:
-        came = cells.get(columns["incoming"], "").casefold() in ACCEPTED
+        came = cell(cells, columns, "incoming").casefold() in ACCEPTED
         speaker = kind = "incoming" if came else "outgoing"
     if kind in MESSAGE_KINDS.values() or (role_of(kind) and not role_of(speaker)):
         speaker = kind  # in Chatwoot a sender of type "User" is an agent
     role = role_of(speaker)
     if speaker.casefold() in ("system", "context"):
         role = CONTEXT
-    time = cells.get(columns.get("time", ""), "")
+    time = cell(cells, columns, "time")
     return Utterance(speaker, without_markup(cells[columns["text"]]), number, role, time=time)

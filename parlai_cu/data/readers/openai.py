@@ -97,8 +97,9 @@ def system_of(record: dict[str, Any], line: int) -> list[Utterance]:
 
 def messages_of(record: dict[str, Any]) -> list[Message]:
     """The messages of a record, wherever it keeps them; empty where it has none."""
-    if isinstance(record.get("mapping"), dict):
-        return list(_thread(record))
+    thread = list(_thread(record))
+    if thread:
+        return thread
     for name in ("body", "request"):  # of requests to a service
         if isinstance(record.get(name), dict):
             record = {**record, **record[name]}
@@ -125,15 +126,18 @@ def _answer(held: Any) -> list[Message]:
 
 def _thread(record: dict[str, Any]) -> Iterator[Message]:
     """The branch of a ChatGPT conversation that was shown last."""
-    nodes = record["mapping"]
+    mapping = record.get("mapping")
+    held = mapping.items() if isinstance(mapping, dict) else ()
+    nodes = {name: node for name, node in held if isinstance(node, dict)}
     leaves = [name for name, node in nodes.items() if not node.get("children")]
     name = record.get("current_node") or (leaves[-1] if leaves else None)
     found: list[Message] = []
-    while name in nodes:
-        message = nodes[name].get("message")
+    while isinstance(name, str) and name in nodes:
+        node = nodes.pop(name)  # so that a circle ends
+        message = node.get("message")
         if isinstance(message, dict):
             found.append(message)
-        name = nodes[name].get("parent")
+        name = node.get("parent")
     return reversed(found)
 
 

@@ -29,7 +29,7 @@ class Rasa:
 
     def recognises(self, source: Source) -> bool:
         """Whether it has parts of a project."""
-        return isinstance(source.yaml, dict) and any(name in source.yaml for name in _PARTS)
+        return is_part(source.yaml)
 
     def read(self, source: Source, options: ReadOptions) -> Reading:
         """
@@ -40,11 +40,12 @@ class Rasa:
         parts = with_lines(source.yaml, source.text)
         examples = {
             str(one["intent"]): _examples(one.get("examples"))
-            for one in parts.get("nlu") or []
-            if isinstance(one, dict) and "intent" in one
+            for one in _dicts(parts.get("nlu"))
+            if "intent" in one
         }
-        replies = parts.get("responses") or {}
-        paths = [*(parts.get("stories") or []), *(parts.get("rules") or [])]
+        responses = parts.get("responses")
+        replies = responses if isinstance(responses, dict) else {}
+        paths = _paths(parts)
         if not paths or not replies:
             held = ", ".join(name for name in _PARTS if parts.get(name)) or "nothing"
             raise DataError(
@@ -56,7 +57,7 @@ class Rasa:
             name = _named(path) or str(order)
             line = path.get(_LINE, order)
             told = []
-            for steps in _variants(path.get("steps") or [], examples):
+            for steps in _variants(_dicts(path.get("steps")), examples):
                 story = _Story(line, examples, replies, reading)
                 told += list(story.conversations(steps))
             for number, said in enumerate(told, 1):
@@ -70,16 +71,28 @@ class Rasa:
         return reading
 
 
-def _variants(steps: list[Any], examples: dict[str, list[str]]) -> list[list[Step]]:
+def _dicts(held: object) -> list[Step]:
+    return [one for one in held if isinstance(one, dict)] if isinstance(held, list) else []
+
+
+def _paths(parts: dict[str, Any]) -> list[Step]:
+    """The stories and rules; rules of another program have no steps."""
+    held = [*_dicts(parts.get("stories")), *_dicts(parts.get("rules"))]
+    return [one for one in held if {"story", "rule", "steps"} & set(one)]
+
+
+def _variants(steps: list[Step], examples: dict[str, list[str]]) -> list[list[Step]]:
     """
     The steps of a path, with each alternative of an ``or``.
 
     Where an intent stands for several (``faq`` for ``faq/open`` and the like), with each of them
     and the reply to it.
     """
-    held = [step for step in steps if isinstance(step, dict)]
-    count = max([1, *(len(step["or"]) for step in held if "or" in step)])
-    chosen = [[s["or"][i % len(s["or"])] if "or" in s else s for s in held] for i in range(count)]
+    held = [
+        choices for step in steps if (choices := _dicts(step["or"]) if "or" in step else [step])
+    ]
+    count = max([1, *map(len, held)])
+    chosen = [[choices[i % len(choices)] for choices in held] for i in range(count)]
     found = []
     for path in chosen:
         general = {str(step.get("intent")) for step in path} - set(examples)
@@ -123,7 +136,7 @@ class _Story:
         elif "bot" in step:
             yield Utterance("bot", str(step["bot"]), self.line, SERVICE)
         elif "action" in step:
-            replies = [r for r in self.replies.get(step["action"]) or [] if isinstance(r, dict)]
+            replies = _dicts(self.replies.get(str(step["action"])))
             texts = [_spoken(r["text"]) for r in replies if r.get("text") not in (None, "")]
             missing = "" if texts else "actions of stories without words"
             if any(r.get("buttons") or r.get("image") for r in replies):
@@ -140,7 +153,7 @@ def _named(path: Step) -> str:
 
 def with_lines(parts: Any, text: str) -> Any:
     """The parts of a project, each story of which knows the line of the text where it begins."""
-    for path in (*(parts.get("stories") or []), *(parts.get("rules") or [])):
+    for path in _paths(parts):
         begin = rf"^\s*-\s*(?:story|rule):\s*[\"']?{re.escape(_named(path))}\b"
         found = re.search(begin, text, re.MULTILINE) if _named(path) else None
         if found:
@@ -168,13 +181,18 @@ def merged(documents: list[Any]) -> dict[str, Any]:
     whole: dict[str, Any] = {}
     for document in documents:
         for name, held in document.items() if isinstance(document, dict) else ():
-            if isinstance(held, list):
-                whole[name] = [*whole.get(name, []), *held]
-            elif isinstance(held, dict):
-                whole[name] = {**whole.get(name, {}), **held}
+            before = whole.get(name)
+            if isinstance(held, list) and isinstance(before, list | None):
+                whole[name] = [*(before or []), *held]
+            elif isinstance(held, dict) and isinstance(before, dict | None):
+                whole[name] = {**(before or {}), **held}
     return whole
 
 
 def is_part(document: object) -> bool:
     """Whether a YAML document is a part of a project."""
-    return isinstance(document, dict) and bool(set(document) & set(_PARTS))
+    if not isinstance(document, dict):
+        return False
+    intents, responses = document.get("intents"), document.get("responses")
+    said = _paths(document) or any("intent" in one for one in _dicts(document.get("nlu")))
+    return bool(said) or isinstance(intents, list) or isinstance(responses, dict)

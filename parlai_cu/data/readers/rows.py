@@ -14,7 +14,7 @@ from parlai_cu.data.base import (
 from parlai_cu.data.column_names import MISSING, split_of
 from parlai_cu.data.columns import JUDGED, find_columns, is_refused, other_columns, plain, require
 from parlai_cu.data.source import Source
-from parlai_cu.data.times import parse_times
+from parlai_cu.data.times import in_time
 
 Row = tuple[int, dict[str, str]]
 # between the texts of a list in one cell
@@ -61,11 +61,16 @@ class QuestionRows:
                     name,
                     [one for row in group for one in _said(row, columns, wrongs, wrong_to)],
                     number,
-                    split_of(_one(group, columns.get("split"))),
-                    _one(group, columns.get("language")) or None,
+                    split_of(cell(group[0][1], columns, "split")),
+                    cell(group[0][1], columns, "language") or None,
                 )
             )
         return reading
+
+
+def cell(cells: Mapping[str, str], columns: Mapping[str, str], role: str) -> str:
+    """What a row holds in the column of a role; empty where there is none."""
+    return cells.get(columns[role], "") if role in columns else ""
 
 
 def is_flat(source: Source) -> bool:
@@ -151,7 +156,7 @@ def _taken(row: Row, columns: dict[str, str], reading: Reading) -> bool:
 
 
 def _is_refused(cells: Mapping[str, str], columns: Mapping[str, str]) -> bool:
-    return bool(is_refused(cells.get(columns.get("accepted", ""), "")))
+    return bool(is_refused(cell(cells, columns, "accepted")))
 
 
 def _judged_wrong(
@@ -174,11 +179,11 @@ def _judged_wrong(
 
 def _grouped(rows: list[Row], columns: dict[str, str]) -> list[tuple[int, str, list[Row]]]:
     """The rows of each conversation in their order; without such a column each is one."""
-    column = columns.get("conversation")
     groups: dict[str, list[Row]] = {}
     goes_on = ""
     for order, (number, cells) in enumerate(rows, 1):
-        name = (cells.get(column, "") if column else goes_on) or f"row {order}"
+        name = cell(cells, columns, "conversation") if "conversation" in columns else goes_on
+        name = name or f"row {order}"
         groups.setdefault(name, []).append((number, cells))
         goes_on = name if cells.get(_ENDS) == "no" else ""
     return [
@@ -189,14 +194,9 @@ def _grouped(rows: list[Row], columns: dict[str, str]) -> list[tuple[int, str, l
 def in_order(rows: list[Row], column: str | None) -> list[Row]:
     """Rows of a conversation by the time in a column, where all have one; else as they stand."""
     held = [cells.get(column, "") for _, cells in rows] if column else []
-    if held and all(text.isdigit() and len(text) < 7 for text in held):  # numbers of turns
-        times: list[float] | None = [float(text) for text in held]
-    else:
-        times = parse_times(held)
-    if times is None:
-        return rows
-    order = sorted(range(len(rows)), key=lambda i: times[i])
-    return [rows[i] for i in order]
+    if held and all(text.isdecimal() and len(text) < 7 for text in held):  # numbers of turns
+        return sorted(rows, key=lambda row: int(row[1][str(column)]))
+    return in_time(rows, held)
 
 
 def _said(
@@ -204,7 +204,7 @@ def _said(
 ) -> list[Utterance]:
     number, cells = row
     reply = cells[columns["reply"]].split(_BETWEEN)[0]
-    context = cells.get(columns.get("context", ""), "").replace(_BETWEEN, "\n")
+    context = cell(cells, columns, "context").replace(_BETWEEN, "\n")
     said = [Utterance("context", context, number, CONTEXT)] if context else []
     asked = cells[columns["question"]].replace(_BETWEEN, "\n")
     said.append(Utterance("user", asked, number, USER))
@@ -213,7 +213,3 @@ def _said(
     rejected = tuple(one for one in answers if one and one != reply)
     said.append(Utterance("service", reply, number, SERVICE, rejected=rejected))
     return said
-
-
-def _one(rows: list[Row], column: str | None) -> str:
-    return rows[0][1].get(column, "") if column else ""
