@@ -88,14 +88,19 @@ def _read_file(path: str) -> Iterator[Judgement]:
             try:
                 record = json.loads(line) if line else None
             except ValueError as error:
-                if line.startswith("{") and not line.endswith("}"):
-                    continue  # cut off
+                if is_cut_off(line):
+                    continue
                 raise DataError(f"{path}, line {number}: not JSON ({error}); {_EXPECTED}") from None
             if record is not None:
                 judgement = _judgement(record, f"{path}, line {number}")
                 # the order of the lines holds, also where the clock was set back between them
                 latest = max(latest, judgement.time)
                 yield replace(judgement, time=latest)
+
+
+def is_cut_off(line: str) -> bool:
+    """Whether who was writing a line of JSON was killed."""
+    return line.startswith("{") and not line.rstrip().endswith("}")
 
 
 def _judgement(record: object, where: str) -> Judgement:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from parlai_cu import files
-from parlai_cu.corrections.chatlog import REVIEWED, Judgement, read
+from parlai_cu.corrections.chatlog import REVIEWED, Judgement, is_cut_off, read
 from parlai_cu.errors import DataError, UsageError, nearest
 from parlai_cu.terminal import plain
 
@@ -157,8 +157,8 @@ def _decisions(path: str) -> dict[str, dict[str, str]]:
                 made = json.loads(line)
                 found[made["id"]] = made
             except (ValueError, KeyError, TypeError) as error:
-                if line.startswith("{") and not line.rstrip().endswith("}"):
-                    continue  # cut off: who was writing it was killed
+                if is_cut_off(line):
+                    continue
                 raise DataError(
                     f"{_file(path)}, line {number}: not a decision ({error}); expected "
                     '{"id": ..., "decision": "accept"|"reject", "text": ...|null}'

@@ -148,7 +148,7 @@ def _as_table(source: Source, reader: ConversationReader | None) -> Source:
     if source.table is not None or source.records or not source.text.strip():
         return source
     if reader is None or reader.title in (QuestionRows.title, MessageRows.title):
-        table = delimited_table(source.path)
+        table = delimited_table(source.path, source.decoded)
         if reader or (table.named and len(table.columns) > 1 and not table.left_out):
             return replace(source, table=table)
     return source
@@ -221,14 +221,16 @@ _SYSTEM = ("system", "developer")
 
 
 def _replies_that_lack(reading: Reading) -> None:
-    without = [c.line for c in reading.conversations if not any(exchanges(c))]
-    reading.leave_out("no reply of the service to a user", without)
-    ends = []
+    without, ends = [], []
     for conversation in reading.conversations:
+        if not any(exchanges(conversation)):
+            without.append(conversation.line)
+            continue
         said = conversation.utterances
         replied = [i for i, one in enumerate(said) if one.role == SERVICE]
-        if replied and replied[-1] < len(said) - 1 and any(exchanges(conversation)):
+        if replied:
             ends += [one.line for one in said[replied[-1] + 1 :]]
+    reading.leave_out("no reply of the service to a user", without)
     reading.leave_out("no reply follows", ends)
 
 

@@ -230,10 +230,10 @@ def student_t(level: float, conversations: int) -> float:
 
 def _is_share(base: Sums, candidate: Sums) -> bool:
     """Whether every example's value is between 0 and 1, or between 0 and -1."""
+    sign = -1 if base.total.sum() + candidate.total.sum() < 0 else 1
     return all(
         bool((sign * sums.total >= 0).all() and (np.abs(sums.total) <= sums.count + 1e-9).all())
         and bool((sums.count <= 1).all())
-        for sign in [-1 if base.total.sum() + candidate.total.sum() < 0 else 1]
         for sums in (base, candidate)
     )
 

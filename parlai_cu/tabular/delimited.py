@@ -11,8 +11,6 @@ import re
 import sys
 from dataclasses import dataclass, field
 
-from parlai_cu.tabular.text_file import DecodedText, read_text
-
 _DELIMITERS = ",;\t|"
 # of a file enough to see how it is separated, in characters
 _LOOKED_AT = 30_000
@@ -32,15 +30,9 @@ class DelimitedRows:
     left_out: list[tuple[int, str]] = field(default_factory=list)
 
 
-def read_delimited(path: str) -> tuple[DelimitedRows, DecodedText]:
-    """
-    The rows of a file, and its text.
-
-    :raises DataError: when it is no text
-    """
-    decoded = read_text(path)
+def read_delimited(path: str, text: str) -> DelimitedRows:
+    """The rows of the text in a file."""
     first = 1
-    text = decoded.text
     said = _SEPARATOR_LINE.match(text)  # a line that Excel writes for itself
     if said:
         text, first = text[said.end() :], 2
@@ -51,7 +43,7 @@ def read_delimited(path: str) -> tuple[DelimitedRows, DecodedText]:
     while rest:
         read = _read_on(found, rest, first)
         rest, first = rest[read:], first + read
-    return found, decoded
+    return found
 
 
 def _read_on(found: DelimitedRows, lines: list[str], first: int) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from parlai_cu.errors import DataError, near_file
 from parlai_cu.tabular.header import find_header
+from parlai_cu.tabular.text_file import DecodedText, read_text
 
 DELIMITED = (".csv", ".tsv", ".tab", ".psv")
 WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
@@ -79,15 +80,16 @@ def read_tables(path: str) -> list[Table]:
     raise DataError(f"{path}: expected one of {', '.join(KINDS)}, found {kind or 'no ending'}")
 
 
-def delimited_table(path: str) -> Table:
+def delimited_table(path: str, text: DecodedText | None = None) -> Table:
     """
-    The table of a text file, whatever its name.
+    The table of a text file, whatever its name; of its text where that is known.
 
     :raises DataError: when it is empty or no text
     """
     from parlai_cu.tabular.delimited import read_delimited
 
-    found, text = read_delimited(path)
+    text = text or read_text(path)
+    found = read_delimited(path, text.text)
     if not found.rows:
         raise DataError(f"{path}: the file is empty")
     name = os.path.basename(path)

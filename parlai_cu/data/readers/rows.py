@@ -69,7 +69,7 @@ class QuestionRows:
 
 
 def cell(cells: Mapping[str, str], columns: Mapping[str, str], role: str) -> str:
-    """What a row holds in the column of a role; empty where there is none."""
+    """What a row's cells hold in the column of a role; empty where there is none."""
     return cells.get(columns[role], "") if role in columns else ""
 
 

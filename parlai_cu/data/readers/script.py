@@ -17,6 +17,8 @@ _LINE = re.compile(
 )
 _MARKED = re.compile(r"(?:(?<=\])\s*|^)(?:<(?=[^<>:]{1,40}> ))?([^\t:?!.<>]{1,40})(?:\t|> )")
 _RULE = re.compile(r"\s*(?:[-=*_#~]{3,}.*|#+ .*)")
+# a line, and who says what in it
+Line = tuple[str, "re.Match[str] | None"]
 # more speakers than this are no speakers, but words before a colon
 _MOST_SPEAKERS = 12
 
@@ -28,10 +30,8 @@ class Script:
 
     def recognises(self, source: Source) -> bool:
         """Whether most lines name one of few speakers."""
-        if source.table is not None or source.given is not None:
-            return False
-        lines = list(filter(None, map(_tidied, source.text[:40_000].split("\n"))))[:200]
-        spoken = [found["who"] for ln in lines if (found := _spoken_line(ln))]
+        lines = [one for one in _lines(source.text[:40_000]) if one[0]][:200]
+        spoken = [found["who"] for _, found in lines if found]
         counts = Counter(spoken)
         known = any(role_of(who) for who in counts)
         again = sum(count for count in counts.values() if count > 1)
@@ -42,7 +42,8 @@ class Script:
     def read(self, source: Source, options: ReadOptions) -> Reading:
         """All conversations."""
         reading = Reading()
-        speakers = _speakers(source.text)
+        lines = _lines(source.text)
+        speakers = _speakers(lines)
         said: list[Utterance] = []
         blank = False
 
@@ -52,10 +53,9 @@ class Script:
                 reading.conversations.append(Conversation(str(line), list(said), line))
                 said.clear()
 
-        parted = _parted_by_blanks(source.text, speakers)
-        for number, line in enumerate(source.text.split("\n"), 1):
-            text = _tidied(line)
-            found = _spoken_line(text)
+        last = len(source.text.rstrip().split("\n"))
+        parted = _parted_by_blanks(lines[:last], speakers)
+        for number, (text, found) in enumerate(lines, 1):
             spoken = found is not None and found["who"] in speakers
             if not text or (_RULE.fullmatch(text) and not spoken):
                 if (text or parted) and (text or not blank):
@@ -83,21 +83,20 @@ def _spoken_line(text: str) -> "re.Match[str] | None":
     return None if found and text[0] == "#" and not role_of(found["who"]) else found
 
 
-def _tidied(line: str) -> str:
-    """A line as :data:`_LINE` has it, also of ``<speaker> text``, or with a tab between them."""
-    return tidy(_MARKED.sub(r"\1: ", line))
+def _lines(text: str) -> list[Line]:
+    """Lines as :data:`_LINE` has them, also of ``<speaker> text``, or with a tab between them."""
+    tidied = (tidy(_MARKED.sub(r"\1: ", line)) for line in text.split("\n"))
+    return [(line, _spoken_line(line)) for line in tidied]
 
 
-def _speakers(text: str) -> set[str]:
+def _speakers(lines: list[Line]) -> set[str]:
     """Who speaks more than once, or is known by the name."""
-    found = (_spoken_line(_tidied(line)) for line in text.split("\n"))
-    counts = Counter(one["who"] for one in found if one)
+    counts = Counter(found["who"] for _, found in lines if found)
     return {who for who, count in counts.items() if count > 1 or role_of(who)}
 
 
-def _parted_by_blanks(text: str, speakers: set[str]) -> bool:
+def _parted_by_blanks(lines: list[Line], speakers: set[str]) -> bool:
     """Whether blank lines part conversations: not where one stands after nearly every line."""
-    lines = [_tidied(line) for line in text.strip().split("\n")]
-    spoken = sum(bool((m := _spoken_line(line)) and m["who"] in speakers) for line in lines)
-    blanks = sum(not line and bool(before) for before, line in zip(lines, lines[1:]))
+    spoken = sum(found is not None and found["who"] in speakers for _, found in lines)
+    blanks = sum(not line and bool(before) for (before, _), (line, _) in zip(lines, lines[1:]))
     return 2 * blanks < spoken

@@ -67,8 +67,6 @@ class WhatsApp:
 
     def recognises(self, source: Source) -> bool:
         """Whether the lines begin with a date and a time."""
-        if source.table is not None or source.given is not None:
-            return False
         lines = [tidy(line) for line in source.text[:40_000].split("\n")[:200]]
         held = [line for line in lines if line]
         heads = [found for line in held if (found := _HEAD.fullmatch(line))]
