@@ -179,7 +179,7 @@ def _median_bounds(ordered: np.ndarray) -> tuple[float, float]:
     from scipy.stats import binom  # type: ignore[import-untyped]
 
     rank = int(binom.ppf(1 - _CONFIDENCE, len(ordered), 0.5))
-    if binom.cdf(rank - 1, len(ordered), 0.5) > 1 - _CONFIDENCE or rank < 1:
+    if rank < 1:
         return float(np.median(ordered)), float(np.median(ordered))
     return float(ordered[rank - 1]), float(ordered[len(ordered) - rank])
 

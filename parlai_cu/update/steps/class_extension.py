@@ -13,9 +13,10 @@ from parlai.core.torch_classifier_agent import TorchClassifierAgent
 
 from parlai_cu import checkpoints
 from parlai_cu.agents import added_classes, kinds, model_files
+from parlai_cu.data.base import SPLITS
 from parlai_cu.update.step_cache import Step, content_of
 from parlai_cu.update.steps import vocab_extension
-from parlai_cu.update.steps.data import SPLITS, Data
+from parlai_cu.update.steps.data import Data
 from parlai_cu.update.steps.evaluation import EvaluatedModel
 from parlai_cu.update.steps.reporting import say
 

@@ -14,6 +14,7 @@ from parlai_cu.update.planning import DecisionPlan, before_training
 from parlai_cu.update.step_cache import Step
 from parlai_cu.update.steps.data import Data, swapped
 from parlai_cu.update.steps.evaluation import (
+    MOST_LATENCIES,
     EvaluatedModel,
     Measured,
     metrics_of,
@@ -30,7 +31,6 @@ _OF_THE_LIMIT = 0.5
 # metrics of generators that need no reply
 _WITHOUT_REPLIES = ("ppl", "loss", "token_acc")
 
-MOST_LATENCIES = 20
 LATENCIES: Step[list[list[float]]] = Step("latencies", list[list[float]], format=2)
 
 # name of a task -> metric -> how much may be lost, or must be gained

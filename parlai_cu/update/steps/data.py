@@ -24,7 +24,7 @@ from parlai.core.opt import Opt
 from parlai_cu import files, messages
 from parlai_cu.agents import episodes as task_episodes
 from parlai_cu.agents.episodes import Episode
-from parlai_cu.data.base import REJECTED
+from parlai_cu.data.base import REJECTED, SPLITS
 from parlai_cu.data.names import path_of
 from parlai_cu.data.splits import splits_of
 from parlai_cu.errors import DataError, ParlaiCuError, UsageError
@@ -36,7 +36,6 @@ from parlai_cu.update.wording import Example, normal
 _FEWEST = 5
 # of so many times the conversations that are to be held out a part can be
 _PARTS = 3
-SPLITS = ("train", "valid", "test")
 # what a message says of its answer rather than of its question
 _OF_THE_ANSWER = ("labels", "label_candidates")
 

@@ -36,7 +36,7 @@ from parlai_cu.update.wording import Example
 Keys = Collection[tuple[str, str]]
 
 _BATCH = 32
-_LATENCIES = 20
+MOST_LATENCIES = 20
 # metrics that say nothing of skill
 _COUNTS = {"exs", "clen", "llen", "ctrunc", "ltrunc", "ctpb", "ltpb", "gen_n_toks", "ctps", "ltps"}
 
@@ -250,9 +250,11 @@ def side_by_side(
     :param contexts: what is said to both; again from the beginning where they are few
     :param candidates: replies that rankers may choose from
     """
-    offered = list(candidates)[:_LATENCIES]
+    offered = list(candidates)[:MOST_LATENCIES]
     found: list[list[float]] = [[], []]
-    chosen = list(itertools.islice(itertools.cycle(contexts), _LATENCIES + 1)) if contexts else []
+    chosen = (
+        list(itertools.islice(itertools.cycle(contexts), MOST_LATENCIES + 1)) if contexts else []
+    )
     for i, context in enumerate(chosen):
         # who is first changes
         for which in (0, 1) if i % 2 else (1, 0):

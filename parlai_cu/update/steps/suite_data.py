@@ -7,9 +7,10 @@ from parlai.core.opt import Opt
 
 from parlai_cu import messages
 from parlai_cu.agents.episodes import Episode
+from parlai_cu.data.base import SPLITS
 from parlai_cu.retention.sampling import stratified_sample
 from parlai_cu.update.editing import same_fact
-from parlai_cu.update.steps.data import SPLITS, Data, examples, read, write
+from parlai_cu.update.steps.data import Data, examples, read, write
 from parlai_cu.update.wording import normal
 from parlai_cu.versions.suite import PART_SIZE, Suite, SuitePart, shares
 
