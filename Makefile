@@ -105,7 +105,7 @@ docs: venv
 	@echo "open build/site/index.html"
 
 # with what is measured beside ours, and draws
-PEERS = matplotlib tantivy bm25s
+PEERS = matplotlib tantivy bm25s sacremoses
 bench: venv
 	$(call install,.venv,$(PEERS))
 	.venv/bin/python benchmarks/run_all.py --short

@@ -70,7 +70,9 @@ def main() -> None:
         words = flags[short]
         if words is not None:
             path = Path(__file__).with_name(name)
-            subprocess.run([sys.executable, str(path), *shlex.split(words)], check=True)
+            # of their own folder: what is done in short is never taken for what is done in full
+            out = ["--out", f"bench/short/{path.stem}"] if short else []
+            subprocess.run([sys.executable, str(path), *shlex.split(words), *out], check=True)
 
 
 if __name__ == "__main__":

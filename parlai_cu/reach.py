@@ -37,6 +37,8 @@ NOT_READ = re.compile(
 NAMES_A_FILE = re.compile(
     r"path_to_.*|.*(path|_filename|_file|_from_file|_vocab|_merge|_vecs|_synonyms|_encodings|_index)"
 )
+# of other flags, what looks like a file's name is one where there is such a file
+_LOOKS_LIKE_A_FILE = re.compile(r".*\.[A-Za-z]\w{0,7}")
 _AGENTS = ("model", "base_agent", "student_agent")
 # packages that are installed with us
 _KNOWN = ("parlai.", "parlai_cu.", "projects.", "cu:", "internal:", "zoo:")
@@ -111,8 +113,10 @@ def _of_flag(flag: str, value: object, model_file: str | None) -> Iterator[Reach
             yield Reached(flag, value, HOST, value)
         elif is_class and named.is_there(value.partition(":")[0]):
             yield Reached(flag, value, CODE, value)
-        elif os.sep in value or NAMES_A_FILE.fullmatch(flag):
-            yield from _of_path(flag, value, value, model_file)
+        else:
+            for word in words(value):
+                if names_a_file(flag, word):
+                    yield from _of_path(flag, word, word, model_file)
 
 
 def _of_knowledge(uri: str, model_file: str | None) -> Iterator[Reached]:
@@ -126,14 +130,39 @@ def _of_knowledge(uri: str, model_file: str | None) -> Iterator[Reached]:
         yield Reached("kb", uri, HOST if is_host else CODE, uri)
 
 
+def words(value: object) -> list[str]:
+    """The values of a flag, each of which may be a file's name."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return list(value)
+    if not isinstance(value, str):
+        return []
+    return [value] if os.path.exists(value) else value.split(",")
+
+
+def names_a_file(flag: str, word: str) -> bool:
+    """Whether a ``word`` is a path by how it looks or whose it is: of that ``flag``."""
+    return (
+        os.sep in word
+        or NAMES_A_FILE.fullmatch(flag) is not None
+        or _LOOKS_LIKE_A_FILE.fullmatch(word) is not None
+    )
+
+
+def places(word: str, model_file: str) -> tuple[str, str]:
+    """Where the file of a ``word`` in a model's options may be, in the order of the search."""
+    return word, os.path.join(os.path.dirname(model_file), word)
+
+
 def _of_path(flag: str, value: str, path: str, model_file: str | None) -> Iterator[Reached]:
     if model_file is None:
         return
-    with contextlib.suppress(OSError, ValueError):
-        own = os.path.realpath(os.path.dirname(os.path.abspath(model_file)))
-        place = os.path.realpath(path)
-        if os.path.exists(place) and os.path.commonpath((own, place)) != own:
-            yield Reached(flag, value, FILE, place)
+    for place in places(path, model_file):
+        with contextlib.suppress(OSError, ValueError):
+            own = os.path.realpath(os.path.dirname(os.path.abspath(model_file)))
+            real = os.path.realpath(place)
+            if os.path.exists(real) and os.path.commonpath((own, real)) != own:
+                yield Reached(flag, value, FILE, real)
+                return
 
 
 def check(

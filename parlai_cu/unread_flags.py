@@ -76,15 +76,16 @@ def refuse_unread(
     :param add_flags: adds them to a parser, where they have defaults
     :raises UsageError: naming the flag, its value and why
     """
-    from parlai.core.params import ParlaiParser
-
-    parser = ParlaiParser(add_parlai_args=False)
+    parser = None
     if add_flags is not None:
+        from parlai.core.params import ParlaiParser
+
+        parser = ParlaiParser(add_parlai_args=False)
         add_flags(parser)
     given = opt.get("override") or {}
     for names, counts, why in dependents:
         for name in names:
-            default = parser.get_default(name)
+            default = parser.get_default(name) if parser is not None else None
             if given.get(name, default) not in (None, "", default) and not counts(opt):
                 flag = f"--{name.replace('_', '-')} {given[name]}"
                 raise UsageError(f"{flag}: nothing reads it {why.format(flag=flag)}")

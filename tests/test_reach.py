@@ -46,6 +46,10 @@ FILES = [
     ("fixed_candidates_path", "OUT"),
     ("fixed_candidates_path", "private.txt"),
     ("beam_block_list_filename", "../private.txt"),
+    # of several one, and from the model's folder, as an import would find them
+    ("blocklist_path", "model,OUT"),
+    ("blocklist_path", "model,private.txt"),
+    ("some_setting", "private.txt"),
     ("bpe_vocab", "OUT"),
     ("some_files", ["OUT"]),
 ]

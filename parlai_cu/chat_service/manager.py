@@ -397,8 +397,8 @@ class ServiceManager(ChatServiceManager):
     @property
     def agent_pool(self) -> dict[str, list[AgentState]]:
         """Who waits for a world, by its type."""
-        pools = self.lifecycle.pools.items()
-        return {world_type: [waiter.state for waiter in pool] for world_type, pool in pools}
+        pools = list(self.lifecycle.pools.items())
+        return {world_type: [waiter.state for waiter in list(pool)] for world_type, pool in pools}
 
     def _create_agent(self, task_id: str, agent_id: str) -> ServedAgent:
         return ServedAgent(self.opt, self, agent_id, task_id, self.gateway.by_id[agent_id])

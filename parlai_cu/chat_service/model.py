@@ -46,6 +46,9 @@ class ServedModel:
         self._root, self._batcher, self._on_failure = root, batcher, on_failure
         self._heard: list[Any] = []
         self._failures = 0
+        # of the class where it is deployed's, which looks it up
+        has_dictionary = hasattr(type(root), "dict") or hasattr(root, "dict")
+        self._speaks_tokens = has_dictionary and root.opt.get("detokenize") is not False
         self._clone = self._do(functools.partial(create_agent_from_shared, shared))
         for copied in (shared["opt"], root.opt):
             forget_copies(copied)
@@ -121,7 +124,7 @@ class ServedModel:
         heard, self._heard = self._heard, []
         fiber = current_fiber()
         if not heard or fiber is None:
-            return self._do(functools.partial(self._act_alone, heard))
+            return self._shown(self._do(functools.partial(self._act_alone, heard)))
         if fiber.local is not None:
             fiber.local.typing()
         turn = ModelTurn(self._root, self._clone, heard, fiber.wake)
@@ -136,10 +139,7 @@ class ServedModel:
             turn.give_up()
         if turn.error is None and ("text" in turn.reply or "payload" in turn.reply):
             self._failures = 0
-            # a model that speaks in tokens; of the class where it is deployed's, which looks it up
-            tokens = hasattr(type(self._root), "dict") or hasattr(self._root, "dict")
-            wanted = tokens and self._root.opt.get("detokenize") is not False
-            return readable(turn.reply) if wanted else turn.reply
+            return self._shown(turn.reply)
         return self._failed()
 
     def respond(self, text_or_message: str | Mapping[str, Any], **other: Any) -> str:
@@ -147,6 +147,10 @@ class ServedModel:
         said = {"text": text_or_message} if isinstance(text_or_message, str) else text_or_message
         self.observe(Message({"episode_done": False, **said, **other}))
         return str(self.act()["text"])
+
+    def _shown(self, reply: Any) -> Any:
+        """A model's reply as people read it, where it speaks in tokens."""
+        return readable(reply) if self._speaks_tokens and reply is not None else reply
 
     def _act_alone(self, heard: list[Any]) -> Any:
         for observation in heard:

@@ -51,7 +51,7 @@ def check_settings(opt: Opt) -> None:
     :raises UsageError: when a setting of it cannot be in force
     """
     settings = PolicySettings.read(opt.get("chat"))
-    most = flags.value(opt, "max_text")
+    most = flags.limits(opt, 0).max_text
     if "longest" in (opt.get("chat") or {}) and settings.longest > most:
         raise UsageError(
             f"config.yml, opt: chat: longest: {settings.longest} characters do not arrive: "

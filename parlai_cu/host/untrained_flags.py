@@ -7,6 +7,7 @@ flags that mean something to a training alone are refused; ParlAI's own are as e
 
 from typing import Any
 
+from parlai_cu import plugin
 from parlai_cu.host import Stock, instead_of
 from parlai_cu.parlai_types import Opt
 from parlai_cu.unread_flags import Dependent, never, refuse_unread
@@ -30,6 +31,9 @@ _DEPENDENT = Dependent(
     "parlai.scripts.eval_model:eval_model",
 )
 def _command(stock: Stock, opt: Opt) -> Any:
-    given = {name: value for name, value in (opt.get("override") or {}).items() if value}
-    refuse_unread({**opt, "override": given}, (_DEPENDENT,))
+    from parlai.core.params import get_model_name
+
+    if get_model_name(opt) in plugin.AGENTS:  # another's may have flags of the same names
+        given = {name: value for name, value in (opt.get("override") or {}).items() if value}
+        refuse_unread({**opt, "override": given}, (_DEPENDENT,))
     return stock(opt)

@@ -77,6 +77,8 @@ class StoreWorker:
         self._since = 0.0
         self._probing: _Job[Any] | None = None
         self._later: OrderedDict[str, Callable[[], Any]] = OrderedDict()
+        # of these it was said that they failed again
+        self._refused: set[str] = set()
         self._stuck = 0
         for _ in range(threads):
             self._start_thread()
@@ -135,7 +137,8 @@ class StoreWorker:
         with self._lock:
             self._later[key] = function
             while len(self._later) > _MOST_LATER:
-                self._later.popitem(last=False)
+                dropped, _ = self._later.popitem(last=False)
+                self._refused.discard(dropped)
         self._jobs.put(None)
 
     # -- failures ------------------------------------------------------------------------------
@@ -215,7 +218,7 @@ class StoreWorker:
         mine = self._probing
         try:
             self._probe()
-            self._catch_up()
+            self._catch_up(mine)
         except Exception as error:
             with self._lock:
                 self._trouble = self._trouble or str(error)
@@ -225,21 +228,34 @@ class StoreWorker:
                 if self._probing is mine:
                     self._probing = None
         with self._lock:
+            if mine is not None and mine.abandoned:
+                return  # the look that took this one's place speaks for the store
             away, self._trouble = self._trouble, None
         if away is not None:
             logs.log.warning("%s can be used again", self.name)
 
-    def _catch_up(self) -> None:
-        """Do what was put off. What fails again waits on, and says nothing of the store."""
+    def _catch_up(self, look: "_Job[Any] | None") -> None:
+        """
+        Do what was put off. What fails again waits on, and says nothing of the store.
+
+        :param look: in which this happens
+        :raises Exception: when the store is away after all; the rest waits for its return
+        """
         with self._lock:
             waiting = list(self._later.items())
         for key, function in waiting:
+            if look is not None and look.abandoned:
+                return
             try:
                 with contextlib.suppress(UnknownConversationError):
                     function()
             except Exception as error:
-                logs.log.warning("%s: what was put off failed again: %s", self.name, error)
+                if key not in self._refused:
+                    self._refused.add(key)
+                    logs.log.warning("%s: what was put off failed again: %s", self.name, error)
+                self._probe()
                 continue
             with self._lock:
+                self._refused.discard(key)
                 if self._later.get(key) is function:
                     del self._later[key]

@@ -13,15 +13,13 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from parlai_cu import files
+from parlai_cu import files, reach
 from parlai_cu.errors import ModelFileError, near_file
 from parlai_cu.reach import NAMES_A_FILE, NOT_READ
 from parlai_cu.versions import beside
 
 # in a version's options: flag -> the file's name in the version, or those of a folder
 HELD = "version_files"
-# of other flags, what looks like a file's name is one where there is such a file
-_LOOKS_LIKE_A_FILE = re.compile(r".*\.[A-Za-z]\w{0,7}")
 # values of such flags that are no file
 _WORDS = ("", "none", "reuse", "replace", "auto", "exact", "compressed")
 
@@ -41,7 +39,7 @@ def take_in(opt: Mapping[str, Any], model_file: str, folder: str, stem: str) -> 
     held: dict[str, Any] = {}
     before = opt.get(HELD) or {}
     for flag, value in opt.items():
-        words = _words(value)
+        words = reach.words(value)
         sources = [_source(flag, word, before, model_file) for word in words]
         for i, (word, source) in enumerate(zip(words, sources)):
             if source is None:
@@ -84,7 +82,7 @@ def point_to(opt_file: str, copies: str, folder: str, stem: str, renamed: str = 
     if not opt.get(HELD):
         return
     for flag, folders in opt[HELD].items():
-        words = _words(opt[flag])
+        words = reach.words(opt[flag])
         for i, word in enumerate(words):
             name = os.path.basename(word)
             if not name.startswith(f"{stem}.{flag}."):
@@ -107,15 +105,6 @@ def _inside(folders: Any, name: str) -> dict[str, str]:
     return folders if is_one else folders.get(name, {})
 
 
-def _words(value: object) -> list[str]:
-    """The values of a flag, each of which may be a file's name."""
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return list(value)
-    if not isinstance(value, str):
-        return []
-    return [value] if os.path.exists(value) else value.split(",")
-
-
 def _joined(words: list[str], like: Any) -> Any:
     return words if isinstance(like, list) else ",".join(words)
 
@@ -126,24 +115,21 @@ def _source(flag: str, value: str, held: Mapping[str, Any], model_file: str) -> 
         return None
     if "://" in value or re.match(r"[a-z]+:", value) or len(value) > 4096 or "\n" in value:
         return None
-    places = [value, os.path.join(os.path.dirname(model_file), value)]
+    places = list(reach.places(value, model_file))
     if flag in held:  # an exported version that was moved
         places.append(f"{model_file}.{flag}.{os.path.basename(value).partition(f'.{flag}.')[2]}")
-    is_path = os.sep in value or bool(NAMES_A_FILE.fullmatch(flag))
-    for place in places:
-        if os.path.exists(place) if is_path else _is_file(place):
+    named = bool(NAMES_A_FILE.fullmatch(flag))
+    is_there = os.path.exists if named or os.sep in value else os.path.isfile
+    for place in places if reach.names_a_file(flag, value) else ():
+        if is_there(place):
             return place
-    if is_path and NAMES_A_FILE.fullmatch(flag):
+    if named:
         raise ModelFileError(
             f"{model_file}.opt: --{flag.replace('_', '-')} {value}: there is no such "
             f"file{near_file(value)}. The model reads it when it is loaded, and a version holds "
             "all that it needs: put it back, or take the flag out of the .opt"
         )
     return None
-
-
-def _is_file(place: str) -> bool:
-    return bool(_LOOKS_LIKE_A_FILE.fullmatch(place)) and os.path.isfile(place)
 
 
 def _below(folder: str) -> list[str]:

@@ -188,3 +188,17 @@ def test_of_a_training_where_nothing_is_trained(
     opt = script.setup_args().parse_args([*model, *words.split()])
     with pytest.raises(UsageError, match=told):
         script(opt).run()
+
+
+def test_of_somebody_else_s_agent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A flag of theirs that is called as one of ours is their matter."""
+    from parlai.scripts import interactive
+
+    opt = interactive.setup_args().parse_args(["-m", "repeat_query"])
+    opt["override"]["penalty"] = 0.6
+    with monkeypatch.context() as patched:
+        patched.setattr("builtins.input", lambda prompt: "[EXIT]")
+        interactive.interactive(opt)
+    assert "if you want to end the episode" in capsys.readouterr().out

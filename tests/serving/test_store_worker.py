@@ -152,6 +152,32 @@ def test_what_fails_again_keeps_nobody_else_waiting(store: Store) -> None:
     assert calls.call(store.call) == "kept" and calls.status()["put_off"] == 1
 
 
+def test_what_was_put_off_waits_where_the_store_goes_away_again(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One call of many finds that out; the others are not tried one after the other."""
+    calls = StoreWorker("a store", store.call, deadline=PATIENCE, pause=0.01)
+    store.fails = True
+    with pytest.raises(ConversationError):
+        calls.call(store.call)
+    tried: list[int] = []
+    fails = threading.Event()
+
+    def locks(number: int) -> None:
+        tried.append(number)
+        store.fails = True
+        fails.set()
+        raise ConversationError("locked")
+
+    for number in range(50):
+        calls.later(str(number), lambda number=number: locks(number))  # type: ignore[misc]
+    store.fails = False
+    assert fails.wait(PATIENCE)
+    until(lambda: calls.status()["put_off"] == 50 and not calls.up)
+    assert tried == [0]
+    assert len([line for line in caplog.messages if "failed again" in line]) <= 1
+
+
 def test_a_fiber_sets_itself_aside(store: Store) -> None:
     """While it waits for the store its thread runs others."""
     pool = WorkerPool(1)
